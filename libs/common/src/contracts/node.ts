@@ -1,0 +1,217 @@
+/** What the balancer (and a catching-up shard-node) asks of a shard-node, and what comes back. */
+import type { OnConflict } from './commands';
+import type { ShardRange, TableSchema } from './schema';
+
+/** A round's identity; never used twice. */
+export interface RoundId {
+  epoch: number;
+  round: number;
+}
+
+/**
+ * Creates of one request in one shard: the next `keys.length` lines of the message are its rows; no key stands twice.
+ * `spans`: the request has rows in other shards too, so that a refusal here undoes the whole round.
+ */
+export interface CreateOp {
+  op: 'create';
+  onConflict: OnConflict;
+  keys: number[];
+  spans?: true;
+}
+/** The next line of the message is the record's new row. */
+export interface ReplaceOp {
+  op: 'update';
+  key: number;
+}
+export interface RemoveOp {
+  op: 'delete';
+  key: number;
+}
+/** What one client request asks of one shard. Ops are decided in order; each sees what those before it did. */
+export type RoundOp = CreateOp | ReplaceOp | RemoveOp;
+
+/** What became of an op: how many rows it wrote or removed, or why it was refused (then nothing of it happened). */
+export type OpOutcome =
+  | { ok: number; refused?: undefined }
+  | { refused: 'KEY_EXISTS' | 'KEY_NOT_FOUND'; key: number };
+
+/** A round's part for one shard. The ops use terms from `firstTerm` to `lastTerm`, both reserved by the leader. */
+export interface ShardPart {
+  shard: string;
+  /** The VAT that the round builds on; the replica keeps it as its told VAT. */
+  vat: number;
+  firstTerm: number;
+  lastTerm: number;
+  ops: RoundOp[];
+}
+
+/** One round as one server sees it. `lastTerms` names every shard that the round touches, on whatever server. */
+export interface RoundPart {
+  round: number;
+  lastTerms: Record<string, number>;
+  parts: ShardPart[];
+}
+
+/** Several rounds of one epoch for one server: one message, one database transaction. Rows behind it, round by round. */
+export interface ApplyRequest {
+  epoch: number;
+  rounds: RoundPart[];
+}
+export interface PartReply {
+  shard: string;
+  outcomes: OpOutcome[];
+  /** Over everything that the part did; equal on replicas that agree. */
+  digest: string;
+}
+export interface ApplyReply {
+  rounds: { round: number; parts: PartReply[] }[];
+}
+
+/** The newest round that reached a shard on a replica, stored in the round's own transaction. */
+export interface NewestRound extends RoundId {
+  /** The last term of the round in every shard that it touches, this one included. */
+  lastTerms: Record<string, number>;
+  /** This shard refused a request that spans several shards: the round cannot have been committed. */
+  refused: boolean;
+}
+
+/** What a replica knows of one of its shards. */
+export interface NodeShardState {
+  shard: string;
+  /** The highest term that the replica has seen, committed or not. */
+  currentTerm: number;
+  /** Everything up to here is known to be committed. */
+  toldVat: number;
+  /** Versions that died at or before this VAT may be gone. */
+  purgedTo: number;
+  newestRound: NewestRound | null;
+  /** The shard's configuration as stored here. */
+  configEpoch: number;
+  configVersion: number;
+  inSync: string[];
+  rows: number;
+}
+
+/** A shard's configuration, as the replicas store it. */
+export interface ShardConfig extends ShardRange {
+  configEpoch: number;
+  configVersion: number;
+  inSync: string[];
+}
+
+/**
+ * Create what is missing of the named shards and store their configurations; drop others when told. A shard that the
+ * replica has keeps its rows. `configId` and `schema` are the cluster's; another `configId` than the stored one drops
+ * every shard first.
+ */
+export interface ConfigRequest {
+  epoch: number;
+  configId: number;
+  schema: TableSchema;
+  shards: ShardConfig[];
+  drop: string[];
+}
+export interface ConfigReply {
+  shards: NodeShardState[];
+}
+
+/** Refuse lower epochs from now on, for reads and writes; the answer comes after that is durable. */
+export interface FenceRequest {
+  epoch: number;
+}
+export interface FenceReply {
+  configId: number;
+  shards: NodeShardState[];
+}
+
+/** Heartbeat. `vats` and `marks` by shard: committed up to here; may be purged up to here. */
+export interface PingRequest {
+  epoch: number;
+  vats: Record<string, number>;
+  marks: Record<string, number>;
+}
+export interface PingReply {
+  server: string;
+  /** Another one after every start of the process. */
+  instance: string;
+  uptimeMs: number;
+  postgres: 'ok' | 'down';
+  epoch: number;
+  configId: number;
+  shards: NodeShardState[];
+}
+
+/**
+ * One page of the rows of one shard that are visible at `vat` with `low <= key <= high` in key order.
+ * A page holds at most `maxBytes` (but at least one row when there is one).
+ */
+export interface PageRead {
+  shard: string;
+  vat: number;
+  low: number;
+  high: number;
+}
+/** Several pages, for different readers. `maxBytes` bounds each page; the asker bounds their number. */
+export interface NodeReadRequest {
+  epoch: number;
+  reads: PageRead[];
+  maxBytes: number;
+}
+/** `count` lines per page, in order. `next`: read on from this key (as the next `low`); null when nothing is left. */
+export interface NodeReadReply {
+  pages: { count: number; next: number | null }[];
+}
+
+/** Where a copy has got to: the version it read last. */
+export interface CopyCursor {
+  key: number;
+  cat: number;
+}
+
+/**
+ * One page of the versions of a shard that were born or died in `(from, to]`, in (key, cat) order behind `after`; a death
+ * after `to` is told as "alive". With `from` 0: all versions visible at `to`.
+ */
+export interface CopyRequest {
+  epoch: number;
+  shard: string;
+  from: number;
+  to: number;
+  after: CopyCursor | null;
+  maxBytes: number;
+}
+/** The lines behind it are versions: the row with its `cat` and `dat` among the columns. */
+export interface CopyReply {
+  count: number;
+  next: CopyCursor | null;
+}
+
+/**
+ * To a replica that is not in sync: fetch one page of `(from, to]` from `source` and store it. With `from` 0 and no `after`
+ * everything held so far is dropped first; with no `after` everything above the told VAT is undone first. After the
+ * last page the replica's told VAT and term are `to`.
+ */
+export interface CatchupRequest {
+  epoch: number;
+  shard: string;
+  source: string;
+  from: number;
+  to: number;
+  after: CopyCursor | null;
+}
+export interface CatchupReply {
+  rows: number;
+  bytes: number;
+  next: CopyCursor | null;
+}
+
+/** A digest over all versions of the shard that are visible at `vat`: key, cat and row. */
+export interface DigestRequest {
+  epoch: number;
+  shard: string;
+  vat: number;
+}
+export interface DigestReply {
+  digest: string;
+  rows: number;
+}

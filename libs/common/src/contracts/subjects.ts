@@ -1,0 +1,51 @@
+/** Every NATS subject, stream and bucket that Shardline uses. No other file spells one. */
+
+export const SUBJECTS = {
+  cmd: {
+    init: 'shardline.cmd.init',
+    status: 'shardline.cmd.status',
+    add: 'shardline.cmd.add',
+    rm: 'shardline.cmd.rm',
+    read: 'shardline.cmd.read',
+    /** The end of a read whose rows travelled straight from the replicas: gives up its snapshot, confirms the leader. */
+    readDone: 'shardline.cmd.read-done',
+    write: 'shardline.cmd.write',
+    update: 'shardline.cmd.update',
+    del: 'shardline.cmd.del',
+    /** The leader's metrics as Prometheus text. */
+    metrics: 'shardline.cmd.metrics',
+  },
+  /** Every event; the types below it are in `events.ts`. */
+  events: 'shardline.event.>',
+} as const;
+
+/** What a shard-node answers. */
+export type NodeVerb = 'config' | 'ping' | 'read' | 'apply' | 'copy' | 'catchup' | 'digest' | 'fence';
+
+/** The subject of one verb of one shard-node. */
+export function nodeSubject(server: string, verb: NodeVerb): string {
+  return `shardline.node.${server}.${verb}`;
+}
+
+/** The subject of an event, from its CloudEvents type without the `io.shardline.` in front: `server.flatline`. */
+export function eventSubject(kind: string): string {
+  return `shardline.event.${kind}`;
+}
+
+/** The JetStream stream that keeps events for late subscribers. */
+export const EVENT_STREAM = 'SHARDLINE_EVENTS';
+
+/** The JetStream key-value bucket that holds the cluster's metadata. */
+export const BUCKET = 'shardline';
+
+/** Keys of the bucket. A key may hold fewer characters than a name: brackets are written `=5B` and `=5D`. */
+export const BUCKET_KEYS = {
+  leader: 'leader',
+  cluster: 'cluster',
+  shard: (shard: string): string => `shard.${escapeKey(shard)}`,
+  server: (server: string): string => `server.${escapeKey(server)}`,
+} as const;
+
+function escapeKey(name: string): string {
+  return name.replaceAll('[', '=5B').replaceAll(']', '=5D');
+}

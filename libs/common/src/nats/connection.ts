@@ -1,0 +1,81 @@
+/** The connection to NATS, and requests on it that always end. */
+import { connect, ErrorCode, NatsError, type ConnectionOptions, type NatsConnection } from 'nats';
+import { ShardlineError, type ErrorBody } from '../contracts/errors';
+
+export type { NatsConnection } from 'nats';
+
+/** Options every service uses: it reconnects for as long as it lives. */
+export function connectionOptions(servers: string[], name: string): ConnectionOptions {
+  return {
+    servers,
+    name,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 200,
+    reconnectJitter: 50,
+    pingInterval: 10_000,
+    waitOnFirstConnect: true,
+    ignoreClusterUpdates: false,
+  };
+}
+
+/** Connects; waits as long as it takes for the first server to be there. */
+export function connectNats(servers: string[], name: string): Promise<NatsConnection> {
+  return connect(connectionOptions(servers, name));
+}
+
+/**
+ * Asks and waits for one answer.
+ *
+ * @throws ShardlineError `NO_LEADER` when nobody listens on the subject, `OUTCOME_UNKNOWN` when no answer came within
+ * `timeoutMs` or the connection failed meanwhile.
+ */
+export async function request(
+  nats: NatsConnection,
+  subject: string,
+  payload: Uint8Array | string,
+  timeoutMs: number,
+): Promise<Uint8Array> {
+  try {
+    const answer = await nats.request(subject, payload, { timeout: timeoutMs });
+    return answer.data;
+  } catch (cause) {
+    throw asRequestFailure(cause, subject, timeoutMs);
+  }
+}
+
+/** Asks with JSON and waits for a JSON answer. An `{"error"}` answer is thrown. @throws ShardlineError as `request`, or what was answered */
+export async function requestJson<T extends object>(
+  nats: NatsConnection,
+  subject: string,
+  payload: unknown,
+  timeoutMs: number,
+): Promise<T> {
+  const data = await request(nats, subject, JSON.stringify(payload), timeoutMs);
+  return unwrapAnswer(parseJson<T & { error?: ErrorBody }>(data)) as T;
+}
+
+/** The answer itself; an `{"error"}` answer is thrown. @throws ShardlineError */
+export function unwrapAnswer<T extends object>(answer: T & { error?: ErrorBody }): T {
+  if (answer.error !== undefined) throw ShardlineError.fromBody(answer.error);
+  return answer;
+}
+
+/** Bytes as JSON. @throws ShardlineError BAD_MESSAGE */
+export function parseJson<T>(data: Uint8Array): T {
+  try {
+    return JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8')) as T;
+  } catch (cause) {
+    throw new ShardlineError('BAD_MESSAGE', `unreadable message: ${(cause as Error).message}`, false, { cause });
+  }
+}
+
+/** Whether the failure says that nobody listens. */
+export function isNoResponders(cause: unknown): boolean {
+  return cause instanceof NatsError && cause.code === (ErrorCode.NoResponders as string);
+}
+
+function asRequestFailure(cause: unknown, subject: string, timeoutMs: number): ShardlineError {
+  if (isNoResponders(cause)) return new ShardlineError('NO_LEADER', `nobody answers on ${subject}`, true, { cause });
+  const why = cause instanceof NatsError && cause.code === (ErrorCode.Timeout as string) ? `within ${timeoutMs} ms` : String(cause);
+  return new ShardlineError('OUTCOME_UNKNOWN', `no answer on ${subject}: ${why}`, false, { cause });
+}

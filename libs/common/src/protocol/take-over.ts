@@ -1,0 +1,63 @@
+/**
+ * What a new leader believes a shard's VAT to be, from what the fenced in-sync replicas tell.
+ *
+ * A round may have been acknowledged only if every in-sync replica of every shard that it touches holds it. So: if the
+ * whole in-sync set holds the same newest round, and so do the in-sync sets of the other shards it touched (or they have
+ * been told that it is committed), it is committed. Otherwise nobody can have had an answer, and the highest VAT that any
+ * replica was told stands. The minimum of `currentTerm`, which looks right, is not: after a refused attempt, two
+ * replicas can hold different rounds that end in the same term.
+ */
+import type { NewestRound } from '../contracts/node';
+
+/** What one in-sync replica tells of one shard. */
+export interface ReplicaReport {
+  toldVat: number;
+  currentTerm: number;
+  newestRound: NewestRound | null;
+}
+
+/** By shard: the reports of its whole in-sync set. */
+export type InSyncReports = ReadonlyMap<string, readonly ReplicaReport[]>;
+
+/** The VAT of each shard, and a term above every term that any of the reports has seen. */
+export interface ShardOutlook {
+  vat: number;
+  nextTerm: number;
+}
+
+/** Decides every shard at once, since a round over several shards is committed in all of them or in none. */
+export function decideVats(reports: InSyncReports): Map<string, ShardOutlook> {
+  const outlooks = new Map<string, ShardOutlook>();
+  for (const [shard, replicas] of reports) {
+    const told = highest(replicas.map((replica) => replica.toldVat));
+    const round = roundHeldByAll(replicas);
+    const committed = round !== null && isCommitted(round, reports);
+    const vat = committed ? Math.max(told, round.lastTerms[shard] ?? 0) : told;
+    outlooks.set(shard, { vat, nextTerm: Math.max(vat, highest(replicas.map((r) => r.currentTerm))) + 1 });
+  }
+  return outlooks;
+}
+
+/** The newest round, when every replica has the same one. */
+export function roundHeldByAll(replicas: readonly ReplicaReport[]): NewestRound | null {
+  const first = replicas[0]?.newestRound ?? null;
+  if (first === null) return null;
+  return replicas.every((replica) => isSameRound(replica.newestRound, first)) ? first : null;
+}
+
+function isCommitted(round: NewestRound, reports: InSyncReports): boolean {
+  return Object.entries(round.lastTerms).every(([shard, lastTerm]) => {
+    const replicas = reports.get(shard);
+    if (replicas === undefined || replicas.length === 0) return false;
+    if (replicas.some((replica) => replica.toldVat >= lastTerm)) return true;
+    return replicas.every((replica) => isSameRound(replica.newestRound, round) && !replica.newestRound?.refused);
+  });
+}
+
+function isSameRound(a: NewestRound | null, b: NewestRound): boolean {
+  return a !== null && a.epoch === b.epoch && a.round === b.round;
+}
+
+function highest(numbers: readonly number[]): number {
+  return numbers.reduce((best, number) => Math.max(best, number), 0);
+}
