@@ -1,0 +1,23 @@
+/** Where the cluster's metadata lives: a bucket of JSON values, every change a compare-and-set on the value's revision. */
+
+export interface CatalogEntry {
+  key: string;
+  value: unknown;
+  /** Grows with every change of the key. */
+  revision: number;
+}
+
+/** What became of a compare-and-set. `conflict`: somebody else changed the key; nothing was written. */
+export type PutOutcome = { ok: true; revision: number } | { ok: false; conflict: true };
+
+export interface CatalogStore {
+  /** Every key that has a value. */
+  load(): Promise<CatalogEntry[]>;
+  /**
+   * Writes if the key's revision is still `expected` (0: the key has no value). Resolves after the write is durable.
+   * @throws ShardlineError when the store does not answer in time; the outcome is then not known
+   */
+  put(key: string, value: unknown, expected: number): Promise<PutOutcome>;
+  /** Removes the value if the key's revision is still `expected`. @throws as `put` */
+  remove(key: string, expected: number): Promise<PutOutcome>;
+}

@@ -1,0 +1,36 @@
+/** The shard-nodes as the balancer sees them. Every call ends within its deadline. */
+import type {
+  CatchupReply,
+  CatchupRequest,
+  ConfigReply,
+  ConfigRequest,
+  DigestReply,
+  DigestRequest,
+  FenceReply,
+  FenceRequest,
+  PageRead,
+  PartReply,
+  PingReply,
+  PingRequest,
+  RoundPart,
+} from '#common/contracts/node';
+
+/**
+ * What a call may fail with (as ShardlineError): what the node answered (`FENCED`, `STORE_FAILED`, …); `NO_LEADER` when nobody
+ * listens on the node's subject or its process is found to be gone while the call waits; `OUTCOME_UNKNOWN` when the
+ * deadline passed.
+ */
+export interface ShardTransport {
+  ping(server: string, request: PingRequest): Promise<PingReply>;
+  config(server: string, request: ConfigRequest): Promise<ConfigReply>;
+  fence(server: string, request: FenceRequest): Promise<FenceReply>;
+  catchup(server: string, request: CatchupRequest): Promise<CatchupReply>;
+  digest(server: string, request: DigestRequest): Promise<DigestReply>;
+  /**
+   * One round's part for one server, with its rows. Parts that wait for the same server are put into one message: a server
+   * has at most one apply in flight, and the next takes everything that came meanwhile.
+   */
+  apply(server: string, epoch: number, round: RoundPart, rows: readonly string[]): Promise<PartReply[]>;
+  /** The row of one key at one VAT, or null. Reads that wait for the same server share a message, as `apply`. */
+  readOne(server: string, epoch: number, read: PageRead): Promise<string | null>;
+}
