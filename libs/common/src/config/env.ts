@@ -19,7 +19,12 @@ export const setting = {
     z
       .string()
       .default(fallback)
-      .transform((value) => value.split(',').map((server) => server.trim()).filter((server) => server !== ''))
+      .transform((value) =>
+        value
+          .split(',')
+          .map((server) => server.trim())
+          .filter((server) => server !== ''),
+      )
       .refine((servers) => servers.length > 0, 'at least one address is needed'),
 } as const;
 

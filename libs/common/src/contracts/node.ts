@@ -31,9 +31,7 @@ export interface RemoveOp {
 export type RoundOp = CreateOp | ReplaceOp | RemoveOp;
 
 /** What became of an op: how many rows it wrote or removed, or why it was refused (then nothing of it happened). */
-export type OpOutcome =
-  | { ok: number; refused?: undefined }
-  | { refused: 'KEY_EXISTS' | 'KEY_NOT_FOUND'; key: number };
+export type OpOutcome = { ok: number; refused?: undefined } | { refused: 'KEY_EXISTS' | 'KEY_NOT_FOUND'; key: number };
 
 /** A round's part for one shard. The ops use terms from `firstTerm` to `lastTerm`, both reserved by the leader. */
 export interface ShardPart {

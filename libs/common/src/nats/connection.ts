@@ -51,7 +51,7 @@ export async function requestJson<T extends object>(
   timeoutMs: number,
 ): Promise<T> {
   const data = await request(nats, subject, JSON.stringify(payload), timeoutMs);
-  return unwrapAnswer(parseJson<T & { error?: ErrorBody }>(data)) as T;
+  return unwrapAnswer<T>(parseJson<T & { error?: ErrorBody }>(data));
 }
 
 /** The answer itself; an `{"error"}` answer is thrown. @throws ShardlineError */
@@ -76,6 +76,9 @@ export function isNoResponders(cause: unknown): boolean {
 
 function asRequestFailure(cause: unknown, subject: string, timeoutMs: number): ShardlineError {
   if (isNoResponders(cause)) return new ShardlineError('NO_LEADER', `nobody answers on ${subject}`, true, { cause });
-  const why = cause instanceof NatsError && cause.code === (ErrorCode.Timeout as string) ? `within ${timeoutMs} ms` : String(cause);
+  const why =
+    cause instanceof NatsError && cause.code === (ErrorCode.Timeout as string)
+      ? `within ${timeoutMs} ms`
+      : String(cause);
   return new ShardlineError('OUTCOME_UNKNOWN', `no answer on ${subject}: ${why}`, false, { cause });
 }

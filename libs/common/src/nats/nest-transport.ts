@@ -19,7 +19,7 @@ const encoder = new TextEncoder();
 /** Hands the bytes of a message to the handler, untouched. */
 export class BytesDeserializer implements ConsumerDeserializer {
   deserialize(value: unknown, options?: Record<string, unknown>): IncomingRequest {
-    const channel = typeof options?.['channel'] === 'string' ? options['channel'] : '';
+    const channel = typeof options?.channel === 'string' ? options.channel : '';
     return { pattern: channel, data: bytesOf(value), id: 'reply' };
   }
 }

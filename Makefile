@@ -1,0 +1,60 @@
+# One command for each thing one does with this checkout. Works with GNU make 3.81 (macOS) and later.
+#   make run ARGS="--port 5600 --data-dir /tmp/x --nats-port 4600"
+
+ARGS =
+LOCAL = node dist/apps/local/main.js
+SOURCES := $(shell find apps libs -name '*.ts' -not -name '*.spec.ts' -not -name '*.e2e-spec.ts' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run stop clean distclean lint format typecheck test build install load node
+
+help: ## say what there is
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  ARGS="--port 5000 --data-dir .shardline --nats-port 4222" says where the cluster is (these are the defaults)'
+
+demo: build ## start a cluster, fill it, kill a shard-node and watch it heal; the cluster stays
+	@exec $(LOCAL) demo $(ARGS)
+
+run: build ## run a cluster in the foreground; Ctrl-C stops all of it
+	@exec $(LOCAL) run $(ARGS)
+
+stop: build ## stop the cluster that demo left, or that runs elsewhere
+	@exec $(LOCAL) stop $(ARGS)
+
+clean: ## remove what was built, and the data of the cluster (only when it is stopped)
+	@node scripts/clean.js $(ARGS)
+
+distclean: clean ## clean, and remove what was installed
+	rm -rf node_modules .tools
+
+lint: install ## check the code: ESLint, Prettier, direction of imports
+	@npm run --silent lint
+
+format: install ## mend what lint can mend by itself
+	@npm run --silent format
+
+typecheck: install ## check the types
+	@npm run --silent typecheck
+
+test: lint typecheck build ## run every check and every test
+	@npm run --silent test:only -- $(ARGS)
+
+load: install ## load a running cluster with k6
+	@exec node scripts/load.js $(ARGS)
+
+build: dist/.built ## compile into dist/
+
+install: node node_modules/.package-lock.json
+
+node:
+	@command -v node >/dev/null 2>&1 || { echo 'Shardline needs Node.js 20.19 or later, and there is no "node" on the PATH'; exit 1; }
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || (a === 20 && b < 19)) { console.error("Shardline needs Node.js 20.19 or later; this is " + process.version); process.exit(1); }'
+
+node_modules/.package-lock.json: package-lock.json | node
+	npm ci --no-audit --no-fund
+	@touch $@
+
+dist/.built: node_modules/.package-lock.json package.json tsconfig.json tsconfig.build.json $(SOURCES)
+	npm run --silent build
+	@touch $@
