@@ -29,13 +29,16 @@ exit "$status"
 /**
  * Spawns `program` under guard. The returned child is the shell: TERM, INT and QUIT sent to it reach the program, and it
  * exits with the program's status. Its standard input is the tie to us and must not be ended by hand, except to end the
- * program with `endSignal`.
+ * program with `endSignal`. With `detached` both get a process group of their own, which the child's pid names, so that a
+ * Ctrl-C at the terminal does not reach them.
  */
 export function spawnGuarded(
   program: string,
   args: readonly string[],
   endSignal: 'TERM' | 'INT' | 'QUIT' | 'KILL',
-  options: Pick<SpawnOptions, 'cwd' | 'env' | 'uid' | 'gid'> & { stdout?: 'ignore' | 'pipe' | number } = {},
+  options: Pick<SpawnOptions, 'cwd' | 'env' | 'uid' | 'gid' | 'detached'> & {
+    stdout?: 'ignore' | 'pipe' | number;
+  } = {},
 ): ChildProcess {
   const { stdout = 'ignore', env = process.env, ...rest } = options;
   return spawn('/bin/sh', ['-c', GUARD, 'guard', program, ...args], {
