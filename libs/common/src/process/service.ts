@@ -59,7 +59,13 @@ export function stopOnSignals(logger: Logger, lifelineSocket: string | undefined
     logger.fatal({ err: reason }, 'nobody awaited this');
     process.exit(1);
   });
-  holdLifeline(lifelineSocket, () => {
-    end('the launcher is gone');
+  holdLifeline(lifelineSocket, nameOf(logger), () => {
+    end('the launcher stops or is gone');
   });
+}
+
+/** What the service calls itself in its logs: `gateway`, `shard-node Server0`. */
+function nameOf(logger: Logger): string {
+  const { service, server } = logger.bindings();
+  return [service, server].filter((part) => typeof part === 'string').join(' ');
 }
