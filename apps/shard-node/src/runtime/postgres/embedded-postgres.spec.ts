@@ -1,12 +1,15 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { access, chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import type { ChildProcess } from 'node:child_process';
+import { access, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { createLogger } from '#common/logging/logger';
 import { commandOf, waitUntilGone } from '#common/process/process-table';
+import { firstLine, spawnTypeScript } from '#common/testing/typescript-process';
 import { EmbeddedPostgres, type PostgresConnection, type UnexpectedExit } from './embedded-postgres';
 import { postmasterPid } from './leftover';
+
+jest.setTimeout(60_000);
 
 const logger = createLogger('test', 'silent');
 
@@ -75,7 +78,8 @@ describe('the shard-node’s own Postgres', () => {
   it('stops although a client is in the middle of a transaction', async () => {
     const postgres = await start();
     const client = new Client(postgres.connection);
-    const lost = new Promise((resolve) => client.once('error', resolve));
+    const lost = new Promise((resolve) => client.once('end', resolve));
+    client.on('error', () => undefined);
     await client.connect();
     await client.query('BEGIN; CREATE TABLE half (v int)');
     await postgres.stop();
@@ -94,6 +98,33 @@ describe('the shard-node’s own Postgres', () => {
     expect((await exit).status).not.toBe(0);
     const again = await start();
     expect(await ask(again.connection, 'SELECT count(*)::int AS v FROM committed')).toBe(1000);
+  });
+
+  it('ends with the process that owns it, SIGKILL included, and the next owner finds the data', async () => {
+    const { owner, connection } = await startOwner(dataDir);
+    await ask(connection, `CREATE TABLE kept AS SELECT 'still here' AS v`);
+    const pid = await clusterPid();
+    owner.kill('SIGKILL');
+    expect(await waitUntilGone(async () => (await commandOf(pid)) !== undefined, 5_000)).toBe(true);
+    expect(await ask((await start()).connection, 'SELECT v FROM kept')).toBe('still here');
+  });
+
+  it('ends a Postgres that an owner who was killed left behind and that does not move', async () => {
+    const { owner, connection } = await startOwner(dataDir);
+    await ask(connection, `CREATE TABLE kept AS SELECT 'still here' AS v`);
+    const pid = await clusterPid();
+    process.kill(pid, 'SIGSTOP');
+    owner.kill('SIGKILL');
+    expect(await ask((await start()).connection, 'SELECT v FROM kept')).toBe('still here');
+    expect(await commandOf(pid)).toBeUndefined();
+  });
+
+  it('stops a Postgres that does not move', async () => {
+    const postgres = await start();
+    const pid = await clusterPid();
+    process.kill(pid, 'SIGSTOP');
+    await postgres.stop();
+    expect(await commandOf(pid)).toBeUndefined();
   });
 
   it('starts although its pid file names a process that is something else by now', async () => {
@@ -134,6 +165,12 @@ describe('the shard-node’s own Postgres', () => {
     await expect(start()).rejects.toThrow(/did not start: it ended with \d+; .*pg_control/);
   });
 });
+
+/** A Postgres whose owner is a process of its own. */
+async function startOwner(dataDir: string): Promise<{ owner: ChildProcess; connection: PostgresConnection }> {
+  const owner = spawnTypeScript(join(__dirname, 'test', 'owner.ts'), [dataDir]);
+  return { owner, connection: JSON.parse(await firstLine(owner)) as PostgresConnection };
+}
 
 async function ask(connection: PostgresConnection, sql: string): Promise<unknown> {
   const client = new Client(connection);

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import type { Logger } from '#common/logging/logger';
 import { commandOf, isCode, signalProcess, waitUntilGone } from '#common/process/process-table';
 
-const OWN_END_MS = 5_000;
-const QUIT_MS = 5_000;
+const OWN_END_MS = 3_000;
+const QUIT_MS = 2_000;
 const KILL_MS = 5_000;
 
 /**
