@@ -1,4 +1,4 @@
-import type { ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { access, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { commandOf, waitUntilGone } from '#common/process/process-table';
 import { firstLine, spawnTypeScript } from '#common/testing/typescript-process';
 import { EmbeddedPostgres, type PostgresConnection, type UnexpectedExit } from './embedded-postgres';
 import { postmasterPid } from './leftover';
+import { chooseUser } from './run-as';
 
 jest.setTimeout(60_000);
 
@@ -129,8 +130,15 @@ describe('the shard-node’s own Postgres', () => {
 
   it('starts although its pid file names a process that is something else by now', async () => {
     await (await start()).stop();
-    await writeFile(join(dataDir, 'postgres', 'postmaster.pid'), `${process.pid}\n`);
-    expect(await ask((await start()).connection, 'SELECT 1 AS v')).toBe(1);
+    const { program, args, ...as } = (await chooseUser('true', dataDir)).invoke('sleep', ['60']);
+    const other = spawn(program, args, { ...as, cwd: '/' });
+    try {
+      await writeFile(join(dataDir, 'postgres', 'postmaster.pid'), `${String(other.pid)}\n`);
+      expect(await ask((await start()).connection, 'SELECT 1 AS v')).toBe(1);
+      expect(other.exitCode).toBeNull();
+    } finally {
+      other.kill('SIGKILL');
+    }
   });
 
   it('serves three data directories that are made at once, and leaves nothing half-made', async () => {

@@ -7,6 +7,7 @@
  */
 import { execFile } from 'node:child_process';
 import { chown } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { PostgresUnavailableError } from './binaries';
 import { postgresEnv } from './settings';
 
@@ -45,7 +46,7 @@ const asOurselves = (uid: number): RunAs => ({
  */
 export async function chooseUser(postgres: string, folder: string): Promise<RunAs> {
   const ours = process.getuid?.() ?? -1;
-  if (ours !== 0) return asOurselves(ours);
+  if (ours !== 0) return asOurselves(requireName(ours));
   const uid = await idOfNobody('-u');
   const gid = await idOfNobody('-g');
   const candidates = [asNobody(uid, gid), ...(process.platform === 'linux' ? [asNobodyThroughDoors(uid, gid)] : [])];
@@ -54,6 +55,17 @@ export async function chooseUser(postgres: string, folder: string): Promise<RunA
     `Postgres does not run as root, and the user nobody, as whom it runs instead, cannot reach ${postgres} and ${folder}: ` +
       'start as another user, or open the folders above them (chmod o+x)',
   );
+}
+
+/** initdb wants to know what its user is called; in containers there are users without a name. */
+function requireName(uid: number): number {
+  try {
+    userInfo();
+    return uid;
+  } catch (cause) {
+    const hint = 'add the user, run as another one, or set DATABASE_URL to a Postgres of your own';
+    throw new PostgresUnavailableError(`Postgres needs a user with a name, and user id ${uid} has none: ${hint}`, { cause });
+  }
 }
 
 function asNobody(uid: number, gid: number): RunAs {
