@@ -122,7 +122,7 @@ describe.each([
     fc.assert(
       fc.property(anyNumbers, fc.nat(), anyKey, (numbers, pick, key) => {
         const servers = named(numbers);
-        const gone = servers[pick % servers.length] as RingServer;
+        const gone = servers[pick % servers.length]!;
         const rest = servers.filter((server) => server !== gone);
         const before = HashRing.build(servers, hash).successors(key);
         const after = HashRing.build(rest, hash).successors(key);
@@ -193,10 +193,10 @@ describe('bounded loads', () => {
         for (const { key, ends } of steps) {
           if (ends && inFlight.length > 0) {
             const [ended] = inFlight.splice(key % inFlight.length, 1) as [string];
-            loads.set(ended, (loads.get(ended) as number) - 1);
+            loads.set(ended, (loads.get(ended)!) - 1);
             continue;
           }
-          const server = ring.pick(key, loads, epsilon) as string;
+          const server = ring.pick(key, loads, epsilon)!;
           loads.set(server, (loads.get(server) ?? 0) + 1);
           inFlight.push(server);
           const mean = inFlight.length / numbers.length;
@@ -210,14 +210,14 @@ describe('bounded loads', () => {
     const ring = HashRing.build(named(firstNumbers(3)), PUBLISHED_HASH);
     const loads = new Map<string, number>();
     for (let id = 0; id < 3000; id += 1) {
-      const server = ring.pick(id, loads, 0.25) as string;
+      const server = ring.pick(id, loads, 0.25)!;
       loads.set(server, (loads.get(server) ?? 0) + 1);
     }
     expect(Math.max(...loads.values())).toBeLessThanOrEqual(1250);
     // Without a bound nearly all of them go to one server.
     const unbounded = new Map<string, number>();
     for (let id = 0; id < 3000; id += 1) {
-      const server = ring.pick(id, unbounded, Number.POSITIVE_INFINITY) as string;
+      const server = ring.pick(id, unbounded, Number.POSITIVE_INFINITY)!;
       unbounded.set(server, (unbounded.get(server) ?? 0) + 1);
     }
     expect(Math.max(...unbounded.values())).toBeGreaterThan(2500);
@@ -230,9 +230,9 @@ describe('bounded loads', () => {
       fc.property(fewNumbers, anyKey, epsilons, loadsOf, mask, (numbers, key, epsilon, counts, allowed) => {
         const servers = named(numbers);
         const ring = HashRing.build(servers, PUBLISHED_HASH);
-        const loads = new Map(servers.map((server, index) => [server.name, counts[index] as number]));
+        const loads = new Map(servers.map((server, index) => [server.name, counts[index]!]));
         const eligible = new Set(servers.filter((_, index) => allowed[index]).map((server) => server.name));
-        const total = [...eligible].reduce((sum, server) => sum + (loads.get(server) as number), 0);
+        const total = [...eligible].reduce((sum, server) => sum + (loads.get(server)!), 0);
         const picked = ring.pick(key, loads, epsilon, (server) => eligible.has(server));
         if (eligible.size === 0) {
           expect(picked).toBeUndefined();
@@ -240,7 +240,7 @@ describe('bounded loads', () => {
         }
         const bound = Math.ceil(((1 + epsilon) * (total + 1)) / eligible.size - 1e-9);
         const inOrder = ring.successors(key).filter((server) => eligible.has(server));
-        expect(picked).toBe(inOrder.find((server) => (loads.get(server) as number) < bound));
+        expect(picked).toBe(inOrder.find((server) => (loads.get(server)!) < bound));
         expect(picked).toBeDefined();
       }),
     );

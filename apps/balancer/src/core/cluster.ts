@@ -1,0 +1,190 @@
+/** The cluster as the leader knows it: servers, shards, configuration. Plain state with questions about it. */
+import type { InitCommand, ServerHealth } from '#common/contracts/commands';
+import type { ShardRange, TableSchema } from '#common/contracts/schema';
+import { FailureDetector } from './failure-detector';
+import { HashRing, type RingHash } from './hash-ring';
+import { Shard } from './shard';
+
+/** How the cluster stands in the catalog. `configId` grows with every `/init` that takes effect. */
+export interface ClusterRecord {
+  configId: number;
+  schema: TableSchema;
+  /** The `/init` that made it, to tell the same one from another. */
+  init: Pick<InitCommand, 'n' | 'schema' | 'shards' | 'servers'>;
+  shards: string[];
+  servers: string[];
+}
+
+/** How a server stands in the catalog. Its number is what the ring's hash takes. */
+export interface ServerRecord {
+  configId: number;
+  server: string;
+  number: number;
+}
+
+export interface ServerState {
+  readonly name: string;
+  readonly number: number;
+  /** Being started or started again: not yet answering. */
+  starting: boolean;
+  /** Its flatline has been called and it has not come back yet. */
+  dead: boolean;
+  /** The process that answered last; null before the first answer. */
+  instance: string | null;
+  lastAnswerMs: number | null;
+  nextPingMs: number;
+  /** A workflow brings its replicas in sync right now. */
+  recovering: boolean;
+  /** Since when it is missed, for the event that says how long it took; null while all is well. */
+  downSinceMs: number | null;
+  /** Its removal is under way: nothing new is placed there. */
+  leaving: boolean;
+}
+
+/** `serving`: commands are taken. `takingOver`: the shards' VATs are being worked out. */
+export type Phase = 'takingOver' | 'unconfigured' | 'configuring' | 'serving' | 'steppedDown';
+
+export class Cluster {
+  phase: Phase = 'takingOver';
+  epoch = 0;
+  /** Of all configurations that left a record anywhere. */
+  highestConfigId = 0;
+  record: ClusterRecord | null = null;
+  readonly servers = new Map<string, ServerState>();
+  readonly shards = new Map<string, Shard>();
+  readonly detector: FailureDetector;
+  /** The shards in key order. */
+  private ordered: Shard[] = [];
+
+  constructor(
+    heartbeatMisses: number,
+    private readonly ringHash: RingHash,
+  ) {
+    this.detector = new FailureDetector(heartbeatMisses);
+  }
+
+  get configId(): number {
+    return this.record?.configId ?? 0;
+  }
+  get schema(): TableSchema | null {
+    return this.record?.schema ?? null;
+  }
+
+  /** An id that no configuration had, not even one that did not come into force. */
+  nextConfigId(): number {
+    this.highestConfigId += 1;
+    return this.highestConfigId;
+  }
+  /** A number that no server has. */
+  nextServerNumber(): number {
+    return Math.max(-1, ...[...this.servers.values()].map((server) => server.number)) + 1;
+  }
+
+  /** Forgets servers and shards. */
+  clear(): void {
+    for (const server of this.servers.keys()) this.detector.forget(server);
+    this.servers.clear();
+    this.shards.clear();
+    this.ordered = [];
+    this.record = null;
+  }
+
+  addServer(name: string, number: number): ServerState {
+    const server: ServerState = {
+      name,
+      number,
+      starting: true,
+      dead: false,
+      instance: null,
+      lastAnswerMs: null,
+      nextPingMs: 0,
+      recovering: false,
+      downSinceMs: null,
+      leaving: false,
+    };
+    this.servers.set(name, server);
+    return server;
+  }
+
+  removeServer(name: string): void {
+    this.servers.delete(name);
+    this.detector.forget(name);
+  }
+
+  addShard(shard: Shard): void {
+    this.shards.set(shard.id, shard);
+    this.ordered = [...this.shards.values()].sort((a, b) => a.record.low - b.record.low);
+    this.buildRing(shard);
+  }
+
+  /** The ring of a shard has its replicas on it, except those whose server is dead. */
+  buildRing(shard: Shard): void {
+    const servers = shard.record.replicas
+      .map((name) => this.servers.get(name))
+      .filter((server): server is ServerState => server !== undefined && !server.dead)
+      .map(({ name, number }) => ({ name, number }));
+    shard.ring = HashRing.build(servers, this.ringHash);
+  }
+
+  buildRingsOf(server: string): void {
+    for (const shard of this.shards.values()) if (shard.replicas.has(server)) this.buildRing(shard);
+  }
+
+  health(server: string): ServerHealth {
+    const state = this.servers.get(server);
+    if (state === undefined || state.dead) return 'dead';
+    if (state.starting) return 'starting';
+    return this.detector.state(server) === 'up' ? 'up' : 'missing';
+  }
+
+  /** A server that may be asked: it is believed to run. */
+  isReachable(server: string): boolean {
+    const state = this.servers.get(server);
+    return state !== undefined && !state.dead && !state.starting;
+  }
+
+  /** In-sync replicas that can serve: members of the set whose data is there and whose server runs. */
+  serving(shard: Shard): string[] {
+    return shard.inSync.filter((server) => this.isReachable(server) && shard.replicas.get(server)?.suspended === false);
+  }
+
+  /** A shard takes writes when its VAT is known and every member of its in-sync set can take part. */
+  isWritable(shard: Shard): boolean {
+    return shard.resolved && shard.inSync.length >= shard.minInSync && this.serving(shard).length === shard.inSync.length;
+  }
+  isReadable(shard: Shard): boolean {
+    return shard.resolved && this.serving(shard).length > 0;
+  }
+
+  /** The shard that covers a key: binary search over the ranges, which do not overlap. */
+  shardOf(key: number): Shard | undefined {
+    let low = 0;
+    let high = this.ordered.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const shard = this.ordered[middle];
+      if (shard === undefined) return undefined;
+      if (key < shard.record.low) high = middle - 1;
+      else if (key > shard.high) low = middle + 1;
+      else return shard;
+    }
+    return undefined;
+  }
+
+  /** The shards that meet `[low, high]`, in key order. */
+  shardsIn(low: number, high: number): Shard[] {
+    return this.ordered.filter((shard) => shard.record.low <= high && shard.high >= low);
+  }
+
+  inKeyOrder(): readonly Shard[] {
+    return this.ordered;
+  }
+
+  shardsOn(server: string): Shard[] {
+    return this.ordered.filter((shard) => shard.replicas.has(server));
+  }
+
+  ranges(): ShardRange[] {
+    return this.ordered.map((shard) => shard.range);
+  }
+}

@@ -1,0 +1,85 @@
+/** What goes into the core and what comes out of it. */
+import type { AddCommand, AddDone, InitCommand, OpResult, RmCommand, RmDone } from '#common/contracts/commands';
+import type { ErrorBody } from '#common/contracts/errors';
+import type { ClusterEvent } from '#common/contracts/events';
+import type {
+  CatchupReply,
+  CatchupRequest,
+  ConfigReply,
+  ConfigRequest,
+  DigestReply,
+  DigestRequest,
+  FenceReply,
+  FenceRequest,
+  PageRead,
+  PartReply,
+  PingReply,
+  PingRequest,
+  RoundPart,
+} from '#common/contracts/node';
+import type { OnConflict } from '#common/contracts/commands';
+
+/** What came of something the core had asked for. */
+export type Outcome<T> = { ok: true; value: T } | { ok: false; error: ErrorBody };
+
+/** Something the core asks for and waits for, with the type of its answer. */
+export interface AskTypes {
+  ping: { ask: { server: string; request: PingRequest }; answer: PingReply };
+  config: { ask: { server: string; request: ConfigRequest }; answer: ConfigReply };
+  fence: { ask: { server: string; request: FenceRequest }; answer: FenceReply };
+  catchup: { ask: { server: string; request: CatchupRequest }; answer: CatchupReply };
+  digest: { ask: { server: string; request: DigestRequest }; answer: DigestReply };
+  apply: { ask: { server: string; epoch: number; round: RoundPart; rows: string[] }; answer: PartReply[] };
+  readOne: { ask: { server: string; epoch: number; read: PageRead }; answer: string | null };
+  /** Compare-and-set of a catalog value; `value` null removes it. The answer is the new revision, or null on a conflict. */
+  store: { ask: { key: string; value: unknown; expected: number }; answer: number | null };
+  startNode: { ask: { server: string }; answer: null };
+  removeNode: { ask: { server: string }; answer: null };
+}
+export type AskKind = keyof AskTypes;
+
+/** The result of an operation, and the row that a point read found. */
+export interface Answered {
+  result: OpResult<object>;
+  row?: string;
+}
+
+/** Done with what an administrator asked for. */
+export type AdminResult = { init: null } | { add: AddDone } | { rm: RmDone };
+
+export type Effect =
+  | { [K in AskKind]: { do: K; token: number } & AskTypes[K]['ask'] }[AskKind]
+  /** Answer one operation of a batch. */
+  | { do: 'answer'; batch: number; answered: Answered }
+  | { do: 'answerAdmin'; request: number; outcome: Outcome<AdminResult> }
+  | { do: 'publish'; event: ClusterEvent }
+  /** From now on commands may come in. */
+  | { do: 'serve' }
+  /** Another one leads: stop at once, answer nothing more. */
+  | { do: 'stepDown'; why: string }
+  /** A round has ended: for the metrics. */
+  | { do: 'roundDone'; requests: number; rows: number; shards: number; tookMs: number };
+
+/** One client operation. `batch` is the message it came with; `id` is its name in there. */
+export type RecordCommand = { batch: number; id: number } & (
+  | { op: 'write'; onConflict: OnConflict; keys: number[]; rows: string[] }
+  | { op: 'update'; key: number; row: string }
+  | { op: 'delete'; key: number }
+  | { op: 'read'; low: number; high: number }
+);
+
+export type AdminCommand = { request: number } & (
+  | { op: 'init'; command: InitCommand }
+  | { op: 'add'; command: AddCommand }
+  | { op: 'rm'; command: RmCommand }
+);
+
+/** Every event carries the time, in milliseconds of a clock that only moves forward. */
+export type CoreEvent = { nowMs: number } & (
+  /** The balancer starts: everything that the catalog holds. */
+  | { on: 'start'; catalog: { key: string; value: unknown; revision: number }[] }
+  | { on: 'records'; configId: number; commands: RecordCommand[] }
+  | { on: 'admin'; command: AdminCommand }
+  | { on: 'answered'; token: number; outcome: Outcome<unknown> }
+  | { on: 'tick' }
+);

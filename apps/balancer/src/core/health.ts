@@ -1,0 +1,169 @@
+/**
+ * Heartbeats, flatlines and replacements.
+ *
+ * Every server is asked for a sign of life at an interval; so many misses in a row are a flatline: its replicas leave their
+ * in-sync sets, the server leaves the rings, and a replacement of the same name is started. When that answers, it is fenced
+ * and its replicas are brought in sync.
+ */
+import type { EventKind } from '#common/contracts/events';
+import type { FenceReply, NodeShardState, PingReply, PingRequest } from '#common/contracts/node';
+import type { Cluster, ServerState } from './cluster';
+import type { Desk } from './desk';
+import type { InSyncSets } from './in-sync-sets';
+import type { Recovery } from './recovery';
+import type { CoreSettings } from './settings';
+import { all, run, running, wait, type Workflow } from './workflow';
+
+/** How often a server that was just started is asked whether it is there. */
+const START_POLL_MS = 100;
+/** Pause between attempts to start a replacement. */
+const RESPAWN_PAUSE_MS = 1000;
+
+export class Health {
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly inSyncSets: InSyncSets,
+    private readonly recovery: Recovery,
+    private readonly settings: CoreSettings,
+    private readonly fenced: (why: string) => void,
+  ) {}
+
+  /** Sends the heartbeats that are due. */
+  tick(): void {
+    for (const server of this.cluster.servers.values()) {
+      if (server.dead || server.starting || server.leaving || server.nextPingMs > this.desk.nowMs) continue;
+      server.nextPingMs = this.desk.nowMs + this.settings.heartbeatIntervalMs;
+      this.ping(server);
+    }
+  }
+
+  /** Fences a server again and again until it answers; null when it does not within the time. */
+  *awaitNode(name: string, withinMs: number): Workflow<FenceReply | null> {
+    const deadlineMs = this.desk.nowMs + withinMs;
+    for (;;) {
+      const outcome = yield* wait(this.desk.ask('fence', { server: name, request: { epoch: this.cluster.epoch } }));
+      if (outcome.ok) return outcome.value;
+      if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
+      if (outcome.error.code === 'FENCED' || this.desk.nowMs >= deadlineMs) return null;
+      yield* wait(this.desk.sleep(START_POLL_MS));
+    }
+  }
+
+  /** A server answers and is fenced: from now on it is asked and watched. */
+  admit(server: ServerState): void {
+    server.starting = false;
+    server.dead = false;
+    server.lastAnswerMs = this.desk.nowMs;
+    server.nextPingMs = this.desk.nowMs;
+    this.cluster.detector.forget(server.name);
+    this.cluster.buildRingsOf(server.name);
+  }
+
+  /**
+   * Compares what an in-sync replica holds with what it must hold: one that has lost its data is taken out of the set or,
+   * where that would leave too few, suspended until it has been copied anew.
+   */
+  checkData(server: ServerState, held: readonly NodeShardState[], mustHave: ReadonlyMap<string, number>): void {
+    for (const shard of this.cluster.shardsOn(server.name)) {
+      const state = held.find((candidate) => candidate.shard === shard.id);
+      const replica = shard.replicas.get(server.name);
+      const term = mustHave.get(shard.id);
+      if (replica === undefined || term === undefined || !shard.inSync.includes(server.name)) continue;
+      if (state !== undefined && state.currentTerm >= term) continue;
+      replica.suspended = true;
+      run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'), (outcome) => {
+        if (outcome === 'changed') replica.suspended = false;
+      });
+    }
+  }
+
+  /** What the in-sync replicas of a server must hold by now, by shard. */
+  mustHave(server: string): Map<string, number> {
+    const shards = this.cluster.shardsOn(server).filter((shard) => shard.resolved && shard.inSync.includes(server));
+    return new Map(shards.map((shard) => [shard.id, shard.vat]));
+  }
+
+  private ping(server: ServerState): void {
+    const sequence = this.cluster.detector.asked(server.name);
+    const mustHave = this.mustHave(server.name);
+    this.desk.request('ping', { server: server.name, request: this.pingRequest(server.name) }, (outcome) => {
+      if (this.cluster.servers.get(server.name) !== server || server.dead || server.leaving) return;
+      if (outcome.ok) {
+        this.cluster.detector.answered(server.name, sequence, this.desk.nowMs);
+        this.heard(server, outcome.value, mustHave);
+        return;
+      }
+      if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
+      else if (this.cluster.detector.missed(server.name, sequence) === 'flatline') this.flatline(server, outcome.error.message);
+    });
+  }
+
+  /** Which VATs are committed (told to in-sync replicas alone: others do not hold them), and what may be purged. */
+  private pingRequest(server: string): PingRequest {
+    const vats: Record<string, number> = {};
+    const marks: Record<string, number> = {};
+    for (const shard of this.cluster.shardsOn(server)) {
+      if (!shard.resolved || shard.stateOf(server) !== 'in-sync') continue;
+      vats[shard.id] = shard.vat;
+      marks[shard.id] = shard.purgeMark(this.desk.nowMs, this.settings.tombstoneHorizonMs);
+    }
+    return { epoch: this.cluster.epoch, vats, marks };
+  }
+
+  private heard(server: ServerState, reply: PingReply, mustHave: ReadonlyMap<string, number>): void {
+    server.lastAnswerMs = this.desk.nowMs;
+    server.instance = reply.instance;
+    for (const state of reply.shards) {
+      const replica = this.cluster.shards.get(state.shard)?.replicas.get(server.name);
+      if (replica === undefined) continue;
+      replica.rows = state.rows;
+      replica.purgedTo = state.purgedTo;
+    }
+    this.checkData(server, reply.shards, mustHave);
+  }
+
+  private flatline(server: ServerState, cause: string): void {
+    server.dead = true;
+    server.downSinceMs = this.desk.nowMs;
+    this.cluster.buildRingsOf(server.name);
+    const silentMs = server.lastAnswerMs === null ? null : Math.round(this.desk.nowMs - server.lastAnswerMs);
+    const data = { cause, missed: this.settings.heartbeatMisses, silentMs, shards: this.shardIds(server.name) };
+    this.publish('server.flatline', server.name, data);
+    run(this.replace(server, this.desk.nowMs));
+  }
+
+  /** Takes the dead server's replicas out of their sets, and starts a replacement until one answers. */
+  private *replace(server: ServerState, sinceMs: number): Workflow {
+    const shards = this.cluster.shardsOn(server.name);
+    yield* wait(all(shards.map((shard) => running(this.inSyncSets.demote(shard, [server.name], 'flatline')))));
+    const reply = yield* this.startUntilThere(server);
+    if (reply === null) return;
+    this.admit(server);
+    this.checkData(server, reply.shards, this.mustHave(server.name));
+    const durationMs = Math.round(this.desk.nowMs - sinceMs);
+    this.publish('server.respawned', server.name, { cause: 'flatline', durationMs, shards: this.shardIds(server.name) });
+    this.recovery.start(server);
+  }
+
+  /** Null when the server is not wanted any more. */
+  private *startUntilThere(server: ServerState): Workflow<FenceReply | null> {
+    while (this.cluster.servers.get(server.name) === server && !server.leaving) {
+      const started = yield* wait(this.desk.ask('startNode', { server: server.name }));
+      if (started.ok) {
+        const reply = yield* this.awaitNode(server.name, this.settings.nodeStartMs);
+        if (reply !== null) return reply;
+      }
+      yield* wait(this.desk.sleep(RESPAWN_PAUSE_MS));
+    }
+    return null;
+  }
+
+  private shardIds(server: string): string[] {
+    return this.cluster.shardsOn(server).map((shard) => shard.id);
+  }
+
+  private publish(kind: EventKind, subject: string, data: Record<string, unknown>): void {
+    this.desk.emit({ do: 'publish', event: { kind, subject, data } });
+  }
+}

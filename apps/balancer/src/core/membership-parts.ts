@@ -1,0 +1,120 @@
+/** What the changes of the cluster's shape share. */
+import type { ErrorBody } from '#common/contracts/errors';
+import type { TableSchema } from '#common/contracts/schema';
+import type { ShardRange } from '#common/contracts/schema';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { Catalog } from './catalog';
+import type { Cluster } from './cluster';
+import type { Desk } from './desk';
+import type { AdminResult, Outcome } from './effects';
+import type { Health } from './health';
+import type { InSyncSets } from './in-sync-sets';
+import type { Standing } from './membership-rules';
+import type { Random } from './random';
+import type { Reader } from './reader';
+import type { Recovery } from './recovery';
+import type { CoreSettings } from './settings';
+import { Shard, type ShardRecord } from './shard';
+import { all, running, wait, type Workflow } from './workflow';
+import type { Writer } from './writer';
+
+const POLL_MS = 50;
+
+/** Everything a change works with. */
+export interface MembershipParts {
+  desk: Desk;
+  cluster: Cluster;
+  catalog: Catalog;
+  inSyncSets: InSyncSets;
+  health: Health;
+  recovery: Recovery;
+  writer: Writer;
+  reader: Reader;
+  settings: CoreSettings;
+  random: Random;
+}
+
+export type AdminOutcome = Outcome<AdminResult>;
+
+/** The cluster as the rules look at it. */
+export function standing({ cluster }: MembershipParts): Standing {
+  return { servers: new Set(cluster.servers.keys()), shards: cluster.ranges() };
+}
+
+/** A shard that comes into being with all of its replicas in sync, since there is nothing in it. */
+export function newRecord(
+  range: ShardRange,
+  placed: ReadonlyMap<string, readonly string[]>,
+  configId: number,
+  configEpoch: number,
+): ShardRecord {
+  const replicas = [...placed].filter(([, held]) => held.includes(range.shard)).map(([server]) => server);
+  return { ...range, configEpoch, configVersion: 1, configId, replicas, joining: [], inSync: replicas };
+}
+
+/** A shard's record with further replicas, which do not count as copies before they have been in sync. */
+export function joined(record: ShardRecord, servers: readonly string[]): ShardRecord {
+  return { ...record, replicas: [...record.replicas, ...servers], joining: [...record.joining, ...servers] };
+}
+
+/** Starts servers side by side; when one does not come, all of them are removed again. */
+export function* startServers(parts: MembershipParts, names: readonly string[]): Workflow<ErrorBody | null> {
+  const outcomes = yield* wait(all(names.map((name) => running(startServer(parts, name)))));
+  const error = outcomes.find((outcome) => outcome !== null) ?? null;
+  if (error !== null) yield* wait(all(names.map((server) => parts.desk.ask('removeNode', { server }))));
+  return error;
+}
+
+function* startServer({ desk, health, settings }: MembershipParts, server: string): Workflow<ErrorBody | null> {
+  const started = yield* wait(desk.ask('startNode', { server }));
+  if (!started.ok) return started.error;
+  const reply = yield* health.awaitNode(server, settings.nodeStartMs);
+  if (reply !== null) return null;
+  return { code: 'STORE_FAILED', message: `${server} was started and did not answer in time`, retryable: false };
+}
+
+/** Has servers create the tables of their shards. */
+export function* createTables(
+  { desk, cluster }: MembershipParts,
+  names: readonly string[],
+  records: readonly ShardRecord[],
+  schema: TableSchema,
+  configId: number,
+): Workflow<ErrorBody | null> {
+  const { epoch } = cluster;
+  const asks = names.map((server) => {
+    const shards = records.filter((record) => record.replicas.includes(server)).map((record) => new Shard(record).config());
+    return desk.ask('config', { server, request: { epoch, configId, schema, shards, drop: [] } });
+  });
+  const outcomes = yield* wait(all(asks));
+  const failed = outcomes.find((outcome) => !outcome.ok);
+  return failed?.ok === false ? failed.error : null;
+}
+
+/** Waits, within a bound, until all replicas of the servers are in sync. */
+export function* untilInSync(parts: MembershipParts, names: readonly string[]): Workflow<boolean> {
+  const { cluster, desk, settings, recovery } = parts;
+  const deadlineMs = desk.nowMs + settings.adminWaitMs;
+  const isWhole = (name: string): boolean => cluster.shardsOn(name).every((shard) => shard.stateOf(name) === 'in-sync');
+  while (!names.every(isWhole)) {
+    if (desk.nowMs >= deadlineMs) return false;
+    recovery.startAll();
+    yield* wait(desk.sleep(POLL_MS));
+  }
+  return true;
+}
+
+/** Forgets a server that holds nothing any more, and ends it with its data. */
+export function* dropServer({ catalog, desk }: MembershipParts, server: string): Workflow {
+  yield* catalog.put(BUCKET_KEYS.server(server), null);
+  yield* wait(desk.ask('removeNode', { server }));
+}
+
+export function refused(code: ErrorBody['code'], message: string, retryable = false): { ok: false; error: ErrorBody } {
+  return { ok: false, error: { code, message, retryable } };
+}
+
+export function noLongerLeading(): ErrorBody {
+  const message = 'this balancer no longer leads; look at /status for what became of it';
+  return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
+}

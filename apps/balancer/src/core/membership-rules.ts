@@ -1,0 +1,107 @@
+/**
+ * What `/init`, `/add` and `/rm` may ask for. Pure checks: each returns what is wrong as a sentence for the client, or null.
+ */
+import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
+import { KEY_LIMIT, type ShardRange, type TableSchema } from '#common/contracts/schema';
+
+/** The most servers and shards a cluster may have; far above what one leader serves well. */
+export const MAX_SERVERS = 64;
+export const MAX_SHARDS = 1024;
+
+/** What is wrong with the shards of a configuration, those that exist counted. */
+export function faultOfShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
+  const every = [...existing, ...shards];
+  if (every.length > MAX_SHARDS) return `${every.length} shards are more than ${MAX_SHARDS}`;
+  const twice = repeated(every.map((range) => range.shard));
+  if (twice !== undefined) return `shard ${twice} is defined twice`;
+  const outside = shards.find(({ low, size }) => size < 1 || low < -KEY_LIMIT || low + size - 1 > KEY_LIMIT);
+  if (outside !== undefined) return `shard ${outside.shard} holds no key, or keys outside ±2^53`;
+  const ordered = [...every].sort((a, b) => a.low - b.low);
+  for (const [index, range] of ordered.entries()) {
+    const next = ordered[index + 1];
+    if (next !== undefined && range.low + range.size > next.low) return `shards ${range.shard} and ${next.shard} overlap`;
+  }
+  return null;
+}
+
+/** What is wrong with the servers' shard lists. */
+export function faultOfServers(servers: Readonly<Record<string, readonly string[]>>, shards: ReadonlySet<string>): string | null {
+  const names = Object.keys(servers);
+  if (names.length > MAX_SERVERS) return `${names.length} servers are more than ${MAX_SERVERS}`;
+  const alike = repeated(names.map((name) => name.toLowerCase()));
+  if (alike !== undefined) return `two servers are called ${alike}: names must differ in more than their case`;
+  for (const [server, held] of Object.entries(servers)) {
+    const unknown = held.find((shard) => !shards.has(shard));
+    if (unknown !== undefined) return `server ${server} lists the shard ${unknown}, which is not defined`;
+    const twice = repeated(held);
+    if (twice !== undefined) return `server ${server} lists the shard ${twice} twice`;
+  }
+  return null;
+}
+
+export function faultOfInit(command: InitCommand): string | null {
+  const { n, shards, servers } = command;
+  if (shards.length === 0) return 'at least one shard is needed';
+  if (servers === null && (n === null || n < 1)) return 'either N, the number of servers, or the servers themselves are needed';
+  if ((n ?? 0) > MAX_SERVERS) return `${n ?? 0} servers are more than ${MAX_SERVERS}`;
+  const ids = new Set(shards.map((range) => range.shard));
+  const fault = faultOfShards(shards) ?? faultOfServers(servers ?? {}, ids);
+  if (fault !== null || servers === null) return fault;
+  const listed = Object.keys(servers).length;
+  if (listed === 0 && (n ?? 0) < 1) return 'at least one server is needed';
+  if ((n ?? 0) > listed) return null;
+  const placed = new Set(Object.values(servers).flat());
+  const homeless = shards.find((range) => !placed.has(range.shard));
+  return homeless === undefined ? null : `no server lists the shard ${homeless.shard}`;
+}
+
+/** The cluster that a change is asked of. */
+export interface Standing {
+  servers: ReadonlySet<string>;
+  shards: readonly ShardRange[];
+}
+
+export function faultOfAdd(command: AddCommand, standing: Standing): string | null {
+  const listed = Object.keys(command.servers);
+  if (command.n > listed.length) return 'Number of new servers (n) is greater than newly added instances';
+  if (command.n < listed.length) return 'Number of new servers (n) is smaller than newly added instances';
+  if (listed.length === 0) return 'at least one new server is needed';
+  if (standing.servers.size + listed.length > MAX_SERVERS) return `the cluster may have no more than ${MAX_SERVERS} servers`;
+  const taken = new Set([...standing.servers].map((name) => name.toLowerCase()));
+  const inUse = listed.find((name) => taken.has(name.toLowerCase()));
+  if (inUse !== undefined) return `server ${inUse} exists already`;
+  const ids = new Set([...standing.shards, ...command.newShards].map((range) => range.shard));
+  const fault = faultOfShards(command.newShards, standing.shards) ?? faultOfServers(command.servers, ids);
+  if (fault !== null) return fault;
+  const placed = new Set(Object.values(command.servers).flat());
+  const homeless = command.newShards.find((range) => !placed.has(range.shard));
+  return homeless === undefined ? null : `no new server lists the new shard ${homeless.shard}`;
+}
+
+export function faultOfRm(command: RmCommand, standing: Standing): string | null {
+  if (command.servers.length > command.n) return 'Length of server list is more than removable instances';
+  if (command.n < 1) return 'at least one server is to be named or n to be at least 1';
+  const unknown = command.servers.find((name) => !standing.servers.has(name));
+  if (unknown !== undefined) return `there is no server ${unknown}`;
+  const twice = repeated(command.servers);
+  if (twice !== undefined) return `server ${twice} is named twice`;
+  if (command.n > standing.servers.size) return `there are only ${standing.servers.size} servers`;
+  if (command.n === standing.servers.size && standing.shards.length > 0) return 'the last server cannot be removed: its data would be lost';
+  return null;
+}
+
+/** Whether two `/init`s ask for the same. */
+export function isSameInit(a: Pick<InitCommand, 'schema' | 'shards' | 'servers'>, b: Pick<InitCommand, 'schema' | 'shards' | 'servers'>): boolean {
+  return canonical(a) === canonical(b);
+}
+
+function canonical(init: { schema: TableSchema; shards: readonly ShardRange[]; servers: Record<string, string[]> | null }): string {
+  const shards = [...init.shards].sort((a, b) => a.low - b.low).map(({ shard, low, size }) => [shard, low, size]);
+  const servers = init.servers === null ? null : Object.entries(init.servers).map(([name, held]) => [name, [...held].sort()]);
+  servers?.sort((a, b) => (String(a[0]) < String(b[0]) ? -1 : 1));
+  return JSON.stringify([init.schema.columns, init.schema.dtypes, shards, servers]);
+}
+
+function repeated(names: readonly string[]): string | undefined {
+  return names.find((name, index) => names.indexOf(name) !== index);
+}

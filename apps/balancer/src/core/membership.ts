@@ -1,0 +1,51 @@
+/**
+ * Changes of the cluster's shape, one at a time: what it consists of at first (`/init`), more servers and shards (`/add`),
+ * fewer servers (`/rm`). Each is checked as a whole before anything is done, and done in an order in which every step leaves
+ * a cluster that can be taken over.
+ */
+import { addServers } from './addition';
+import type { AdminCommand } from './effects';
+import { initCluster } from './initialisation';
+import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
+import { removeServers } from './removal';
+import { Mutex, run, wait, type Workflow } from './workflow';
+
+const ADMIN_QUEUE_LIMIT = 16;
+
+export class Membership {
+  private readonly turn = new Mutex();
+  private waiting = 0;
+
+  constructor(private readonly parts: MembershipParts) {}
+
+  /** Takes a command; its outcome is answered when it is done. */
+  submit(command: AdminCommand): void {
+    if (this.waiting >= ADMIN_QUEUE_LIMIT) {
+      this.answer(command, refused('BUSY', 'too many changes of the cluster are waiting', true));
+      return;
+    }
+    this.waiting += 1;
+    run(this.inTurn(command), (outcome) => {
+      this.waiting -= 1;
+      this.answer(command, outcome);
+    });
+  }
+
+  private *inTurn(command: AdminCommand): Workflow<AdminOutcome> {
+    yield* wait(this.turn.acquire());
+    try {
+      if (command.op === 'init') return yield* initCluster(command.command, this.parts);
+      if (this.parts.cluster.record === null) {
+        return refused('NOT_CONFIGURED', 'the cluster has no configuration yet: POST /init first');
+      }
+      if (command.op === 'add') return yield* addServers(command.command, this.parts);
+      return yield* removeServers(command.command, this.parts);
+    } finally {
+      this.turn.release();
+    }
+  }
+
+  private answer(command: AdminCommand, outcome: AdminOutcome): void {
+    this.parts.desk.emit({ do: 'answerAdmin', request: command.request, outcome });
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Reads: no lock, nothing cleaned. A read is answered at the VATs of the moment in which it is looked at, by replicas that the
+ * rings choose among those that are in sync.
+ *
+ * A read of one key goes through the balancer, many of them in one message. A range is answered with a plan: the VATs as one
+ * vector, and for each shard whom to ask; the reader then pulls the pages straight from the replicas. A ticket keeps the
+ * snapshot from being purged until the reader gives it back or is silent for too long.
+ */
+import type { RangeRead, ReadDoneReply, ReadDoneRequest, ReadPart } from '#common/contracts/commands';
+import type { ErrorBody } from '#common/contracts/errors';
+import type { Cluster } from './cluster';
+import type { Desk } from './desk';
+import type { CoreSettings } from './settings';
+import type { Shard } from './shard';
+import { unavailable } from './writer';
+
+interface Ticket {
+  /** The shards read, each with its VAT, and the replica that is asked first. */
+  parts: { shard: Shard; vat: number; server: string }[];
+  expiresMs: number;
+}
+
+/** A client's read. */
+export interface ReadRequest {
+  batch: number;
+  id: number;
+  low: number;
+  high: number;
+}
+
+export class Reader {
+  private readonly tickets = new Map<number, Ticket>();
+  private nextTicket = 1;
+  private nextRead = 1;
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly settings: CoreSettings,
+    private readonly fenced: (why: string) => void,
+  ) {}
+
+  submit(request: ReadRequest): void {
+    if (request.low === request.high) this.readOne(request);
+    else this.readRange(request);
+  }
+
+  /** Gives tickets back and renews others. The answer confirms that this balancer still leads. */
+  done(request: ReadDoneRequest): ReadDoneReply {
+    const unknown = [...request.done, ...request.keep].filter((ticket) => !this.tickets.has(ticket));
+    for (const ticket of request.done) this.drop(ticket);
+    for (const id of request.keep) {
+      const ticket = this.tickets.get(id);
+      if (ticket !== undefined) ticket.expiresMs = this.desk.nowMs + this.settings.ticketTtlMs;
+    }
+    return { epoch: this.cluster.epoch, unknown };
+  }
+
+  /** Drops the tickets of readers that have gone silent. */
+  expire(): void {
+    for (const [id, ticket] of this.tickets) if (ticket.expiresMs <= this.desk.nowMs) this.drop(id);
+  }
+
+  /** Drops all tickets: their shards are gone. */
+  clear(): void {
+    this.tickets.clear();
+  }
+
+  get openTickets(): number {
+    return this.tickets.size;
+  }
+
+  private readOne(request: ReadRequest): void {
+    const shard = this.cluster.shardOf(request.low);
+    if (shard === undefined) this.answerOne(request, [], null);
+    else this.tryOne(request, shard, this.nextRead++, new Set());
+  }
+
+  /** Asks one replica; when it fails, another one that was not asked yet. */
+  private tryOne(request: ReadRequest, shard: Shard, read: number, tried: Set<string>): void {
+    const server = this.choose(shard, read, tried);
+    if (server === undefined) {
+      this.refuse(request, unavailable([shard.id]));
+      return;
+    }
+    tried.add(server);
+    shard.countRead(server, 1);
+    const page = { shard: shard.id, vat: shard.vat, low: request.low, high: request.low };
+    this.desk.request('readOne', { server, epoch: this.cluster.epoch, read: page }, (outcome) => {
+      shard.countRead(server, -1);
+      if (outcome.ok) this.answerOne(request, [shard.id], outcome.value);
+      else if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
+      else this.tryOne(request, shard, read, tried);
+    });
+  }
+
+  private readRange(request: ReadRequest): void {
+    const shards = this.cluster.shardsIn(request.low, request.high);
+    const read = this.nextRead++;
+    const parts: ReadPart[] = [];
+    for (const shard of shards) {
+      const first = this.choose(shard, read, new Set());
+      if (first === undefined) {
+        this.refuse(request, unavailable([shard.id]));
+        return;
+      }
+      const others = shard.ring.successors(read).filter((server) => server !== first && this.canServe(shard, server));
+      parts.push({
+        shard: shard.id,
+        vat: shard.vat,
+        low: Math.max(request.low, shard.record.low),
+        high: Math.min(request.high, shard.high),
+        servers: [first, ...others],
+      });
+    }
+    const ticket = this.issue(shards, parts);
+    const plan = { ticket, epoch: this.cluster.epoch, ttlMs: this.settings.ticketTtlMs, parts };
+    const answer: RangeRead & { id: number } = { id: request.id, shards: shards.map((shard) => shard.id), plan };
+    this.desk.emit({ do: 'answer', batch: request.batch, answered: { result: answer } });
+  }
+
+  private issue(shards: readonly Shard[], parts: readonly ReadPart[]): number {
+    const id = this.nextTicket++;
+    const held = shards.map((shard, index) => ({ shard, vat: shard.vat, server: parts[index]?.servers[0] ?? '' }));
+    for (const { shard, vat, server } of held) {
+      shard.hold(vat);
+      shard.countRead(server, 1);
+    }
+    this.tickets.set(id, { parts: held, expiresMs: this.desk.nowMs + this.settings.ticketTtlMs });
+    return id;
+  }
+
+  private drop(id: number): void {
+    const ticket = this.tickets.get(id);
+    this.tickets.delete(id);
+    for (const { shard, vat, server } of ticket?.parts ?? []) {
+      shard.release(vat);
+      shard.countRead(server, -1);
+    }
+  }
+
+  /** The replica that the ring chooses among those that can serve; those that answer their heartbeats come first. */
+  private choose(shard: Shard, read: number, tried: ReadonlySet<string>): string | undefined {
+    if (!shard.resolved) return undefined;
+    const healthy = (server: string): boolean =>
+      !tried.has(server) && this.canServe(shard, server) && this.cluster.health(server) === 'up';
+    const possible = (server: string): boolean => !tried.has(server) && this.canServe(shard, server);
+    const { loadEpsilon } = this.settings;
+    return shard.ring.pick(read, shard.reads, loadEpsilon, healthy) ?? shard.ring.pick(read, shard.reads, loadEpsilon, possible);
+  }
+
+  private canServe(shard: Shard, server: string): boolean {
+    return (
+      shard.inSync.includes(server) &&
+      shard.replicas.get(server)?.suspended === false &&
+      this.cluster.isReachable(server)
+    );
+  }
+
+  private answerOne(request: ReadRequest, shards: string[], row: string | null): void {
+    const result = { id: request.id, shards, count: row === null ? 0 : 1 };
+    this.desk.emit({ do: 'answer', batch: request.batch, answered: row === null ? { result } : { result, row } });
+  }
+
+  private refuse(request: ReadRequest, error: ErrorBody): void {
+    this.desk.emit({ do: 'answer', batch: request.batch, answered: { result: { id: request.id, error } } });
+  }
+}

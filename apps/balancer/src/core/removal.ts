@@ -1,0 +1,134 @@
+/**
+ * `/rm`: servers leave. Their shards are copied elsewhere first where a server is left that can take them; no shard ever
+ * loses its last in-sync copy.
+ */
+import type { RmCommand } from '#common/contracts/commands';
+import type { ErrorBody } from '#common/contracts/errors';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import {
+  dropServer,
+  joined,
+  noLongerLeading,
+  refused,
+  standing,
+  untilInSync,
+  type AdminOutcome,
+  type MembershipParts,
+} from './membership-parts';
+import { faultOfRm } from './membership-rules';
+import { chooseReplacement } from './placement';
+import { shuffled } from './random';
+import type { Shard, ShardRecord } from './shard';
+import type { Workflow } from './workflow';
+
+/** A replica that is to be made before its shard may lose one. */
+interface Move {
+  shard: Shard;
+  to: string;
+}
+
+/** Removes the servers named and, up to `n`, others whose removal loses nothing. */
+export function* removeServers(command: RmCommand, parts: MembershipParts): Workflow<AdminOutcome> {
+  const { cluster, inSyncSets } = parts;
+  const fault = faultOfRm(command, standing(parts));
+  if (fault !== null) return refused('BAD_REQUEST', fault);
+  const chosen = choose(command, parts);
+  if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
+  const moves = planMoves(chosen, parts);
+  for (const { shard, to } of moves) {
+    if (!(yield* inSyncSets.reshape(shard, (record) => joined(record, [to])))) return { ok: false, error: noLongerLeading() };
+  }
+  if (!(yield* untilInSync(parts, [...new Set(moves.map((move) => move.to))]))) return { ok: false, error: unfinished() };
+  for (const server of chosen) {
+    const error = yield* removeServer(server, parts);
+    if (error !== null) return { ok: false, error };
+  }
+  return { ok: true, value: { rm: { n: cluster.servers.size, removed: chosen } } };
+}
+
+/** The servers to remove, or why they cannot be. */
+function choose(command: RmCommand, parts: MembershipParts): string[] | string {
+  const chosen = [...command.servers];
+  const fault = faultOfRemoval(chosen, parts);
+  if (fault !== null) return fault;
+  const others = shuffled([...parts.cluster.servers.keys()].filter((name) => !chosen.includes(name)), parts.random);
+  for (const candidate of others) {
+    if (chosen.length === command.n) break;
+    if (faultOfRemoval([...chosen, candidate], parts) === null) chosen.push(candidate);
+  }
+  if (chosen.length < command.n) return `only ${chosen.length} servers can be removed without losing data`;
+  return chosen;
+}
+
+/** Every shard must keep an in-sync copy that answers, or have one to be copied from and somewhere to go. */
+function faultOfRemoval(leaving: readonly string[], { cluster }: MembershipParts): string | null {
+  for (const shard of cluster.inKeyOrder()) {
+    if (!leaving.some((server) => shard.replicas.has(server))) continue;
+    const serving = cluster.serving(shard);
+    if (serving.some((server) => !leaving.includes(server))) continue;
+    const takers = [...cluster.servers.keys()].filter(
+      (server) => !leaving.includes(server) && cluster.isReachable(server),
+    );
+    if (serving.length > 0 && takers.length > 0) continue;
+    return `removing ${leaving.join(', ')} would lose the last in-sync copy of ${shard.id}`;
+  }
+  return null;
+}
+
+/** Which replicas are made elsewhere first, so that every shard keeps as many as it had where there are enough servers. */
+function planMoves(leaving: readonly string[], { cluster }: MembershipParts): Move[] {
+  const candidates = [...cluster.servers.keys()].filter((server) => !leaving.includes(server) && cluster.isReachable(server));
+  const load = new Map(candidates.map((server) => [server, cluster.shardsOn(server).length]));
+  const moves: Move[] = [];
+  for (const shard of cluster.inKeyOrder()) {
+    const holders = new Set(shard.replicas.keys());
+    for (const server of leaving.filter((name) => shard.replicas.has(name))) {
+      const to = chooseReplacement(holders, candidates, load);
+      if (to === undefined) break;
+      holders.add(to);
+      holders.delete(server);
+      load.set(to, (load.get(to) ?? 0) + 1);
+      moves.push({ shard, to });
+    }
+  }
+  return moves;
+}
+
+function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody | null> {
+  const { cluster, catalog, inSyncSets, writer, desk } = parts;
+  const server = cluster.servers.get(name);
+  const { record } = cluster;
+  if (server === undefined || record === null) return null;
+  const held = cluster.shardsOn(name);
+  for (const shard of held) {
+    // No round may be under way that counts on the replica that goes.
+    yield* writer.lockLane(shard);
+    const done = yield* inSyncSets.reshape(shard, (old) => without(old, name));
+    writer.lanes.release([shard.id]);
+    if (!done) return noLongerLeading();
+  }
+  server.leaving = true;
+  const next = { ...record, servers: record.servers.filter((other) => other !== name) };
+  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
+  cluster.record = next;
+  cluster.removeServer(name);
+  yield* dropServer(parts, name);
+  const data = { cause: '/rm', shards: held.map((shard) => shard.id) };
+  desk.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });
+  return null;
+}
+
+function without(record: ShardRecord, server: string): ShardRecord {
+  const keep = (name: string): boolean => name !== server;
+  return {
+    ...record,
+    replicas: record.replicas.filter(keep),
+    joining: record.joining.filter(keep),
+    inSync: record.inSync.filter(keep),
+  };
+}
+
+function unfinished(): ErrorBody {
+  const message = 'the copies that must be made first take longer; they go on, and the servers stay until /rm is asked again';
+  return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
+}

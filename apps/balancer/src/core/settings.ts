@@ -1,0 +1,28 @@
+/** What the core can be told by configuration. Times in milliseconds of the event clock. */
+export interface CoreSettings {
+  balancerId: string;
+  heartbeatIntervalMs: number;
+  /** So many missed heartbeats in a row are a flatline. */
+  heartbeatMisses: number;
+  /** How long a node may take from its start to its first answer. */
+  nodeStartMs: number;
+  /** Requests that may wait for one shard. */
+  laneLimit: number;
+  /** How long a request may wait for its shards before it is refused. */
+  laneWaitMs: number;
+  /** A round takes no further request once its rows hold so many bytes. */
+  roundBytes: number;
+  roundRequests: number;
+  /** Bounded loads: no replica serves more than (1 + epsilon) times the mean. */
+  loadEpsilon: number;
+  /** How long a snapshot is held for a reader that does not say that it still reads. */
+  ticketTtlMs: number;
+  /** How long dead versions are kept for replicas that lag. */
+  tombstoneHorizonMs: number;
+  /** A replica enters the in-sync set when at most so many terms are missing. */
+  catchupGapTerms: number;
+  /** How long `/add` and `/rm` wait for copies before they answer that it goes on. */
+  adminWaitMs: number;
+  /** Replicas of a shard when `/init` leaves the placement to the balancer. */
+  defaultReplicas: number;
+}

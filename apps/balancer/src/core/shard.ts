@@ -1,0 +1,144 @@
+/** One shard as the leader knows it. */
+import type { ReplicaState } from '#common/contracts/commands';
+import type { ShardConfig } from '#common/contracts/node';
+import type { ShardRange } from '#common/contracts/schema';
+import { minInSync } from '#common/protocol/in-sync-set';
+import type { HashRing } from './hash-ring';
+import { Mutex } from './workflow';
+
+/** How a shard stands in the catalog: its range, its replicas, and which of them hold every acknowledged write. */
+export interface ShardRecord extends ShardConfig {
+  configId: number;
+  replicas: string[];
+  /** Replicas that have never been in sync yet: they do not count towards the number of copies. */
+  joining: string[];
+}
+
+/** What the leader knows of a replica beyond its membership. */
+export interface Replica {
+  /** A copy is being made. */
+  syncing: boolean;
+  /**
+   * The replica is a member of the in-sync set, yet its data is gone or unproven: it serves nothing and the shard takes no
+   * write until it has been copied anew. (It cannot be taken out of the set without going below the minimum.)
+   */
+  suspended: boolean;
+  /** Live records, as last told. */
+  rows: number | null;
+  /** Versions that died at or before this VAT may be gone there. */
+  purgedTo: number;
+}
+
+/** A point in the shard's history: at `ms`, `vat` was committed. */
+interface VatSample {
+  ms: number;
+  vat: number;
+}
+
+export class Shard {
+  /** Highest committed term. */
+  vat = 0;
+  /** The next term that was never used. */
+  nextTerm = 1;
+  /** One change of the configuration at a time. */
+  readonly configLock = new Mutex();
+  readonly replicas = new Map<string, Replica>();
+  /** Reads on their way, by server. */
+  readonly reads = new Map<string, number>();
+  ring!: HashRing;
+  /** VATs that somebody still reads at, with the number of those. */
+  private readonly holds = new Map<number, number>();
+  private history: VatSample[] = [];
+
+  /** @param resolved whether the VAT is known; nothing is served before. A shard that comes into being knows it. */
+  constructor(
+    public record: ShardRecord,
+    public resolved = false,
+  ) {
+    this.syncReplicas();
+  }
+
+  get id(): string {
+    return this.record.shard;
+  }
+  get range(): ShardRange {
+    return { shard: this.record.shard, low: this.record.low, size: this.record.size };
+  }
+  get inSync(): readonly string[] {
+    return this.record.inSync;
+  }
+  get high(): number {
+    return this.record.low + this.record.size - 1;
+  }
+
+  /** The fewest in-sync replicas with which a write is acknowledged. */
+  get minInSync(): number {
+    return minInSync(this.copies);
+  }
+  /** Replicas that count: those that have been in sync at least once. */
+  get copies(): number {
+    return this.record.replicas.length - this.record.joining.length;
+  }
+
+  covers(key: number): boolean {
+    return key >= this.record.low && key <= this.high;
+  }
+
+  stateOf(server: string): ReplicaState {
+    const replica = this.replicas.get(server);
+    if (this.record.inSync.includes(server) && replica?.suspended !== true) return 'in-sync';
+    return replica?.syncing === true ? 'syncing' : 'stale';
+  }
+
+  /** Takes a new configuration into force. */
+  setRecord(record: ShardRecord): void {
+    this.record = record;
+    this.syncReplicas();
+  }
+
+  /** As the replicas store it. */
+  config(): ShardConfig {
+    const { shard, low, size, configEpoch, configVersion, inSync } = this.record;
+    return { shard, low, size, configEpoch, configVersion, inSync };
+  }
+
+  countRead(server: string, change: 1 | -1): void {
+    this.reads.set(server, Math.max(0, (this.reads.get(server) ?? 0) + change));
+  }
+
+  /** Keeps versions that are visible at `vat` from being purged until `release`. */
+  hold(vat: number): void {
+    this.holds.set(vat, (this.holds.get(vat) ?? 0) + 1);
+  }
+  release(vat: number): void {
+    const count = (this.holds.get(vat) ?? 0) - 1;
+    if (count > 0) this.holds.set(vat, count);
+    else this.holds.delete(vat);
+  }
+
+  /** Remembers the VAT of this moment; history beyond the horizon shrinks to its last sample. */
+  sample(nowMs: number, horizonMs: number): void {
+    const last = this.history[this.history.length - 1];
+    if (last === undefined || (last.vat !== this.vat && nowMs - last.ms >= horizonMs / 64)) {
+      this.history.push({ ms: nowMs, vat: this.vat });
+    }
+    while (this.history.length > 1 && (this.history[1]?.ms ?? nowMs) <= nowMs - horizonMs) this.history.shift();
+  }
+
+  /** The low-water mark: what died at or before it is needed by no reader and by no replica that lags within the horizon. */
+  purgeMark(nowMs: number, horizonMs: number): number {
+    const first = this.history[0];
+    const aged = first !== undefined && first.ms <= nowMs - horizonMs ? first.vat : 0;
+    return Math.min(aged, this.vat, ...this.holds.keys());
+  }
+
+  private syncReplicas(): void {
+    for (const server of this.record.replicas) {
+      if (this.replicas.has(server)) continue;
+      this.replicas.set(server, { syncing: false, suspended: false, rows: null, purgedTo: 0 });
+    }
+    for (const server of this.replicas.keys()) {
+      if (!this.record.replicas.includes(server)) this.replicas.delete(server);
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/** The cluster as `/status` shows it: the published design's three tables, ShardT, MapT and the ring slots, and what is around them. */
+import type { ClusterStatus, ServerStatus, ShardStatus } from '#common/contracts/commands';
+import type { Cluster } from './cluster';
+import { RING_SLOTS, VIRTUAL_SERVERS } from './hash-ring';
+import type { CoreSettings } from './settings';
+import type { Shard } from './shard';
+
+export function statusOf(cluster: Cluster, settings: CoreSettings, ringHash: string, nowMs: number): ClusterStatus {
+  return {
+    configId: cluster.configId,
+    leader: settings.balancerId,
+    epoch: cluster.epoch,
+    schema: cluster.schema,
+    shards: cluster.inKeyOrder().map((shard) => shardStatus(cluster, shard)),
+    servers: [...cluster.servers.keys()].map((server) => serverStatus(cluster, server, nowMs)),
+    ring: { slots: RING_SLOTS, virtualServers: VIRTUAL_SERVERS, hash: ringHash, loadEpsilon: settings.loadEpsilon },
+  };
+}
+
+function shardStatus(cluster: Cluster, shard: Shard): ShardStatus {
+  const told = shard.inSync.map((server) => shard.replicas.get(server)?.rows ?? null);
+  return {
+    ...shard.range,
+    vat: shard.vat,
+    replicas: [...shard.replicas.keys()].map((server) => ({ server, state: shard.stateOf(server) })),
+    inSync: [...shard.inSync],
+    minInSync: shard.minInSync,
+    configVersion: shard.record.configVersion,
+    writable: cluster.isWritable(shard),
+    readable: cluster.isReadable(shard),
+    rows: told.find((rows) => rows !== null) ?? null,
+    ring: shard.ring.slots(),
+  };
+}
+
+function serverStatus(cluster: Cluster, name: string, nowMs: number): ServerStatus {
+  const server = cluster.servers.get(name);
+  const lastMs = server?.lastAnswerMs ?? null;
+  return {
+    server: name,
+    number: server?.number ?? 0,
+    health: cluster.health(name),
+    heartbeatAgeMs: lastMs === null ? null : Math.round(nowMs - lastMs),
+    missed: cluster.detector.misses(name),
+    shards: cluster.shardsOn(name).map((shard) => shard.id),
+  };
+}

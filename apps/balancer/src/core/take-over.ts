@@ -1,0 +1,208 @@
+/**
+ * Take-over: what a balancer does before it leads.
+ *
+ * It raises the epoch by compare-and-set, starts the shard-nodes that do not run, and fences every one of them. A shard can be
+ * decided when its whole in-sync set has told what it holds (or, after a time of grace, enough of it; the others are made
+ * stale first). Rounds over several shards are decided for all of their shards at once. What was decided is then stored
+ * on the replicas by an empty round, and only after that is the shard served.
+ */
+import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { FenceReply, NodeShardState } from '#common/contracts/node';
+import { decideVats, roundHeldByAll, type ReplicaReport } from '#common/protocol/take-over';
+import type { Catalog } from './catalog';
+import type { Cluster, ClusterRecord, ServerRecord } from './cluster';
+import type { Desk } from './desk';
+import type { Health } from './health';
+import type { InSyncSets } from './in-sync-sets';
+import type { CoreSettings } from './settings';
+import { Shard, type ShardRecord } from './shard';
+import { all, run, running, wait, type Workflow } from './workflow';
+import type { Writer } from './writer';
+
+const POLL_MS = 50;
+const RESTART_PAUSE_MS = 1000;
+
+/** Who leads: the value of the catalog's `leader` key. */
+export interface LeaderRecord {
+  epoch: number;
+  balancer: string;
+}
+
+interface CatalogValue {
+  key: string;
+  value: unknown;
+  revision: number;
+}
+
+export class TakeOver {
+  /** What the servers told when they were fenced. */
+  private readonly reports = new Map<string, FenceReply>();
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly catalog: Catalog,
+    private readonly inSyncSets: InSyncSets,
+    private readonly health: Health,
+    private readonly writer: Writer,
+    private readonly settings: CoreSettings,
+  ) {}
+
+  /** Takes over from what is stored. Ends when every shard is served, or after the time of grace with those that are; the rest follows. */
+  *lead(entries: readonly CatalogValue[]): Workflow {
+    const values = new Map(entries.map(({ key, value }) => [key, value]));
+    this.catalog.adopt(entries);
+    const before = values.get(BUCKET_KEYS.leader) as LeaderRecord | undefined;
+    this.cluster.epoch = (before?.epoch ?? 0) + 1;
+    const mine: LeaderRecord = { epoch: this.cluster.epoch, balancer: this.settings.balancerId };
+    if (!(yield* this.catalog.put(BUCKET_KEYS.leader, mine))) return;
+    this.cluster.highestConfigId = Math.max(0, ...[...values.values()].map(configIdOf));
+    const record = values.get(BUCKET_KEYS.cluster) as ClusterRecord | undefined;
+    if (record === undefined) {
+      this.cluster.phase = 'unconfigured';
+      return;
+    }
+    this.restore(record, [...values.values()]);
+    for (const server of this.cluster.servers.keys()) run(this.bring(server));
+    run(this.resolveAll(this.desk.nowMs + this.settings.nodeStartMs));
+    const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
+    while (this.desk.nowMs < deadlineMs && this.unresolved().length > 0) yield* wait(this.desk.sleep(POLL_MS));
+    if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
+  }
+
+  /** Builds the cluster from its records. Records of another configuration are leftovers of an `/init` that did not end. */
+  private restore(record: ClusterRecord, values: readonly unknown[]): void {
+    this.cluster.record = record;
+    const records = values.filter((value): value is ShardRecord | ServerRecord => configIdOf(value) === record.configId);
+    for (const value of records) {
+      if ('number' in value && record.servers.includes(value.server)) this.cluster.addServer(value.server, value.number);
+    }
+    for (const value of records) {
+      if ('configVersion' in value && record.shards.includes(value.shard)) this.cluster.addShard(new Shard(value));
+    }
+  }
+
+  /** Gets one server to answer, by starting it where nobody listens, and fences it. */
+  private *bring(name: string): Workflow {
+    let reply = yield* this.health.awaitNode(name, 0);
+    while (reply === null && this.cluster.servers.has(name) && this.cluster.phase !== 'steppedDown') {
+      const started = yield* wait(this.desk.ask('startNode', { server: name }));
+      if (started.ok) reply = yield* this.health.awaitNode(name, this.settings.nodeStartMs);
+      if (reply === null) yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
+    }
+    const server = this.cluster.servers.get(name);
+    if (reply === null || server === undefined) return;
+    this.reports.set(name, reply);
+    this.adoptNewer(reply);
+    this.health.admit(server);
+    this.health.checkData(server, reply.shards, this.health.mustHave(name));
+  }
+
+  /** A replica may know a later configuration than the catalog, when that has been set back. */
+  private adoptNewer(reply: FenceReply): void {
+    if (reply.configId !== this.cluster.configId) return;
+    for (const { shard: id, configEpoch, configVersion, inSync } of reply.shards) {
+      const shard = this.cluster.shards.get(id);
+      if (shard === undefined || shard.resolved || compareConfigs({ configEpoch, configVersion }, shard.record) <= 0) continue;
+      shard.setRecord({ ...shard.record, configEpoch, configVersion, inSync });
+      this.doubted.add(id);
+    }
+  }
+
+  /** Shards whose configuration in the catalog was older than a replica's: the catalog is not believed. */
+  private readonly doubted = new Set<string>();
+
+  /** Decides shards as they become decidable. */
+  private *resolveAll(graceUntilMs: number): Workflow {
+    while (this.unresolved().length > 0 && this.cluster.phase !== 'steppedDown') {
+      const decidable = this.decidable(this.desk.nowMs >= graceUntilMs);
+      if (decidable.length > 0) yield* this.resolve(decidable);
+      yield* wait(this.desk.sleep(POLL_MS));
+    }
+  }
+
+  private *resolve(shards: readonly Shard[]): Workflow {
+    for (const shard of shards) {
+      const silent = shard.inSync.filter((server) => !this.reports.has(server));
+      if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
+    }
+    if (shards.some((shard) => shard.inSync.some((server) => !this.reports.has(server)))) return;
+    const reports = new Map(this.cluster.inKeyOrder().map((shard) => [shard.id, this.votes(shard)]));
+    const outlooks = decideVats(reports);
+    for (const shard of shards) {
+      const outlook = outlooks.get(shard.id);
+      if (outlook === undefined) continue;
+      shard.vat = Math.max(shard.vat, outlook.vat);
+      shard.nextTerm = Math.max(shard.nextTerm, outlook.nextTerm);
+      for (const server of shard.inSync) this.suspendIfLost(shard, server);
+    }
+    const confirmed = yield* wait(all(shards.map((shard) => running(this.confirm(shard)))));
+    if (confirmed.includes(false)) return;
+    for (const shard of shards) shard.resolved = true;
+  }
+
+  /** Stores the decision on the replicas. A shard with a suspended member takes no round before it is whole again; its decision is stored in the survivors' data already. */
+  private *confirm(shard: Shard): Workflow<boolean> {
+    if (shard.inSync.some((server) => shard.replicas.get(server)?.suspended === true)) return true;
+    yield* this.writer.lockLane(shard);
+    return yield* wait(this.writer.confirm(shard));
+  }
+
+  /** An in-sync replica without the shard has lost its disk: it is copied anew from those that have theirs. */
+  private suspendIfLost(shard: Shard, server: string): void {
+    const replica = shard.replicas.get(server);
+    const state = this.stateOf(shard, server);
+    if (replica !== undefined) replica.suspended = state === undefined || state.currentTerm < shard.vat;
+  }
+
+  /**
+   * Shards that can be decided now. A shard waits for the shards with which its newest round was shared, since the round
+   * stands or falls in all of them.
+   */
+  private decidable(graceIsOver: boolean): Shard[] {
+    const ready = new Map(this.unresolved().filter((shard) => this.hasTold(shard, graceIsOver)).map((s) => [s.id, s]));
+    const isKnown = (id: string): boolean => ready.has(id) || this.cluster.shards.get(id)?.resolved === true;
+    for (let shrunk = true; shrunk; ) {
+      shrunk = false;
+      for (const shard of ready.values()) {
+        const round = roundHeldByAll(this.votes(shard));
+        if (round === null || Object.keys(round.lastTerms).every(isKnown)) continue;
+        ready.delete(shard.id);
+        shrunk = true;
+      }
+    }
+    return [...ready.values()];
+  }
+
+  private hasTold(shard: Shard, graceIsOver: boolean): boolean {
+    const told = shard.inSync.filter((server) => this.reports.has(server));
+    if (this.votes(shard).length === 0) return false;
+    if (this.doubted.has(shard.id)) {
+      const answered = shard.record.replicas.filter((server) => this.reports.has(server)).length;
+      if (answered < answersNeeded(shard.copies)) return false;
+    }
+    return told.length === shard.inSync.length || (graceIsOver && told.length >= shard.minInSync);
+  }
+
+  /** What the in-sync replicas that still have the shard told. */
+  private votes(shard: Shard): ReplicaReport[] {
+    return shard.inSync.map((server) => this.stateOf(shard, server)).filter((state) => state !== undefined);
+  }
+
+  private stateOf(shard: Shard, server: string): NodeShardState | undefined {
+    const reply = this.reports.get(server);
+    if (reply?.configId !== this.cluster.configId) return undefined;
+    return reply.shards.find((state) => state.shard === shard.id);
+  }
+
+  private unresolved(): Shard[] {
+    return [...this.cluster.shards.values()].filter((shard) => !shard.resolved);
+  }
+}
+
+/** The configuration that a record belongs to; 0 for one that belongs to none. */
+function configIdOf(value: unknown): number {
+  const id = (value as { configId?: unknown } | null)?.configId;
+  return typeof id === 'number' ? id : 0;
+}

@@ -1,0 +1,154 @@
+/**
+ * One round: what is sent to which server, and what the answers mean. The round itself decides nothing about in-sync sets;
+ * `Writer` does.
+ */
+import type { ErrorBody } from '#common/contracts/errors';
+import type { OpOutcome, PartReply, RoundPart, ShardPart } from '#common/contracts/node';
+import { termsOf } from '#common/protocol/round';
+import type { LaneRequest } from './shard-lane';
+import type { Shard } from './shard';
+
+/** The round's part in one shard, and what its in-sync replicas said to it. */
+export interface RoundShard {
+  shard: Shard;
+  part: ShardPart;
+  rows: string[];
+  /** The requests whose ops these are, in the order of the ops. */
+  requests: LaneRequest[];
+  /** The in-sync set when the round began. */
+  servers: readonly string[];
+  replies: Map<string, PartReply>;
+  failures: Map<string, ErrorBody>;
+}
+
+/** What every request of a round came to. `excluded`: refused in one of several shards, so that the round must be run again without them. */
+export interface RoundVerdict {
+  excluded: Map<LaneRequest, OpOutcome>;
+  outcomes: Map<LaneRequest, OpOutcome>;
+}
+
+export class WriteRound {
+  readonly shards = new Map<string, RoundShard>();
+  private unanswered = 0;
+
+  /** Reserves the terms and lays out the parts. `emptyShards` take part without any op. */
+  constructor(
+    readonly number: number,
+    readonly requests: readonly LaneRequest[],
+    shardOf: (id: string) => Shard,
+    readonly startedMs: number,
+    emptyShards: readonly Shard[] = [],
+  ) {
+    for (const shard of emptyShards) this.open(shard);
+    for (const request of requests) {
+      for (const [id, { op, rows }] of request.parts) {
+        const entry = this.shards.get(id) ?? this.open(shardOf(id));
+        entry.part.ops.push(op);
+        for (const row of rows) entry.rows.push(row);
+        entry.requests.push(request);
+      }
+    }
+    for (const entry of this.shards.values()) reserveTerms(entry);
+  }
+
+  /** By server: its message, and the rows that go with it. */
+  parts(): Map<string, { round: RoundPart; rows: string[] }> {
+    const lastTerms: Record<string, number> = {};
+    for (const [id, entry] of this.shards) lastTerms[id] = entry.part.lastTerm;
+    const byServer = new Map<string, { round: RoundPart; rows: string[] }>();
+    for (const entry of this.shards.values()) {
+      for (const server of entry.servers) {
+        const message = byServer.get(server) ?? { round: { round: this.number, lastTerms, parts: [] }, rows: [] };
+        message.round.parts.push(entry.part);
+        for (const row of entry.rows) message.rows.push(row);
+        byServer.set(server, message);
+      }
+    }
+    this.unanswered = byServer.size;
+    return byServer;
+  }
+
+  /** A server has answered for all of its parts. Returns true when it was the last one. */
+  answered(server: string, replies: readonly PartReply[]): boolean {
+    for (const entry of this.shards.values()) {
+      if (!entry.servers.includes(server)) continue;
+      const reply = replies.find((part) => part.shard === entry.shard.id);
+      if (reply !== undefined && reply.outcomes.length === entry.part.ops.length) entry.replies.set(server, reply);
+      else entry.failures.set(server, incomplete(server, entry.shard.id));
+    }
+    this.unanswered -= 1;
+    return this.unanswered === 0;
+  }
+
+  /** A server has failed with all of its parts. Returns true when it was the last one. */
+  failed(server: string, error: ErrorBody): boolean {
+    for (const entry of this.shards.values()) {
+      if (entry.servers.includes(server)) entry.failures.set(server, error);
+    }
+    this.unanswered -= 1;
+    return this.unanswered === 0;
+  }
+
+  /** What became of every request, told by the replicas that agree. Call when every shard has at least one reply. */
+  verdict(): RoundVerdict {
+    const excluded = new Map<LaneRequest, OpOutcome>();
+    const outcomes = new Map<LaneRequest, OpOutcome>();
+    for (const entry of this.shards.values()) {
+      const [reply] = entry.replies.values();
+      entry.requests.forEach((request, index) => {
+        const outcome = reply?.outcomes[index];
+        if (outcome === undefined) return;
+        const before = outcomes.get(request);
+        outcomes.set(request, before === undefined ? outcome : sum(before, outcome));
+        if (outcome.refused !== undefined && request.parts.size > 1) excluded.set(request, outcome);
+      });
+    }
+    return { excluded, outcomes };
+  }
+
+  private open(shard: Shard): RoundShard {
+    const part: ShardPart = { shard: shard.id, vat: shard.vat, firstTerm: 0, lastTerm: 0, ops: [] };
+    const entry: RoundShard = {
+      shard,
+      part,
+      rows: [],
+      requests: [],
+      servers: [...shard.inSync],
+      replies: new Map(),
+      failures: new Map(),
+    };
+    this.shards.set(shard.id, entry);
+    return entry;
+  }
+}
+
+/** Terms are never used twice: whatever becomes of the round, the shard's next term lies above its last. */
+function reserveTerms({ shard, part }: RoundShard): void {
+  part.firstTerm = shard.nextTerm;
+  const terms = part.ops.reduce((count, op) => count + termsOf(op), 0);
+  // A round without ops uses a term as well, so that having it can be told from not having it.
+  part.lastTerm = part.firstTerm + Math.max(terms, 1) - 1;
+  shard.nextTerm = part.lastTerm + 1;
+}
+
+/**
+ * Replicas whose digest is not that of the majority (of equal halves: the one with the first server). They have done
+ * something else than the others with the same round.
+ */
+export function diverged(replies: ReadonlyMap<string, PartReply>): string[] {
+  const votes = new Map<string, string[]>();
+  for (const [server, reply] of replies) votes.set(reply.digest, [...(votes.get(reply.digest) ?? []), server]);
+  if (votes.size <= 1) return [];
+  const [majority] = [...votes.values()].sort((a, b) => b.length - a.length);
+  return [...replies.keys()].filter((server) => majority?.includes(server) !== true);
+}
+
+function sum(a: OpOutcome, b: OpOutcome): OpOutcome {
+  if (a.refused !== undefined) return a;
+  if (b.refused !== undefined) return b;
+  return { ok: a.ok + b.ok };
+}
+
+function incomplete(server: string, shard: string): ErrorBody {
+  return { code: 'BAD_MESSAGE', message: `${server} left out its answer for ${shard}`, retryable: false };
+}

@@ -1,0 +1,190 @@
+/**
+ * Writes: from the lanes through rounds to the acknowledgement.
+ *
+ * A round goes to every in-sync replica of its shards. It is acknowledged when all of them have it in a committed
+ * transaction; a replica that has failed is first taken out of the in-sync set, durably, and only then do the others
+ * suffice. The bump of the VATs is the commit.
+ */
+import type { ErrorBody } from '#common/contracts/errors';
+import type { OpOutcome } from '#common/contracts/node';
+import type { Cluster } from './cluster';
+import type { Desk } from './desk';
+import type { InSyncSets } from './in-sync-sets';
+import type { CoreSettings } from './settings';
+import { ShardLanes, type Gate, type LaneRequest } from './shard-lane';
+import type { Shard } from './shard';
+import { all, run, running, wait, type Suspension, type Workflow } from './workflow';
+import { diverged, WriteRound, type RoundShard } from './write-round';
+
+export class Writer {
+  readonly lanes: ShardLanes;
+  private nextRound = 1;
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly inSyncSets: InSyncSets,
+    private readonly settings: CoreSettings,
+    private readonly fenced: (why: string) => void,
+  ) {
+    this.lanes = new ShardLanes(settings);
+  }
+
+  /** Queues a request whose shards all exist. */
+  submit(request: LaneRequest): void {
+    if (!this.lanes.submit(request)) {
+      this.refuse(request, { code: 'BUSY', message: 'too many requests wait for this shard', retryable: true });
+    }
+  }
+
+  /** Starts every round that can start now. */
+  flush(): void {
+    if (this.lanes.isEmpty) return;
+    const taken = this.lanes.take((shard) => this.gate(shard), this.desk.nowMs - this.settings.laneWaitMs);
+    for (const request of taken.refused) this.refuse(request, unavailable([...request.parts.keys()]));
+    for (const request of taken.expired) this.refuse(request, unavailable([...request.parts.keys()]));
+    for (const group of taken.groups) this.begin(group.requests);
+  }
+
+  /** Waits until no round holds the shard, and keeps rounds from it until `lanes.release`. */
+  *lockLane(shard: Shard): Workflow {
+    yield* wait(this.lanes.lock(shard.id));
+  }
+
+  /** Answers everything that waits with an error: the configuration it was meant for is gone. */
+  abandon(error: ErrorBody): void {
+    for (const request of this.lanes.drain()) this.refuse(request, error);
+  }
+
+  private gate(id: string): Gate {
+    const shard = this.cluster.shards.get(id);
+    if (shard === undefined) return 'refuse';
+    if (this.cluster.isWritable(shard)) return 'open';
+    return shard.configLock.isHeld ? 'wait' : 'refuse';
+  }
+
+  /**
+   * An empty round on one shard, as the first one under a new epoch: its in-sync replicas undo what was not committed and
+   * store what was decided, so that a later take-over cannot decide otherwise. The caller holds the lane. Resolves
+   * whether enough replicas have it; the lane is free then.
+   */
+  confirm(shard: Shard): Suspension<boolean> {
+    return (resume) => {
+      const round = new WriteRound(this.nextRound++, [], (id) => this.shard(id), this.desk.nowMs, [shard]);
+      this.send(round, () => {
+        resume(shard.vat === round.shards.get(shard.id)?.part.lastTerm);
+      });
+    };
+  }
+
+  private begin(requests: readonly LaneRequest[]): void {
+    const round = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs);
+    this.send(round, () => undefined);
+  }
+
+  private send(round: WriteRound, ended: () => void): void {
+    for (const [server, { round: part, rows }] of round.parts()) {
+      this.desk.request('apply', { server, epoch: this.cluster.epoch, round: part, rows }, (outcome) => {
+        const last = outcome.ok ? round.answered(server, outcome.value) : round.failed(server, outcome.error);
+        if (last) run(this.conclude(round), ended);
+      });
+    }
+  }
+
+  /** All servers have answered or failed. */
+  private *conclude(round: WriteRound): Workflow {
+    const entries = [...round.shards.values()];
+    const fencing = entries.flatMap((entry) => [...entry.failures.values()]).find((error) => error.code === 'FENCED');
+    if (fencing !== undefined) {
+      this.fenced(fencing.message);
+      return;
+    }
+    const kept = yield* wait(all(entries.map((entry) => running(this.settle(entry)))));
+    if (kept.includes(false)) this.fail(round);
+    else this.decide(round);
+  }
+
+  /** Makes sure that the replicas that have the round are the in-sync set; false when they are too few. */
+  private *settle(entry: RoundShard): Workflow<boolean> {
+    for (const server of diverged(entry.replies)) {
+      entry.replies.delete(server);
+      entry.failures.set(server, { code: 'INTERNAL', message: 'did something else than the others', retryable: false });
+      this.announceDiverged(entry.shard, server);
+    }
+    const failed = [...entry.failures.keys()].filter((server) => entry.shard.inSync.includes(server));
+    if (failed.length === 0) return entry.replies.size > 0;
+    const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
+    const outcome = yield* this.inSyncSets.demote(entry.shard, failed, cause);
+    return outcome !== 'belowMinimum' && outcome !== 'steppedDown' && entry.shard.inSync.every((s) => entry.replies.has(s));
+  }
+
+  /** Everything was kept by enough replicas: commit, or run again without the requests that one of their shards refused. */
+  private decide(round: WriteRound): void {
+    const { excluded, outcomes } = round.verdict();
+    if (excluded.size > 0) {
+      for (const [request, outcome] of excluded) this.answer(request, outcome);
+      this.runAgain(round, round.requests.filter((request) => !excluded.has(request)));
+      return;
+    }
+    let rows = 0;
+    for (const { shard, part, rows: shardRows } of round.shards.values()) {
+      shard.vat = part.lastTerm;
+      rows += shardRows.length;
+    }
+    for (const request of round.requests) this.answer(request, outcomes.get(request) ?? { ok: 0 });
+    this.lanes.release(round.shards.keys());
+    const tookMs = this.desk.nowMs - round.startedMs;
+    this.desk.emit({ do: 'roundDone', requests: round.requests.length, rows, shards: round.shards.size, tookMs });
+  }
+
+  /** As a new round with new terms: what the first attempt left is undone by it, since it builds on the same VAT. */
+  private runAgain(round: WriteRound, requests: readonly LaneRequest[]): void {
+    const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
+    this.lanes.release([...round.shards.keys()].filter((shard) => !needed.has(shard)));
+    if (requests.length > 0) this.begin(requests);
+  }
+
+  /** Too few replicas have it. Whether it survives is not known before the shard is served again. */
+  private fail(round: WriteRound): void {
+    const error: ErrorBody = {
+      code: 'OUTCOME_UNKNOWN',
+      message: 'too few in-sync replicas answered in time; whether the change was made is not known',
+      retryable: false,
+    };
+    for (const request of round.requests) this.refuse(request, error);
+    this.lanes.release(round.shards.keys());
+  }
+
+  private answer(request: LaneRequest, outcome: OpOutcome): void {
+    if (outcome.refused !== undefined) this.refuse(request, refusal(outcome.refused, outcome.key));
+    else {
+      const answered = { result: { id: request.id, added: outcome.ok } };
+      this.desk.emit({ do: 'answer', batch: request.batch, answered });
+    }
+  }
+
+  private refuse(request: LaneRequest, error: ErrorBody): void {
+    this.desk.emit({ do: 'answer', batch: request.batch, answered: { result: { id: request.id, error } } });
+  }
+
+  private announceDiverged(shard: Shard, server: string): void {
+    const data = { cause: 'its digest of a round differs from the others', shard: shard.id, server };
+    this.desk.emit({ do: 'publish', event: { kind: 'shard.diverged', subject: `${shard.id}/${server}`, data } });
+  }
+
+  private shard(id: string): Shard {
+    const shard = this.cluster.shards.get(id);
+    if (shard === undefined) throw new Error(`no shard ${id}: rounds are made of checked requests`);
+    return shard;
+  }
+}
+
+function refusal(code: 'KEY_EXISTS' | 'KEY_NOT_FOUND', key: number): ErrorBody {
+  const message = code === 'KEY_EXISTS' ? `a record with the key ${key} exists` : `there is no record with the key ${key}`;
+  return { code, message, retryable: false };
+}
+
+export function unavailable(shards: readonly string[]): ErrorBody {
+  const names = shards.join(', ');
+  return { code: 'SHARD_UNAVAILABLE', message: `too few in-sync replicas of ${names} answer now`, retryable: true };
+}
