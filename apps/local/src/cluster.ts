@@ -1,0 +1,166 @@
+/** Every process of a cluster on this machine: what is started with what, and in which order it ends. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { LifelineServer } from '#common/process/lifeline';
+import { natsServerAnswers, spawnNatsServer } from '#common/process/nats-server';
+import type { ClaimedDataDir } from './data-dir';
+import type { Remark } from './log-tail';
+import { EXIT, Refusal } from './refusal';
+import { Supervised, type Watcher } from './supervised';
+import type { Terminal } from './terminal';
+
+const NATS_HOST = '127.0.0.1';
+const NATS_DEADLINE_MS = 30_000;
+/** A service gives itself 10 s; past that it hangs. */
+const STOP_DEADLINE_MS = 12_000;
+const KILLED_DEADLINE_MS = 5_000;
+/** The folder that holds the built apps. */
+const APPS = join(__dirname, '..', '..');
+
+export interface ClusterPlan {
+  dataDir: ClaimedDataDir;
+  port: number;
+  natsPort: number;
+  natsServer: string;
+  terminal: Terminal;
+  env: NodeJS.ProcessEnv;
+}
+
+export class Cluster implements Watcher {
+  private readonly natsServer: Supervised;
+  private readonly balancer: Supervised;
+  private readonly gateway: Supervised;
+  private lifeline: LifelineServer | undefined;
+  private stopped: Promise<void> | undefined;
+  private readonly stopSignal = new AbortController();
+  private refusal: Refusal | undefined;
+
+  constructor(private readonly plan: ClusterPlan) {
+    const { dataDir, natsServer, natsPort } = plan;
+    this.natsServer = new Supervised(
+      {
+        name: 'nats-server',
+        logFile: dataDir.logFile('nats-server'),
+        endsWithItsGroup: true,
+        spawn: (log) => spawnNatsServer(natsServer, { host: NATS_HOST, port: natsPort, dir: dataDir.natsDir }, log),
+      },
+      this,
+    );
+    this.balancer = this.service('balancer');
+    this.gateway = this.service('gateway');
+  }
+
+  /** Aborted when the cluster is to end: waiting is over then. */
+  get ending(): AbortSignal {
+    return this.stopSignal.signal;
+  }
+
+  /** Why the cluster cannot run, if a service refused its configuration. */
+  get whyRefused(): Refusal | undefined {
+    return this.refusal;
+  }
+
+  /** Starts everything; resolves when NATS answers, not when the services do. @throws Refusal when NATS does not */
+  async start(): Promise<void> {
+    this.lifeline = await LifelineServer.listen(this.plan.dataDir.lifelineSocket);
+    this.natsServer.start();
+    this.balancer.start();
+    this.gateway.start();
+    const place = { host: NATS_HOST, port: this.plan.natsPort };
+    if ((await natsServerAnswers(place, NATS_DEADLINE_MS, this.ending)) || this.ending.aborted) return;
+    const log = this.plan.dataDir.logFile('nats-server');
+    throw new Refusal(`nats-server does not answer on port ${this.plan.natsPort}; see ${log}`);
+  }
+
+  /**
+   * Stops everything from the outside in: first nobody asks any more, then nobody orders, then the shard-nodes, then the wire. Resolves
+   * when all of it is gone.
+   */
+  stop(): Promise<void> {
+    this.stopped ??= this.stopAll();
+    return this.stopped;
+  }
+
+  /** Ends everything at once; `stop` then resolves soon. */
+  killAll(): void {
+    this.stopSignal.abort();
+    for (const service of [this.gateway, this.balancer, this.natsServer]) service.kill();
+    this.lifeline?.killRest();
+  }
+
+  private async stopAll(): Promise<void> {
+    this.stopSignal.abort();
+    await this.stopOne(this.gateway);
+    await this.stopOne(this.balancer);
+    await this.stopShardNodes();
+    await this.stopOne(this.natsServer);
+  }
+
+  private async stopOne(service: Supervised): Promise<void> {
+    if ((await service.stop(STOP_DEADLINE_MS)) === 'killed')
+      this.warn(`${service.name} did not stop in time and was killed`);
+  }
+
+  private async stopShardNodes(): Promise<void> {
+    const lifeline = this.lifeline;
+    if (lifeline === undefined) return;
+    lifeline.release();
+    if (!(await lifeline.empty(STOP_DEADLINE_MS))) {
+      const killed = lifeline.killRest().map(({ name }) => name);
+      this.warn(`${killed.join(', ')} did not stop in time and had to be killed`);
+      await lifeline.empty(KILLED_DEADLINE_MS);
+    }
+    await lifeline.close();
+  }
+
+  private service(name: 'balancer' | 'gateway'): Supervised {
+    const { dataDir, natsPort, port, env } = this.plan;
+    const settings: NodeJS.ProcessEnv = {
+      ...env,
+      NATS_URL: `nats://${NATS_HOST}:${natsPort}`,
+      LIFELINE_SOCKET: dataDir.lifelineSocket,
+      DATA_DIR: dataDir.path,
+      LOG_DIR: dataDir.logDir,
+      PORT: String(port),
+    };
+    return new Supervised(
+      {
+        name,
+        logFile: dataDir.logFile(name),
+        // The balancer's shard-nodes outlive it: the next balancer finds them at work.
+        endsWithItsGroup: false,
+        spawn: (log) =>
+          spawn(process.execPath, ['--enable-source-maps', join(APPS, name, 'main.js')], {
+            detached: true,
+            stdio: ['ignore', log, log],
+            env: settings,
+          }),
+      },
+      this,
+    );
+  }
+
+  remarked(name: string, { level, text }: Remark): void {
+    const { terminal } = this.plan;
+    const mark = level === 'error' ? terminal.paint(name, 'red') : terminal.paint(name, 'yellow');
+    terminal.say(`${terminal.paint(clock(), 'dim')} ${mark} ${text}`);
+  }
+
+  ended(name: string, how: string, pauseMs: number): void {
+    this.warn(`${name} ended by itself (${how}); starting it again in ${pauseMs} ms`);
+  }
+
+  refused(name: string, why: string): void {
+    this.refusal ??= new Refusal(`${name}: ${why}`, EXIT.config);
+    this.stopSignal.abort();
+  }
+
+  private warn(text: string): void {
+    this.remarked('launcher', { level: 'warn', text });
+  }
+}
+
+/** The time of day, as logs have it. */
+function clock(): string {
+  return new Date().toTimeString().slice(0, 8);
+}

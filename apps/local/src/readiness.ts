@@ -1,0 +1,42 @@
+/** When a cluster is ready: the gateway answers, a leader answers it, and every shard that is configured can be written. */
+import { setTimeout as delay } from 'node:timers/promises';
+
+const POLL_MS = 50;
+const ANSWER_DEADLINE_MS = 5_000;
+
+export type Readiness = 'ready' | 'answering' | 'silent';
+
+/**
+ * Waits until the cluster behind `baseUrl` is ready, at most `deadlineMs`.
+ * `answering`: it answers, but not every shard could be written in time. `silent`: it does not answer.
+ */
+export async function waitUntilReady(baseUrl: string, deadlineMs: number, signal?: AbortSignal): Promise<Readiness> {
+  const end = performance.now() + deadlineMs;
+  let readiness: Readiness = 'silent';
+  while (performance.now() < end && signal?.aborted !== true) {
+    readiness = await readinessOf(baseUrl);
+    if (readiness === 'ready') break;
+    await delay(POLL_MS);
+  }
+  return readiness;
+}
+
+async function readinessOf(baseUrl: string): Promise<Readiness> {
+  if ((await get(`${baseUrl}/healthz`)) === undefined) return 'silent';
+  const status = await get(`${baseUrl}/status`);
+  if (status === undefined) return 'silent';
+  const configured = Number((status as { N?: unknown }).N) > 0;
+  return !configured || (await get(`${baseUrl}/readyz`)) !== undefined ? 'ready' : 'answering';
+}
+
+/** The answer's JSON (or `{}`) when it is a success. */
+async function get(url: string): Promise<unknown> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(ANSWER_DEADLINE_MS) });
+    const text = await answer.text();
+    if (!answer.ok) return undefined;
+    return text.startsWith('{') ? JSON.parse(text) : {};
+  } catch {
+    return undefined; // not there yet
+  }
+}

@@ -1,0 +1,112 @@
+/** `run`: a cluster in the foreground, until it is told to end. */
+import { provideNatsServer, NatsServerMissing } from '#common/process/nats-server-binary';
+import { Cluster } from './cluster';
+import { listenForOrders, type LauncherInfo } from './control';
+import { DataDir, type ClaimedDataDir } from './data-dir';
+import type { Options } from './options';
+import { checkPort } from './ports';
+import { waitUntilReady } from './readiness';
+import { EXIT, Refusal } from './refusal';
+import type { Terminal } from './terminal';
+
+const READY_DEADLINE_MS = 60_000;
+/** What a killed launcher left ends within this time. */
+const LEFTOVER_MS = 15_000;
+
+/**
+ * Runs until SIGINT, SIGTERM, SIGHUP or `make stop`; everything it started is gone before it resolves. A parent with an IPC channel
+ * is told when the cluster is ready.
+ *
+ * @throws Refusal
+ */
+export async function runCluster(options: Options, terminal: Terminal): Promise<number> {
+  const dataDir = await new DataDir(options.dataDir, options.shownDataDir).claim();
+  try {
+    await checkPorts(options, dataDir);
+    const natsServer = await provide(terminal);
+    const { port, natsPort } = options;
+    const cluster = new Cluster({ dataDir, port, natsPort, natsServer, terminal, env: process.env });
+    await runUntilTold(cluster, options, dataDir, terminal);
+    return 0;
+  } finally {
+    // Whoever waits for our end waits for the control socket's; the process's own end closes it.
+    dataDir.release();
+  }
+}
+
+async function checkPorts(options: Options, dataDir: ClaimedDataDir): Promise<void> {
+  const patienceMs = dataDir.wasAbandoned ? LEFTOVER_MS : 0;
+  const hosts = ['127.0.0.1', '0.0.0.0'];
+  await checkPort({ port: options.port, what: 'the gateway', option: '--port', hosts }, patienceMs);
+  await checkPort({ port: options.natsPort, what: 'NATS', option: '--nats-port', hosts: ['127.0.0.1'] }, patienceMs);
+}
+
+async function provide(terminal: Terminal): Promise<string> {
+  try {
+    return await provideNatsServer((line) => {
+      terminal.say(line);
+    });
+  } catch (error) {
+    throw error instanceof NatsServerMissing ? new Refusal(error.message, EXIT.unavailable) : error;
+  }
+}
+
+async function runUntilTold(
+  cluster: Cluster,
+  options: Options,
+  dataDir: ClaimedDataDir,
+  terminal: Terminal,
+): Promise<void> {
+  let ready = false;
+  let tell: (why: string) => void = () => undefined;
+  const told = new Promise<string>((resolve) => {
+    tell = resolve;
+  });
+  const { port, natsPort } = options;
+  const info = (): LauncherInfo => ({ pid: process.pid, port, natsPort, ready });
+  await listenForOrders(dataDir.controlSocket, info, () => {
+    tell('told to stop');
+  });
+  listenForSignals(cluster, tell);
+  cluster.ending.addEventListener('abort', () => {
+    tell('a service cannot run');
+  });
+  try {
+    await Promise.race([bringUp(cluster, options, terminal), told]);
+    ready = true;
+    const why = await told;
+    if (cluster.whyRefused === undefined) terminal.say(`${why}: stopping`);
+  } finally {
+    await cluster.stop();
+  }
+  if (cluster.whyRefused !== undefined) throw cluster.whyRefused;
+  terminal.say(`stopped; the data stays in ${dataDir.shown}`);
+}
+
+async function bringUp(cluster: Cluster, options: Options, terminal: Terminal): Promise<void> {
+  await cluster.start();
+  const baseUrl = `http://127.0.0.1:${options.port}`;
+  const readiness = await waitUntilReady(baseUrl, READY_DEADLINE_MS, cluster.ending);
+  if (cluster.ending.aborted) return;
+  const logs = `see the logs in ${options.shownDataDir}/logs`;
+  if (readiness === 'silent')
+    throw new Refusal(`the cluster is not ready after ${READY_DEADLINE_MS / 1000} s; ${logs}`);
+  const seconds = (performance.now() / 1000).toFixed(1);
+  const where = `data in ${options.shownDataDir}; NATS on ${options.natsPort}`;
+  const state = readiness === 'ready' ? 'is ready' : 'runs, though not every shard can be written yet,';
+  const end = process.send === undefined ? 'Ctrl-C' : '"make stop"';
+  terminal.say(`Shardline ${state} on ${terminal.paint(baseUrl, 'bold')} in ${seconds} s (${where}; ${end} stops it)`);
+  process.send?.({ ready: true });
+}
+
+/** The first signal stops gracefully, the next one at once. */
+function listenForSignals(cluster: Cluster, tell: (why: string) => void): void {
+  let signals = 0;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      signals += 1;
+      if (signals > 1) cluster.killAll();
+      else tell(signal);
+    });
+  }
+}
