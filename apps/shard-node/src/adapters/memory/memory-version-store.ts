@@ -1,0 +1,230 @@
+/** The versions of a replica in memory: for tests, and for simulations of whole clusters. */
+import { createHash } from 'node:crypto';
+import { ShardlineError } from '#common/contracts/errors';
+import type { CopyCursor, DigestReply } from '#common/contracts/node';
+import type { TableSchema } from '#common/contracts/schema';
+import { ALIVE, ALIVE_TEXT, isPurgeable, isVisible, undoAbove } from '#common/protocol/visibility';
+import type { NodeIdentity, ReplicaState, ShardState } from '../../core/replica-state';
+import type { PartWrite } from '../../core/round-plan';
+import type {
+  RowPage,
+  RowRange,
+  RowsText,
+  VersionPage,
+  VersionRange,
+  VersionStore,
+  WriteTransaction,
+} from '../../ports/version-store';
+
+interface Version {
+  key: number;
+  cat: number;
+  dat: number;
+  /** The row as JSON text. */
+  row: string;
+}
+
+/** Versions of one shard by `key/cat`. Versions are never changed, only replaced. */
+type Versions = Map<string, Version>;
+
+interface Contents {
+  identity: NodeIdentity;
+  states: Map<string, ShardState>;
+  tables: Map<string, Versions>;
+}
+
+export class MemoryVersionStore implements VersionStore {
+  private contents: Contents;
+
+  constructor(server: string) {
+    this.contents = {
+      identity: { server, epoch: 0, configId: 0, schema: null },
+      states: new Map(),
+      tables: new Map(),
+    };
+  }
+
+  async load(): Promise<ReplicaState> {
+    return { ...this.contents.identity, shards: new Map(this.contents.states) };
+  }
+
+  async transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
+    const { identity, states, tables } = this.contents;
+    const draft: Contents = {
+      identity,
+      states: new Map(states),
+      tables: new Map([...tables].map(([shard, versions]) => [shard, new Map(versions)])),
+    };
+    const result = await work(new MemoryTransaction(draft));
+    this.contents = draft;
+    return result;
+  }
+
+  async readRange({ shard, vat, low, high }: RowRange, maxBytes: number): Promise<RowPage> {
+    const rows = this.sorted(shard).filter((v) => isVisible(v, vat) && v.key >= low && v.key <= high);
+    const page = fill(rows, (version) => version.row, maxBytes);
+    const following = rows[page.count];
+    return { ...page, next: following === undefined ? null : following.key };
+  }
+
+  async readKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlyMap<number, string>> {
+    const wanted = new Set(keys);
+    const rows = this.sorted(shard).filter((version) => wanted.has(version.key) && isVisible(version, vat));
+    return new Map(rows.map((version) => [version.key, version.row]));
+  }
+
+  async copyPage({ shard, from, to }: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage> {
+    const told = this.sorted(shard)
+      .filter((version) => version.cat <= to && (from === 0 ? version.dat > to : isTouched(version, from, to)))
+      .filter((version) => after === null || compare(version, after) > 0);
+    const page = fill(told, (version) => versionText(version, to), maxBytes);
+    const last = told[page.count - 1];
+    const next = page.count < told.length && last !== undefined ? { key: last.key, cat: last.cat } : null;
+    return { ...page, next };
+  }
+
+  async digest(shard: string, vat: number): Promise<DigestReply> {
+    const visible = this.sorted(shard).filter((version) => isVisible(version, vat));
+    const sum = visible.reduce((total, { key, cat, row }) => total + hash64(`${key} ${cat} ${row}`), 0n);
+    return { digest: String(sum), rows: visible.length };
+  }
+
+  async probe(): Promise<void> {
+    // Memory always answers.
+  }
+
+  async close(): Promise<void> {
+    // Nothing is held.
+  }
+
+  private sorted(shard: string): Version[] {
+    return [...tableOf(this.contents, shard).values()].sort(compare);
+  }
+}
+
+class MemoryTransaction implements WriteTransaction {
+  constructor(private readonly draft: Contents) {}
+
+  async livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>> {
+    const wanted = new Set(keys);
+    const living = new Set<number>();
+    for (const version of tableOf(this.draft, shard).values()) {
+      if (wanted.has(version.key) && isVisible(version, vat)) living.add(version.key);
+    }
+    return living;
+  }
+
+  async undoAbove(shard: string, vat: number): Promise<number> {
+    const table = tableOf(this.draft, shard);
+    const before = living(table);
+    for (const [id, version] of [...table]) {
+      const stays = undoAbove(version, vat);
+      if (stays === null) table.delete(id);
+      else table.set(id, stays);
+    }
+    return living(table) - before;
+  }
+
+  write({ state, births, deaths }: PartWrite): void {
+    const table = tableOf(this.draft, state.shard);
+    for (const { key, dat } of deaths) {
+      const version = [...table.values()].find((one) => one.key === key && one.dat === ALIVE);
+      if (version === undefined) throw new ShardlineError('STORE_FAILED', `record ${key} does not live`);
+      put(table, { ...version, dat });
+    }
+    for (const { key, cat, row } of births) put(table, { key, cat, dat: ALIVE, row });
+    this.saveShard(state);
+  }
+
+  saveShard(state: ShardState): void {
+    this.draft.states.set(state.shard, state);
+  }
+
+  saveIdentity({ server, epoch, configId, schema }: NodeIdentity): void {
+    this.draft.identity = { server, epoch, configId, schema };
+  }
+
+  async createShard(state: ShardState, _schema: TableSchema): Promise<void> {
+    this.draft.tables.set(state.shard, new Map());
+    this.saveShard(state);
+  }
+
+  dropShard(shard: string): void {
+    this.draft.tables.delete(shard);
+    this.draft.states.delete(shard);
+  }
+
+  clearShard(shard: string): void {
+    tableOf(this.draft, shard).clear();
+  }
+
+  putVersions(shard: string, { text }: RowsText): void {
+    const table = tableOf(this.draft, shard);
+    const keyColumn = this.draft.identity.schema?.columns[0] ?? '';
+    for (const line of text === '' ? [] : text.split(',\n')) put(table, parseVersion(line, keyColumn));
+  }
+
+  async countLiving(shard: string): Promise<number> {
+    return living(tableOf(this.draft, shard));
+  }
+
+  async purge(shard: string, mark: number, limit: number): Promise<number> {
+    const table = tableOf(this.draft, shard);
+    const dead = [...table].filter(([, version]) => isPurgeable(version, mark)).slice(0, limit);
+    for (const [id] of dead) table.delete(id);
+    return dead.length;
+  }
+}
+
+function tableOf(contents: Contents, shard: string): Versions {
+  const table = contents.tables.get(shard);
+  if (table === undefined) throw new ShardlineError('UNKNOWN_SHARD', `this replica does not hold shard ${shard}`);
+  return table;
+}
+
+function put(table: Versions, version: Version): void {
+  table.set(`${version.key}/${version.cat}`, version);
+}
+
+function living(table: Versions): number {
+  return [...table.values()].filter((version) => version.dat === ALIVE).length;
+}
+
+function compare(a: CopyCursor, b: CopyCursor): number {
+  return a.key - b.key || a.cat - b.cat;
+}
+
+function isTouched({ cat, dat }: Version, from: number, to: number): boolean {
+  return cat > from || (dat > from && dat <= to);
+}
+
+/** As many of the texts as fit, but at least one when there is one. */
+function fill(versions: readonly Version[], textOf: (version: Version) => string, maxBytes: number): RowsText {
+  const texts: string[] = [];
+  let bytes = 0;
+  for (const version of versions) {
+    const text = textOf(version);
+    bytes += Buffer.byteLength(text) + 2;
+    if (texts.length > 0 && bytes > maxBytes) break;
+    texts.push(text);
+  }
+  return { text: texts.join(',\n'), count: texts.length };
+}
+
+function versionText({ cat, dat, row }: Version, to: number): string {
+  return `${row.slice(0, -1)},"cat":${cat},"dat":${dat > to ? ALIVE_TEXT : dat}}`;
+}
+
+const TERMS = /,"cat":(\d+),"dat":(\d+)\}$/;
+
+function parseVersion(line: string, keyColumn: string): Version {
+  const terms = TERMS.exec(line);
+  if (terms === null) throw new ShardlineError('BAD_MESSAGE', 'a version without its terms');
+  const row = `${line.slice(0, terms.index)}}`;
+  const key = (JSON.parse(row) as Record<string, number>)[keyColumn] ?? Number.NaN;
+  return { key, cat: Number(terms[1]), dat: terms[2] === ALIVE_TEXT ? ALIVE : Number(terms[2]), row };
+}
+
+function hash64(text: string): bigint {
+  return BigInt.asIntN(64, BigInt(`0x${createHash('md5').update(text).digest('hex').slice(0, 16)}`));
+}

@@ -1,0 +1,36 @@
+/** Copies from another shard-node over NATS. */
+import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
+import type { CopyReply, CopyRequest } from '#common/contracts/node';
+import { nodeSubject } from '#common/contracts/subjects';
+import { parseJson, request as ask, unwrapAnswer, type NatsConnection } from '#common/nats/connection';
+import { decodeRawLines } from '#common/nats/lines';
+import type { CopySource } from '../../ports/copy-source';
+import type { VersionPage } from '../../ports/version-store';
+
+const BRACE = '{'.charCodeAt(0);
+
+export class NatsCopySource implements CopySource {
+  constructor(
+    /** The connection, once there is one. */
+    private readonly nats: () => NatsConnection,
+    private readonly timeoutMs: number,
+  ) {}
+
+  async fetch(server: string, request: CopyRequest): Promise<VersionPage> {
+    const data = await this.ask(server, request);
+    // Rows come as an array, a failure as an object.
+    if (data[0] === BRACE) unwrapAnswer(parseJson<{ error?: ErrorBody }>(data));
+    const { header, text } = decodeRawLines<CopyReply>(data);
+    return { count: header.count, next: header.next, text };
+  }
+
+  private async ask(server: string, request: CopyRequest): Promise<Uint8Array> {
+    try {
+      return await ask(this.nats(), nodeSubject(server, 'copy'), JSON.stringify([request]), this.timeoutMs);
+    } catch (cause) {
+      // To whoever asked us, we are there; it is the source that is not.
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new ShardlineError('SHARD_UNAVAILABLE', `cannot copy from ${server}: ${why}`, true, { cause });
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/** TypeORM's data source of a node: the fixed tables, their migrations, and the pool that everything runs on. */
+import type { Pool } from 'pg';
+import { DataSource } from 'typeorm';
+import { FixedTables1760000000000 } from './migrations/1760000000000-fixed-tables';
+import { NodeT, TermT } from './node-entities';
+
+/** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
+export type PostgresAddress = { host: string; port?: number; user: string; database: string } | { url: string };
+
+export interface DataSourceOptions {
+  address: PostgresAddress;
+  /** Connections for reading; one more writes, and one more is for migrations and the like. */
+  poolSize: number;
+  statementTimeoutMs: number;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** What Postgres did not end by itself is given up on this much later. */
+const GIVE_UP_AFTER_MS = 2_000;
+
+/** Connects and brings the fixed tables up to date. */
+export async function openDataSource({
+  address,
+  poolSize,
+  statementTimeoutMs,
+}: DataSourceOptions): Promise<DataSource> {
+  const dataSource = new DataSource({
+    type: 'postgres',
+    ...('url' in address
+      ? { url: address.url }
+      : { host: address.host, port: address.port ?? 5432, username: address.user, database: address.database }),
+    entities: [NodeT, TermT],
+    migrations: [FixedTables1760000000000],
+    migrationsTableName: 'migrations',
+    migrationsRun: true,
+    poolSize: poolSize + 2,
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
+    applicationName: 'shardline',
+    extra: {
+      // Statements of one transaction go out together.
+      pipeline: true,
+      query_timeout: statementTimeoutMs + GIVE_UP_AFTER_MS,
+      options: [
+        '-c timezone=UTC',
+        '-c synchronous_commit=on',
+        // Compiling a statement that runs for a millisecond takes longer than running it.
+        '-c jit=off',
+        `-c statement_timeout=${statementTimeoutMs}`,
+        `-c idle_in_transaction_session_timeout=${statementTimeoutMs}`,
+      ].join(' '),
+    },
+  });
+  return dataSource.initialize();
+}
+
+/** The pool beneath TypeORM. */
+export function poolOf(dataSource: DataSource): Pool {
+  return (dataSource.driver as unknown as { master: Pool }).master;
+}

@@ -1,0 +1,82 @@
+/** The fixed tables: what a node knows of itself, and one row for each of its shards. */
+import { EntitySchema, type ValueTransformer } from 'typeorm';
+import type { NewestRound } from '#common/contracts/node';
+import type { TableSchema } from '#common/contracts/schema';
+
+/** The one row of `node_t`. */
+export interface NodeRow {
+  /** Always 1: the table holds one row. */
+  id: number;
+  server: string;
+  epoch: number;
+  configId: number;
+  schema: TableSchema | null;
+}
+
+/** A row of `term_t`. */
+export interface TermRow {
+  shard: string;
+  low: number;
+  size: number;
+  currentTerm: number;
+  toldVat: number;
+  purgedTo: number;
+  newestEpoch: number | null;
+  newestRound: number | null;
+  newestLastTerms: NewestRound['lastTerms'] | null;
+  newestRefused: boolean;
+  configEpoch: number;
+  configVersion: number;
+  inSync: string[];
+  liveRows: number;
+  maxRowBytes: number;
+  catchUpFrom: number | null;
+  catchUpTo: number | null;
+  /** Grows with every write of the row: a writer whose idea of the row is out of date changes nothing. */
+  version: number;
+}
+
+/** Every bigint of these tables lies within the whole numbers that a double holds. */
+const wholeNumber: ValueTransformer = {
+  to: (value: unknown) => value,
+  from: (value: unknown) => (value === null || value === undefined ? value : Number(value)),
+};
+const bigint = { type: 'bigint', transformer: wholeNumber } as const;
+const optionalBigint = { ...bigint, nullable: true } as const;
+
+export const NodeT = new EntitySchema<NodeRow>({
+  name: 'NodeT',
+  tableName: 'node_t',
+  columns: {
+    id: { type: 'int', primary: true },
+    server: { type: 'text' },
+    epoch: { ...bigint },
+    configId: { ...bigint, name: 'config_id' },
+    schema: { type: 'json', nullable: true },
+  },
+});
+
+export const TermT = new EntitySchema<TermRow>({
+  name: 'TermT',
+  tableName: 'term_t',
+  columns: {
+    shard: { type: 'text', primary: true },
+    low: { ...bigint },
+    size: { ...bigint },
+    currentTerm: { ...bigint, name: 'current_term' },
+    toldVat: { ...bigint, name: 'told_vat' },
+    purgedTo: { ...bigint, name: 'purged_to' },
+    newestEpoch: { ...optionalBigint, name: 'newest_epoch' },
+    newestRound: { ...optionalBigint, name: 'newest_round' },
+    newestLastTerms: { type: 'json', nullable: true, name: 'newest_last_terms' },
+    newestRefused: { type: 'boolean', name: 'newest_refused' },
+    configEpoch: { ...bigint, name: 'config_epoch' },
+    configVersion: { ...bigint, name: 'config_version' },
+    inSync: { type: 'json', name: 'in_sync' },
+    liveRows: { ...bigint, name: 'live_rows' },
+    maxRowBytes: { ...bigint, name: 'max_row_bytes' },
+    catchUpFrom: { ...optionalBigint, name: 'catch_up_from' },
+    catchUpTo: { ...optionalBigint, name: 'catch_up_to' },
+    version: { ...bigint },
+  },
+});

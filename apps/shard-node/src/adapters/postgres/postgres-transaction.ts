@@ -1,0 +1,220 @@
+/**
+ * One transaction on the writer's connection, with as few round trips as it can do with.
+ *
+ * What returns nothing is kept until an answer is needed or until the commit, and then goes out in one go. When all there is to
+ * commit is one statement, it commits by itself, without BEGIN and COMMIT around it.
+ */
+import type { PoolClient } from 'pg';
+import { ShardlineError } from '#common/contracts/errors';
+import type { TableSchema } from '#common/contracts/schema';
+import type { NodeIdentity, ShardState } from '../../core/replica-state';
+import type { PartWrite } from '../../core/round-plan';
+import type { RowsText, WriteTransaction } from '../../ports/version-store';
+import type { RoundKind, ShardStatements, Statement } from './shard-statements';
+import {
+  DELETE_TERM,
+  INSERT_TERM,
+  nodeValues,
+  roundValues,
+  SAVE_NODE,
+  termValues,
+  UPDATE_TERM,
+} from './term-statements';
+import { runPrepared, type Cells } from './writer-connection';
+
+/** What the transaction needs of its store. */
+export interface TransactionContext {
+  statements(shard: string): ShardStatements;
+  /** Statements for a table that is about to be created. */
+  newStatements(shard: string, schema: TableSchema): ShardStatements;
+  createTable(shard: string, schema: TableSchema): Promise<string[]>;
+  /** The version of the shard's row of `term_t`. */
+  version(shard: string): number;
+}
+
+/** What the store takes over when the transaction has become durable. */
+export interface TransactionEffects {
+  versions: Map<string, number>;
+  created: Map<string, ShardStatements>;
+  dropped: Set<string>;
+  maxRowBytes: Map<string, number>;
+}
+
+interface Pending {
+  statement: Statement | string;
+  values: unknown[];
+}
+
+export class PostgresTransaction implements WriteTransaction {
+  readonly effects: TransactionEffects = {
+    versions: new Map(),
+    created: new Map(),
+    dropped: new Set(),
+    maxRowBytes: new Map(),
+  };
+  private pending: Pending[] = [];
+  private begun = false;
+
+  constructor(
+    private readonly client: PoolClient,
+    private readonly context: TransactionContext,
+  ) {}
+
+  async livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>> {
+    if (keys.length === 0) return new Set();
+    const rows = await this.ask(this.statements(shard).livingKeys, [bigints(keys), vat]);
+    const living = new Set<number>();
+    for (const row of rows) living.add(Number(row[0]));
+    return living;
+  }
+
+  async undoAbove(shard: string, vat: number): Promise<number> {
+    const statements = this.statements(shard);
+    this.begin();
+    const [born, died] = await Promise.all([
+      this.ask(statements.undoBirths, [vat]),
+      this.ask(statements.undoDeaths, [vat]),
+    ]);
+    return countOf(died) - countOf(born);
+  }
+
+  write({ state, births, deaths }: PartWrite): void {
+    const values = roundValues(state, this.nextVersion(state));
+    if (births.length > 0) {
+      values.push(
+        `[${births.map((birth) => birth.row).join(',')}]`,
+        bigints(births.map((birth) => birth.key)),
+        bigints(births.map((birth) => birth.cat)),
+      );
+    }
+    if (deaths.length > 0) {
+      values.push(bigints(deaths.map((death) => death.key)), bigints(deaths.map((death) => death.dat)));
+    }
+    this.later(this.statements(state.shard).round(roundKind(births.length, deaths.length)), values);
+  }
+
+  saveShard(state: ShardState): void {
+    this.later(UPDATE_TERM, termValues(state, this.nextVersion(state)));
+  }
+
+  saveIdentity(identity: NodeIdentity): void {
+    this.later(SAVE_NODE, nodeValues(identity));
+  }
+
+  async createShard(state: ShardState, schema: TableSchema): Promise<void> {
+    for (const text of await this.context.createTable(state.shard, schema)) this.later(text, []);
+    this.later(INSERT_TERM, termValues(state, 0));
+    this.effects.created.set(state.shard, this.context.newStatements(state.shard, schema));
+    this.effects.versions.set(state.shard, 0);
+    this.effects.dropped.delete(state.shard);
+  }
+
+  dropShard(shard: string): void {
+    this.later(this.statements(shard).drop, []);
+    this.later(DELETE_TERM, [shard]);
+    this.effects.created.delete(shard);
+    this.effects.versions.delete(shard);
+    this.effects.maxRowBytes.delete(shard);
+    this.effects.dropped.add(shard);
+  }
+
+  clearShard(shard: string): void {
+    this.later(this.statements(shard).clear, []);
+  }
+
+  putVersions(shard: string, { count, text }: RowsText): void {
+    if (count > 0) this.later(this.statements(shard).putVersions, [`[${text}]`]);
+  }
+
+  async countLiving(shard: string): Promise<number> {
+    return countOf(await this.ask(this.statements(shard).countLiving, []));
+  }
+
+  async purge(shard: string, mark: number, limit: number): Promise<number> {
+    this.begin();
+    return countOf(await this.ask(this.statements(shard).purge, [mark, limit]));
+  }
+
+  async commit(): Promise<void> {
+    const single = this.pending[0];
+    if (!this.begun && single === undefined) return;
+    if (!this.begun && single !== undefined && this.pending.length === 1) {
+      this.pending = [];
+      await this.send(single);
+      return;
+    }
+    this.begin();
+    const sent = this.flush();
+    const committed = this.client.query('COMMIT');
+    await settleAll([...sent, committed]);
+    // A transaction in which something failed ends with ROLLBACK whatever it is asked to do.
+    if ((await committed).command !== 'COMMIT') throw new ShardlineError('STORE_FAILED', 'postgres did not commit');
+  }
+
+  async rollback(): Promise<void> {
+    this.pending = [];
+    if (this.begun) await this.client.query('ROLLBACK');
+  }
+
+  /** An answer now: everything that waits goes out first. */
+  private async ask(statement: Statement, values: unknown[]): Promise<Cells[]> {
+    const sent = this.pending.length > 0 ? (this.begin(), this.flush()) : [];
+    const answer = this.send({ statement, values });
+    await settleAll([...sent, answer]);
+    return answer;
+  }
+
+  private later(statement: Statement | string, values: unknown[]): void {
+    this.pending.push({ statement, values });
+  }
+
+  private begin(): void {
+    if (this.begun) return;
+    this.begun = true;
+    this.pending.unshift({ statement: 'BEGIN', values: [] });
+  }
+
+  private flush(): Promise<Cells[]>[] {
+    const sent = this.pending.map((one) => this.send(one));
+    this.pending = [];
+    return sent;
+  }
+
+  private async send({ statement, values }: Pending): Promise<Cells[]> {
+    if (typeof statement !== 'string') return runPrepared(this.client, statement, values);
+    await this.client.query(statement);
+    return [];
+  }
+
+  private statements(shard: string): ShardStatements {
+    return this.effects.created.get(shard) ?? this.context.statements(shard);
+  }
+
+  /** The version that the row of `term_t` must have; it has the next one afterwards. */
+  private nextVersion({ shard, maxRowBytes }: ShardState): number {
+    const version = this.effects.versions.get(shard) ?? this.context.version(shard);
+    this.effects.versions.set(shard, version + 1);
+    this.effects.maxRowBytes.set(shard, maxRowBytes);
+    return version;
+  }
+}
+
+/** Waits for all, so that nothing is left on the wire, then fails with the first failure. */
+async function settleAll(sent: readonly Promise<unknown>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(sent);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+function roundKind(births: number, deaths: number): RoundKind {
+  if (births > 0) return deaths > 0 ? 'both' : 'births';
+  return deaths > 0 ? 'deaths' : 'state';
+}
+
+/** Whole numbers as a Postgres array; cheaper than having `pg` look at each. */
+export function bigints(numbers: readonly number[]): string {
+  return `{${numbers.join(',')}}`;
+}
+
+function countOf(rows: readonly Cells[]): number {
+  return Number(rows[0]?.[0] ?? 0);
+}

@@ -1,0 +1,208 @@
+/** The versions of a replica in Postgres: one table per shard, and the fixed tables beside them. */
+import type { Pool } from 'pg';
+import type { DataSource } from 'typeorm';
+import { ShardlineError } from '#common/contracts/errors';
+import type { CopyCursor, DigestReply } from '#common/contracts/node';
+import type { NodeIdentity, ReplicaState } from '../../core/replica-state';
+import type {
+  RowPage,
+  RowRange,
+  VersionPage,
+  VersionRange,
+  VersionStore,
+  WriteTransaction,
+} from '../../ports/version-store';
+import { poolOf } from './data-source';
+import { asStoreFailure } from './failures';
+import { NodeT, TermT } from './node-entities';
+import { readPage, RowSizes, type Chunk, type ChunkAsk, type ChunkSource } from './page-reader';
+import { bigints, PostgresTransaction, type TransactionEffects } from './postgres-transaction';
+import { createTableStatements } from './shard-entity';
+import { prepared, ShardStatements, type Statement } from './shard-statements';
+import { identityOf, shardStateOf } from './term-statements';
+import { runPrepared, WriterConnection, type Cells } from './writer-connection';
+
+/** What the store keeps in memory of one shard. */
+interface ShardHandle {
+  statements: ShardStatements;
+  /** Of the shard's row of `term_t`. */
+  version: number;
+  sizes: RowSizes;
+  maxRowBytes: number;
+}
+
+const PROBE = prepared('SELECT 1');
+
+export class PostgresVersionStore implements VersionStore {
+  private readonly pool: Pool;
+  private readonly writer: WriterConnection;
+  private shards = new Map<string, ShardHandle>();
+
+  /**
+   * @param dataSource connected, its migrations run; the store closes it
+   * @param server the node's name, stored with the data
+   */
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly server: string,
+  ) {
+    this.pool = poolOf(dataSource);
+    this.writer = new WriterConnection(this.pool);
+  }
+
+  /** @throws ShardlineError STORE_FAILED; when the data are another server's, too */
+  async load(): Promise<ReplicaState> {
+    return guarded(async () => {
+      const node = await this.dataSource.getRepository(NodeT).findOneBy({ id: 1 });
+      const rows = await this.dataSource.getRepository(TermT).find();
+      const identity: NodeIdentity =
+        node === null ? { server: this.server, epoch: 0, configId: 0, schema: null } : identityOf(node);
+      if (identity.server !== this.server) {
+        throw new ShardlineError('STORE_FAILED', `the data belong to server ${identity.server}, not to ${this.server}`);
+      }
+      const before = this.shards;
+      this.shards = new Map();
+      for (const { shard, version, maxRowBytes } of rows) {
+        if (identity.schema === null)
+          throw new ShardlineError('STORE_FAILED', `shard ${shard} is stored without a schema`);
+        const known = before.get(shard);
+        const statements = known?.statements ?? new ShardStatements(shard, identity.schema);
+        this.shards.set(shard, { statements, version, maxRowBytes, sizes: known?.sizes ?? new RowSizes() });
+      }
+      return { ...identity, shards: new Map(rows.map((row) => [row.shard, shardStateOf(row)])) };
+    });
+  }
+
+  async transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
+    const client = await guarded(() => this.writer.take());
+    const transaction = new PostgresTransaction(client, {
+      statements: (shard) => this.handle(shard).statements,
+      newStatements: (shard, schema) => new ShardStatements(shard, schema),
+      createTable: (shard, schema) => createTableStatements(this.dataSource, shard, schema),
+      version: (shard) => this.handle(shard).version,
+    });
+    try {
+      const result = await work(transaction);
+      await transaction.commit();
+      this.takeOver(transaction.effects);
+      return result;
+    } catch (thrown) {
+      try {
+        await transaction.rollback();
+      } catch {
+        // The connection itself failed: Postgres rolls back when it notices. The cause is told below.
+        this.writer.discard(client);
+      }
+      throw asStoreFailure(thrown);
+    }
+  }
+
+  async readRange({ shard, vat, low, high }: RowRange, maxBytes: number): Promise<RowPage> {
+    const { statements, sizes, maxRowBytes } = this.handle(shard);
+    const from = (after: number | null): number => (after === null ? low : after + 1);
+    const source: ChunkSource<number> = {
+      plain: async ({ after, limit }) => {
+        const [text, count, last] = await this.askOne(statements.range, [from(after), high, vat, limit]);
+        return rangeChunk(text, count, count, last);
+      },
+      cut: async ({ after, limit, room, firstMayCome }) => {
+        const values = [from(after), high, vat, limit, room, firstMayCome];
+        const [text, count, last, looked] = await this.askOne(statements.cutRange, values);
+        return rangeChunk(text, count, looked, last);
+      },
+    };
+    const page = await readPage(source, null, maxBytes, sizes, maxRowBytes);
+    const next = page.next === null || page.next >= high ? null : page.next + 1;
+    return { text: page.text, count: page.count, next };
+  }
+
+  async readKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlyMap<number, string>> {
+    const rows = await this.ask(this.handle(shard).statements.points, [bigints(keys), vat]);
+    return new Map(rows.map(([key, row]) => [Number(key), String(row)]));
+  }
+
+  async copyPage({ shard, from, to }: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage> {
+    const { statements, sizes, maxRowBytes } = this.handle(shard);
+    const statement = from === 0 ? statements.snapshotPage : statements.differencePage;
+    const cut = async (ask: ChunkAsk<CopyCursor>): Promise<Chunk<CopyCursor>> => {
+      const values = [...cursorValues(ask.after), ask.limit, to, ask.room, ask.firstMayCome];
+      const [text, count, looked, key, cat] = await this.askOne(statement, from === 0 ? values : [...values, from]);
+      const last = key === null || key === undefined ? null : { key: Number(key), cat: Number(cat) };
+      return { text: textOf(text), count: Number(count), looked: Number(looked), last };
+    };
+    return readPage({ plain: null, cut }, after, maxBytes, sizes, maxRowBytes + VERSION_BYTES);
+  }
+
+  async digest(shard: string, vat: number): Promise<DigestReply> {
+    const [rows, sum] = await this.askOne(this.handle(shard).statements.digest, [vat]);
+    return { digest: String(sum), rows: Number(rows) };
+  }
+
+  async probe(): Promise<void> {
+    await this.ask(PROBE, []);
+  }
+
+  async close(): Promise<void> {
+    this.writer.close();
+    await this.dataSource.destroy();
+  }
+
+  private handle(shard: string): ShardHandle {
+    const handle = this.shards.get(shard);
+    if (handle === undefined) throw new ShardlineError('UNKNOWN_SHARD', `this replica does not hold shard ${shard}`);
+    return handle;
+  }
+
+  private takeOver({ versions, created, dropped, maxRowBytes }: TransactionEffects): void {
+    for (const shard of dropped) this.shards.delete(shard);
+    for (const [shard, statements] of created) {
+      this.shards.set(shard, { statements, version: 0, sizes: new RowSizes(), maxRowBytes: 0 });
+    }
+    for (const [shard, version] of versions) this.handle(shard).version = version;
+    for (const [shard, bytes] of maxRowBytes) this.handle(shard).maxRowBytes = bytes;
+  }
+
+  private ask(statement: Statement, values: unknown[]): Promise<Cells[]> {
+    return guarded(async () => {
+      const client = await this.pool.connect();
+      let failed = true;
+      try {
+        const rows = await runPrepared(client, statement, values);
+        failed = false;
+        return rows;
+      } finally {
+        // A connection on which something failed is not worth being looked into.
+        client.release(failed);
+      }
+    });
+  }
+
+  private async askOne(statement: Statement, values: unknown[]): Promise<Cells> {
+    return (await this.ask(statement, values))[0] ?? [];
+  }
+}
+
+/** `,"cat":…,"dat":…` behind a row, at the most. */
+const VERSION_BYTES = 64;
+
+function rangeChunk(text: unknown, count: unknown, looked: unknown, last: unknown): Chunk<number> {
+  const lastKey = last === null || last === undefined ? null : Number(last);
+  return { text: textOf(text), count: Number(count), looked: Number(looked), last: lastKey };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** Behind every (key, cat) there can be when nothing has been read yet. */
+function cursorValues(after: CopyCursor | null): [number | string, number] {
+  return after === null ? ['-9223372036854775808', 0] : [after.key, after.cat];
+}
+
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    throw asStoreFailure(thrown);
+  }
+}

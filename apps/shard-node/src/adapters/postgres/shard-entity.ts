@@ -1,0 +1,87 @@
+/** A shard's table, from the schema that `/init` gave. */
+import { DataSource, EntitySchema, Table, type EntitySchemaColumnOptions } from 'typeorm';
+import type { Dtype, TableSchema } from '#common/contracts/schema';
+import { ALIVE_TEXT } from '#common/protocol/visibility';
+
+/** The Postgres schema that holds the shards' tables. */
+export const SHARDS_SCHEMA = 'shards';
+
+/** How a column of a dtype is stored. The key, the first column, is a bigint. */
+export const COLUMN_TYPES = {
+  Number: 'double precision',
+  String: 'text',
+  Boolean: 'boolean',
+  Timestamp: 'timestamptz',
+  JSON: 'jsonb',
+} as const satisfies Record<Dtype, string>;
+
+/** One column of a shard's table as the statements need it. */
+export interface ShardColumn {
+  name: string;
+  dtype: Dtype;
+  type: string;
+}
+
+/** The columns of the schema; the key is first. */
+export function shardColumns(schema: TableSchema): [ShardColumn, ...ShardColumn[]] {
+  const [key, ...rest] = schema.columns.map((name, index): ShardColumn => {
+    const dtype = schema.dtypes[index] ?? 'String';
+    return { name, dtype, type: index === 0 ? 'bigint' : COLUMN_TYPES[dtype] };
+  });
+  if (key === undefined) throw new Error('a schema has at least its key column');
+  return [key, ...rest];
+}
+
+/** The entity of one shard's table. */
+export function shardEntity(shard: string, schema: TableSchema): EntitySchema {
+  // Properties get names of our own: a column may be called `constructor`.
+  const columns: Record<string, EntitySchemaColumnOptions> = {};
+  shardColumns(schema).forEach(({ name, dtype, type }, index) => {
+    const nullable = index > 0 && dtype === 'JSON';
+    columns[`column${index}`] = { type: type as 'text', name, nullable, primary: index === 0 };
+  });
+  columns['cat'] = { type: 'bigint', primary: true };
+  columns['dat'] = { type: 'bigint' };
+  return new EntitySchema({
+    name: shard,
+    tableName: shard,
+    schema: SHARDS_SCHEMA,
+    columns,
+    // Undoing and telling a difference look for the newest births: the table is in their order, a BRIN index costs nothing.
+    // Purging looks for deaths, and most versions live.
+    indices: [{ columns: ['cat'] }, { columns: ['dat'], where: `"dat" < ${ALIVE_TEXT}` }],
+  });
+}
+
+/** Builds the statements that create the table; nothing is sent to the database. */
+export async function createTableStatements(
+  dataSource: DataSource,
+  shard: string,
+  schema: TableSchema,
+): Promise<string[]> {
+  const blueprint = new EntityBlueprint({
+    ...dataSource.options,
+    entities: [shardEntity(shard, schema)],
+    migrations: [],
+  });
+  const table = Table.create(await blueprint.metadataOf(shard), dataSource.driver);
+  for (const index of table.indices) {
+    if (index.columnNames[0] === 'cat') index.type = 'brin';
+  }
+  const runner = dataSource.createQueryRunner();
+  try {
+    runner.enableSqlMemory();
+    await runner.createTable(table);
+    return runner.getMemorySql().upQueries.map((query) => query.query);
+  } finally {
+    await runner.release();
+  }
+}
+
+/** A data source that is never connected: it only turns an entity into metadata. */
+class EntityBlueprint extends DataSource {
+  async metadataOf(entity: string) {
+    await this.buildMetadatas();
+    return this.getMetadata(entity);
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * The SQL of one shard's table. Every name is quoted; nothing but names that were checked against `IDENTIFIER` becomes SQL
+ * text. Rows go in and come out as JSON text that this process never parses.
+ */
+import type { TableSchema } from '#common/contracts/schema';
+import { ALIVE_TEXT } from '#common/protocol/visibility';
+import { shardColumns, SHARDS_SCHEMA, type ShardColumn } from './shard-entity';
+
+/** A statement that Postgres prepares once per connection, under its name. */
+export interface Statement {
+  name: string;
+  text: string;
+}
+
+let lastStatement = 0;
+
+/** Names are never used twice in a process: a table that is dropped and created anew gets statements of its own. */
+export function prepared(text: string): Statement {
+  lastStatement += 1;
+  return { name: `s${lastStatement}`, text };
+}
+
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** The row as JSON text. Written out column by column, which is faster than `row_to_json`. */
+function rowAsJson(columns: readonly ShardColumn[]): string {
+  const members = columns.map(({ name }, index) => quoteText(`${index === 0 ? '{' : ','}${JSON.stringify(name)}:`));
+  return (
+    columns.map((column, index) => `${members[index] ?? ''} || ${valueAsJson(column, index)}`).join(' || ') + ` || '}'`
+  );
+}
+
+function valueAsJson({ name, dtype }: ShardColumn, index: number): string {
+  const value = quoteName(name);
+  if (index === 0) return value;
+  switch (dtype) {
+    case 'Number':
+    case 'Boolean':
+      return `${value}::text`;
+    case 'String':
+      return `to_json(${value})::text`;
+    case 'Timestamp':
+      // Sessions run in UTC.
+      return `replace(to_json(${value})::text, '+00:00"', 'Z"')`;
+    case 'JSON':
+      return `coalesce(${value}::text, 'null')`;
+  }
+}
+
+/** Columns that a round changes in `term_t`, in the order of their parameters `$3…`. */
+const ROUND_COLUMNS = [
+  'current_term',
+  'told_vat',
+  'newest_epoch',
+  'newest_round',
+  'newest_last_terms',
+  'newest_refused',
+  'live_rows',
+  'max_row_bytes',
+] as const;
+
+export type RoundKind = 'state' | 'births' | 'deaths' | 'both';
+
+export class ShardStatements {
+  readonly table: string;
+  private readonly columns: readonly [ShardColumn, ...ShardColumn[]];
+  private readonly key: string;
+  private readonly json: string;
+  private readonly rounds = new Map<RoundKind, Statement>();
+
+  /** Keys `$1` with a version that is visible at `$2`. */
+  readonly livingKeys: Statement;
+  /** Births above `$1` go; answers how many of them lived. */
+  readonly undoBirths: Statement;
+  /** Deaths above `$1` are taken back; answers how many. */
+  readonly undoDeaths: Statement;
+  /** Rows of the keys `$1` at VAT `$2`: key, row. */
+  readonly points: Statement;
+  /** Up to `$4` rows from `$1` to `$2` at VAT `$3`: text, count, last key. */
+  readonly range: Statement;
+  /** The same, cut where the rows exceed `$5` bytes (the first row comes when `$6`): also how many rows were looked at. */
+  readonly cutRange: Statement;
+  /** Versions visible at `$4` behind (`$1`, `$2`), up to `$3`, cut at `$5` bytes as in `cutRange`. */
+  readonly snapshotPage: Statement;
+  /** Versions that were born or died in `(from $7, to $4]`, otherwise as `snapshotPage`. */
+  readonly differencePage: Statement;
+  /** Versions as JSON `$1`. */
+  readonly putVersions: Statement;
+  /** Count, and the sum of 64-bit hashes, of what is visible at `$1`. */
+  readonly digest: Statement;
+  readonly countLiving: Statement;
+  /** Up to `$2` versions that died at or before `$1` go. */
+  readonly purge: Statement;
+  readonly clear: string;
+  readonly drop: string;
+
+  constructor(shard: string, schema: TableSchema) {
+    this.columns = shardColumns(schema);
+    this.table = `${quoteName(SHARDS_SCHEMA)}.${quoteName(shard)}`;
+    this.key = quoteName(this.columns[0].name);
+    this.json = rowAsJson(this.columns);
+    const { table, key, json } = this;
+    const dead = `dat < ${ALIVE_TEXT}`;
+
+    this.livingKeys = prepared(
+      `SELECT ${key} FROM ${table} WHERE ${key} = ANY($1::bigint[]) AND cat <= $2 AND dat > $2`,
+    );
+    this.undoBirths = prepared(`
+      WITH gone AS (DELETE FROM ${table} WHERE cat > $1 RETURNING dat)
+      SELECT count(*) FROM gone WHERE dat = ${ALIVE_TEXT}`);
+    this.undoDeaths = prepared(`
+      WITH risen AS (UPDATE ${table} SET dat = ${ALIVE_TEXT} WHERE dat > $1 AND ${dead} RETURNING 1)
+      SELECT count(*) FROM risen`);
+    this.points = prepared(
+      `SELECT ${key}, ${json} FROM ${table} WHERE ${key} = ANY($1::bigint[]) AND cat <= $2 AND dat > $2`,
+    );
+    const visible = `
+      SELECT ${key} AS k, ${json} AS j FROM ${table}
+      WHERE ${key} BETWEEN $1 AND $2 AND cat <= $3 AND dat > $3 ORDER BY ${key} LIMIT $4`;
+    this.range = prepared(`SELECT string_agg(j, E',\\n' ORDER BY k), count(*), max(k) FROM (${visible}) AS page`);
+    this.cutRange = prepared(`
+      SELECT string_agg(j, E',\\n' ORDER BY k) FILTER (WHERE fits), count(*) FILTER (WHERE fits),
+        max(k) FILTER (WHERE fits), count(*)
+      FROM (SELECT k, j, ${fits('k', '$5', '$6')} AS fits FROM (${visible}) AS rows) AS page`);
+    this.snapshotPage = prepared(this.versionPage('dat > $4'));
+    this.differencePage = prepared(this.versionPage('(cat > $7 OR (dat > $7 AND dat <= $4))'));
+    this.putVersions = prepared(`
+      INSERT INTO ${table} (${this.names()}, cat, dat)
+      SELECT ${this.names()}, cat, dat FROM json_to_recordset($1) AS version(${this.typedNames()}, cat bigint, dat bigint)
+      ON CONFLICT (${key}, cat) DO UPDATE SET dat = excluded.dat`);
+    this.digest = prepared(`
+      SELECT count(*), coalesce(sum(('x' || left(md5(${key} || ' ' || cat || ' ' || ${json}), 16))::bit(64)::bigint), 0)
+      FROM ${table} WHERE cat <= $1 AND dat > $1`);
+    this.countLiving = prepared(`SELECT count(*) FROM ${table} WHERE dat = ${ALIVE_TEXT}`);
+    this.purge = prepared(`
+      WITH dead AS (SELECT ctid FROM ${table} WHERE dat <= $1 AND ${dead} LIMIT $2),
+      gone AS (DELETE FROM ${table} WHERE ctid IN (SELECT ctid FROM dead) RETURNING 1)
+      SELECT count(*) FROM gone`);
+    this.clear = `TRUNCATE ${table}`;
+    this.drop = `DROP TABLE IF EXISTS ${table}`;
+  }
+
+  /**
+   * One round on the shard in one statement: births `$11…$13` (rows as a JSON array, keys, cats), deaths (keys, dats), and
+   * the shard's row of `term_t` from version `$2` on. It fails, and with it the transaction, when the row has another
+   * version or when not every birth and death took place.
+   */
+  round(kind: RoundKind): Statement {
+    let statement = this.rounds.get(kind);
+    if (statement === undefined) {
+      statement = prepared(this.roundText(kind));
+      this.rounds.set(kind, statement);
+    }
+    return statement;
+  }
+
+  private roundText(kind: RoundKind): string {
+    const withBirths = kind === 'births' || kind === 'both';
+    const withDeaths = kind === 'deaths' || kind === 'both';
+    const sets = ROUND_COLUMNS.map((column, index) => `${column} = $${index + 3}`).join(', ');
+    const parts = [
+      `term AS (UPDATE term_t SET version = version + 1, ${sets} WHERE shard = $1 AND version = $2 RETURNING 1)`,
+    ];
+    const checks = ['(SELECT count(*) FROM term) = 1'];
+    let next = ROUND_COLUMNS.length + 3;
+    if (withBirths) {
+      parts.push(`births AS (${this.birthsText(next)} RETURNING 1)`);
+      checks.push(`(SELECT count(*) FROM births) = cardinality($${next + 1}::bigint[])`);
+      next += 3;
+    }
+    if (withDeaths) {
+      parts.push(`deaths AS (
+        UPDATE ${this.table} AS version SET dat = death.dat
+        FROM term, unnest($${next}::bigint[], $${next + 1}::bigint[]) AS death(key, dat)
+        WHERE version.${this.key} = death.key AND version.dat = ${ALIVE_TEXT} RETURNING 1)`);
+      checks.push(`(SELECT count(*) FROM deaths) = cardinality($${next}::bigint[])`);
+    }
+    // A division by zero is the plainest way to fail from within a statement.
+    return `WITH ${parts.join(', ')} SELECT 1 / (CASE WHEN ${checks.join(' AND ')} THEN 1 ELSE 0 END)`;
+  }
+
+  private birthsText(first: number): string {
+    const rest = this.columns.slice(1);
+    const names = rest.map(({ name }) => `birth.${quoteName(name)}`);
+    const record = rest.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
+    const rows = rest.length === 0 ? '' : `json_to_recordset($${first}::json) AS (${record}), `;
+    const unread = rest.length === 0 ? ` WHERE $${first}::json IS NOT NULL` : '';
+    const aliases = [...rest.map(({ name }) => quoteName(name)), '"birth key"', '"birth cat"'].join(', ');
+    return `
+      INSERT INTO ${this.table} (${this.names()}, cat, dat)
+      SELECT ${['birth."birth key"', ...names, 'birth."birth cat"'].join(', ')}, ${ALIVE_TEXT} FROM term,
+      ROWS FROM (${rows}unnest($${first + 1}::bigint[]), unnest($${first + 2}::bigint[])) AS birth(${aliases})${unread}`;
+  }
+
+  private versionPage(touched: string): string {
+    const { key, table, json } = this;
+    const version = `left(${json}, -1) || ',"cat":' || cat || ',"dat":' ||
+      CASE WHEN dat > $4 THEN ${ALIVE_TEXT} ELSE dat END || '}'`;
+    return `
+      SELECT string_agg(j, E',\\n' ORDER BY k, c) FILTER (WHERE fits), count(*) FILTER (WHERE fits), count(*),
+        max(k) FILTER (WHERE fits), (array_agg(c ORDER BY k DESC, c DESC) FILTER (WHERE fits))[1]
+      FROM (SELECT k, c, j, ${fits('k, c', '$5', '$6')} AS fits FROM (
+        SELECT ${key} AS k, cat AS c, ${version} AS j FROM ${table}
+        WHERE (${key}, cat) > ($1, $2) AND cat <= $4 AND ${touched} ORDER BY ${key}, cat LIMIT $3
+      ) AS versions) AS page`;
+  }
+
+  private names(): string {
+    return this.columns.map(({ name }) => quoteName(name)).join(', ');
+  }
+
+  private typedNames(): string {
+    return this.columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
+  }
+}
+
+/** Whether the rows up to this one, with two bytes between them, fit into `room`; or it is the first and that may come. */
+function fits(order: string, room: string, firstMayCome: string): string {
+  const upToHere = `sum(octet_length(j) + 2) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING)`;
+  return `(${upToHere} <= ${room} OR (${firstMayCome} AND ${upToHere} = octet_length(j) + 2))`;
+}

@@ -1,0 +1,95 @@
+/** The SQL of the fixed tables, for the transactions that write them together with versions. */
+import type { NodeIdentity, ShardState } from '../../core/replica-state';
+import type { NodeRow, TermRow } from './node-entities';
+import { prepared } from './shard-statements';
+
+/** Stores the one row of `node_t`. */
+export const SAVE_NODE = prepared(`
+  INSERT INTO node_t (id, server, epoch, config_id, schema) VALUES (1, $1, $2, $3, $4)
+  ON CONFLICT (id) DO UPDATE SET server = $1, epoch = $2, config_id = $3, schema = $4`);
+
+export const INSERT_TERM = prepared(`
+  INSERT INTO term_t (shard, version, low, size, current_term, told_vat, purged_to, newest_epoch, newest_round,
+    newest_last_terms, newest_refused, config_epoch, config_version, in_sync, live_rows, max_row_bytes, catch_up_from, catch_up_to)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`);
+
+/** Fails when the row has another version than `$2`. */
+export const UPDATE_TERM = prepared(`
+  WITH term AS (UPDATE term_t SET version = version + 1, low = $3, size = $4, current_term = $5, told_vat = $6,
+    purged_to = $7, newest_epoch = $8, newest_round = $9, newest_last_terms = $10, newest_refused = $11, config_epoch = $12,
+    config_version = $13, in_sync = $14, live_rows = $15, max_row_bytes = $16, catch_up_from = $17, catch_up_to = $18
+    WHERE shard = $1 AND version = $2 RETURNING 1)
+  SELECT 1 / count(*) FROM term`);
+
+export const DELETE_TERM = prepared('DELETE FROM term_t WHERE shard = $1');
+
+export function nodeValues(identity: NodeIdentity): unknown[] {
+  const schema = identity.schema === null ? null : JSON.stringify(identity.schema);
+  return [identity.server, identity.epoch, identity.configId, schema];
+}
+
+/** Parameters of `INSERT_TERM` and `UPDATE_TERM`. */
+export function termValues(state: ShardState, version: number): unknown[] {
+  const newest = state.newestRound;
+  return [
+    state.shard,
+    version,
+    state.low,
+    state.size,
+    state.currentTerm,
+    state.toldVat,
+    state.purgedTo,
+    newest?.epoch ?? null,
+    newest?.round ?? null,
+    newest === null ? null : JSON.stringify(newest.lastTerms),
+    newest?.refused ?? false,
+    state.configEpoch,
+    state.configVersion,
+    JSON.stringify(state.inSync),
+    state.rows,
+    state.maxRowBytes,
+    state.catchUp?.from ?? null,
+    state.catchUp?.to ?? null,
+  ];
+}
+
+/** What a round changes in `term_t`: the first parameters of `ShardStatements.round`. */
+export function roundValues(state: ShardState, version: number): unknown[] {
+  const newest = state.newestRound;
+  return [
+    state.shard,
+    version,
+    state.currentTerm,
+    state.toldVat,
+    newest?.epoch ?? null,
+    newest?.round ?? null,
+    newest === null ? null : JSON.stringify(newest.lastTerms),
+    newest?.refused ?? false,
+    state.rows,
+    state.maxRowBytes,
+  ];
+}
+
+export function identityOf(row: NodeRow): NodeIdentity {
+  return { server: row.server, epoch: row.epoch, configId: row.configId, schema: row.schema };
+}
+
+export function shardStateOf(row: TermRow): ShardState {
+  const { newestEpoch: epoch, newestRound: round, newestLastTerms: lastTerms, newestRefused: refused } = row;
+  const { catchUpFrom: from, catchUpTo: to } = row;
+  return {
+    shard: row.shard,
+    low: row.low,
+    size: row.size,
+    currentTerm: row.currentTerm,
+    toldVat: row.toldVat,
+    purgedTo: row.purgedTo,
+    newestRound: epoch === null || round === null ? null : { epoch, round, lastTerms: lastTerms ?? {}, refused },
+    configEpoch: row.configEpoch,
+    configVersion: row.configVersion,
+    inSync: row.inSync,
+    rows: row.liveRows,
+    maxRowBytes: row.maxRowBytes,
+    catchUp: from === null || to === null ? null : { from, to },
+  };
+}

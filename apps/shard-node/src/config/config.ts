@@ -1,0 +1,64 @@
+/** The settings of a shard-node. */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { COMMON_SETTINGS, parseEnv, setting } from '#common/config/env';
+import { IDENTIFIER } from '#common/contracts/schema';
+
+const NAME_RULE = 'a server name is a letter or _, then up to 62 letters, digits, _, -, [ or ]';
+
+/** One connection of the pool writes, one more is kept free so that a heartbeat can tell whether Postgres is there. */
+const SHAPE = z.object({
+  ...COMMON_SETTINGS,
+  SERVER_NAME: z.string({ error: NAME_RULE }).regex(IDENTIFIER, NAME_RULE),
+  DATA_DIR: z.string().min(1).optional(),
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/, error: 'it must look like postgres://user@host/database' })
+    .optional(),
+  POOL_SIZE: setting.int(4, 1, 100),
+  PAGE_BYTES: setting.int(524_288, 1024, 4_194_304),
+  APPLY_QUEUE_LIMIT: setting.int(256, 1, 100_000),
+  READ_QUEUE_LIMIT: setting.int(4096, 1, 1_000_000),
+  COPY_TIMEOUT_MS: setting.int(5_000, 100, 600_000),
+  STATEMENT_TIMEOUT_MS: setting.int(30_000, 100, 3_600_000),
+  PROBE_TIMEOUT_MS: setting.int(500, 10, 60_000),
+});
+
+export interface ShardNodeConfig {
+  server: string;
+  natsServers: string[];
+  /** Holds the embedded Postgres; unused with `databaseUrl`. */
+  dataDir: string;
+  /** A Postgres that somebody else runs, instead of the embedded one. */
+  databaseUrl: string | null;
+  /** Connections that read. */
+  poolSize: number;
+  /** Bytes of a page fetched from another replica. */
+  pageBytes: number;
+  applyQueueLimit: number;
+  readQueueLimit: number;
+  copyTimeoutMs: number;
+  statementTimeoutMs: number;
+  probeTimeoutMs: number;
+  logLevel: string;
+  lifelineSocket: string | undefined;
+}
+
+/** @throws ConfigError with one line that names every wrong variable */
+export function parseShardNodeConfig(env: NodeJS.ProcessEnv): ShardNodeConfig {
+  const given = parseEnv(SHAPE, env);
+  return {
+    server: given.SERVER_NAME,
+    natsServers: given.NATS_URL,
+    dataDir: given.DATA_DIR ?? join('.shardline', 'servers', given.SERVER_NAME),
+    databaseUrl: given.DATABASE_URL ?? null,
+    poolSize: given.POOL_SIZE,
+    pageBytes: given.PAGE_BYTES,
+    applyQueueLimit: given.APPLY_QUEUE_LIMIT,
+    readQueueLimit: given.READ_QUEUE_LIMIT,
+    copyTimeoutMs: given.COPY_TIMEOUT_MS,
+    statementTimeoutMs: given.STATEMENT_TIMEOUT_MS,
+    probeTimeoutMs: given.PROBE_TIMEOUT_MS,
+    logLevel: given.LOG_LEVEL,
+    lifelineSocket: given.LIFELINE_SOCKET,
+  };
+}

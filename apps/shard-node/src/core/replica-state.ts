@@ -1,0 +1,111 @@
+/** What a replica knows of itself and of its shards. Immutable: a change is a new object, taken over once it is durable. */
+import { ShardlineError } from '#common/contracts/errors';
+import type { NewestRound, NodeShardState, ShardConfig } from '#common/contracts/node';
+import type { TableSchema } from '#common/contracts/schema';
+
+/** The pages `(from, to]` of another replica that are being stored; until the last one the shard serves nobody. */
+export interface CatchUpRange {
+  from: number;
+  to: number;
+}
+
+/** One shard of a replica, without its rows. */
+export interface ShardState {
+  shard: string;
+  low: number;
+  size: number;
+  /** The highest term seen, committed or not. */
+  currentTerm: number;
+  /** Everything up to here is known to be committed. */
+  toldVat: number;
+  /** Versions that died at or before this term may be gone. */
+  purgedTo: number;
+  newestRound: NewestRound | null;
+  configEpoch: number;
+  configVersion: number;
+  inSync: readonly string[];
+  /** Versions that live, the newest round's included. */
+  rows: number;
+  /** No row of the shard came in with more bytes than this. */
+  maxRowBytes: number;
+  catchUp: CatchUpRange | null;
+}
+
+/** The replica as a whole. `configId` is 0 and `schema` null before the first configuration. */
+export interface NodeIdentity {
+  server: string;
+  /** Requests of a lower epoch are refused. */
+  epoch: number;
+  configId: number;
+  schema: TableSchema | null;
+}
+
+export interface ReplicaState extends NodeIdentity {
+  shards: ReadonlyMap<string, ShardState>;
+}
+
+/** A shard that was just created. */
+export function emptyShard(config: ShardConfig): ShardState {
+  return {
+    shard: config.shard,
+    low: config.low,
+    size: config.size,
+    currentTerm: 0,
+    toldVat: 0,
+    purgedTo: 0,
+    newestRound: null,
+    configEpoch: config.configEpoch,
+    configVersion: config.configVersion,
+    inSync: [...config.inSync],
+    rows: 0,
+    maxRowBytes: 0,
+    catchUp: null,
+  };
+}
+
+/** What the replica tells of one of its shards. */
+export function tellShard(state: ShardState): NodeShardState {
+  return {
+    shard: state.shard,
+    currentTerm: state.currentTerm,
+    toldVat: state.toldVat,
+    purgedTo: state.purgedTo,
+    newestRound: state.newestRound,
+    configEpoch: state.configEpoch,
+    configVersion: state.configVersion,
+    inSync: [...state.inSync],
+    rows: state.rows,
+  };
+}
+
+/** What the replica tells of all of its shards, by name. */
+export function tellShards(state: ReplicaState): NodeShardState[] {
+  return [...state.shards.values()].map(tellShard).sort((a, b) => (a.shard < b.shard ? -1 : 1));
+}
+
+/** The state with some shards replaced. */
+export function withShards(state: ReplicaState, changed: Iterable<ShardState>): ReplicaState {
+  const shards = new Map(state.shards);
+  for (const shard of changed) shards.set(shard.shard, shard);
+  return { ...state, shards };
+}
+
+/** @throws ShardlineError UNKNOWN_SHARD */
+export function shardOf(shards: ReadonlyMap<string, ShardState>, name: string): ShardState {
+  const shard = shards.get(name);
+  if (shard === undefined) throw new ShardlineError('UNKNOWN_SHARD', `this replica does not hold shard ${name}`);
+  return shard;
+}
+
+/**
+ * The fence. A request of a lower epoch comes from a leader that leads no more.
+ *
+ * @returns the epoch to be stored before the request is answered, or null when it is the stored one
+ * @throws ShardlineError FENCED
+ */
+export function admitEpoch(identity: NodeIdentity, epoch: number): number | null {
+  if (epoch < identity.epoch) {
+    throw new ShardlineError('FENCED', `epoch ${epoch} is over, this replica has seen ${identity.epoch}`);
+  }
+  return epoch > identity.epoch ? epoch : null;
+}

@@ -1,0 +1,181 @@
+/**
+ * What the rounds of one message do to a replica: the checks before, the decision, the writes and the state after.
+ *
+ * Pure: the caller fetches the living keys and performs the writes, in one transaction, and takes the new states over
+ * once that is durable.
+ */
+import { ShardlineError } from '#common/contracts/errors';
+import type { ApplyRequest, OpOutcome, PartReply, RoundId, ShardPart } from '#common/contracts/node';
+import { decideRound, keysOf, rowsOf, termsOf, type Death, type RoundDecision } from '#common/protocol/round';
+import { ALIVE } from '#common/protocol/visibility';
+import { shardOf, type ShardState } from './replica-state';
+
+/** One shard's part of one round, with its own rows. */
+export interface PartTask {
+  id: RoundId;
+  lastTerms: Record<string, number>;
+  part: ShardPart;
+  rows: readonly string[];
+  keys: readonly number[];
+}
+
+/** A new version of a record that lives from `cat` on. */
+export interface LivingBirth {
+  key: number;
+  cat: number;
+  row: string;
+}
+
+/** What the store has to do for one part, all of it in one transaction with storing `state`. */
+export interface PartWrite {
+  /** The shard as it is afterwards. */
+  state: ShardState;
+  births: LivingBirth[];
+  deaths: Death[];
+}
+
+export interface PartResult {
+  reply: PartReply;
+  write: PartWrite;
+}
+
+/** What the core computes with, injected so that it stays free of any platform. */
+export interface Measures {
+  /** A short digest of a text; equal texts give equal digests on every replica. */
+  digest(text: string): string;
+  /** Bytes of a text in UTF-8. */
+  byteLength(text: string): number;
+}
+
+/**
+ * The parts of the message as steps to be taken one after the other; no shard stands twice in a step, so that all parts
+ * of a step can be decided together.
+ *
+ * @param rows the lines behind the message's header, round by round
+ * @throws ShardlineError BAD_MESSAGE when rows and header do not fit together
+ */
+export function planSteps(request: ApplyRequest, rows: readonly string[]): PartTask[][] {
+  const steps: PartTask[][] = [];
+  const depth = new Map<string, number>();
+  let next = 0;
+  for (const { round, lastTerms, parts } of request.rounds) {
+    for (const part of parts) {
+      const count = part.ops.reduce((sum, op) => sum + rowsOf(op), 0);
+      const own = rows.slice(next, next + count);
+      next += count;
+      if (own.length !== count)
+        throw new ShardlineError('BAD_MESSAGE', 'the message holds fewer rows than its ops name');
+      const step = depth.get(part.shard) ?? 0;
+      depth.set(part.shard, step + 1);
+      (steps[step] ??= []).push({
+        id: { epoch: request.epoch, round },
+        lastTerms,
+        part,
+        rows: own,
+        keys: keysOf(part.ops),
+      });
+    }
+  }
+  if (next !== rows.length) throw new ShardlineError('BAD_MESSAGE', 'the message holds more rows than its ops name');
+  return steps;
+}
+
+/**
+ * Whether the part may be applied to the shard as it is.
+ *
+ * @throws ShardlineError UNKNOWN_SHARD, STALE_ROUND, BAD_MESSAGE
+ */
+export function admitPart(shards: ReadonlyMap<string, ShardState>, task: PartTask): ShardState {
+  const { part, id } = task;
+  const shard = shardOf(shards, part.shard);
+  const refuse = (why: string): never => {
+    throw new ShardlineError('STALE_ROUND', `round ${id.epoch}/${id.round} on shard ${part.shard}: ${why}`);
+  };
+  if (shard.catchUp !== null) refuse('the replica is catching up');
+  if (shard.newestRound !== null && !isNewer(id, shard.newestRound)) {
+    refuse(`round ${shard.newestRound.epoch}/${shard.newestRound.round} has been here`);
+  }
+  if (part.firstTerm <= shard.currentTerm)
+    refuse(`term ${part.firstTerm} has been used, the newest is ${shard.currentTerm}`);
+  // Below the told VAT everything is committed and must not be undone; above the newest term something is missing here.
+  if (part.vat < shard.toldVat) refuse(`it builds on VAT ${part.vat}, but ${shard.toldVat} is committed`);
+  if (part.vat > shard.currentTerm)
+    refuse(`it builds on VAT ${part.vat}, but the replica ends at ${shard.currentTerm}`);
+  checkPart(shard, task);
+  return shard;
+}
+
+/** Rules 2 and 3 are due: the replica holds a round above the VAT that the new one builds on. */
+export function mustUndo(shard: ShardState, part: ShardPart): boolean {
+  return shard.currentTerm > part.vat;
+}
+
+/**
+ * Decides a part.
+ *
+ * @param before the shard, as `admitPart` returned it
+ * @param undone by how many versions the living ones changed when rules 2 and 3 were applied
+ * @param living which of the task's keys have a version that is visible at the part's VAT
+ */
+export function decidePart(
+  before: ShardState,
+  undone: number,
+  living: ReadonlySet<number>,
+  task: PartTask,
+  measures: Measures,
+): PartResult {
+  const { part, rows } = task;
+  const decision = decideRound(living, part.ops, part.firstTerm);
+  // A round that was refused here is never committed: its writes would only have to be undone.
+  const births = decision.refused ? [] : livingBirths(decision, rows);
+  const deaths = decision.refused ? [] : decision.deaths;
+  const maxRowBytes = births.reduce(
+    (most, birth) => Math.max(most, measures.byteLength(birth.row)),
+    before.maxRowBytes,
+  );
+  const state: ShardState = {
+    ...before,
+    currentTerm: part.lastTerm,
+    toldVat: part.vat,
+    newestRound: { ...task.id, lastTerms: task.lastTerms, refused: decision.refused },
+    rows: before.rows + undone + births.length - deaths.length,
+    maxRowBytes,
+  };
+  const digest = measures.digest(describe(decision, rows));
+  return { reply: { shard: part.shard, outcomes: decision.outcomes, digest }, write: { state, births, deaths } };
+}
+
+function isNewer(id: RoundId, than: RoundId): boolean {
+  return id.epoch > than.epoch || (id.epoch === than.epoch && id.round > than.round);
+}
+
+function checkPart(shard: ShardState, { part, keys }: PartTask): void {
+  const used = part.ops.reduce((sum, op) => sum + termsOf(op), 0);
+  if (part.firstTerm + used - 1 > part.lastTerm) {
+    throw new ShardlineError('BAD_MESSAGE', `the ops of shard ${part.shard} use more terms than were reserved`);
+  }
+  const stray = keys.find((key) => key < shard.low || key >= shard.low + shard.size);
+  if (stray !== undefined)
+    throw new ShardlineError('BAD_MESSAGE', `key ${stray} does not belong to shard ${part.shard}`);
+}
+
+/** A version that is born and dies in one round is visible at no VAT there can be, so nobody has to store it. */
+function livingBirths(decision: RoundDecision, rows: readonly string[]): LivingBirth[] {
+  const births: LivingBirth[] = [];
+  for (const { key, cat, dat, row } of decision.births) {
+    if (dat === ALIVE) births.push({ key, cat, row: rows[row] ?? '' });
+  }
+  return births;
+}
+
+/** Everything that a part did, as a text that is the same on replicas that agree. */
+function describe(decision: RoundDecision, rows: readonly string[]): string {
+  const lines = decision.outcomes.map(describeOutcome);
+  for (const { key, cat, dat, row } of decision.births) lines.push(`+${key} ${cat} ${dat} ${rows[row] ?? ''}`);
+  for (const { key, dat } of decision.deaths) lines.push(`-${key} ${dat}`);
+  return lines.join('\n');
+}
+
+function describeOutcome(outcome: OpOutcome): string {
+  return outcome.refused === undefined ? `=${outcome.ok}` : `!${outcome.refused} ${outcome.key}`;
+}

@@ -1,0 +1,138 @@
+/** Which reads a replica may answer, and what a ping, a configuration and a catch-up do to its state. */
+import { ShardlineError } from '#common/contracts/errors';
+import type { CatchupRequest, ConfigRequest, CopyRequest, PingRequest, ShardConfig } from '#common/contracts/node';
+import { emptyShard, shardOf, type ReplicaState, type ShardState } from './replica-state';
+
+/**
+ * The shard, if the replica holds all versions that are visible at `vat`.
+ *
+ * @throws ShardlineError UNKNOWN_SHARD, SNAPSHOT_GONE
+ */
+export function admitSnapshot(state: ReplicaState, name: string, vat: number): ShardState {
+  const shard = shardOf(state.shards, name);
+  if (shard.catchUp !== null) throw gone(name, 'the replica is catching up');
+  if (vat < shard.purgedTo) throw gone(name, `VAT ${vat} has been purged up to ${shard.purgedTo}`);
+  if (vat > shard.currentTerm) throw gone(name, `the replica has not got to VAT ${vat}, only to ${shard.currentTerm}`);
+  return shard;
+}
+
+/**
+ * The shard, if the replica can tell everything that was born or died in `(from, to]`. From 0 that is a snapshot and
+ * needs no deaths before it; a difference needs every death behind `from`.
+ *
+ * @throws ShardlineError UNKNOWN_SHARD, SNAPSHOT_GONE
+ */
+export function admitCopy(state: ReplicaState, request: Pick<CopyRequest, 'shard' | 'from' | 'to'>): ShardState {
+  const shard = admitSnapshot(state, request.shard, request.to);
+  if (request.from > 0 && request.from < shard.purgedTo) {
+    throw gone(request.shard, `deaths after ${request.from} have been purged up to ${shard.purgedTo}`);
+  }
+  return shard;
+}
+
+/**
+ * Shards of which the ping tells a newer committed VAT. Only a replica that takes part under this very epoch may believe
+ * it: an older one can hold terms as high that were never committed.
+ */
+export function toldByPing(state: ReplicaState, request: PingRequest): ShardState[] {
+  const told: ShardState[] = [];
+  for (const shard of state.shards.values()) {
+    const vat = request.vats[shard.shard] ?? 0;
+    if (vat > shard.toldVat && vat <= shard.currentTerm && takesPart(state, shard, request.epoch)) {
+      told.push({ ...shard, toldVat: vat });
+    }
+  }
+  return told;
+}
+
+/** How far a shard may be purged now: never above what is known to be committed, or a death to be undone would be lost. */
+export function purgeTarget(shard: ShardState, mark: number): number {
+  return shard.catchUp === null ? Math.min(mark, shard.toldVat) : 0;
+}
+
+function takesPart(state: ReplicaState, shard: ShardState, epoch: number): boolean {
+  if (shard.catchUp !== null) return false;
+  if (shard.newestRound?.epoch === epoch) return true;
+  return shard.configEpoch === epoch && shard.inSync.includes(state.server);
+}
+
+/** What a configuration changes. */
+export interface ConfigPlan {
+  /** Everything held belongs to another cluster configuration and goes first. */
+  dropAll: boolean;
+  drop: string[];
+  create: ShardState[];
+  update: ShardState[];
+}
+
+/** @throws ShardlineError BAD_REQUEST when a shard that is held is given another key range */
+export function planConfig(state: ReplicaState, request: ConfigRequest): ConfigPlan {
+  const dropAll = state.configId !== 0 && state.configId !== request.configId;
+  const held = dropAll ? new Map<string, ShardState>() : state.shards;
+  const plan: ConfigPlan = { dropAll, drop: request.drop.filter((name) => held.has(name)), create: [], update: [] };
+  for (const config of request.shards) {
+    const shard = held.get(config.shard);
+    if (shard === undefined || plan.drop.includes(config.shard)) plan.create.push(emptyShard(config));
+    else {
+      const next = reconfigure(shard, config);
+      if (next !== null) plan.update.push(next);
+    }
+  }
+  return plan;
+}
+
+/** The configuration version never goes back: an older one changes nothing. */
+function reconfigure(shard: ShardState, config: ShardConfig): ShardState | null {
+  if (shard.low !== config.low || shard.size !== config.size) {
+    throw new ShardlineError('BAD_REQUEST', `shard ${shard.shard} is held with another key range`);
+  }
+  const older =
+    config.configEpoch < shard.configEpoch ||
+    (config.configEpoch === shard.configEpoch && config.configVersion < shard.configVersion);
+  if (older) return null;
+  const { configEpoch, configVersion, inSync } = config;
+  return { ...shard, configEpoch, configVersion, inSync: [...inSync] };
+}
+
+/** How a page of a catch-up begins: `restart` drops or undoes first, `resume` goes on with what is stored. */
+export interface CatchUpStart {
+  kind: 'drop' | 'undo' | 'resume';
+  shard: ShardState;
+}
+
+/** @throws ShardlineError UNKNOWN_SHARD, BAD_REQUEST */
+export function admitCatchUp(state: ReplicaState, request: CatchupRequest): CatchUpStart {
+  const shard = shardOf(state.shards, request.shard);
+  const { from, to, after } = request;
+  const refuse = (why: string): never => {
+    throw new ShardlineError('BAD_REQUEST', `cannot catch up shard ${request.shard} from ${from} to ${to}: ${why}`);
+  };
+  if (to < from) refuse('the end lies before the start');
+  if (after !== null) {
+    if (shard.catchUp?.from !== from || shard.catchUp.to !== to) refuse('no such catch-up is under way');
+    return { kind: 'resume', shard };
+  }
+  if (from === 0) return { kind: 'drop', shard };
+  if (from > shard.toldVat) refuse(`the replica was told no more than ${shard.toldVat}`);
+  if (to < shard.toldVat) refuse(`the replica was told ${shard.toldVat} already`);
+  return { kind: 'undo', shard };
+}
+
+/** The shard while it catches up: nothing above the told VAT counts, and after a drop nothing at all. */
+export function beginCatchUp({ kind, shard }: CatchUpStart, range: { from: number; to: number }): ShardState {
+  if (kind === 'resume') return shard;
+  const catchUp = { from: range.from, to: range.to };
+  if (kind === 'undo') return { ...shard, newestRound: null, catchUp };
+  return { ...shard, currentTerm: 0, toldVat: 0, purgedTo: 0, newestRound: null, rows: 0, maxRowBytes: 0, catchUp };
+}
+
+/** The shard after the last page. A snapshot lacks what died before it, so that nothing older can be read from it. */
+export function endCatchUp(shard: ShardState, rows: number): ShardState {
+  const { from, to } = shard.catchUp ?? { from: 0, to: 0 };
+  const purgedTo = from === 0 ? to : shard.purgedTo;
+  return { ...shard, currentTerm: to, toldVat: to, purgedTo, rows, catchUp: null };
+}
+
+function gone(shard: string, why: string): ShardlineError {
+  return new ShardlineError('SNAPSHOT_GONE', `shard ${shard}: ${why}`);
+}

@@ -1,0 +1,86 @@
+/** Where a replica keeps its versions and what it knows of itself. Two adapters: Postgres, and memory for tests. */
+import type { CopyCursor, DigestReply } from '#common/contracts/node';
+import type { TableSchema } from '#common/contracts/schema';
+import type { NodeIdentity, ReplicaState, ShardState } from '../core/replica-state';
+import type { PartWrite } from '../core/round-plan';
+
+/** Rows as JSON texts joined by `,\n`, none of them with a raw line feed in it. */
+export interface RowsText {
+  count: number;
+  text: string;
+}
+
+/** A page of rows in key order. `next`: the key to read on from; null when nothing is left. */
+export interface RowPage extends RowsText {
+  next: number | null;
+}
+
+/** A page of versions in (key, cat) order: rows with `cat` and `dat` as their last members. */
+export interface VersionPage extends RowsText {
+  next: CopyCursor | null;
+}
+
+/** Which versions of a shard: those born or died in `(from, to]`; with `from` 0 those visible at `to`. */
+export interface VersionRange {
+  shard: string;
+  from: number;
+  to: number;
+}
+
+/** Rows of one shard visible at one VAT, `low <= key <= high`. */
+export interface RowRange {
+  shard: string;
+  vat: number;
+  low: number;
+  high: number;
+}
+
+/**
+ * One durable change, all or nothing. The methods see what the transaction has done before; those that return nothing
+ * may be performed as late as the commit.
+ */
+export interface WriteTransaction {
+  /** Which of the keys have a version that is visible at `vat`. */
+  livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>>;
+  /** Rules 2 and 3: undoes births and deaths above `vat`. Answers by how many the living versions changed. */
+  undoAbove(shard: string, vat: number): Promise<number>;
+  /** Births, deaths of living versions, and the shard's new state. */
+  write(write: PartWrite): void;
+  saveShard(state: ShardState): void;
+  saveIdentity(identity: NodeIdentity): void;
+  /** Creates the shard's empty table as well. */
+  createShard(state: ShardState, schema: TableSchema): Promise<void>;
+  dropShard(shard: string): void;
+  /** Removes every version of the shard. */
+  clearShard(shard: string): void;
+  /** Stores versions as `copyPage` told them; one that is there already gets the death told. */
+  putVersions(shard: string, versions: RowsText): void;
+  /** Versions that live. */
+  countLiving(shard: string): Promise<number>;
+  /** Rule 1: removes up to `limit` versions that died at or before `mark`; answers how many it removed. */
+  purge(shard: string, mark: number, limit: number): Promise<number>;
+}
+
+export interface VersionStore {
+  /** Everything but the rows, as last made durable. */
+  load(): Promise<ReplicaState>;
+  /**
+   * Performs `work`, then makes everything durable at once; when `work` or the store fails, nothing of it has happened. The
+   * caller runs one transaction at a time.
+   *
+   * @throws ShardlineError STORE_FAILED, or what `work` threw. After STORE_FAILED the caller loads again: whether the
+   * transaction became durable may be unknown.
+   */
+  transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T>;
+  /** At most `maxBytes` of rows, but at least one row when there is one. @throws ShardlineError STORE_FAILED */
+  readRange(range: RowRange, maxBytes: number): Promise<RowPage>;
+  /** Rows by key, as far as they are visible. @throws ShardlineError STORE_FAILED */
+  readKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlyMap<number, string>>;
+  /** At most `maxBytes`, but at least one version when there is one. A death after `to` is told as "alive". */
+  copyPage(range: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage>;
+  /** Over key, cat and row of every version that is visible at `vat`, whatever the order. */
+  digest(shard: string, vat: number): Promise<DigestReply>;
+  /** Resolves when the store answers. @throws ShardlineError STORE_FAILED */
+  probe(): Promise<void>;
+  close(): Promise<void>;
+}

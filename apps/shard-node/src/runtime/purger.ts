@@ -1,0 +1,75 @@
+/** Removes dead versions in the background, a batch at a time, up to the marks that the leader tells. */
+import type { Logger } from '#common/logging/logger';
+import { withShards } from '../core/replica-state';
+import { purgeTarget } from '../core/serving';
+import type { GuardedState } from './guarded-state';
+
+const BATCH_VERSIONS = 500;
+
+export class Purger {
+  private marks: Readonly<Record<string, number>> = {};
+  private running: Promise<void> | null = null;
+  private stopped = false;
+
+  constructor(
+    private readonly guarded: GuardedState,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Takes note of newer marks and sees to them when the purge under way is done. */
+  wish(marks: Readonly<Record<string, number>>): void {
+    this.marks = marks;
+    if (this.running !== null || this.stopped) return;
+    this.running = this.purgeAll().finally(() => {
+      this.running = null;
+    });
+  }
+
+  /** Resolves when the purge under way is done. */
+  async idle(): Promise<void> {
+    await this.running;
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await this.running;
+  }
+
+  private async purgeAll(): Promise<void> {
+    for (const shard of this.guarded.current.shards.keys()) {
+      try {
+        await this.purgeShard(shard);
+      } catch (error) {
+        this.logger.warn({ err: error, shard }, 'could not purge; the next mark tries again');
+      }
+    }
+  }
+
+  private async purgeShard(shard: string): Promise<void> {
+    const target = await this.announce(shard);
+    if (target === null) return;
+    let removed = BATCH_VERSIONS;
+    while (removed === BATCH_VERSIONS && !this.stopped) {
+      removed = await this.guarded.change(null, async (transaction, state) => {
+        const held = state.shards.get(shard);
+        const mark = held === undefined ? 0 : Math.min(target, held.purgedTo);
+        return { state, result: mark === 0 ? 0 : await transaction.purge(shard, mark, BATCH_VERSIONS) };
+      });
+    }
+  }
+
+  /** Nobody may read below the target any more: that is durable before the first version goes. */
+  private announce(shard: string): Promise<number | null> {
+    const mark = this.marks[shard] ?? 0;
+    const held = this.guarded.current.shards.get(shard);
+    if (held === undefined || purgeTarget(held, mark) <= held.purgedTo) return Promise.resolve(null);
+    return this.guarded.change(null, async (transaction, state) => {
+      const now = state.shards.get(shard);
+      const target = now === undefined ? 0 : purgeTarget(now, mark);
+      if (now === undefined || target <= now.purgedTo) return { state, result: null };
+      const announced = { ...now, purgedTo: target };
+      transaction.saveShard(announced);
+      return { state: withShards(state, [announced]), result: target };
+    });
+  }
+}

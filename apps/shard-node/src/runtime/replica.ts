@@ -1,0 +1,336 @@
+/** What a shard-node does with each verb: the core decides, the store keeps. */
+import { hash } from 'node:crypto';
+import { ShardlineError } from '#common/contracts/errors';
+import type {
+  ApplyReply,
+  ApplyRequest,
+  CatchupReply,
+  CatchupRequest,
+  ConfigReply,
+  ConfigRequest,
+  CopyReply,
+  CopyRequest,
+  DigestReply,
+  DigestRequest,
+  FenceReply,
+  FenceRequest,
+  NodeReadReply,
+  NodeReadRequest,
+  PingReply,
+  PingRequest,
+} from '#common/contracts/node';
+import type { Logger } from '#common/logging/logger';
+import { joinRows, splitRows, type RawLines } from '#common/nats/lines';
+import { admitEpoch, tellShards, withShards, type ReplicaState, type ShardState } from '../core/replica-state';
+import {
+  admitPart,
+  decidePart,
+  mustUndo,
+  planSteps,
+  type Measures,
+  type PartResult,
+  type PartTask,
+} from '../core/round-plan';
+import {
+  admitCatchUp,
+  admitCopy,
+  admitSnapshot,
+  beginCatchUp,
+  endCatchUp,
+  planConfig,
+  toldByPing,
+} from '../core/serving';
+import type { CopySource } from '../ports/copy-source';
+import type { VersionPage, VersionStore, WriteTransaction } from '../ports/version-store';
+import { GuardedState } from './guarded-state';
+import { Lanes } from './lanes';
+import { Purger } from './purger';
+import { planReads } from './read-plan';
+
+export interface ReplicaOptions {
+  server: string;
+  /** Another one after every start of the process. */
+  instance: string;
+  /** Writes that may wait. */
+  applyQueueLimit: number;
+  /** Reads that run at once, and that may wait. */
+  readWidth: number;
+  readQueueLimit: number;
+  /** Bytes of a page that this replica fetches to catch up. */
+  pageBytes: number;
+  /** How long the store may take to prove that it is there. */
+  probeTimeoutMs: number;
+  nowMs: () => number;
+}
+
+const MEASURES: Measures = {
+  digest: (text) => hash('sha1', text, 'base64'),
+  byteLength: (text) => Buffer.byteLength(text),
+};
+
+export class Replica {
+  private readonly reads: Lanes;
+  private readonly purger: Purger;
+  private readonly startedMs: number;
+  private readonly catchingUp = new Set<string>();
+  private telling: Promise<void> | null = null;
+
+  private constructor(
+    private readonly store: VersionStore,
+    private readonly source: CopySource,
+    private readonly guarded: GuardedState,
+    private readonly options: ReplicaOptions,
+    private readonly logger: Logger,
+  ) {
+    this.reads = new Lanes('reads', options.readWidth, options.readQueueLimit);
+    this.purger = new Purger(guarded, logger);
+    this.startedMs = options.nowMs();
+  }
+
+  static async open(
+    store: VersionStore,
+    source: CopySource,
+    options: ReplicaOptions,
+    logger: Logger,
+  ): Promise<Replica> {
+    return new Replica(store, source, await GuardedState.load(store, options.applyQueueLimit), options, logger);
+  }
+
+  /** All rounds of the message in one transaction, or none. @throws ShardlineError */
+  apply(request: ApplyRequest, rows: readonly string[]): Promise<ApplyReply> {
+    const steps = planSteps(request, rows);
+    return this.guarded.change(request.epoch, async (transaction, state) => {
+      const shards = new Map(state.shards);
+      const replies = new Map<number, ApplyReply['rounds'][number]['parts']>();
+      for (const { round } of request.rounds) replies.set(round, []);
+      for (const step of steps) {
+        const results = await applyStep(transaction, shards, step);
+        results.forEach(({ reply, write }, index) => {
+          shards.set(write.state.shard, write.state);
+          replies.get(step[index]?.id.round ?? 0)?.push(reply);
+        });
+      }
+      const rounds = [...replies].map(([round, parts]) => ({ round, parts }));
+      return { state: { ...state, shards }, result: { rounds } };
+    });
+  }
+
+  /** Pages, each at one VAT; no lock, nothing is cleaned. @throws ShardlineError */
+  async read(request: NodeReadRequest): Promise<RawLines<NodeReadReply>> {
+    await this.admit(request.epoch);
+    const { reads, maxBytes } = request;
+    for (const { shard, vat } of reads) this.admitRead(shard, vat);
+    const pages: NodeReadReply['pages'] = reads.map(() => ({ count: 0, next: null }));
+    const texts: string[] = reads.map(() => '');
+    const { points, ranges } = planReads(reads);
+    const pointJobs = points.map(async ({ shard, vat, keys, places }) => {
+      const rows = await this.reads.run(() => this.store.readKeys(shard, vat, keys));
+      places.forEach((place, index) => {
+        const row = rows.get(keys[index] ?? Number.NaN);
+        if (row === undefined) return;
+        texts[place] = row;
+        pages[place] = { count: 1, next: null };
+      });
+    });
+    const rangeJobs = ranges.map(async (place) => {
+      const range = reads[place];
+      if (range === undefined) return;
+      const page = await this.reads.run(() => this.store.readRange(range, maxBytes));
+      texts[place] = page.text;
+      pages[place] = { count: page.count, next: page.next };
+    });
+    await Promise.all([...pointJobs, ...rangeJobs]);
+    // What was purged, dropped or fenced while we read must not be told.
+    admitEpoch(this.guarded.current, request.epoch);
+    for (const { shard, vat } of reads) this.admitRead(shard, vat);
+    return { header: { pages }, text: joinRows(texts.filter((text) => text !== '')) };
+  }
+
+  async config(request: ConfigRequest): Promise<ConfigReply> {
+    const { configId, schema } = request;
+    const held = [...this.guarded.current.shards.keys()];
+    return this.guarded.change(
+      request.epoch,
+      async (transaction, state) => {
+        const plan = planConfig(state, request);
+        const gone = plan.dropAll ? [...state.shards.keys()] : plan.drop;
+        for (const shard of gone) transaction.dropShard(shard);
+        const identity = { server: state.server, epoch: state.epoch, configId, schema };
+        if (state.configId !== configId) transaction.saveIdentity(identity);
+        for (const shard of plan.create) await transaction.createShard(shard, schema);
+        for (const shard of plan.update) transaction.saveShard(shard);
+        const shards = new Map([...state.shards].filter(([shard]) => !gone.includes(shard)));
+        const next = withShards({ ...identity, shards }, [...plan.create, ...plan.update]);
+        return { state: next, result: { shards: tellShards(next) } };
+      },
+      configId === this.guarded.current.configId ? request.drop : held,
+    );
+  }
+
+  async fence(request: FenceRequest): Promise<FenceReply> {
+    await this.admit(request.epoch);
+    const state = this.guarded.current;
+    return { configId: state.configId, shards: tellShards(state) };
+  }
+
+  async ping(request: PingRequest): Promise<PingReply> {
+    await this.admit(request.epoch);
+    this.tell(request);
+    this.purger.wish(request.marks);
+    const postgres = await this.health();
+    const state = this.guarded.current;
+    return {
+      server: this.options.server,
+      instance: this.options.instance,
+      uptimeMs: Math.round(this.options.nowMs() - this.startedMs),
+      postgres,
+      epoch: state.epoch,
+      configId: state.configId,
+      shards: tellShards(state),
+    };
+  }
+
+  async copy(request: CopyRequest): Promise<RawLines<CopyReply>> {
+    await this.admit(request.epoch);
+    const { shard, from, to, after, maxBytes } = request;
+    const admitted = (): ShardState => {
+      this.refuseReplaced(shard);
+      return admitCopy(this.guarded.current, request);
+    };
+    admitted();
+    const page = await this.reads.run(() => this.store.copyPage({ shard, from, to }, after, maxBytes));
+    admitted();
+    return { header: { count: page.count, next: page.next }, text: page.text };
+  }
+
+  /** Fetches one page from the source and stores it. @throws ShardlineError */
+  async catchup(request: CatchupRequest): Promise<CatchupReply> {
+    await this.admit(request.epoch);
+    const { epoch, shard, source, from, to, after } = request;
+    if (this.catchingUp.has(shard)) throw new ShardlineError('BUSY', `shard ${shard} is fetching a page already`, true);
+    this.catchingUp.add(shard);
+    try {
+      admitCatchUp(this.guarded.current, request);
+      const maxBytes = this.options.pageBytes;
+      const page = await this.source.fetch(source, { epoch, shard, from, to, after, maxBytes });
+      await this.storePage(request, page);
+      return { rows: page.count, bytes: Buffer.byteLength(page.text), next: page.next };
+    } finally {
+      this.catchingUp.delete(shard);
+    }
+  }
+
+  async digest(request: DigestRequest): Promise<DigestReply> {
+    await this.admit(request.epoch);
+    const { shard, vat } = request;
+    this.admitRead(shard, vat);
+    const reply = await this.reads.run(() => this.store.digest(shard, vat));
+    this.admitRead(shard, vat);
+    return reply;
+  }
+
+  /** Resolves when nothing goes on in the background. */
+  async idle(): Promise<void> {
+    await this.telling;
+    await this.purger.idle();
+  }
+
+  async stop(): Promise<void> {
+    await this.purger.stop();
+    await this.telling;
+  }
+
+  /** Refuses a lower epoch; a higher one is durable when this resolves. @throws ShardlineError FENCED, STORE_FAILED */
+  private async admit(epoch: number): Promise<void> {
+    await this.guarded.settled();
+    if (admitEpoch(this.guarded.current, epoch) === null) return;
+    await this.guarded.change(epoch, async (_transaction, state) => ({ state, result: undefined }));
+  }
+
+  private admitRead(shard: string, vat: number): void {
+    this.refuseReplaced(shard);
+    admitSnapshot(this.guarded.current, shard, vat);
+  }
+
+  private refuseReplaced(shard: string): void {
+    if (!this.guarded.isBeingReplaced(shard)) return;
+    throw new ShardlineError('SNAPSHOT_GONE', `the rows of shard ${shard} are being replaced`);
+  }
+
+  /** Stores VATs that a ping told; in the background, so that a heartbeat never waits for the disk. */
+  private tell(request: PingRequest): void {
+    if (this.telling !== null || toldByPing(this.guarded.current, request).length === 0) return;
+    this.telling = this.guarded
+      .change(request.epoch, async (transaction, state) => {
+        const told = toldByPing(state, request);
+        for (const shard of told) transaction.saveShard(shard);
+        return { state: withShards(state, told), result: undefined };
+      })
+      .catch((error: unknown) => {
+        this.logger.warn({ err: error }, 'could not store the VATs that a ping told');
+      })
+      .finally(() => {
+        this.telling = null;
+      });
+  }
+
+  private async health(): Promise<PingReply['postgres']> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'down'>((resolve) => {
+      timer = setTimeout(resolve, this.options.probeTimeoutMs, 'down');
+    });
+    const answered = this.store.probe().then(
+      () => 'ok' as const,
+      (error: unknown) => {
+        this.logger.warn({ err: error }, 'Postgres does not answer');
+        return 'down' as const;
+      },
+    );
+    const health = await Promise.race([answered, late]);
+    clearTimeout(timer);
+    return health;
+  }
+
+  private storePage(request: CatchupRequest, page: VersionPage): Promise<void> {
+    const { shard: name, epoch } = request;
+    return this.guarded.change(
+      epoch,
+      async (transaction, state) => {
+        const start = admitCatchUp(state, request);
+        if (start.kind === 'drop') transaction.clearShard(name);
+        if (start.kind === 'undo') await transaction.undoAbove(name, start.shard.toldVat);
+        transaction.putVersions(name, page);
+        const largest = splitRows(page.text).reduce((most, row) => Math.max(most, Buffer.byteLength(row)), 0);
+        const begun = beginCatchUp(start, request);
+        const grown = { ...begun, maxRowBytes: Math.max(begun.maxRowBytes, largest) };
+        const next = page.next === null ? endCatchUp(grown, await transaction.countLiving(name)) : grown;
+        transaction.saveShard(next);
+        return { state: withShards(state, [next]), result: undefined };
+      },
+      [name],
+    );
+  }
+}
+
+/** The parts of a step: what they need to know is asked for in one go, then each is decided and written. */
+async function applyStep(
+  transaction: WriteTransaction,
+  shards: ReplicaState['shards'],
+  step: readonly PartTask[],
+): Promise<PartResult[]> {
+  const admitted = step.map((task) => ({ task, before: admitPart(shards, task) }));
+  const undone = await Promise.all(
+    admitted.map(({ task, before }) => {
+      const { shard, vat } = task.part;
+      return mustUndo(before, task.part) ? transaction.undoAbove(shard, vat) : 0;
+    }),
+  );
+  const living = await Promise.all(
+    admitted.map(({ task }) => transaction.livingKeys(task.part.shard, task.part.vat, task.keys)),
+  );
+  return admitted.map(({ task, before }, index) => {
+    const result = decidePart(before, undone[index] ?? 0, living[index] ?? new Set(), task, MEASURES);
+    transaction.write(result.write);
+    return result;
+  });
+}

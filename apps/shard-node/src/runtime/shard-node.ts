@@ -1,0 +1,60 @@
+/** A shard-node: its store on Postgres, its replica, its verbs on NATS. */
+import 'reflect-metadata';
+import { randomUUID } from 'node:crypto';
+import type { INestMicroservice } from '@nestjs/common';
+import type { Logger } from '#common/logging/logger';
+import { NatsCopySource } from '../adapters/nats/nats-copy-source';
+import { openDataSource, type PostgresAddress } from '../adapters/postgres/data-source';
+import { PostgresVersionStore } from '../adapters/postgres/postgres-version-store';
+import type { ShardNodeConfig } from '../config/config';
+import type { VersionStore } from '../ports/version-store';
+import { createTransport, listen } from './node-app';
+import { Replica, type ReplicaOptions } from './replica';
+import { WorkInFlight } from './work-in-flight';
+
+export class ShardNode {
+  private constructor(
+    private readonly app: INestMicroservice,
+    private readonly replica: Replica,
+    private readonly store: VersionStore,
+  ) {}
+
+  /** Brings the tables up to date, then answers on NATS; resolves when it can be asked. */
+  static async start(config: ShardNodeConfig, address: PostgresAddress, logger: Logger): Promise<ShardNode> {
+    const { poolSize, statementTimeoutMs } = config;
+    const dataSource = await openDataSource({ address, poolSize, statementTimeoutMs });
+    const store = new PostgresVersionStore(dataSource, config.server);
+    try {
+      const work = new WorkInFlight();
+      const transport = createTransport(config, work);
+      const source = new NatsCopySource(() => transport.connection, config.copyTimeoutMs);
+      const replica = await Replica.open(store, source, replicaOptions(config), logger);
+      const app = await listen(config, transport, replica, work, logger);
+      return new ShardNode(app, replica, store);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  /** Takes nothing new, finishes and answers what is in flight, then lets go of Postgres. */
+  async stop(): Promise<void> {
+    await this.app.close();
+    await this.replica.stop();
+    await this.store.close();
+  }
+}
+
+function replicaOptions(config: ShardNodeConfig): ReplicaOptions {
+  const { server, applyQueueLimit, readQueueLimit, poolSize, pageBytes, probeTimeoutMs } = config;
+  return {
+    server,
+    instance: randomUUID(),
+    applyQueueLimit,
+    readWidth: poolSize,
+    readQueueLimit,
+    pageBytes,
+    probeTimeoutMs,
+    nowMs: () => performance.now(),
+  };
+}
