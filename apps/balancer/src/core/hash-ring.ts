@@ -73,7 +73,7 @@ export class HashRing {
     const claims = new ClaimBook(hash, slots, virtualServers);
     const claimants = Array.from({ length: slots }, (): RingServer[] => []);
     for (const server of servers) {
-      for (const slot of claims.slotsOf(server.number)) (claimants[slot]!).push(server);
+      for (const slot of claims.slotsOf(server.number)) claimants[slot]?.push(server);
     }
     claimants.forEach((rivals, slot) => rivals.sort((a, b) => comparePrecedence(a.number, b.number, slot)));
     return new HashRing(hash, clockwiseOrders(claimants));
@@ -158,7 +158,7 @@ function clockwiseOrders(claimants: readonly (readonly RingServer[])[]): string[
   let order: string[] = [];
   for (let step = 2 * claimants.length - 1; step >= 0; step -= 1) {
     const slot = step % claimants.length;
-    const here = (claimants[slot]!).map((server) => server.name);
+    const here = (claimants[slot] ?? []).map((server) => server.name);
     if (here.length > 0) order = [...here, ...order.filter((server) => !here.includes(server))];
     orders[slot] = order;
   }

@@ -75,6 +75,25 @@ describe('placeShards', () => {
     expect([...placed.values()].flat().sort()).toEqual(['sh1', 'sh2']);
   });
 
+  it('gives an empty server a shard that has the fewest replicas', () => {
+    const listed: Placement = new Map([
+      ['Server0', ['sh1', 'sh2', 'sh3', 'sh4']],
+      ['Server1', ['sh1', 'sh2', 'sh4']],
+    ]);
+    for (let seed = 0; seed < 20; seed += 1) {
+      const placed = placeShards(['sh1', 'sh2', 'sh3', 'sh4'], ['Server2'], listed, 1, seededRandom(seed));
+      expect(placed).toEqual(new Map([['Server2', ['sh3']]]));
+    }
+  });
+
+  it('breaks ties between servers at random', () => {
+    const luckiest = Array.from({ length: 40 }, (_, seed) => {
+      const placed = placeShards(names('sh', 4), names('S', 3), NOBODY, 1, seededRandom(seed));
+      return names('S', 3).find((server) => placed.get(server)?.length === 2);
+    });
+    expect(new Set(luckiest).size).toBe(3);
+  });
+
   it('keeps what its servers hold', () => {
     const listed: Placement = new Map([['Server0', ['sh1']]]);
     const placed = placeShards(['sh1', 'sh2'], ['Server0', 'Server1'], listed, 1, seededRandom(3));

@@ -16,7 +16,7 @@ describe('seededRandom', () => {
     for (let draw = 0; draw < 100_000; draw += 1) {
       const value = random();
       expect(value >= 0 && value < 1).toBe(true);
-      tenths[Math.floor(value * 10)] = (tenths[Math.floor(value * 10)]!) + 1;
+      tenths[Math.floor(value * 10)] = tenths[Math.floor(value * 10)]! + 1;
     }
     // 10,000 expected in each, standard deviation 95.
     for (const count of tenths) expect(Math.abs(count - 10_000)).toBeLessThan(500);

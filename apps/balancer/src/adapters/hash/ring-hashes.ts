@@ -24,10 +24,10 @@ export async function makeRingHash(name: RingHashName): Promise<RingHash> {
       };
     case 'xxhash': {
       const { default: compile } = await import('xxhash-wasm');
-      const { h32 } = await compile();
+      const xxhash = await compile();
       return {
-        request: (id) => h32(String(id), REQUEST_SEED),
-        server: (number, virtual) => h32(`${number}:${virtual}`, SERVER_SEED),
+        request: (id) => xxhash.h32(String(id), REQUEST_SEED),
+        server: (number, virtual) => xxhash.h32(`${number}:${virtual}`, SERVER_SEED),
       };
     }
   }
