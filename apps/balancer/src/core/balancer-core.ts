@@ -164,7 +164,10 @@ export class BalancerCore {
     const bytes = sizeOf(command);
     const request: LaneRequest = { batch: command.batch, id: command.id, parts, bytes, arrivedMs: this.desk.nowMs };
     if (parts.size > 0) this.writer.submit(request);
-    else this.desk.emit({ do: 'answer', batch: command.batch, answered: { result: { id: command.id, added: 0 } } });
+    else {
+      const result = { id: command.id, added: 0 };
+      this.desk.emit({ do: 'answer', batch: command.batch, answered: { result } });
+    }
   }
 
   private refuse(command: RecordCommand, error: ErrorBody): void {

@@ -134,7 +134,8 @@ export class Cluster {
     const state = this.servers.get(server);
     if (state === undefined || state.dead) return 'dead';
     if (state.starting) return 'starting';
-    return this.detector.state(server) === 'up' ? 'up' : 'missing';
+    const pulse = this.detector.state(server);
+    return pulse === 'missing' || pulse === 'flatline' ? 'missing' : 'up';
   }
 
   /** A server that may be asked: it is believed to run. */

@@ -85,7 +85,7 @@ export class Health {
   }
 
   private ping(server: ServerState): void {
-    const sequence = this.cluster.detector.asked(server.name);
+    const sequence = this.cluster.detector.nextPing(server.name);
     const mustHave = this.mustHave(server.name);
     this.desk.request('ping', { server: server.name, request: this.pingRequest(server.name) }, (outcome) => {
       if (this.cluster.servers.get(server.name) !== server || server.dead || server.leaving) return;

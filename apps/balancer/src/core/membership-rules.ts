@@ -14,7 +14,7 @@ export function faultOfShards(shards: readonly ShardRange[], existing: readonly 
   if (every.length > MAX_SHARDS) return `${every.length} shards are more than ${MAX_SHARDS}`;
   const twice = repeated(every.map((range) => range.shard));
   if (twice !== undefined) return `shard ${twice} is defined twice`;
-  const outside = shards.find(({ low, size }) => size < 1 || low < -KEY_LIMIT || low + size - 1 > KEY_LIMIT);
+  const outside = shards.find(({ low, size }) => size < 1 || low < -KEY_LIMIT || low > KEY_LIMIT - (size - 1));
   if (outside !== undefined) return `shard ${outside.shard} holds no key, or keys outside ±2^53`;
   const ordered = [...every].sort((a, b) => a.low - b.low);
   for (const [index, range] of ordered.entries()) {

@@ -41,7 +41,7 @@ function serverStatus(cluster: Cluster, name: string, nowMs: number): ServerStat
     number: server?.number ?? 0,
     health: cluster.health(name),
     heartbeatAgeMs: lastMs === null ? null : Math.round(nowMs - lastMs),
-    missed: cluster.detector.misses(name),
+    missed: cluster.detector.missesInARow(name),
     shards: cluster.shardsOn(name).map((shard) => shard.id),
   };
 }

@@ -134,12 +134,18 @@ export class TakeOver {
       const outlook = outlooks.get(shard.id);
       if (outlook === undefined) continue;
       shard.vat = Math.max(shard.vat, outlook.vat);
-      shard.nextTerm = Math.max(shard.nextTerm, outlook.nextTerm);
+      shard.nextTerm = Math.max(shard.nextTerm, outlook.nextTerm, this.highestTermSeen(shard) + 1);
       for (const server of shard.inSync) this.suspendIfLost(shard, server);
     }
     const confirmed = yield* wait(all(shards.map((shard) => running(this.confirm(shard)))));
     if (confirmed.includes(false)) return;
     for (const shard of shards) shard.resolved = true;
+  }
+
+  /** Of any replica that was fenced, in sync or not: no term is used twice. */
+  private highestTermSeen(shard: Shard): number {
+    const terms = [...shard.replicas.keys()].map((server) => this.stateOf(shard, server)?.currentTerm ?? 0);
+    return Math.max(0, ...terms);
   }
 
   /** Stores the decision on the replicas. A shard with a suspended member takes no round before it is whole again; its decision is stored in the survivors' data already. */

@@ -1,0 +1,48 @@
+/** The balancer's settings, from its environment. Listed for users in docs/configuration.md. */
+import { COMMON_SETTINGS, ConfigError, parseEnv, setting } from '#common/config/env';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+
+const SHAPE = z.object({
+  ...COMMON_SETTINGS,
+  BALANCER_ID: setting.text(`balancer-${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')}-${process.pid}`),
+  DATA_DIR: setting.text('.shardline'),
+  LAUNCHER: setting.choice(['process', 'none'], 'process'),
+  HEARTBEAT_INTERVAL_MS: setting.int(1000, 20, 600_000),
+  HEARTBEAT_MISSES: setting.int(5, 1, 100),
+  NODE_START_TIMEOUT_MS: setting.int(30_000, 1000, 600_000),
+  APPLY_TIMEOUT_MS: setting.int(5000, 50, 600_000),
+  READ_TIMEOUT_MS: setting.int(3000, 50, 600_000),
+  NODE_ADMIN_TIMEOUT_MS: setting.int(5000, 50, 600_000),
+  CATCHUP_TIMEOUT_MS: setting.int(20_000, 100, 600_000),
+  LANE_LIMIT: setting.int(10_000, 1, 1_000_000),
+  LANE_WAIT_MS: setting.int(5000, 10, 600_000),
+  ROUND_BYTES: setting.int(2 * 1024 * 1024, 1024, 4 * 1024 * 1024),
+  ROUND_REQUESTS: setting.int(2000, 1, 100_000),
+  RING_HASH: setting.choice(['quadratic', 'md5', 'xxhash'], 'quadratic'),
+  RING_LOAD_EPSILON: setting.number(0.25, 0, 1000),
+  READ_TICKET_TTL_MS: setting.int(30_000, 1000, 3_600_000),
+  TOMBSTONE_HORIZON_S: setting.int(600, 1, 30 * 86_400),
+  CATCHUP_GAP_TERMS: setting.int(500, 0, 1_000_000),
+  ADMIN_WAIT_MS: setting.int(45_000, 100, 3_600_000),
+  DEFAULT_REPLICAS: setting.int(3, 1, 64),
+  /** For a run that can be told again; 0: a different one every time. */
+  RANDOM_SEED: setting.int(0, 0, 2 ** 32 - 1),
+});
+
+export type BalancerConfig = z.infer<typeof SHAPE>;
+
+/** @throws ConfigError with one line that says what is wrong and why */
+export function loadBalancerConfig(env: NodeJS.ProcessEnv): BalancerConfig {
+  const config = parseEnv(SHAPE, env);
+  if (config.LANE_WAIT_MS > config.ADMIN_WAIT_MS) {
+    throw new ConfigError('wrong configuration: LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS');
+  }
+  const flatlineMs = config.HEARTBEAT_INTERVAL_MS * config.HEARTBEAT_MISSES;
+  if (config.NODE_START_TIMEOUT_MS < config.HEARTBEAT_INTERVAL_MS) {
+    throw new ConfigError(
+      `wrong configuration: NODE_START_TIMEOUT_MS must be at least HEARTBEAT_INTERVAL_MS (a flatline takes ${flatlineMs} ms)`,
+    );
+  }
+  return config;
+}

@@ -1,0 +1,84 @@
+import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
+import { DEFAULT_SCHEMA } from '#common/contracts/schema';
+import { faultOfAdd, faultOfInit, faultOfRm, isSameInit, type Standing } from './membership-rules';
+
+const SHARDS = [
+  { shard: 'sh1', low: 0, size: 4096 },
+  { shard: 'sh2', low: 4096, size: 4096 },
+];
+
+function init(change: Partial<InitCommand>): InitCommand {
+  const servers = { Server0: ['sh1', 'sh2'], Server1: ['sh1'] };
+  return { n: 2, schema: DEFAULT_SCHEMA, shards: SHARDS, servers, allowReinit: false, ...change };
+}
+
+describe('/init', () => {
+  test.each<[string, Partial<InitCommand>, RegExp | null]>([
+    ['the plain case', {}, null],
+    ['fewer than listed is a remark', { n: 1 }, null],
+    ['no n beside servers', { n: null }, null],
+    ['more than listed: the rest is made', { n: 5, servers: { Server0: ['sh1'] } }, null],
+    ['no servers, but a number of them', { servers: null }, null],
+    ['neither servers nor a number', { servers: null, n: null }, /either N/],
+    ['no shards', { shards: [] }, /at least one shard/],
+    ['an empty list of servers', { servers: {}, n: null }, /at least one server/],
+    ['overlapping shards', { shards: [...SHARDS, { shard: 'sh3', low: 8191, size: 10 }] }, /sh2 and sh3 overlap/],
+    ['a shard defined twice', { shards: [...SHARDS, { shard: 'sh1', low: 9000, size: 10 }] }, /sh1 is defined twice/],
+    ['a shard without keys', { shards: [{ shard: 'sh1', low: 0, size: 0 }] }, /holds no key/],
+    ['keys beyond ±2^53', { shards: [{ shard: 'sh1', low: 2 ** 53, size: 2 }] }, /holds no key/],
+    ['an unknown shard', { servers: { Server0: ['sh1', 'sh2', 'sh9'] } }, /sh9, which is not defined/],
+    ['a shard listed twice by a server', { servers: { Server0: ['sh1', 'sh1', 'sh2'] } }, /sh1 twice/],
+    ['a shard that no server lists', { servers: { Server0: ['sh1'] }, n: 1 }, /no server lists the shard sh2/],
+    ['names that differ in case alone', { servers: { Server0: ['sh1', 'sh2'], server0: [] } }, /two servers are called/],
+    ['too many servers', { n: 1000 }, /more than 64/],
+  ])('%s', (_, change, expected) => {
+    const fault = faultOfInit(init(change));
+    if (expected === null) expect(fault).toBeNull();
+    else expect(fault).toMatch(expected);
+  });
+
+  test('the same asked in another order is the same; anything else is not', () => {
+    const servers = { Server1: ['sh1'], Server0: ['sh2', 'sh1'] };
+    expect(isSameInit(init({}), init({ servers, shards: [...SHARDS].reverse() }))).toBe(true);
+    expect(isSameInit(init({}), init({ servers: { ...servers, Server2: [] } }))).toBe(false);
+    expect(isSameInit(init({}), init({ schema: { columns: ['id'], dtypes: ['Number'] } }))).toBe(false);
+  });
+});
+
+const STANDING: Standing = { servers: new Set(['Server0', 'Server1']), shards: SHARDS };
+
+describe('/add', () => {
+  test.each<[string, Partial<AddCommand>, RegExp | null]>([
+    ['a new server with a shard that exists', {}, null],
+    ['a new shard', { newShards: [{ shard: 'sh3', low: 8192, size: 10 }], servers: { Server2: ['sh3'] } }, null],
+    ['n greater', { n: 2 }, /^Number of new servers \(n\) is greater than newly added instances$/],
+    ['n smaller', { n: 0 }, /smaller/],
+    ['a name in use', { servers: { Server1: ['sh1'] } }, /Server1 exists/],
+    ['a name in use but for its case', { servers: { server1: ['sh1'] } }, /server1 exists/],
+    ['an undefined shard', { servers: { Server2: ['sh7'] } }, /sh7, which is not defined/],
+    ['an overlapping shard', { newShards: [{ shard: 'sh3', low: 0, size: 1 }], servers: { Server2: ['sh3'] } }, /overlap/],
+    ['a new shard nowhere', { newShards: [{ shard: 'sh3', low: 9000, size: 1 }] }, /no new server lists/],
+    ['nothing', { n: 0, servers: {} }, /at least one/],
+  ])('%s', (_, change, expected) => {
+    const fault = faultOfAdd({ n: 1, newShards: [], servers: { Server2: ['sh1'] }, ...change }, STANDING);
+    if (expected === null) expect(fault).toBeNull();
+    else expect(fault).toMatch(expected);
+  });
+});
+
+describe('/rm', () => {
+  test.each<[string, RmCommand, RegExp | null]>([
+    ['one by name', { n: 1, servers: ['Server0'] }, null],
+    ['one at random', { n: 1, servers: [] }, null],
+    ['more names than n', { n: 1, servers: ['Server0', 'Server1'] }, /^Length of server list is more than removable instances$/],
+    ['an unknown name', { n: 1, servers: ['Server9'] }, /no server Server9/],
+    ['a name twice', { n: 2, servers: ['Server0', 'Server0'] }, /named twice/],
+    ['more than there are', { n: 3, servers: [] }, /only 2 servers/],
+    ['all of them', { n: 2, servers: [] }, /last server/],
+    ['none', { n: 0, servers: [] }, /at least 1/],
+  ])('%s', (_, command, expected) => {
+    const fault = faultOfRm(command, STANDING);
+    if (expected === null) expect(fault).toBeNull();
+    else expect(fault).toMatch(expected);
+  });
+});

@@ -1,0 +1,86 @@
+/** The leader's metrics: counted as rounds end, and read from the cluster's status when somebody asks. */
+import type { ClusterStatus } from '#common/contracts/commands';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+const STATES = ['in-sync', 'syncing', 'stale'] as const;
+const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048];
+
+export class BalancerMetrics {
+  private readonly registry = new Registry();
+  private readonly rounds = new Counter({
+    name: 'shardline_rounds_total',
+    help: 'Rounds that were committed',
+    registers: [this.registry],
+  });
+  private readonly roundRequests = new Histogram({
+    name: 'shardline_round_requests',
+    help: 'Client requests in a round',
+    buckets: SIZES,
+    registers: [this.registry],
+  });
+  private readonly roundRows = new Histogram({
+    name: 'shardline_round_rows',
+    help: 'Rows in a round',
+    buckets: SIZES,
+    registers: [this.registry],
+  });
+  private readonly roundSeconds = new Histogram({
+    name: 'shardline_round_seconds',
+    help: 'From the start of a round to its commit',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [this.registry],
+  });
+  private readonly messageParts = new Histogram({
+    name: 'shardline_node_message_parts',
+    help: 'Rounds or reads that travelled to a shard-node in one message',
+    labelNames: ['verb'],
+    buckets: SIZES,
+    registers: [this.registry],
+  });
+  private readonly vat = this.gauge('shardline_shard_vat', 'Highest committed term', ['shard']);
+  private readonly rows = this.gauge('shardline_shard_rows', 'Live records', ['shard']);
+  private readonly writable = this.gauge('shardline_shard_writable', '1 when the shard takes writes', ['shard']);
+  private readonly waiting = this.gauge('shardline_shard_waiting', 'Requests that wait for the shard', ['shard']);
+  private readonly replica = this.gauge('shardline_replica_state', '1 for the state the replica is in', ['shard', 'server', 'state']);
+  private readonly heartbeat = this.gauge('shardline_heartbeat_age_seconds', 'Since the last answered heartbeat', ['server']);
+  private readonly missed = this.gauge('shardline_heartbeat_missed', 'Heartbeats missed in a row', ['server']);
+  private readonly epoch = this.gauge('shardline_leader_epoch', 'Epoch of the leader', ['leader']);
+  private readonly tickets = this.gauge('shardline_read_tickets', 'Range reads that hold a snapshot', []);
+
+  roundDone(round: { requests: number; rows: number; tookMs: number }): void {
+    this.rounds.inc();
+    this.roundRequests.observe(round.requests);
+    this.roundRows.observe(round.rows);
+    this.roundSeconds.observe(round.tookMs / 1000);
+  }
+
+  /** A message with so many parts went to a shard-node. */
+  messageSent(verb: string, parts: number): void {
+    this.messageParts.observe({ verb }, parts);
+  }
+
+  /** Everything as Prometheus text. */
+  async text(status: ClusterStatus, gauges: { openTickets: number; waiting: Record<string, number> }): Promise<string> {
+    for (const gauge of [this.vat, this.rows, this.writable, this.waiting, this.replica, this.heartbeat, this.missed]) gauge.reset();
+    this.epoch.set({ leader: status.leader }, status.epoch);
+    this.tickets.set(gauges.openTickets);
+    for (const { shard, vat, rows, writable, replicas } of status.shards) {
+      this.vat.set({ shard }, vat);
+      if (rows !== null) this.rows.set({ shard }, rows);
+      this.writable.set({ shard }, writable ? 1 : 0);
+      this.waiting.set({ shard }, gauges.waiting[shard] ?? 0);
+      for (const { server, state } of replicas) {
+        for (const each of STATES) this.replica.set({ shard, server, state: each }, each === state ? 1 : 0);
+      }
+    }
+    for (const { server, heartbeatAgeMs, missed } of status.servers) {
+      if (heartbeatAgeMs !== null) this.heartbeat.set({ server }, heartbeatAgeMs / 1000);
+      this.missed.set({ server }, missed);
+    }
+    return await this.registry.metrics();
+  }
+
+  private gauge<L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> {
+    return new Gauge({ name, help, labelNames, registers: [this.registry] });
+  }
+}

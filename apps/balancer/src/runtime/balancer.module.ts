@@ -1,0 +1,68 @@
+/** The balancer's parts as Nest puts them together. */
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { Logger } from '#common/logging/logger';
+import type { NatsConnection } from '#common/nats/connection';
+import { makeRingHash } from '../adapters/hash/ring-hashes';
+import { NatsCatalogStore } from '../adapters/nats/nats-catalog-store';
+import { NatsEventSink } from '../adapters/nats/nats-event-sink';
+import { NatsShardTransport } from '../adapters/nats/nats-shard-transport';
+import { ProcessNodeLauncher } from '../adapters/process/process-node-launcher';
+import type { BalancerConfig } from '../config/balancer-config';
+import type { NamedRingHash } from '../core/balancer-core';
+import type { NodeLauncher } from '../ports/node-launcher';
+import { BalancerMetrics } from './balancer-metrics';
+import { BalancerService } from './balancer.service';
+import { CommandsController } from './commands.controller';
+import * as tokens from './tokens';
+
+export interface BalancerParts {
+  config: BalancerConfig;
+  logger: Logger;
+  nats: NatsConnection;
+}
+
+/** Where nodes are started by somebody else, nothing is to be done here. */
+const NO_LAUNCHER: NodeLauncher = {
+  start: () => Promise.resolve(),
+  stop: () => Promise.resolve(),
+  remove: () => Promise.resolve(),
+  list: () => Promise.resolve([]),
+};
+
+@Module({})
+export class BalancerModule {
+  static async create({ config, logger, nats }: BalancerParts): Promise<DynamicModule> {
+    const metrics = new BalancerMetrics();
+    const ring: NamedRingHash = { name: config.RING_HASH, hash: await makeRingHash(config.RING_HASH) };
+    const transport = new NatsShardTransport(nats, {
+      pingTimeoutMs: config.HEARTBEAT_INTERVAL_MS,
+      applyTimeoutMs: config.APPLY_TIMEOUT_MS,
+      readTimeoutMs: config.READ_TIMEOUT_MS,
+      adminTimeoutMs: config.NODE_ADMIN_TIMEOUT_MS,
+      catchupTimeoutMs: config.CATCHUP_TIMEOUT_MS,
+      onMessage: (verb, parts) => {
+        metrics.messageSent(verb, parts);
+      },
+    });
+    return {
+      module: BalancerModule,
+      controllers: [CommandsController],
+      providers: [
+        BalancerService,
+        { provide: BalancerMetrics, useValue: metrics },
+        { provide: tokens.BALANCER_CONFIG, useValue: config },
+        { provide: tokens.LOGGER, useValue: logger },
+        { provide: tokens.RING_HASH, useValue: ring },
+        { provide: tokens.SHARD_TRANSPORT, useValue: transport },
+        { provide: tokens.CATALOG_STORE, useValue: await NatsCatalogStore.open(nats) },
+        { provide: tokens.EVENT_SINK, useValue: await NatsEventSink.open(nats, { logger, source: config.BALANCER_ID }) },
+        { provide: tokens.NODE_LAUNCHER, useValue: launcherFor(config, logger) },
+      ],
+    };
+  }
+}
+
+function launcherFor(config: BalancerConfig, logger: Logger): NodeLauncher {
+  if (config.LAUNCHER === 'none') return NO_LAUNCHER;
+  return new ProcessNodeLauncher({ dataDir: config.DATA_DIR, natsUrl: config.NATS_URL.join(','), logger });
+}

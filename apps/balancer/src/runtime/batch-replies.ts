@@ -1,0 +1,70 @@
+/**
+ * Answers on their way back to a gateway: what is ready in one turn of the event loop goes into one message per batch.
+ */
+import type { BatchReply, OpResult } from '#common/contracts/commands';
+import { encodeLines } from '#common/nats/lines';
+import { Observable, type Subscriber } from 'rxjs';
+import type { Answered } from '../core/effects';
+
+interface Batch {
+  subscriber: Subscriber<Uint8Array>;
+  unanswered: number;
+  results: OpResult<object>[];
+  rows: string[];
+}
+
+export class BatchReplies {
+  private readonly batches = new Map<number, Batch>();
+  private readonly touched = new Set<Batch>();
+  private nextBatch = 1;
+  private scheduled = false;
+
+  /** The answers to a batch of `ops` operations, as messages; `begin` gets the batch's number once somebody listens. */
+  open(ops: number, begin: (batch: number) => void): Observable<Uint8Array> {
+    return new Observable((subscriber) => {
+      if (ops === 0) {
+        subscriber.next(encodeLines({ results: [], done: true }, []));
+        subscriber.complete();
+        return;
+      }
+      const number = this.nextBatch++;
+      this.batches.set(number, { subscriber, unanswered: ops, results: [], rows: [] });
+      begin(number);
+    });
+  }
+
+  /** One operation's answer. */
+  add(number: number, answered: Answered): void {
+    const batch = this.batches.get(number);
+    if (batch === undefined) return;
+    batch.results.push(answered.result);
+    if (answered.row !== undefined) batch.rows.push(answered.row);
+    batch.unanswered -= 1;
+    if (batch.unanswered === 0) this.batches.delete(number);
+    this.touched.add(batch);
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.flush();
+    });
+  }
+
+  /** Batches that are not answered in full. */
+  get openCount(): number {
+    return this.batches.size;
+  }
+
+  private flush(): void {
+    this.scheduled = false;
+    for (const batch of this.touched) {
+      const { subscriber, results, rows, unanswered } = batch;
+      const reply: BatchReply<object> = unanswered === 0 ? { results, done: true } : { results };
+      batch.results = [];
+      batch.rows = [];
+      subscriber.next(encodeLines(reply, rows));
+      // In the same turn as the last message, so that Nest joins the two.
+      if (unanswered === 0) subscriber.complete();
+    }
+    this.touched.clear();
+  }
+}

@@ -1,0 +1,45 @@
+/** Starts the balancer: connects, takes over, and listens for commands once it leads. */
+import { NestFactory } from '@nestjs/core';
+import { createLogger, NestLogger } from '#common/logging/logger';
+import { connectNats } from '#common/nats/connection';
+import { nestNatsOptions } from '#common/nats/nest-transport';
+import { stopOnSignals } from '#common/process/service';
+import { loadBalancerConfig } from '../config/balancer-config';
+import { BalancerModule } from './balancer.module';
+import { BalancerService } from './balancer.service';
+
+/** @throws ConfigError when the environment is wrong */
+export async function startBalancer(): Promise<void> {
+  const config = loadBalancerConfig(process.env);
+  const logger = createLogger('balancer', config.LOG_LEVEL, { balancer: config.BALANCER_ID });
+  const nats = await connectNats(config.NATS_URL, config.BALANCER_ID);
+  const module = await BalancerModule.create({ config, logger, nats });
+  const app = await NestFactory.createMicroservice(module, {
+    ...nestNatsOptions(config.NATS_URL, `${config.BALANCER_ID}-commands`),
+    logger: new NestLogger(logger),
+    abortOnError: false,
+  });
+  const balancer = app.get(BalancerService);
+  stopOnSignals(logger, config.LIFELINE_SOCKET, async () => {
+    await app.close();
+    await balancer.stop();
+    await nats.drain();
+  });
+  const serve = (): void => {
+    app.listen().then(
+      () => {
+        logger.info({ epoch: balancer.status().epoch }, 'LEADING');
+      },
+      (error: unknown) => {
+        logger.fatal({ err: error }, 'cannot listen for commands');
+        process.exit(1);
+      },
+    );
+  };
+  const stepDown = (why: string): void => {
+    // Nothing that is under way may be answered any more: the quickest end is the safest.
+    logger.fatal({ why }, 'no longer leading');
+    process.exit(1);
+  };
+  await balancer.lead(serve, stepDown);
+}
