@@ -1,0 +1,175 @@
+/** The launcher on real processes: what it keeps, what it leaves behind (nothing), and what it says. */
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from '#common/testing/free-port';
+import { freshBuild } from '#common/testing/fresh-build';
+import { LocalCluster } from '#common/testing/local-cluster';
+import { processesWith } from '#common/testing/processes';
+import { Client } from '../src/demo/client';
+import { EXAMPLE, student, type Student } from '../src/demo/students';
+
+const STUDENTS = Array.from({ length: 500 }, (_, index) => student(index * 20));
+
+let dist: string;
+let folder: string;
+let dataDir: string;
+const clusters: LocalCluster[] = [];
+
+beforeAll(async () => {
+  dist = await freshBuild();
+}, 120_000);
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shardline-'));
+  dataDir = join(folder, 'data');
+});
+afterEach(async () => {
+  for (const cluster of clusters.splice(0)) await cluster.destroy();
+  await rm(folder, { recursive: true, force: true });
+}, 60_000);
+
+async function start(options: Parameters<typeof LocalCluster.start>[0] = {}): Promise<LocalCluster> {
+  const cluster = await LocalCluster.start({ dataDir, ...options });
+  clusters.push(cluster);
+  return cluster;
+}
+
+/** Runs the launcher to its end. */
+function launch(...args: string[]): { status: number | null; said: string } {
+  const ran = spawnSync(process.execPath, [join(dist, 'apps/local/main.js'), ...args], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  return { status: ran.status, said: ran.stdout + ran.stderr };
+}
+
+async function fill(cluster: LocalCluster, rows: Student[] = STUDENTS): Promise<void> {
+  await new Client(cluster.baseUrl).write(rows);
+}
+
+async function rowsOf(cluster: LocalCluster): Promise<Student[]> {
+  return (await new Client(cluster.baseUrl).read(0, 20_000)).rows;
+}
+
+test('after a stop nothing is left but the data, and the next run finds it', async () => {
+  const first = await start({ init: EXAMPLE });
+  await fill(first);
+  await expect(first.stopAndKeep()).resolves.toBe(0);
+  expect(processesWith(dataDir)).toEqual([]);
+
+  const second = await start();
+  await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
+  const refused = launch(
+    'run',
+    '--data-dir',
+    dataDir,
+    '--port',
+    String(await freePort()),
+    '--nats-port',
+    String(await freePort()),
+  );
+  expect(refused).toEqual({
+    status: 69,
+    said: expect.stringMatching(/^shardline: a cluster runs on .* already.*\n$/) as string,
+  });
+  const stopped = launch('stop', '--data-dir', dataDir);
+  expect(stopped.status).toBe(0);
+  expect(processesWith(dataDir)).toEqual([]);
+  expect(launch('stop', '--data-dir', dataDir).said).toMatch(/^no cluster runs on/);
+}, 180_000);
+
+test('after kill -9 of every process at once nothing that was acknowledged is gone', async () => {
+  const first = await start({ init: EXAMPLE });
+  await fill(first);
+  await first.kill9();
+  const second = await start({ port: first.port, natsPort: first.natsPort });
+  await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
+}, 180_000);
+
+test('when the launcher is killed everything under it ends, and the next run finds the data', async () => {
+  const first = await start({ init: EXAMPLE });
+  await fill(first);
+  await first.killLauncher();
+  await first.untilGone();
+  const second = await start({ port: first.port, natsPort: first.natsPort });
+  await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
+}, 180_000);
+
+test('two clusters side by side have nothing to do with one another', async () => {
+  const one = await start({ init: EXAMPLE });
+  const other = await start({ dataDir: join(folder, 'other'), init: EXAMPLE });
+  await fill(one);
+  await fill(other, STUDENTS.slice(0, 3));
+  await expect(rowsOf(one)).resolves.toEqual(STUDENTS);
+  await one.stopAndKeep();
+  await expect(rowsOf(other)).resolves.toEqual(STUDENTS.slice(0, 3));
+}, 180_000);
+
+test('services that die are started again, and the cluster goes on', async () => {
+  const cluster = await start({ init: EXAMPLE });
+  await fill(cluster);
+  for (const name of ['gateway', 'balancer', 'nats-server']) {
+    const pid = cluster.pidOf(name);
+    cluster.kill(name);
+    await untilReadable(cluster);
+    expect(cluster.pidOf(name)).not.toBe(pid);
+    expect(cluster.output.join('\n')).toMatch(
+      new RegExp(`${name} ended by itself \\(SIGKILL|${name} ended by itself \\(exit status 137`),
+    );
+  }
+}, 180_000);
+
+test.each([
+  ['gateway', { BODY_LIMIT: 'large' }, /shardline: gateway: wrong configuration: BODY_LIMIT is "large"/],
+  ['balancer', { HEARTBEAT_MISSES: '-1' }, /shardline: balancer: wrong configuration: HEARTBEAT_MISSES is "-1"/],
+])(
+  'a wrong setting of the %s ends the run with one line that says which and why',
+  async (_service, env, word) => {
+    await expect(start({ env })).rejects.toThrow(word);
+    expect(processesWith(dataDir)).toEqual([]);
+  },
+  60_000,
+);
+
+test('a port in use is said before anything is started', async () => {
+  const cluster = await start();
+  const other = join(folder, 'other');
+  const taken = launch(
+    'run',
+    '--data-dir',
+    other,
+    '--port',
+    String(cluster.port),
+    '--nats-port',
+    String(await freePort()),
+  );
+  expect(taken).toEqual({
+    status: 69,
+    said: `shardline: port ${cluster.port} (the gateway) is in use; choose another with --port\n`,
+  });
+  const nats = launch(
+    'run',
+    '--data-dir',
+    other,
+    '--port',
+    String(await freePort()),
+    '--nats-port',
+    String(cluster.natsPort),
+  );
+  expect(nats.said).toBe(`shardline: port ${cluster.natsPort} (NATS) is in use; choose another with --nats-port\n`);
+}, 60_000);
+
+/** Until every row can be read again: the whole cluster is at work. */
+async function untilReadable(cluster: LocalCluster): Promise<void> {
+  const end = performance.now() + 60_000;
+  for (;;) {
+    const count = await rowsOf(cluster).then(
+      (rows) => rows.length,
+      () => 0, // not yet
+    );
+    if (count === STUDENTS.length) return;
+    if (performance.now() > end) throw new Error(`cannot be read:\n${cluster.output.join('\n')}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
