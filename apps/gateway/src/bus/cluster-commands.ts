@@ -1,0 +1,69 @@
+/** Administration of the cluster, as the gateway asks it of the leading balancer. */
+import type { NatsConnection } from 'nats';
+import type { AddCommand, AddDone, ClusterStatus, InitCommand, RmCommand, RmDone } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
+import { SUBJECTS } from '#common/contracts/subjects';
+import { parseJson, request, requestJson } from '#common/nats/connection';
+import { withPatience } from './patience';
+
+/** Deadlines of administration, in milliseconds. */
+export interface ClusterTimes {
+  /** For a leader to be there. */
+  holdMs: number;
+  /** For the answer, once it is there. */
+  adminTimeoutMs: number;
+  requestTimeoutMs: number;
+}
+
+export class ClusterCommands {
+  constructor(
+    private readonly nats: NatsConnection,
+    private readonly times: ClusterTimes,
+  ) {}
+
+  /** @throws ShardlineError what the leader answered; NO_LEADER, OUTCOME_UNKNOWN */
+  async init(command: InitCommand): Promise<void> {
+    await this.administer(SUBJECTS.cmd.init, command);
+  }
+
+  /** @throws ShardlineError as `init` */
+  add(command: AddCommand): Promise<AddDone> {
+    return this.administer(SUBJECTS.cmd.add, command);
+  }
+
+  /** @throws ShardlineError as `init` */
+  rm(command: RmCommand): Promise<RmDone> {
+    return this.administer(SUBJECTS.cmd.rm, command);
+  }
+
+  /** @throws ShardlineError NO_LEADER, also when the leader is there but does not answer: it is safe to ask again */
+  status(): Promise<ClusterStatus> {
+    return withPatience(this.times.holdMs, () => this.statusNow(this.times.requestTimeoutMs));
+  }
+
+  /** One attempt. @throws ShardlineError NO_LEADER */
+  async statusNow(timeoutMs: number): Promise<ClusterStatus> {
+    try {
+      return await requestJson<ClusterStatus>(this.nats, SUBJECTS.cmd.status, {}, timeoutMs);
+    } catch (thrown) {
+      const error = ShardlineError.from(thrown);
+      if (error.code !== 'OUTCOME_UNKNOWN') throw error;
+      throw new ShardlineError('NO_LEADER', 'the leader does not answer', true, { cause: error });
+    }
+  }
+
+  /** The leader's metrics as Prometheus text. @throws ShardlineError NO_LEADER, OUTCOME_UNKNOWN */
+  async metrics(timeoutMs: number): Promise<string> {
+    const data = await request(this.nats, SUBJECTS.cmd.metrics, '', timeoutMs);
+    // 123 is `{`: an error, which no Prometheus text starts like.
+    if (data[0] === 123)
+      throw ShardlineError.fromBody(parseJson<{ error: ReturnType<ShardlineError['toBody']> }>(data).error);
+    return Buffer.from(data).toString('utf8');
+  }
+
+  private administer<T extends object>(subject: string, command: object): Promise<T> {
+    return withPatience(this.times.holdMs, () =>
+      requestJson<T>(this.nats, subject, command, this.times.adminTimeoutMs),
+    );
+  }
+}

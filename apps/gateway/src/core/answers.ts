@@ -1,0 +1,66 @@
+/** Answers as the contract spells them. */
+import type { AddDone, ClusterStatus, RmDone, ShardStatus } from '#common/contracts/commands';
+
+const PUBLISHED_KEY = 'Stud_id';
+
+/** `/status`: the published fields, then everything else there is to know. */
+export function statusAnswer(status: ClusterStatus): Record<string, unknown> {
+  const key = status.schema?.columns[0] ?? PUBLISHED_KEY;
+  return {
+    N: status.servers.length,
+    schema: status.schema,
+    shards: status.shards.map((shard) => shardAnswer(shard, key)),
+    servers: Object.fromEntries(status.servers.map((server) => [server.server, server.shards])),
+    status: 'success',
+    leader: status.leader,
+    epoch: status.epoch,
+    configId: status.configId,
+    ring: status.ring,
+    serverDetails: status.servers,
+  };
+}
+
+function shardAnswer(status: ShardStatus, key: string): Record<string, unknown> {
+  const { shard, low, size, vat, ...details } = status;
+  const published = { [`${PUBLISHED_KEY}_low`]: low, Shard_id: shard, Shard_size: size, VAT: vat };
+  return key === PUBLISHED_KEY ? { ...published, ...details } : { ...published, [`${key}_low`]: low, ...details };
+}
+
+/** `Add Server:4 and Server:58127`. */
+export function addAnswer({ n, added }: AddDone): Record<string, unknown> {
+  return { N: n, message: `Add ${enumerate(added.map(spokenName))}`, status: 'successful' };
+}
+
+export function rmAnswer({ n, removed }: RmDone): Record<string, unknown> {
+  return { message: { N: n, servers: removed }, status: 'successful' };
+}
+
+/** `Server4` is spoken `Server:4`. */
+function spokenName(server: string): string {
+  return server.replace(/^(.*\D)(\d+)$/, '$1:$2');
+}
+
+function enumerate(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`;
+}
+
+export const CONFIGURED = { message: 'Configured Database', status: 'success' } as const;
+
+export function writeAnswer(added: number): string {
+  return `{"message":"${added} Data entries added","status":"success"}`;
+}
+
+export function updateAnswer(key: string, value: number): string {
+  return `{"message":"Data entry for ${key}: ${value} updated","status":"success"}`;
+}
+
+export function deleteAnswer(key: string, value: number): string {
+  return `{"message":"Data entry with ${key}:${value} removed from all replicas","status":"success"}`;
+}
+
+/** What stands before, between and behind the rows of a `/read`. */
+export const READ_ANSWER = {
+  head: (shards: readonly string[]): string => `{"shards_queried":${JSON.stringify(shards)},"data":[`,
+  separator: ',',
+  tail: '],"status":"success"}',
+} as const;

@@ -1,0 +1,50 @@
+/** What the OpenAPI page says of a route, in one decorator. */
+import { applyDecorators, HttpCode, type Type } from '@nestjs/common';
+import { ApiBody, ApiOperation, ApiResponse } from '@nestjs/swagger';
+import { FailureAnswer } from './dto/answers';
+
+/** Failures by status, in the words of the page. */
+const FAILURES = {
+  400: 'The request is wrong; nothing was changed',
+  404: 'There is no such record',
+  409: 'It does not fit what is there (no configuration yet, another configuration, a key that exists); nothing was changed',
+  413: 'The body is larger than BODY_LIMIT',
+  503: 'It cannot be done now; nothing was changed, ask again after `Retry-After` seconds',
+  504: 'No answer in time; the outcome is not known',
+} as const;
+export type FailureStatus = keyof typeof FAILURES;
+
+const NOTES: Partial<Record<FailureStatus, { headers: Record<string, object> }>> = {
+  503: { headers: { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' } } } },
+};
+
+export interface RouteDescription {
+  summary: string;
+  description?: string;
+  body?: Type | object;
+  bodyRequired?: boolean;
+  answer: Type;
+  answerDescription: string;
+  failures: readonly FailureStatus[];
+}
+
+/** Describes a route, and makes 200 its status. */
+export function DescribeRoute(route: RouteDescription): MethodDecorator {
+  const decorators = [
+    HttpCode(200),
+    ApiOperation({
+      summary: route.summary,
+      ...(route.description === undefined ? {} : { description: route.description }),
+    }),
+    ApiResponse({ status: 200, description: route.answerDescription, type: route.answer }),
+    ...route.failures.map((status) =>
+      ApiResponse({ status, description: FAILURES[status], type: FailureAnswer, ...NOTES[status] }),
+    ),
+  ];
+  if (route.body !== undefined) decorators.push(describeBody(route.body, route.bodyRequired ?? true));
+  return applyDecorators(...decorators);
+}
+
+function describeBody(body: Type | object, required: boolean): MethodDecorator {
+  return typeof body === 'function' ? ApiBody({ type: body as Type, required }) : ApiBody({ schema: body, required });
+}

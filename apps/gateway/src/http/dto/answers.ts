@@ -1,0 +1,193 @@
+/** Answers, for the OpenAPI page. */
+import { ApiProperty, ApiSchema } from '@nestjs/swagger';
+import { ROW_SCHEMA, ShardDto, TableSchemaDto } from './bodies';
+
+const success = { type: 'string', enum: ['success'] } as const;
+const successful = { type: 'string', enum: ['successful'] } as const;
+
+@ApiSchema({ name: 'Done' })
+export class DoneAnswer {
+  @ApiProperty({ type: 'string' })
+  message!: string;
+
+  @ApiProperty(success)
+  status!: string;
+}
+
+@ApiSchema({ name: 'Failure' })
+export class FailureAnswer {
+  @ApiProperty({ type: 'string', pattern: '^<Error> ', description: 'What is wrong, and what to do about it' })
+  message!: string;
+
+  @ApiProperty({ type: 'string', enum: ['failure'] })
+  status!: string;
+}
+
+@ApiSchema({ name: 'Added' })
+export class AddedAnswer {
+  @ApiProperty({ type: 'integer', description: 'Servers now', example: 5 })
+  N!: number;
+
+  @ApiProperty({ type: 'string', example: 'Add Server:4 and Server:58127' })
+  message!: string;
+
+  @ApiProperty(successful)
+  status!: string;
+}
+
+@ApiSchema({ name: 'RemovedServers' })
+export class RemovedServers {
+  @ApiProperty({ type: 'integer', description: 'Servers left', example: 4 })
+  N!: number;
+
+  @ApiProperty({ type: 'array', items: { type: 'string' }, example: ['Server4'] })
+  servers!: string[];
+}
+
+@ApiSchema({ name: 'Removed' })
+export class RemovedAnswer {
+  @ApiProperty({ type: RemovedServers })
+  message!: RemovedServers;
+
+  @ApiProperty(successful)
+  status!: string;
+}
+
+@ApiSchema({ name: 'Replica' })
+export class ReplicaDto {
+  @ApiProperty({ type: 'string' })
+  server!: string;
+
+  @ApiProperty({ type: 'string', enum: ['in-sync', 'syncing', 'stale'] })
+  state!: string;
+}
+
+@ApiSchema({ name: 'ShardStatus' })
+export class ShardStatusDto extends ShardDto {
+  @ApiProperty({ type: 'integer', description: 'The highest acknowledged term' })
+  VAT!: number;
+
+  @ApiProperty({ type: [ReplicaDto], description: 'MapT: where its replicas are, and in which state' })
+  replicas!: ReplicaDto[];
+
+  @ApiProperty({ type: 'array', items: { type: 'string' } })
+  inSync!: string[];
+
+  @ApiProperty({ type: 'integer' })
+  minInSync!: number;
+
+  @ApiProperty({ type: 'integer' })
+  configVersion!: number;
+
+  @ApiProperty({ type: 'boolean' })
+  writable!: boolean;
+
+  @ApiProperty({ type: 'boolean' })
+  readable!: boolean;
+
+  @ApiProperty({
+    oneOf: [{ type: 'integer' }, { type: 'null' }],
+    description: 'Records; null when no replica has told yet',
+  })
+  rows!: number | null;
+
+  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'The server that owns each slot of the ring' })
+  ring!: string[];
+}
+
+@ApiSchema({ name: 'ServerStatus' })
+export class ServerStatusDto {
+  @ApiProperty({ type: 'string' })
+  server!: string;
+
+  @ApiProperty({ type: 'integer' })
+  number!: number;
+
+  @ApiProperty({ type: 'string', enum: ['starting', 'up', 'missing', 'dead'] })
+  health!: string;
+
+  @ApiProperty({ oneOf: [{ type: 'number' }, { type: 'null' }] })
+  heartbeatAgeMs!: number | null;
+
+  @ApiProperty({ type: 'integer', description: 'Heartbeats missed in a row' })
+  missed!: number;
+
+  @ApiProperty({ type: 'array', items: { type: 'string' } })
+  shards!: string[];
+}
+
+@ApiSchema({ name: 'Ring' })
+export class RingDto {
+  @ApiProperty({ type: 'integer' })
+  slots!: number;
+
+  @ApiProperty({ type: 'integer' })
+  virtualServers!: number;
+
+  @ApiProperty({ type: 'string' })
+  hash!: string;
+
+  @ApiProperty({ type: 'number' })
+  loadEpsilon!: number;
+}
+
+@ApiSchema({ name: 'Status' })
+export class StatusAnswer {
+  @ApiProperty({ type: 'integer', description: 'Servers; 0 before /init' })
+  N!: number;
+
+  @ApiProperty({
+    oneOf: [{ $ref: '#/components/schemas/TableSchema' }, { type: 'null' }],
+    description: 'null before /init',
+  })
+  schema!: TableSchemaDto | null;
+
+  @ApiProperty({ type: [ShardStatusDto] })
+  shards!: ShardStatusDto[];
+
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: { type: 'array', items: { type: 'string' } },
+    description: 'Servers with their shards, as placed now',
+  })
+  servers!: Record<string, string[]>;
+
+  @ApiProperty(success)
+  status!: string;
+
+  @ApiProperty({ type: 'string' })
+  leader!: string;
+
+  @ApiProperty({ type: 'integer', description: "The leader's number; grows with every take-over" })
+  epoch!: number;
+
+  @ApiProperty({ type: 'integer' })
+  configId!: number;
+
+  @ApiProperty({ type: RingDto })
+  ring!: RingDto;
+
+  @ApiProperty({ type: [ServerStatusDto] })
+  serverDetails!: ServerStatusDto[];
+}
+
+@ApiSchema({ name: 'Rows' })
+export class RowsAnswer {
+  @ApiProperty({ type: 'array', items: { type: 'string' }, example: ['sh1', 'sh2', 'sh3'] })
+  shards_queried!: string[];
+
+  @ApiProperty({ type: 'array', items: ROW_SCHEMA, description: 'By key' })
+  data!: Record<string, unknown>[];
+
+  @ApiProperty(success)
+  status!: string;
+}
+
+@ApiSchema({ name: 'Health' })
+export class HealthAnswer {
+  @ApiProperty({ type: 'string' })
+  message!: string;
+
+  @ApiProperty(success)
+  status!: string;
+}

@@ -1,0 +1,194 @@
+/**
+ * Range reads on their way to the client.
+ *
+ * A small answer is held back until the leader has confirmed that it still led, then sent in one piece. A large one is
+ * confirmed before its first byte and while it flows; it is brought to a well-formed end only after a last confirmation,
+ * else the connection is broken off. Pages are pulled only as the client's socket takes them.
+ */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { FastifyReply } from 'fastify';
+import type { RangeRead } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
+import type { Logger } from '#common/logging/logger';
+import type { PageReader } from '../bus/page-reader';
+import type { ReadTickets } from '../bus/read-tickets';
+import { READ_ANSWER } from '../core/answers';
+import { JSON_TYPE, sendJsonText } from './replies';
+import type { ReadOutcome } from './record-requests.service';
+
+/** Up to here an answer is held back and sent whole. */
+const SMALL_ANSWER_BYTES = 1024 * 1024;
+
+/** Deadlines of range reads, in milliseconds. */
+export interface RangeTimes {
+  /** How long a read is begun anew when its snapshot was lost before the first byte. */
+  holdMs: number;
+  /** How long a client may take nothing. */
+  stalledClientMs: number;
+}
+
+type Attempt = 'answered' | 'snapshot lost';
+
+export class RangeResponder {
+  constructor(
+    private readonly pages: PageReader,
+    private readonly tickets: ReadTickets,
+    private readonly times: RangeTimes,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Answers the client with what `ask` finds. @throws ShardlineError while nothing has been sent */
+  async respond(reply: FastifyReply, ask: () => Promise<ReadOutcome>): Promise<void> {
+    const endMs = performance.now() + this.times.holdMs;
+    for (;;) {
+      const outcome = await ask();
+      if (outcome.plan === undefined) {
+        sendJsonText(reply, outcome.text);
+        return;
+      }
+      if ((await this.attempt(reply, outcome)) === 'answered') return;
+      if (performance.now() >= endMs)
+        throw new ShardlineError('SNAPSHOT_GONE', 'the read lost its snapshot again and again', true);
+    }
+  }
+
+  private async attempt(reply: FastifyReply, read: RangeRead): Promise<Attempt> {
+    const { plan } = read;
+    let lost = false;
+    const letGo = this.tickets.keep(plan, () => {
+      lost = true;
+    });
+    const answer = new RangeAnswer(reply, read, this.pages, this.tickets, this.times.stalledClientMs, () => lost);
+    try {
+      return await answer.run();
+    } catch (thrown) {
+      const error = ShardlineError.from(thrown);
+      if (!answer.ticketReturned) this.tickets.giveBack(plan);
+      if (answer.begun) this.breakOff(reply, error);
+      else if (error.code === 'SNAPSHOT_GONE') return 'snapshot lost';
+      else throw error;
+      return 'answered';
+    } finally {
+      letGo();
+    }
+  }
+
+  /** An answer that stops in the middle must not look complete. */
+  private breakOff(reply: FastifyReply, error: ShardlineError): void {
+    if (!reply.raw.destroyed) this.logger.warn({ err: error }, 'a range read was broken off');
+    reply.raw.destroy();
+  }
+}
+
+/** One attempt at one range read. */
+class RangeAnswer {
+  /** Bytes are on their way: no other answer is possible. */
+  begun = false;
+  ticketReturned = false;
+
+  constructor(
+    private readonly reply: FastifyReply,
+    private readonly read: RangeRead,
+    private readonly reader: PageReader,
+    private readonly tickets: ReadTickets,
+    private readonly stalledClientMs: number,
+    private readonly isLost: () => boolean,
+  ) {}
+
+  async run(): Promise<Attempt> {
+    const pages = this.reader.pages(this.read.plan);
+    const held: Buffer[] = [];
+    for (let heldBytes = 0; heldBytes <= SMALL_ANSWER_BYTES;) {
+      const { value: page, done } = await pages.next();
+      if (done === true) return this.sendWhole(held);
+      this.mustGoOn();
+      held.push(page);
+      heldBytes += page.length;
+    }
+    await this.stream(held, pages);
+    return 'answered';
+  }
+
+  private async sendWhole(pages: readonly Buffer[]): Promise<Attempt> {
+    if (!(await this.finish())) return 'snapshot lost';
+    const parts: Buffer[] = [Buffer.from(READ_ANSWER.head(this.read.shards))];
+    pages.forEach((page, index) => {
+      if (index > 0) parts.push(Buffer.from(READ_ANSWER.separator));
+      parts.push(page);
+    });
+    parts.push(Buffer.from(READ_ANSWER.tail));
+    sendJsonText(this.reply, Buffer.concat(parts));
+    return 'answered';
+  }
+
+  private async stream(held: Buffer[], rest: AsyncGenerator<Buffer>): Promise<void> {
+    if (!(await this.tickets.confirm(this.read.plan))) throw snapshotGone();
+    this.mustGoOn();
+    const { raw } = this.reply;
+    this.begun = true;
+    this.reply.hijack();
+    raw.writeHead(200, { 'content-type': JSON_TYPE });
+    if (this.reply.request.method === 'HEAD') {
+      this.tickets.giveBack(this.read.plan);
+      this.ticketReturned = true;
+      raw.end();
+      return;
+    }
+    let before: string = READ_ANSWER.head(this.read.shards);
+    for (let page = held.shift(); page !== undefined; page = held.shift()) {
+      await this.send(raw, before, page);
+      before = READ_ANSWER.separator;
+    }
+    for await (const page of rest) await this.send(raw, before, page);
+    if (!(await this.finish())) throw snapshotGone();
+    raw.end(READ_ANSWER.tail);
+  }
+
+  /** Nothing to confirm where no replica was asked: the plan itself is the leader's answer. */
+  private async finish(): Promise<boolean> {
+    this.ticketReturned = true;
+    if (this.read.plan.parts.length > 0) return this.tickets.finish(this.read.plan);
+    this.tickets.giveBack(this.read.plan);
+    return true;
+  }
+
+  private async send(raw: ServerResponse, before: string, page: Buffer): Promise<void> {
+    this.mustGoOn();
+    raw.cork();
+    raw.write(before);
+    const hasRoom = raw.write(page);
+    raw.uncork();
+    if (!hasRoom) await roomIn(raw, this.stalledClientMs);
+  }
+
+  private mustGoOn(): void {
+    if (this.isLost()) throw snapshotGone();
+    if (this.reply.raw.destroyed) throw new ShardlineError('BAD_REQUEST', 'the client has gone');
+  }
+}
+
+function snapshotGone(): ShardlineError {
+  return new ShardlineError('SNAPSHOT_GONE', 'the leader does not hold the snapshot any more', true);
+}
+
+/** Waits until the client has taken what was written. @throws ShardlineError when it goes or takes nothing for too long */
+async function roomIn(raw: ServerResponse, deadlineMs: number): Promise<void> {
+  if (!raw.writableNeedDrain || raw.destroyed) return;
+  const waiting = new AbortController();
+  const timer = setTimeout(() => {
+    waiting.abort();
+  }, deadlineMs);
+  const gone = (): void => {
+    waiting.abort();
+  };
+  raw.once('close', gone);
+  try {
+    await once(raw, 'drain', { signal: waiting.signal });
+  } catch (cause) {
+    throw new ShardlineError('BAD_REQUEST', 'the client went away or took nothing for too long', false, { cause });
+  } finally {
+    clearTimeout(timer);
+    raw.off('close', gone);
+  }
+}

@@ -1,0 +1,82 @@
+/** Record operations from the bytes of a body to the text of the answer. */
+import type { OnConflict, RangeRead } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
+import type { RecordBus } from '../bus/record-bus';
+import type { TableCache } from '../bus/table-cache';
+import { deleteAnswer, READ_ANSWER, updateAnswer, writeAnswer } from '../core/answers';
+import { badRequest } from '../core/body-fields';
+import {
+  conflictPolicyOf,
+  deletedKeyOf,
+  keyRangeOf,
+  updateOf,
+  withoutRepeats,
+  writtenRowsOf,
+  type Query,
+} from '../core/record-requests';
+import { bodySource } from './request-body';
+
+/** A read's whole answer, or where to get the rows. */
+export type ReadOutcome = { text: string; plan?: undefined } | RangeRead;
+
+export class RecordRequests {
+  constructor(
+    private readonly tables: TableCache,
+    private readonly bus: RecordBus,
+    private readonly defaultConflictPolicy: OnConflict,
+  ) {}
+
+  /** @throws ShardlineError */
+  async write(bytes: unknown, query: Query): Promise<string> {
+    const onConflict = conflictPolicyOf(query, this.defaultConflictPolicy);
+    const body = bodySource(bytes);
+    return this.tables.withTable(async ({ configId, rows }) => {
+      const checked = withoutRepeats(rows.check(writtenRowsOf(body())), onConflict, rows.key);
+      return writeAnswer(checked.keys.length === 0 ? 0 : await this.bus.write(configId, onConflict, checked));
+    });
+  }
+
+  /** @throws ShardlineError */
+  async update(bytes: unknown): Promise<string> {
+    const body = bodySource(bytes);
+    return this.tables.withTable(async ({ configId, rows }) => {
+      const { key, row } = updateOf(body(), rows.key);
+      const checked = rows.checkOne(row);
+      if (checked.key !== key) {
+        throw badRequest(`data has the ${rows.key} ${checked.key}, not ${key}: an update cannot change the key`);
+      }
+      await this.bus.update(configId, key, checked.row).catch(asAbsent(rows.key, key));
+      return updateAnswer(rows.key, key);
+    });
+  }
+
+  /** @throws ShardlineError */
+  async delete(bytes: unknown): Promise<string> {
+    const body = bodySource(bytes);
+    return this.tables.withTable(async ({ configId, rows }) => {
+      const key = deletedKeyOf(body(), rows.key);
+      await this.bus.delete(configId, key).catch(asAbsent(rows.key, key));
+      return deleteAnswer(rows.key, key);
+    });
+  }
+
+  /** @throws ShardlineError */
+  async read(bytes: unknown, query: Query): Promise<ReadOutcome> {
+    const body = bodySource(bytes);
+    return this.tables.withTable(async ({ configId, rows: { key } }) => {
+      const { low, high } = keyRangeOf(body(), query, key);
+      const { result, rows } = await this.bus.read(configId, low, high);
+      if ('plan' in result) return result;
+      return { text: `${READ_ANSWER.head(result.shards)}${rows.join(READ_ANSWER.separator)}${READ_ANSWER.tail}` };
+    });
+  }
+}
+
+/** A key outside every shard is absent as well, and for these routes absent is what counts. */
+function asAbsent(key: string, value: number): (thrown: unknown) => never {
+  return (thrown) => {
+    const error = ShardlineError.from(thrown);
+    if (error.code !== 'KEY_NOT_FOUND' && error.code !== 'KEY_OUT_OF_RANGE') throw error;
+    throw new ShardlineError('KEY_NOT_FOUND', `no data entry with ${key} ${value} exists`, false, { cause: error });
+  };
+}

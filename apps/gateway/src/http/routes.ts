@@ -1,0 +1,36 @@
+/** Which paths there are, and with which methods: for the answers 404 and 405. */
+import { HttpFailure } from './error-status';
+
+const PATH_PREVIEW_LENGTH = 200;
+
+export class RouteTable {
+  private readonly methods = new Map<string, Set<string>>();
+
+  add(path: string, methods: string | readonly string[]): void {
+    const known = this.methods.get(path) ?? new Set();
+    for (const method of [methods].flat()) known.add(method);
+    this.methods.set(path, known);
+  }
+
+  /** `GET /status` and so on, sorted. */
+  list(): string[] {
+    return [...this.methods].flatMap(([path, methods]) => [...methods].map((method) => `${method} ${path}`)).sort();
+  }
+
+  /** Why no route took the request. */
+  failure(method: string, url: string): HttpFailure {
+    const path = pathOf(url);
+    const allowed = this.methods.get(path);
+    if (allowed === undefined) {
+      return new HttpFailure(404, `'${path.slice(0, PATH_PREVIEW_LENGTH)}' endpoint does not exist`);
+    }
+    const list = [...allowed].sort().join(', ');
+    return new HttpFailure(405, `${path} does not take ${method}: use ${list}`, { allow: list });
+  }
+}
+
+/** The path as the router compares it: without the query, doubled slashes and a slash at the end. */
+function pathOf(url: string): string {
+  const path = url.replace(/[?#].*$/s, '').replace(/\/{2,}/g, '/');
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}

@@ -1,0 +1,56 @@
+/** The gateway's parts, put together. */
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import type { NatsConnection } from 'nats';
+import type { Logger } from '#common/logging/logger';
+import { ClusterCommands } from '../bus/cluster-commands';
+import { PageReader } from '../bus/page-reader';
+import { ReadTickets } from '../bus/read-tickets';
+import { RecordBus } from '../bus/record-bus';
+import { TableCache } from '../bus/table-cache';
+import type { GatewayConfig } from '../config/gateway-config';
+import { ALLOW_REINIT, ClusterController } from '../http/cluster.controller';
+import { GatewayMetrics } from '../http/gateway-metrics';
+import { HttpErrorFilter } from '../http/http-error.filter';
+import { OperationsController } from '../http/operations.controller';
+import { RangeResponder } from '../http/range-response';
+import { RecordRequests } from '../http/record-requests.service';
+import { RecordsController } from '../http/records.controller';
+import { RouteTable } from '../http/routes';
+
+/** What exists before the module does. */
+export interface GatewayParts {
+  config: GatewayConfig;
+  nats: NatsConnection;
+  logger: Logger;
+  metrics: GatewayMetrics;
+  routes: RouteTable;
+  bus: RecordBus;
+}
+
+@Module({})
+export class GatewayModule {
+  static of({ config, nats, logger, metrics, routes, bus }: GatewayParts): DynamicModule {
+    const cluster = new ClusterCommands(nats, {
+      holdMs: config.HOLD_MS,
+      adminTimeoutMs: config.ADMIN_TIMEOUT_MS,
+      requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    });
+    const tables = new TableCache(() => cluster.status());
+    const times = { holdMs: config.HOLD_MS, stalledClientMs: config.STALLED_CLIENT_MS };
+    const ranges = new RangeResponder(new PageReader(nats), new ReadTickets(nats, config.HOLD_MS), times, logger);
+    return {
+      module: GatewayModule,
+      controllers: [RecordsController, ClusterController, OperationsController],
+      providers: [
+        { provide: ClusterCommands, useValue: cluster },
+        { provide: TableCache, useValue: tables },
+        { provide: RecordRequests, useValue: new RecordRequests(tables, bus, config.WRITE_ON_CONFLICT) },
+        { provide: RangeResponder, useValue: ranges },
+        { provide: GatewayMetrics, useValue: metrics },
+        { provide: ALLOW_REINIT, useValue: config.ALLOW_REINIT },
+        { provide: APP_FILTER, useValue: new HttpErrorFilter(routes, logger) },
+      ],
+    };
+  }
+}
