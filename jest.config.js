@@ -7,4 +7,5 @@ module.exports = {
   moduleNameMapper: { '^#common/(.*)$': '<rootDir>/libs/common/src/$1' },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.shardline/', '<rootDir>/.tools/'],
   reporters: ['default', '<rootDir>/test/closing-line-reporter.js'],
+  testTimeout: 30_000,
 };

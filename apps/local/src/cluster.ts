@@ -123,6 +123,8 @@ export class Cluster implements Watcher {
       LOG_DIR: dataDir.logDir,
       PORT: String(port),
     };
+    // One database for all shard-nodes would be none for each; here each runs its own.
+    delete settings.DATABASE_URL;
     return new Supervised(
       {
         name,

@@ -6,6 +6,13 @@ const ANSWER_DEADLINE_MS = 5_000;
 
 export type Readiness = 'ready' | 'answering' | 'silent';
 
+/** Where the gateway answers on this machine, given the `HOST` it listens on. */
+export function gatewayUrl(port: number, host = '127.0.0.1'): string {
+  const everywhere = host === '' || host === '0.0.0.0' || host === '::';
+  const reachable = everywhere ? '127.0.0.1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
 /**
  * Waits until the cluster behind `baseUrl` is ready, at most `deadlineMs`.
  * `answering`: it answers, but not every shard could be written in time. `silent`: it does not answer.

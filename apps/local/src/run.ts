@@ -5,7 +5,7 @@ import { listenForOrders, type LauncherInfo } from './control';
 import { DataDir, type ClaimedDataDir } from './data-dir';
 import type { Options } from './options';
 import { checkPort } from './ports';
-import { waitUntilReady } from './readiness';
+import { gatewayUrl, waitUntilReady } from './readiness';
 import { EXIT, Refusal } from './refusal';
 import type { Terminal } from './terminal';
 
@@ -85,7 +85,7 @@ async function runUntilTold(
 
 async function bringUp(cluster: Cluster, options: Options, terminal: Terminal): Promise<void> {
   await cluster.start();
-  const baseUrl = `http://127.0.0.1:${options.port}`;
+  const baseUrl = gatewayUrl(options.port, process.env.HOST);
   const readiness = await waitUntilReady(baseUrl, READY_DEADLINE_MS, cluster.ending);
   if (cluster.ending.aborted) return;
   const logs = `see the logs in ${options.shownDataDir}/logs`;

@@ -22,7 +22,7 @@ function fill(screen: Recorder, env: NodeJS.ProcessEnv = {}): void {
 test('in a log there are whole lines only, and few', () => {
   const screen = new Recorder(false);
   fill(screen);
-  const control = [...screen.text].filter((char) => char < ' ' && char !== '\n');
+  const control = Array.from(screen.text).filter((char) => char < ' ' && char !== '\n');
   expect(control).toEqual([]);
   const lines = screen.text.trimEnd().split('\n');
   expect(lines.length).toBeLessThanOrEqual(12);
