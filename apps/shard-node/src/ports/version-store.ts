@@ -44,7 +44,7 @@ export interface WriteTransaction {
   livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>>;
   /** Rules 2 and 3: undoes births and deaths above `vat`. Answers by how many the living versions changed. */
   undoAbove(shard: string, vat: number): Promise<number>;
-  /** Births, deaths of living versions, and the shard's new state. */
+  /** Births, deaths of living versions, and of the shard's state what a round changes: the rest must be as it is stored. */
   write(write: PartWrite): void;
   saveShard(state: ShardState): void;
   saveIdentity(identity: NodeIdentity): void;

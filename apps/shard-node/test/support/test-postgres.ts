@@ -1,0 +1,57 @@
+/** A real Postgres for tests, with a fresh database for every store. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { createLogger } from '#common/logging/logger';
+import { openDataSource, type PostgresAddress } from '../../src/adapters/postgres/data-source';
+import { PostgresVersionStore } from '../../src/adapters/postgres/postgres-version-store';
+import { EmbeddedPostgres } from '../../src/runtime/postgres/embedded-postgres';
+
+export class TestPostgres {
+  private databases = 0;
+
+  private constructor(
+    private readonly postgres: EmbeddedPostgres,
+    private readonly dir: string,
+  ) {}
+
+  static async start(): Promise<TestPostgres> {
+    const dir = await mkdtemp(join(tmpdir(), 'shardline-store-'));
+    const logger = createLogger('test', 'silent');
+    return new TestPostgres(await EmbeddedPostgres.start({ dataDir: dir, logger }), dir);
+  }
+
+  /** The address of a new, empty database. */
+  async freshDatabase(): Promise<PostgresAddress> {
+    this.databases += 1;
+    const database = `test${this.databases}`;
+    const client = new Client(this.postgres.connection);
+    await client.connect();
+    await client.query(`CREATE DATABASE ${database}`);
+    await client.end();
+    return { ...this.postgres.connection, database };
+  }
+
+  async stop(): Promise<void> {
+    await this.postgres.stop();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** The store of `server` in the database. */
+export async function openStore(address: PostgresAddress, server: string): Promise<PostgresVersionStore> {
+  const dataSource = await openDataSource({ address, poolSize: 3, statementTimeoutMs: 20_000 });
+  return new PostgresVersionStore(dataSource, server);
+}
+
+/** Runs SQL beside the store. */
+export async function runSql(address: PostgresAddress, text: string): Promise<Record<string, unknown>[]> {
+  const client = new Client('url' in address ? { connectionString: address.url } : address);
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
