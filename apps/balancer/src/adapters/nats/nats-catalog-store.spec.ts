@@ -1,0 +1,94 @@
+import type { NatsConnection } from 'nats';
+import { BUCKET, BUCKET_KEYS } from '#common/contracts/subjects';
+import { connectNats } from '#common/nats/connection';
+import { TestNatsServer } from '#common/testing/nats-server';
+import { NatsCatalogStore } from './nats-catalog-store';
+
+jest.setTimeout(60_000);
+
+describe('metadata in a bucket of JetStream', () => {
+  let server: TestNatsServer;
+  let nats: NatsConnection;
+  let store: NatsCatalogStore;
+  let keys = 0;
+  /** Tests share the bucket, each with keys of its own. */
+  const freshKey = (): string => BUCKET_KEYS.shard(`sh[${(keys += 1)}]`);
+  const open = (): Promise<NatsCatalogStore> =>
+    NatsCatalogStore.open(nats, { timeoutMs: 2_000, openTimeoutMs: 10_000 });
+
+  beforeAll(async () => {
+    server = await TestNatsServer.start();
+    nats = await connectNats([server.url], 'catalog-spec');
+    store = await open();
+  });
+
+  afterAll(async () => {
+    await nats.close();
+    await server.stop();
+  });
+
+  const valueOf = async (key: string, of = store): Promise<unknown> =>
+    (await of.load()).find((entry) => entry.key === key)?.value;
+
+  it('gives back what was put, with the revision that the next change must name', async () => {
+    const key = freshKey();
+    const value = { inSync: ['Server0'], text: 'ä \u0000 "' };
+    const put = await store.put(key, value, 0);
+    expect(await store.load()).toContainEqual({ key, value, revision: put.ok ? put.revision : -1 });
+  });
+
+  it('refuses a change that was made on another revision, and keeps the value', async () => {
+    const key = freshKey();
+    const first = await store.put(key, 1, 0);
+    const revision = first.ok ? first.revision : -1;
+    expect((await store.put(key, 2, revision)).ok).toBe(true);
+    expect(await store.put(key, 3, revision)).toEqual({ ok: false, conflict: true });
+    expect(await store.put(key, 3, 0)).toEqual({ ok: false, conflict: true });
+    expect(await store.remove(key, revision)).toEqual({ ok: false, conflict: true });
+    expect(await valueOf(key)).toBe(2);
+  });
+
+  it('lets one of many who change the same revision win', async () => {
+    const key = freshKey();
+    const outcomes = await Promise.all([1, 2, 3, 4, 5].map((value) => store.put(key, value, 0)));
+    expect(outcomes.filter((outcome) => outcome.ok)).toHaveLength(1);
+    expect(await valueOf(key)).toBe(outcomes.findIndex((outcome) => outcome.ok) + 1);
+  });
+
+  it('forgets a removed key, which can then be put anew and grows in revision', async () => {
+    const key = freshKey();
+    const first = await store.put(key, 'first', 0);
+    const removed = await store.remove(key, first.ok ? first.revision : -1);
+    expect(removed.ok).toBe(true);
+    expect(await valueOf(key)).toBeUndefined();
+    const again = await store.put(key, 'again', 0);
+    expect(again.ok && removed.ok && again.revision > removed.revision).toBe(true);
+    expect(await store.put(key, 'too late', 0)).toEqual({ ok: false, conflict: true });
+    expect(await valueOf(key)).toBe('again');
+  });
+
+  it('keeps one version on disk and answers from the copy that decides', async () => {
+    const { config } = await (await nats.jetstreamManager()).streams.info(`KV_${BUCKET}`);
+    expect(config).toMatchObject({ storage: 'file', max_msgs_per_subject: 1, allow_direct: false });
+  });
+
+  it('does not know the outcome when no answer comes in time', async () => {
+    const key = freshKey();
+    const hurried = await NatsCatalogStore.open(nats, { timeoutMs: 300, openTimeoutMs: 10_000 });
+    server.pause();
+    try {
+      await expect(hurried.put(key, 1, 0)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+      await expect(hurried.load()).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    } finally {
+      server.resume();
+    }
+  });
+
+  it('has everything again after the server was killed, without being opened again', async () => {
+    const key = freshKey();
+    await store.put(key, 'durable', 0);
+    await server.restart();
+    expect(await valueOf(key, await open())).toBe('durable');
+    expect(await valueOf(key)).toBe('durable');
+  });
+});

@@ -1,0 +1,137 @@
+/** The cluster's metadata in a JetStream key-value bucket. */
+import { headers, JSONCodec, StorageType, type JetStreamClient, type JetStreamManager, type StoredMsg } from 'nats';
+import { BUCKET } from '#common/contracts/subjects';
+import type { CatalogEntry, CatalogStore, PutOutcome } from '../../ports/catalog-store';
+import {
+  asStoreFailure,
+  isNoMessage,
+  isWrongSequence,
+  jetstreamOptions,
+  untilJetStreamIsUp,
+  type NatsConnection,
+} from './jetstream';
+
+export interface NatsCatalogOptions {
+  /** Deadline of each request to JetStream. */
+  timeoutMs?: number;
+  /** How long to wait for JetStream to come up, since it does so later than the server. */
+  openTimeoutMs?: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 5_000;
+const DEFAULT_OPEN_TIMEOUT_MS = 30_000;
+
+/** How JetStream lays out a key-value bucket (NATS architecture decision record 8). */
+const STREAM = `KV_${BUCKET}`;
+const SUBJECT_PREFIX = `$KV.${BUCKET}.`;
+const OPERATION_HEADER = 'KV-Operation';
+
+const json = JSONCodec();
+
+export class NatsCatalogStore implements CatalogStore {
+  private constructor(
+    private readonly streams: JetStreamManager['streams'],
+    private readonly jetstream: JetStreamClient,
+    private readonly timeoutMs: number,
+  ) {}
+
+  /**
+   * Opens the bucket; makes it when there is none.
+   *
+   * @throws ShardlineError when JetStream is not there within `openTimeoutMs`
+   */
+  static async open(nats: NatsConnection, options: NatsCatalogOptions = {}): Promise<NatsCatalogStore> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, openTimeoutMs = DEFAULT_OPEN_TIMEOUT_MS } = options;
+    const jetstream = nats.jetstream(jetstreamOptions(timeoutMs));
+    const streams = await untilJetStreamIsUp(
+      async () => {
+        const manager = await jetstream.jetstreamManager();
+        // Direct answers come from any copy of the bucket, also from one that lags behind.
+        await jetstream.views.kv(BUCKET, { history: 1, storage: StorageType.File, allow_direct: false });
+        return manager.streams;
+      },
+      openTimeoutMs,
+      `the bucket ${BUCKET} cannot be opened`,
+    );
+    return new NatsCatalogStore(streams, jetstream, timeoutMs);
+  }
+
+  async load(): Promise<CatalogEntry[]> {
+    try {
+      const info = await this.streams.info(STREAM, { subjects_filter: `${SUBJECT_PREFIX}>` });
+      const subjects = Object.keys(info.state.subjects ?? {});
+      const messages = await Promise.all(subjects.map((subject) => this.lastMessage(subject)));
+      return messages.flatMap((message) => (message !== undefined && holdsValue(message) ? [entryOf(message)] : []));
+    } catch (error) {
+      throw asStoreFailure(error, 'the metadata cannot be read');
+    }
+  }
+
+  put(key: string, value: unknown, expected: number): Promise<PutOutcome> {
+    return this.change(key, json.encode(value), undefined, expected);
+  }
+
+  remove(key: string, expected: number): Promise<PutOutcome> {
+    return this.change(key, new Uint8Array(0), 'DEL', expected);
+  }
+
+  /** A key without a value has either no message at all or a marker that says that it was removed. */
+  private async change(
+    key: string,
+    data: Uint8Array,
+    operation: string | undefined,
+    expected: number,
+  ): Promise<PutOutcome> {
+    try {
+      const outcome = await this.publishIf(key, data, operation, expected);
+      if (outcome.ok || expected !== 0) return outcome;
+      const last = await this.lastMessage(SUBJECT_PREFIX + key);
+      if (last === undefined || holdsValue(last)) return outcome;
+      return await this.publishIf(key, data, operation, last.seq);
+    } catch (error) {
+      throw asStoreFailure(error, `the change of ${key}`);
+    }
+  }
+
+  private async publishIf(
+    key: string,
+    data: Uint8Array,
+    operation: string | undefined,
+    lastSubjectSequence: number,
+  ): Promise<PutOutcome> {
+    const header = headers();
+    if (operation !== undefined) header.set(OPERATION_HEADER, operation);
+    try {
+      const { seq } = await this.jetstream.publish(SUBJECT_PREFIX + key, data, {
+        headers: header,
+        expect: { lastSubjectSequence, streamName: STREAM },
+        timeout: this.timeoutMs,
+      });
+      return { ok: true, revision: seq };
+    } catch (error) {
+      if (isWrongSequence(error)) return { ok: false, conflict: true };
+      throw error;
+    }
+  }
+
+  private async lastMessage(subject: string): Promise<StoredMsg | undefined> {
+    try {
+      return await this.streams.getMessage(STREAM, { last_by_subj: subject });
+    } catch (error) {
+      if (isNoMessage(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+function holdsValue(message: StoredMsg): boolean {
+  return message.header.get(OPERATION_HEADER) === '';
+}
+
+function entryOf(message: StoredMsg): CatalogEntry {
+  return {
+    key: message.subject.slice(SUBJECT_PREFIX.length),
+    value: json.decode(message.data),
+    revision: message.seq,
+  };
+}
