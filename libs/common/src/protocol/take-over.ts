@@ -4,8 +4,14 @@
  * A round may have been acknowledged only if every in-sync replica of every shard that it touches holds it. So: if the
  * whole in-sync set holds the same newest round, and so do the in-sync sets of the other shards it touched (or they have
  * been told that it is committed), it is committed. Otherwise nobody can have had an answer, and the highest VAT that any
- * replica was told stands. The minimum of `currentTerm`, which looks right, is not: after a refused attempt, two
- * replicas can hold different rounds that end in the same term.
+ * replica was told stands. The minimum of `currentTerm`, which looks right, is not: it takes a round that one of its shards
+ * refused for a committed one, and two replicas can hold different rounds that end in the same term.
+ *
+ * **What the leader owes this rule.** A round over several shards that has failed (one of them refused a request, or it was
+ * given up) must be superseded in *all* of its shards before any of them goes on: the leader runs it again, with an empty
+ * part for shards that have nothing left to do. Otherwise one shard could move past the round while another still holds
+ * it as its newest, applied; "the other shard was told a VAT as high" would then be taken for its commit, and half of a
+ * refused write would appear. `take-over.spec.ts` shows both.
  */
 import type { NewestRound } from '../contracts/node';
 

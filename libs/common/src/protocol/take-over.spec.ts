@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import { decideVats, roundHeldByAll, type InSyncReports, type ReplicaReport, type ShardOutlook } from './take-over';
+import {
+  acknowledgedStand,
+  crashes,
+  everyStep,
+  INITIAL_WORLD,
+  step,
+  type LeaderHabit,
+  type Step,
+  type World,
+} from '../testing/take-over-model';
+
+type Decision = (reports: InSyncReports) => Map<string, ShardOutlook>;
+
+/** The first story that ends badly, among all stories of up to `length` steps, or null. */
+function findFlaw(decide: Decision, habit: LeaderHabit, length: number): string | null {
+  const explore = (world: World, story: readonly Step[]): string | null => {
+    for (const crash of crashes(world, habit)) {
+      const flaw = acknowledgedStand(crash, decide(crash.reports));
+      if (flaw !== null) return `${JSON.stringify(story)}, crash ${crash.why}: ${flaw}`;
+    }
+    if (story.length === length) return null;
+    for (const next of everyStep(world)) {
+      const flaw = explore(step(world, next, habit), [...story, next]);
+      if (flaw !== null) return flaw;
+    }
+    return null;
+  };
+  return explore(INITIAL_WORLD, []);
+}
+
+/** Looks right: what every replica has reached. */
+const minimumOfCurrentTerms: Decision = (reports) =>
+  new Map(
+    [...reports].map(([shard, replicas]) => {
+      const terms = replicas.map((replica) => replica.currentTerm);
+      return [shard, { vat: Math.min(...terms), nextTerm: Math.max(...terms) + 1 }];
+    }),
+  );
+
+/** Looks right as well: every shard by its own newest round, without asking the others that it touched. */
+const eachShardAlone: Decision = (reports) =>
+  new Map([...reports].flatMap(([shard, replicas]) => [...decideVats(new Map([[shard, restrict(shard, replicas)]]))]));
+
+function restrict(shard: string, replicas: readonly ReplicaReport[]): ReplicaReport[] {
+  return replicas.map((replica) => ({
+    ...replica,
+    newestRound: replica.newestRound && {
+      ...replica.newestRound,
+      lastTerms: { [shard]: replica.newestRound.lastTerms[shard] ?? 0 },
+    },
+  }));
+}
+
+describe('decideVats', () => {
+  it('loses no acknowledged round and decides rounds over two shards alike, in every story of two steps', () => {
+    expect(findFlaw(decideVats, 'supersedes', 2)).toBeNull();
+  });
+
+  it('does so in long random stories', () => {
+    const choices = fc.array(fc.nat(), { minLength: 4, maxLength: 20 });
+    fc.assert(
+      fc.property(choices, (picks) => {
+        let world = INITIAL_WORLD;
+        for (const pick of picks) {
+          const steps = everyStep(world);
+          world = step(world, steps[pick % steps.length]!, 'supersedes');
+          for (const crash of crashes(world, 'supersedes')) {
+            expect(acknowledgedStand(crash, decideVats(crash.reports))).toBeNull();
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('needs the leader to supersede a failed round in all of its shards before one of them goes on', () => {
+    expect(findFlaw(decideVats, 'forgets', 3)).toContain('was refused');
+  });
+
+  it('would be wrong as the minimum of the current terms', () => {
+    expect(findFlaw(minimumOfCurrentTerms, 'supersedes', 1)).not.toBeNull();
+  });
+
+  it('would be wrong for each shard alone', () => {
+    expect(findFlaw(eachShardAlone, 'supersedes', 1)).not.toBeNull();
+  });
+});
+
+function replica(
+  toldVat: number,
+  currentTerm: number,
+  round: number,
+  lastTerms: Record<string, number>,
+  refused = false,
+) {
+  return { toldVat, currentTerm, newestRound: { epoch: 1, round, lastTerms, refused } };
+}
+const EMPTY: ReplicaReport = { toldVat: 0, currentTerm: 0, newestRound: null };
+
+describe('decideVats on examples', () => {
+  const both = { A: 7, B: 4 };
+
+  it.each<[string, Record<string, ReplicaReport[]>, Record<string, number>]>([
+    ['nothing written yet', { A: [EMPTY, EMPTY] }, { A: 0 }],
+    ['a round that all have', { A: [replica(5, 7, 2, { A: 7 }), replica(5, 7, 2, { A: 7 })] }, { A: 7 }],
+    ['a round that one has not', { A: [replica(5, 7, 2, { A: 7 }), replica(3, 5, 1, { A: 5 })] }, { A: 5 }],
+    [
+      'two rounds that end in the same term (a leader’s that was fenced, and its successor’s)',
+      { A: [replica(5, 7, 2, { A: 7 }), { ...replica(5, 7, 3, { A: 7 }) }] },
+      { A: 5 },
+    ],
+    [
+      'a round over two shards that all of both have',
+      { A: [replica(5, 7, 2, both), replica(5, 7, 2, both)], B: [replica(1, 4, 2, both)] },
+      { A: 7, B: 4 },
+    ],
+    [
+      'a round over two shards that one replica of the other lacks',
+      { A: [replica(5, 7, 2, both), replica(5, 7, 2, both)], B: [replica(1, 4, 2, both), replica(1, 1, 1, { B: 1 })] },
+      { A: 5, B: 1 },
+    ],
+    [
+      'a round over two shards that the other one refused',
+      { A: [replica(5, 7, 2, both)], B: [replica(1, 4, 2, both, true)] },
+      { A: 5, B: 1 },
+    ],
+    [
+      'a round over two shards whose commit the other one was told of by its next round',
+      { A: [replica(5, 7, 2, both)], B: [replica(4, 6, 3, { B: 6 }), replica(1, 4, 2, both)] },
+      { A: 7, B: 4 },
+    ],
+    ['a round over a shard of which nobody tells', { A: [replica(5, 7, 2, both)] }, { A: 5 }],
+  ])('%s', (_, reports, vats) => {
+    const outlooks = decideVats(new Map(Object.entries(reports)));
+    expect(Object.fromEntries([...outlooks].map(([shard, { vat }]) => [shard, vat]))).toEqual(vats);
+    for (const [shard, { nextTerm }] of outlooks) {
+      for (const { currentTerm } of reports[shard] ?? []) expect(nextTerm).toBeGreaterThan(currentTerm);
+    }
+  });
+
+  it('takes rounds of two epochs as two rounds', () => {
+    const a = replica(5, 7, 2, { A: 7 });
+    const b = { ...a, newestRound: { ...a.newestRound, epoch: 2 } };
+    expect(roundHeldByAll([a, b])).toBeNull();
+    expect(roundHeldByAll([a, a])).toEqual(a.newestRound);
+    expect(roundHeldByAll([a, EMPTY])).toBeNull();
+    expect(roundHeldByAll([])).toBeNull();
+  });
+});
