@@ -47,6 +47,7 @@ export class ClusterCommands {
       return await requestJson<ClusterStatus>(this.nats, SUBJECTS.cmd.status, {}, timeoutMs);
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
+      if (error.code === 'NO_LEADER') throw leaderless(error);
       if (error.code !== 'OUTCOME_UNKNOWN') throw error;
       throw new ShardlineError('NO_LEADER', 'the leader does not answer', true, { cause: error });
     }
@@ -62,8 +63,18 @@ export class ClusterCommands {
   }
 
   private administer<T extends object>(subject: string, command: object): Promise<T> {
-    return withPatience(this.times.holdMs, () =>
-      requestJson<T>(this.nats, subject, command, this.times.adminTimeoutMs),
-    );
+    return withPatience(this.times.holdMs, async () => {
+      try {
+        return await requestJson<T>(this.nats, subject, command, this.times.adminTimeoutMs);
+      } catch (thrown) {
+        const error = ShardlineError.from(thrown);
+        throw error.code === 'NO_LEADER' ? leaderless(error) : error;
+      }
+    });
   }
+}
+
+/** In words for clients, who need not know of subjects. */
+function leaderless(cause: ShardlineError): ShardlineError {
+  return new ShardlineError('NO_LEADER', 'nobody leads the cluster right now', true, { cause });
 }

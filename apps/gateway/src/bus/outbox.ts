@@ -196,10 +196,10 @@ export class Outbox<H extends object, T> {
       return;
     }
     for (const { index, outcome, error } of content.outcomes) this.settle(batch, index, outcome, error);
-    if (content.done) {
-      this.failRest(batch, new ShardlineError('BAD_MESSAGE', 'the leader left an operation without an answer'));
-    } else if (batch.open === 0) {
+    if (batch.open === 0) {
       this.forget(batch);
+    } else if (content.done) {
+      this.failRest(batch, new ShardlineError('BAD_MESSAGE', 'the leader left an operation without an answer'));
     }
   }
 

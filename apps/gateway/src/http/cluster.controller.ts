@@ -10,7 +10,7 @@ import { DescribeRoute } from './describe-route';
 import { AddedAnswer, DoneAnswer, RemovedAnswer, StatusAnswer } from './dto/answers';
 import { AddBody, InitBody, RmBody } from './dto/bodies';
 import { sendJson } from './replies';
-import { parseBody } from './request-body';
+import { BodyReader } from './request-body';
 
 /** Whether `/init` may drop another configuration. */
 export const ALLOW_REINIT = Symbol('ALLOW_REINIT');
@@ -21,6 +21,7 @@ export class ClusterController {
   constructor(
     private readonly cluster: ClusterCommands,
     private readonly tables: TableCache,
+    private readonly bodies: BodyReader,
     @Inject(ALLOW_REINIT) private readonly allowReinit: boolean,
   ) {}
 
@@ -35,7 +36,7 @@ export class ClusterController {
     failures: [400, 409, 413, 503, 504],
   })
   async init(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const command = initCommandOf(parseBody(request.body), this.allowReinit);
+    const command = initCommandOf(await this.bodies.json(request.raw), this.allowReinit);
     await this.cluster.init(command);
     this.tables.forget();
     sendJson(reply, CONFIGURED);
@@ -61,7 +62,7 @@ export class ClusterController {
     failures: [400, 409, 413, 503, 504],
   })
   async add(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const command = addCommandOf(parseBody(request.body));
+    const command = addCommandOf(await this.bodies.json(request.raw));
     sendJson(reply, addAnswer(await this.cluster.add(command)));
   }
 
@@ -74,7 +75,7 @@ export class ClusterController {
     failures: [400, 409, 413, 503, 504],
   })
   async rm(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const command = rmCommandOf(parseBody(request.body));
+    const command = rmCommandOf(await this.bodies.json(request.raw));
     sendJson(reply, rmAnswer(await this.cluster.rm(command)));
   }
 }

@@ -40,14 +40,8 @@ export class HttpErrorFilter implements ExceptionFilter<unknown> {
     const status =
       thrown instanceof HttpException ? thrown.getStatus() : (thrown as Partial<FastifyError> | null)?.statusCode;
     if (status !== undefined && status >= 400 && status < 500)
-      return new HttpFailure(status, readingFailure(status, thrown));
+      return new HttpFailure(status, `the request cannot be read: ${(thrown as Error).message}`);
     this.logger.error({ err: thrown }, 'a defect');
     return new HttpFailure(500, 'the gateway failed, and it is not your fault: please report it');
   }
-}
-
-/** What Fastify says when a body cannot be read. */
-function readingFailure(status: number, thrown: unknown): string {
-  if (status === 413) return 'the body is larger than BODY_LIMIT: send fewer rows at a time';
-  return `the request cannot be read: ${(thrown as Error).message}`;
 }

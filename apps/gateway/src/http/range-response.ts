@@ -76,7 +76,7 @@ export class RangeResponder {
 
   /** An answer that stops in the middle must not look complete. */
   private breakOff(reply: FastifyReply, error: ShardlineError): void {
-    if (!reply.raw.destroyed) this.logger.warn({ err: error }, 'a range read was broken off');
+    if (!reply.raw.destroyed) this.logger.warn({ code: error.code, why: error.message }, 'a range read was broken off');
     reply.raw.destroy();
   }
 }

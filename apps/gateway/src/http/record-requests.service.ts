@@ -27,7 +27,7 @@ export class RecordRequests {
   ) {}
 
   /** @throws ShardlineError */
-  async write(bytes: unknown, query: Query): Promise<string> {
+  async write(bytes: Buffer | undefined, query: Query): Promise<string> {
     const onConflict = conflictPolicyOf(query, this.defaultConflictPolicy);
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows }) => {
@@ -37,7 +37,7 @@ export class RecordRequests {
   }
 
   /** @throws ShardlineError */
-  async update(bytes: unknown): Promise<string> {
+  async update(bytes: Buffer | undefined): Promise<string> {
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows }) => {
       const { key, row } = updateOf(body(), rows.key);
@@ -51,7 +51,7 @@ export class RecordRequests {
   }
 
   /** @throws ShardlineError */
-  async delete(bytes: unknown): Promise<string> {
+  async delete(bytes: Buffer | undefined): Promise<string> {
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows }) => {
       const key = deletedKeyOf(body(), rows.key);
@@ -61,7 +61,7 @@ export class RecordRequests {
   }
 
   /** @throws ShardlineError */
-  async read(bytes: unknown, query: Query): Promise<ReadOutcome> {
+  async read(bytes: Buffer | undefined, query: Query): Promise<ReadOutcome> {
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows: { key } }) => {
       const { low, high } = keyRangeOf(body(), query, key);

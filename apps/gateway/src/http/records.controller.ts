@@ -10,6 +10,7 @@ import { DeleteBody, KEY_SCHEMA, KeyRangeDto, READ_BODY_SCHEMA, UpdateBody, Writ
 import { RangeResponder } from './range-response';
 import { RecordRequests } from './record-requests.service';
 import { sendJsonText } from './replies';
+import { BodyReader } from './request-body';
 
 const READ_ANSWER = 'The rows by key, and the shards that were asked. A range that meets no shard has none of both.';
 const keyQuery = (name: string, description: string): ApiQueryOptions => ({
@@ -27,6 +28,7 @@ export class RecordsController {
   constructor(
     private readonly records: RecordRequests,
     private readonly ranges: RangeResponder,
+    private readonly bodies: BodyReader,
   ) {}
 
   @Post('read')
@@ -72,7 +74,7 @@ export class RecordsController {
     failures: [400, 409, 413, 503, 504],
   })
   async write(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    sendJsonText(reply, await this.records.write(request.body, request.query as Query));
+    sendJsonText(reply, await this.records.write(await this.bodies.bytes(request.raw), request.query as Query));
   }
 
   @Put('update')
@@ -84,7 +86,7 @@ export class RecordsController {
     failures: [400, 404, 409, 413, 503, 504],
   })
   async update(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    sendJsonText(reply, await this.records.update(request.body));
+    sendJsonText(reply, await this.records.update(await this.bodies.bytes(request.raw)));
   }
 
   @Delete('del')
@@ -96,10 +98,11 @@ export class RecordsController {
     failures: [400, 404, 409, 413, 503, 504],
   })
   async delete(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    sendJsonText(reply, await this.records.delete(request.body));
+    sendJsonText(reply, await this.records.delete(await this.bodies.bytes(request.raw)));
   }
 
-  private read(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    return this.ranges.respond(reply, () => this.records.read(request.body, request.query as Query));
+  private async read(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const bytes = await this.bodies.bytes(request.raw);
+    await this.ranges.respond(reply, () => this.records.read(bytes, request.query as Query));
   }
 }

@@ -16,6 +16,7 @@ import { OperationsController } from '../http/operations.controller';
 import { RangeResponder } from '../http/range-response';
 import { RecordRequests } from '../http/record-requests.service';
 import { RecordsController } from '../http/records.controller';
+import { BodyReader } from '../http/request-body';
 import { RouteTable } from '../http/routes';
 
 /** What exists before the module does. */
@@ -47,6 +48,7 @@ export class GatewayModule {
         { provide: TableCache, useValue: tables },
         { provide: RecordRequests, useValue: new RecordRequests(tables, bus, config.WRITE_ON_CONFLICT) },
         { provide: RangeResponder, useValue: ranges },
+        { provide: BodyReader, useValue: new BodyReader(config.BODY_LIMIT) },
         { provide: GatewayMetrics, useValue: metrics },
         { provide: ALLOW_REINIT, useValue: config.ALLOW_REINIT },
         { provide: APP_FILTER, useValue: new HttpErrorFilter(routes, logger) },

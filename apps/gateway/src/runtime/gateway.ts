@@ -51,7 +51,7 @@ export class Gateway {
     });
     const app = await NestFactory.create<NestFastifyApplication>(
       GatewayModule.of({ config, nats, logger, metrics, routes, bus }),
-      createHttpAdapter(config.BODY_LIMIT, routes, metrics),
+      createHttpAdapter(routes, metrics),
       { logger: new NestLogger(logger), bodyParser: false, abortOnError: false },
     );
     const inFlight = new InFlight(app.getHttpServer());
@@ -68,7 +68,7 @@ export class Gateway {
 
   /** Takes no new connections, answers what has been asked, then leaves NATS. */
   async stop(): Promise<void> {
-    this.inFlight.drain();
+    await this.inFlight.drain();
     await this.app.close();
     await this.nats.drain();
   }

@@ -12,11 +12,10 @@ import type { RouteTable } from '../http/routes';
 const REQUEST_DEADLINE_MS = 120_000;
 const NO_ROUTE = 'none';
 
-/** An adapter without Nest's own body parsers; `routes` and `metrics` learn from it what they need. */
-export function createHttpAdapter(bodyLimitBytes: number, routes: RouteTable, metrics: GatewayMetrics): FastifyAdapter {
+/** An adapter that leaves bodies to us (see `http/request-body.ts`); `routes` and `metrics` learn from it what they need. */
+export function createHttpAdapter(routes: RouteTable, metrics: GatewayMetrics): FastifyAdapter {
   const adapter = new FastifyAdapter({
     logger: false,
-    bodyLimit: bodyLimitBytes,
     requestTimeout: REQUEST_DEADLINE_MS,
     forceCloseConnections: 'idle',
     // A request that comes while the gateway stops is still answered; its connection is closed behind it.
@@ -27,18 +26,11 @@ export function createHttpAdapter(bodyLimitBytes: number, routes: RouteTable, me
     skipMiddie: true,
   });
   const fastify = adapter.getInstance();
-  fastify.addHttpMethod('GET', { hasBody: true, overrideExisting: true });
-  fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
-    done(null, body);
-  });
+  for (const method of fastify.supportedMethods) {
+    fastify.addHttpMethod(method, { hasBody: false, overrideExisting: true });
+  }
   fastify.addHook('onRoute', (route) => {
     routes.add(route.url, route.method);
-  });
-  fastify.addHook('onRequest', (request, _reply, done) => {
-    // A body is JSON whatever it is called; without a type every body goes to the one parser there is.
-    delete request.raw.headers['content-type'];
-    done();
   });
   fastify.addHook('onResponse', (request, reply, done) => {
     metrics.observeRequest(request.method, request.routeOptions.url ?? NO_ROUTE, reply.statusCode, reply.elapsedTime);

@@ -1,9 +1,15 @@
-/** Requests that are being answered, so that a stop can wait for them and close their connections behind them. */
+/** Requests that are being answered, and how a stop waits for them. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { Server as NetServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How long a stop leaves quiet connections open: busy clients come with their next request, whose answer tells them to go. */
+const LINGER_MS = 300;
 
 export class InFlight {
   private readonly responses = new Set<ServerResponse>();
   private draining = false;
+  private lingered = false;
 
   constructor(private readonly server: Server) {
     server.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
@@ -15,10 +21,24 @@ export class InFlight {
     return this.responses.size;
   }
 
-  /** From now on every answer ends its connection, those under way included. */
-  drain(): void {
+  /**
+   * Takes no new connections, and ends the others behind the answers to what has been asked. Resolves when all are gone.
+   *
+   * The HTTP server's own `close` would cut quiet connections off at once, in the very moment in which their next request
+   * may be on its way.
+   */
+  async drain(): Promise<void> {
     this.draining = true;
     for (const response of this.responses) response.shouldKeepAlive = false;
+    const closed = new Promise<void>((resolve) => {
+      NetServer.prototype.close.call(this.server, () => {
+        resolve();
+      });
+    });
+    await Promise.race([closed, sleep(LINGER_MS)]);
+    this.lingered = true;
+    this.server.closeIdleConnections();
+    await closed;
   }
 
   private add(response: ServerResponse): void {
@@ -27,7 +47,7 @@ export class InFlight {
     response.once('close', () => {
       this.responses.delete(response);
       // An answer whose headers were out before the stop began left its connection open.
-      if (this.draining) this.server.closeIdleConnections();
+      if (this.lingered) this.server.closeIdleConnections();
     });
   }
 }
