@@ -1,8 +1,8 @@
-/** How far something has got: a bar that moves in a terminal, a line per tenth in a log. */
+/** How far something has got: a bar that moves in a terminal, a line per quarter in a log. */
 import type { Terminal } from '../terminal';
 
 const CELLS = 32;
-const LOG_STEPS = 10;
+const LOG_STEPS = 4;
 
 export class ProgressBar {
   private done = 0;
