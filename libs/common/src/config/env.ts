@@ -42,12 +42,14 @@ export class ConfigError extends Error {
 }
 
 /**
- * Parses `env` by the shape; an empty variable counts as unset.
+ * Parses `env` by the shape; an empty variable counts as unset, one of white space alone too (it would be read as 0).
  *
  * @throws ConfigError with one line that names every wrong variable, its value and why
  */
 export function parseEnv<S extends z.ZodType>(shape: S, env: NodeJS.ProcessEnv): z.infer<S> {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
+  );
   const parsed = shape.safeParse(given);
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map((issue) => {
