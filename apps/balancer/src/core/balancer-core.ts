@@ -141,7 +141,11 @@ export class BalancerCore {
 
   private refusalOf(configId: number): ErrorBody | null {
     if (this.cluster.phase === 'unconfigured') {
-      return { code: 'NOT_CONFIGURED', message: 'the cluster has no configuration yet: POST /init first', retryable: false };
+      return {
+        code: 'NOT_CONFIGURED',
+        message: 'the cluster has no configuration yet: POST /init first',
+        retryable: false,
+      };
     }
     if (configId === this.cluster.configId && this.cluster.phase === 'serving') return null;
     return { code: 'CONFIG_CHANGED', message: 'the configuration has changed', retryable: true };

@@ -3,7 +3,7 @@ import type { InitCommand, ServerHealth } from '#common/contracts/commands';
 import type { ShardRange, TableSchema } from '#common/contracts/schema';
 import { FailureDetector } from './failure-detector';
 import { HashRing, type RingHash } from './hash-ring';
-import { Shard } from './shard';
+import type { Shard } from './shard';
 
 /** How the cluster stands in the catalog. `configId` grows with every `/init` that takes effect. */
 export interface ClusterRecord {
@@ -151,7 +151,9 @@ export class Cluster {
 
   /** A shard takes writes when its VAT is known and every member of its in-sync set can take part. */
   isWritable(shard: Shard): boolean {
-    return shard.resolved && shard.inSync.length >= shard.minInSync && this.serving(shard).length === shard.inSync.length;
+    return (
+      shard.resolved && shard.inSync.length >= shard.minInSync && this.serving(shard).length === shard.inSync.length
+    );
   }
   isReadable(shard: Shard): boolean {
     return shard.resolved && this.serving(shard).length > 0;

@@ -23,7 +23,11 @@ export class Desk {
   }
 
   /** Asks for something; `then` is called in the step in which the answer comes. */
-  request<K extends AskKind>(kind: K, ask: AskTypes[K]['ask'], then: (outcome: Outcome<AskTypes[K]['answer']>) => void): void {
+  request<K extends AskKind>(
+    kind: K,
+    ask: AskTypes[K]['ask'],
+    then: (outcome: Outcome<AskTypes[K]['answer']>) => void,
+  ): void {
     const token = this.nextToken++;
     this.waiters.set(token, then as Waiter);
     this.effects.push({ do: kind, token, ...ask } as unknown as Effect);

@@ -69,17 +69,16 @@ export type RecordCommand = { batch: number; id: number } & (
 );
 
 export type AdminCommand = { request: number } & (
-  | { op: 'init'; command: InitCommand }
-  | { op: 'add'; command: AddCommand }
-  | { op: 'rm'; command: RmCommand }
+  { op: 'init'; command: InitCommand } | { op: 'add'; command: AddCommand } | { op: 'rm'; command: RmCommand }
 );
 
 /** Every event carries the time, in milliseconds of a clock that only moves forward. */
-export type CoreEvent = { nowMs: number } & (
+export type CoreEvent = { nowMs: number } &
   /** The balancer starts: everything that the catalog holds. */
-  | { on: 'start'; catalog: { key: string; value: unknown; revision: number }[] }
-  | { on: 'records'; configId: number; commands: RecordCommand[] }
-  | { on: 'admin'; command: AdminCommand }
-  | { on: 'answered'; token: number; outcome: Outcome<unknown> }
-  | { on: 'tick' }
-);
+  (
+    | { on: 'start'; catalog: { key: string; value: unknown; revision: number }[] }
+    | { on: 'records'; configId: number; commands: RecordCommand[] }
+    | { on: 'admin'; command: AdminCommand }
+    | { on: 'answered'; token: number; outcome: Outcome<unknown> }
+    | { on: 'tick' }
+  );

@@ -95,7 +95,8 @@ export class Health {
         return;
       }
       if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
-      else if (this.cluster.detector.missed(server.name, sequence) === 'flatline') this.flatline(server, outcome.error.message);
+      else if (this.cluster.detector.missed(server.name, sequence) === 'flatline')
+        this.flatline(server, outcome.error.message);
     });
   }
 
@@ -142,7 +143,11 @@ export class Health {
     this.admit(server);
     this.checkData(server, reply.shards, this.mustHave(server.name));
     const durationMs = Math.round(this.desk.nowMs - sinceMs);
-    this.publish('server.respawned', server.name, { cause: 'flatline', durationMs, shards: this.shardIds(server.name) });
+    this.publish('server.respawned', server.name, {
+      cause: 'flatline',
+      durationMs,
+      shards: this.shardIds(server.name),
+    });
     this.recovery.start(server);
   }
 

@@ -96,7 +96,10 @@ function blueprint(
 }
 
 /** Tables first, then the records, the cluster's last: before that is stored, the configuration does not exist. */
-function* establish({ cluster: record, servers, shards }: Blueprint, parts: MembershipParts): Workflow<ErrorBody | null> {
+function* establish(
+  { cluster: record, servers, shards }: Blueprint,
+  parts: MembershipParts,
+): Workflow<ErrorBody | null> {
   const { catalog, cluster, health, desk } = parts;
   const failed = yield* createTables(parts, record.servers, shards, record.schema, record.configId);
   if (failed !== null) return failed;

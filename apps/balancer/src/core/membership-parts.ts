@@ -83,7 +83,9 @@ export function* createTables(
 ): Workflow<ErrorBody | null> {
   const { epoch } = cluster;
   const asks = names.map((server) => {
-    const shards = records.filter((record) => record.replicas.includes(server)).map((record) => new Shard(record).config());
+    const shards = records
+      .filter((record) => record.replicas.includes(server))
+      .map((record) => new Shard(record).config());
     return desk.ask('config', { server, request: { epoch, configId, schema, shards, drop: [] } });
   });
   const outcomes = yield* wait(all(asks));

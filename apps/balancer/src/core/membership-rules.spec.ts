@@ -29,7 +29,11 @@ describe('/init', () => {
     ['an unknown shard', { servers: { Server0: ['sh1', 'sh2', 'sh9'] } }, /sh9, which is not defined/],
     ['a shard listed twice by a server', { servers: { Server0: ['sh1', 'sh1', 'sh2'] } }, /sh1 twice/],
     ['a shard that no server lists', { servers: { Server0: ['sh1'] }, n: 1 }, /no server lists the shard sh2/],
-    ['names that differ in case alone', { servers: { Server0: ['sh1', 'sh2'], server0: [] } }, /two servers are called/],
+    [
+      'names that differ in case alone',
+      { servers: { Server0: ['sh1', 'sh2'], server0: [] } },
+      /two servers are called/,
+    ],
     ['too many servers', { n: 1000 }, /more than 64/],
   ])('%s', (_, change, expected) => {
     const fault = faultOfInit(init(change));
@@ -56,7 +60,11 @@ describe('/add', () => {
     ['a name in use', { servers: { Server1: ['sh1'] } }, /Server1 exists/],
     ['a name in use but for its case', { servers: { server1: ['sh1'] } }, /server1 exists/],
     ['an undefined shard', { servers: { Server2: ['sh7'] } }, /sh7, which is not defined/],
-    ['an overlapping shard', { newShards: [{ shard: 'sh3', low: 0, size: 1 }], servers: { Server2: ['sh3'] } }, /overlap/],
+    [
+      'an overlapping shard',
+      { newShards: [{ shard: 'sh3', low: 0, size: 1 }], servers: { Server2: ['sh3'] } },
+      /overlap/,
+    ],
     ['a new shard nowhere', { newShards: [{ shard: 'sh3', low: 9000, size: 1 }] }, /no new server lists/],
     ['nothing', { n: 0, servers: {} }, /at least one/],
   ])('%s', (_, change, expected) => {
@@ -70,7 +78,11 @@ describe('/rm', () => {
   test.each<[string, RmCommand, RegExp | null]>([
     ['one by name', { n: 1, servers: ['Server0'] }, null],
     ['one at random', { n: 1, servers: [] }, null],
-    ['more names than n', { n: 1, servers: ['Server0', 'Server1'] }, /^Length of server list is more than removable instances$/],
+    [
+      'more names than n',
+      { n: 1, servers: ['Server0', 'Server1'] },
+      /^Length of server list is more than removable instances$/,
+    ],
     ['an unknown name', { n: 1, servers: ['Server9'] }, /no server Server9/],
     ['a name twice', { n: 2, servers: ['Server0', 'Server0'] }, /named twice/],
     ['more than there are', { n: 3, servers: [] }, /only 2 servers/],

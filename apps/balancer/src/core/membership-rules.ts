@@ -19,13 +19,17 @@ export function faultOfShards(shards: readonly ShardRange[], existing: readonly 
   const ordered = [...every].sort((a, b) => a.low - b.low);
   for (const [index, range] of ordered.entries()) {
     const next = ordered[index + 1];
-    if (next !== undefined && range.low + range.size > next.low) return `shards ${range.shard} and ${next.shard} overlap`;
+    if (next !== undefined && range.low + range.size > next.low)
+      return `shards ${range.shard} and ${next.shard} overlap`;
   }
   return null;
 }
 
 /** What is wrong with the servers' shard lists. */
-export function faultOfServers(servers: Readonly<Record<string, readonly string[]>>, shards: ReadonlySet<string>): string | null {
+export function faultOfServers(
+  servers: Readonly<Record<string, readonly string[]>>,
+  shards: ReadonlySet<string>,
+): string | null {
   const names = Object.keys(servers);
   if (names.length > MAX_SERVERS) return `${names.length} servers are more than ${MAX_SERVERS}`;
   const alike = repeated(names.map((name) => name.toLowerCase()));
@@ -42,7 +46,8 @@ export function faultOfServers(servers: Readonly<Record<string, readonly string[
 export function faultOfInit(command: InitCommand): string | null {
   const { n, shards, servers } = command;
   if (shards.length === 0) return 'at least one shard is needed';
-  if (servers === null && (n === null || n < 1)) return 'either N, the number of servers, or the servers themselves are needed';
+  if (servers === null && (n === null || n < 1))
+    return 'either N, the number of servers, or the servers themselves are needed';
   if ((n ?? 0) > MAX_SERVERS) return `${n ?? 0} servers are more than ${MAX_SERVERS}`;
   const ids = new Set(shards.map((range) => range.shard));
   const fault = faultOfShards(shards) ?? faultOfServers(servers ?? {}, ids);
@@ -66,7 +71,8 @@ export function faultOfAdd(command: AddCommand, standing: Standing): string | nu
   if (command.n > listed.length) return 'Number of new servers (n) is greater than newly added instances';
   if (command.n < listed.length) return 'Number of new servers (n) is smaller than newly added instances';
   if (listed.length === 0) return 'at least one new server is needed';
-  if (standing.servers.size + listed.length > MAX_SERVERS) return `the cluster may have no more than ${MAX_SERVERS} servers`;
+  if (standing.servers.size + listed.length > MAX_SERVERS)
+    return `the cluster may have no more than ${MAX_SERVERS} servers`;
   const taken = new Set([...standing.servers].map((name) => name.toLowerCase()));
   const inUse = listed.find((name) => taken.has(name.toLowerCase()));
   if (inUse !== undefined) return `server ${inUse} exists already`;
@@ -86,18 +92,27 @@ export function faultOfRm(command: RmCommand, standing: Standing): string | null
   const twice = repeated(command.servers);
   if (twice !== undefined) return `server ${twice} is named twice`;
   if (command.n > standing.servers.size) return `there are only ${standing.servers.size} servers`;
-  if (command.n === standing.servers.size && standing.shards.length > 0) return 'the last server cannot be removed: its data would be lost';
+  if (command.n === standing.servers.size && standing.shards.length > 0)
+    return 'the last server cannot be removed: its data would be lost';
   return null;
 }
 
 /** Whether two `/init`s ask for the same. */
-export function isSameInit(a: Pick<InitCommand, 'schema' | 'shards' | 'servers'>, b: Pick<InitCommand, 'schema' | 'shards' | 'servers'>): boolean {
+export function isSameInit(
+  a: Pick<InitCommand, 'schema' | 'shards' | 'servers'>,
+  b: Pick<InitCommand, 'schema' | 'shards' | 'servers'>,
+): boolean {
   return canonical(a) === canonical(b);
 }
 
-function canonical(init: { schema: TableSchema; shards: readonly ShardRange[]; servers: Record<string, string[]> | null }): string {
+function canonical(init: {
+  schema: TableSchema;
+  shards: readonly ShardRange[];
+  servers: Record<string, string[]> | null;
+}): string {
   const shards = [...init.shards].sort((a, b) => a.low - b.low).map(({ shard, low, size }) => [shard, low, size]);
-  const servers = init.servers === null ? null : Object.entries(init.servers).map(([name, held]) => [name, [...held].sort()]);
+  const servers =
+    init.servers === null ? null : Object.entries(init.servers).map(([name, held]) => [name, [...held].sort()]);
   servers?.sort((a, b) => (String(a[0]) < String(b[0]) ? -1 : 1));
   return JSON.stringify([init.schema.columns, init.schema.dtypes, shards, servers]);
 }

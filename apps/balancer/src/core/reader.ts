@@ -146,7 +146,10 @@ export class Reader {
       !tried.has(server) && this.canServe(shard, server) && this.cluster.health(server) === 'up';
     const possible = (server: string): boolean => !tried.has(server) && this.canServe(shard, server);
     const { loadEpsilon } = this.settings;
-    return shard.ring.pick(read, shard.reads, loadEpsilon, healthy) ?? shard.ring.pick(read, shard.reads, loadEpsilon, possible);
+    return (
+      shard.ring.pick(read, shard.reads, loadEpsilon, healthy) ??
+      shard.ring.pick(read, shard.reads, loadEpsilon, possible)
+    );
   }
 
   private canServe(shard: Shard, server: string): boolean {

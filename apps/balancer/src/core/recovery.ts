@@ -81,7 +81,9 @@ export class Recovery {
   private lagging(server: string): Shard | undefined {
     return this.cluster
       .shardsOn(server)
-      .find((shard) => shard.resolved && shard.stateOf(server) !== 'in-sync' && this.sourceFor(shard, server) !== undefined);
+      .find(
+        (shard) => shard.resolved && shard.stateOf(server) !== 'in-sync' && this.sourceFor(shard, server) !== undefined,
+      );
   }
 
   /** The in-sync replica with the fewest reads on their way. */
@@ -99,7 +101,12 @@ export class Recovery {
     if (source === undefined || replica === undefined) return false;
     const startedMs = this.desk.nowMs;
     replica.syncing = true;
-    this.publish('shard.syncing', `${shard.id}/${target}`, { cause: 'not in sync', shard: shard.id, server: target, source });
+    this.publish('shard.syncing', `${shard.id}/${target}`, {
+      cause: 'not in sync',
+      shard: shard.id,
+      server: target,
+      source,
+    });
     try {
       const plan = yield* this.prepare(shard, target, source);
       if (plan === null || !(yield* this.approach(plan))) return false;

@@ -36,9 +36,11 @@ export function* removeServers(command: RmCommand, parts: MembershipParts): Work
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
   const moves = planMoves(chosen, parts);
   for (const { shard, to } of moves) {
-    if (!(yield* inSyncSets.reshape(shard, (record) => joined(record, [to])))) return { ok: false, error: noLongerLeading() };
+    if (!(yield* inSyncSets.reshape(shard, (record) => joined(record, [to]))))
+      return { ok: false, error: noLongerLeading() };
   }
-  if (!(yield* untilInSync(parts, [...new Set(moves.map((move) => move.to))]))) return { ok: false, error: unfinished() };
+  if (!(yield* untilInSync(parts, [...new Set(moves.map((move) => move.to))])))
+    return { ok: false, error: unfinished() };
   for (const server of chosen) {
     const error = yield* removeServer(server, parts);
     if (error !== null) return { ok: false, error };
@@ -51,7 +53,10 @@ function choose(command: RmCommand, parts: MembershipParts): string[] | string {
   const chosen = [...command.servers];
   const fault = faultOfRemoval(chosen, parts);
   if (fault !== null) return fault;
-  const others = shuffled([...parts.cluster.servers.keys()].filter((name) => !chosen.includes(name)), parts.random);
+  const others = shuffled(
+    [...parts.cluster.servers.keys()].filter((name) => !chosen.includes(name)),
+    parts.random,
+  );
   for (const candidate of others) {
     if (chosen.length === command.n) break;
     if (faultOfRemoval([...chosen, candidate], parts) === null) chosen.push(candidate);
@@ -77,7 +82,9 @@ function faultOfRemoval(leaving: readonly string[], { cluster }: MembershipParts
 
 /** Which replicas are made elsewhere first, so that every shard keeps as many as it had where there are enough servers. */
 function planMoves(leaving: readonly string[], { cluster }: MembershipParts): Move[] {
-  const candidates = [...cluster.servers.keys()].filter((server) => !leaving.includes(server) && cluster.isReachable(server));
+  const candidates = [...cluster.servers.keys()].filter(
+    (server) => !leaving.includes(server) && cluster.isReachable(server),
+  );
   const load = new Map(candidates.map((server) => [server, cluster.shardsOn(server).length]));
   const moves: Move[] = [];
   for (const shard of cluster.inKeyOrder()) {
@@ -129,6 +136,7 @@ function without(record: ShardRecord, server: string): ShardRecord {
 }
 
 function unfinished(): ErrorBody {
-  const message = 'the copies that must be made first take longer; they go on, and the servers stay until /rm is asked again';
+  const message =
+    'the copies that must be made first take longer; they go on, and the servers stay until /rm is asked again';
   return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
 }

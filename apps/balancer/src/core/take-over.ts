@@ -74,9 +74,12 @@ export class TakeOver {
   /** Builds the cluster from its records. Records of another configuration are leftovers of an `/init` that did not end. */
   private restore(record: ClusterRecord, values: readonly unknown[]): void {
     this.cluster.record = record;
-    const records = values.filter((value): value is ShardRecord | ServerRecord => configIdOf(value) === record.configId);
+    const records = values.filter(
+      (value): value is ShardRecord | ServerRecord => configIdOf(value) === record.configId,
+    );
     for (const value of records) {
-      if ('number' in value && record.servers.includes(value.server)) this.cluster.addServer(value.server, value.number);
+      if ('number' in value && record.servers.includes(value.server))
+        this.cluster.addServer(value.server, value.number);
     }
     for (const value of records) {
       if ('configVersion' in value && record.shards.includes(value.shard)) this.cluster.addShard(new Shard(value));
@@ -104,7 +107,8 @@ export class TakeOver {
     if (reply.configId !== this.cluster.configId) return;
     for (const { shard: id, configEpoch, configVersion, inSync } of reply.shards) {
       const shard = this.cluster.shards.get(id);
-      if (shard === undefined || shard.resolved || compareConfigs({ configEpoch, configVersion }, shard.record) <= 0) continue;
+      if (shard === undefined || shard.resolved || compareConfigs({ configEpoch, configVersion }, shard.record) <= 0)
+        continue;
       shard.setRecord({ ...shard.record, configEpoch, configVersion, inSync });
       this.doubted.add(id);
     }
@@ -167,9 +171,13 @@ export class TakeOver {
    * stands or falls in all of them.
    */
   private decidable(graceIsOver: boolean): Shard[] {
-    const ready = new Map(this.unresolved().filter((shard) => this.hasTold(shard, graceIsOver)).map((s) => [s.id, s]));
+    const ready = new Map(
+      this.unresolved()
+        .filter((shard) => this.hasTold(shard, graceIsOver))
+        .map((s) => [s.id, s]),
+    );
     const isKnown = (id: string): boolean => ready.has(id) || this.cluster.shards.get(id)?.resolved === true;
-    for (let shrunk = true; shrunk; ) {
+    for (let shrunk = true; shrunk;) {
       shrunk = false;
       for (const shard of ready.values()) {
         const round = roundHeldByAll(this.votes(shard));

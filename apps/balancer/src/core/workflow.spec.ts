@@ -86,7 +86,8 @@ describe('workflows', () => {
       mutex.release();
     }
     let ended = false;
-    all(['a', 'b', 'c'].map((name, index) => running(visitor(name, gates[index]?.suspension as Suspension<null>))))(() => {
+    const names = ['a', 'b', 'c'];
+    all(gates.map((gate, index) => running(visitor(names[index] ?? '', gate.suspension))))(() => {
       ended = true;
     });
     expect(log).toEqual(['a in']);

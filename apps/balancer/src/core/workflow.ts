@@ -13,7 +13,7 @@ export type Workflow<T = void> = Generator<Suspension<unknown>, T, unknown>;
 
 /** Waits for one suspension, with its type: `const reply = yield* wait(ask(...))`. */
 export function* wait<T>(suspension: Suspension<T>): Workflow<T> {
-  return (yield suspension as Suspension<unknown>) as T;
+  return (yield suspension) as T;
 }
 
 /**

@@ -73,7 +73,7 @@ export class WriteRound {
     for (const entry of this.shards.values()) {
       if (!entry.servers.includes(server)) continue;
       const reply = replies.find((part) => part.shard === entry.shard.id);
-      if (reply !== undefined && reply.outcomes.length === entry.part.ops.length) entry.replies.set(server, reply);
+      if (reply?.outcomes.length === entry.part.ops.length) entry.replies.set(server, reply);
       else entry.failures.set(server, incomplete(server, entry.shard.id));
     }
     this.unanswered -= 1;

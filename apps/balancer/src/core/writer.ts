@@ -115,7 +115,9 @@ export class Writer {
     if (failed.length === 0) return entry.replies.size > 0;
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
     const outcome = yield* this.inSyncSets.demote(entry.shard, failed, cause);
-    return outcome !== 'belowMinimum' && outcome !== 'steppedDown' && entry.shard.inSync.every((s) => entry.replies.has(s));
+    return (
+      outcome !== 'belowMinimum' && outcome !== 'steppedDown' && entry.shard.inSync.every((s) => entry.replies.has(s))
+    );
   }
 
   /** Everything was kept by enough replicas: commit, or run again without the requests that one of their shards refused. */
@@ -123,7 +125,10 @@ export class Writer {
     const { excluded, outcomes } = round.verdict();
     if (excluded.size > 0) {
       for (const [request, outcome] of excluded) this.answer(request, outcome);
-      this.runAgain(round, round.requests.filter((request) => !excluded.has(request)));
+      this.runAgain(
+        round,
+        round.requests.filter((request) => !excluded.has(request)),
+      );
       return;
     }
     let rows = 0;
@@ -180,7 +185,8 @@ export class Writer {
 }
 
 function refusal(code: 'KEY_EXISTS' | 'KEY_NOT_FOUND', key: number): ErrorBody {
-  const message = code === 'KEY_EXISTS' ? `a record with the key ${key} exists` : `there is no record with the key ${key}`;
+  const message =
+    code === 'KEY_EXISTS' ? `a record with the key ${key} exists` : `there is no record with the key ${key}`;
   return { code, message, retryable: false };
 }
 

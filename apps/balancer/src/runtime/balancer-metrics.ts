@@ -41,8 +41,14 @@ export class BalancerMetrics {
   private readonly rows = this.gauge('shardline_shard_rows', 'Live records', ['shard']);
   private readonly writable = this.gauge('shardline_shard_writable', '1 when the shard takes writes', ['shard']);
   private readonly waiting = this.gauge('shardline_shard_waiting', 'Requests that wait for the shard', ['shard']);
-  private readonly replica = this.gauge('shardline_replica_state', '1 for the state the replica is in', ['shard', 'server', 'state']);
-  private readonly heartbeat = this.gauge('shardline_heartbeat_age_seconds', 'Since the last answered heartbeat', ['server']);
+  private readonly replica = this.gauge('shardline_replica_state', '1 for the state the replica is in', [
+    'shard',
+    'server',
+    'state',
+  ]);
+  private readonly heartbeat = this.gauge('shardline_heartbeat_age_seconds', 'Since the last answered heartbeat', [
+    'server',
+  ]);
   private readonly missed = this.gauge('shardline_heartbeat_missed', 'Heartbeats missed in a row', ['server']);
   private readonly epoch = this.gauge('shardline_leader_epoch', 'Epoch of the leader', ['leader']);
   private readonly tickets = this.gauge('shardline_read_tickets', 'Range reads that hold a snapshot', []);
@@ -61,7 +67,8 @@ export class BalancerMetrics {
 
   /** Everything as Prometheus text. */
   async text(status: ClusterStatus, gauges: { openTickets: number; waiting: Record<string, number> }): Promise<string> {
-    for (const gauge of [this.vat, this.rows, this.writable, this.waiting, this.replica, this.heartbeat, this.missed]) gauge.reset();
+    for (const gauge of [this.vat, this.rows, this.writable, this.waiting, this.replica, this.heartbeat, this.missed])
+      gauge.reset();
     this.epoch.set({ leader: status.leader }, status.epoch);
     this.tickets.set(gauges.openTickets);
     for (const { shard, vat, rows, writable, replicas } of status.shards) {

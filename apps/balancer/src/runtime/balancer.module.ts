@@ -55,7 +55,10 @@ export class BalancerModule {
         { provide: tokens.RING_HASH, useValue: ring },
         { provide: tokens.SHARD_TRANSPORT, useValue: transport },
         { provide: tokens.CATALOG_STORE, useValue: await NatsCatalogStore.open(nats) },
-        { provide: tokens.EVENT_SINK, useValue: await NatsEventSink.open(nats, { logger, source: config.BALANCER_ID }) },
+        {
+          provide: tokens.EVENT_SINK,
+          useValue: await NatsEventSink.open(nats, { logger, source: config.BALANCER_ID }),
+        },
         { provide: tokens.NODE_LAUNCHER, useValue: launcherFor(config, logger) },
       ],
     };

@@ -70,7 +70,12 @@ export class CommandsController {
 
   @MessagePattern(SUBJECTS.cmd.update)
   update(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<UpdateOp>(data, ({ id, key }, nextRows) => ({ op: 'update', id, key, row: nextRows(1)[0] ?? '' }));
+    return this.batch<UpdateOp>(data, ({ id, key }, nextRows) => ({
+      op: 'update',
+      id,
+      key,
+      row: nextRows(1)[0] ?? '',
+    }));
   }
 
   @MessagePattern(SUBJECTS.cmd.del)

@@ -74,7 +74,9 @@ export class EffectRunner {
   }
 
   /** Hands an administrator's command to the core; resolves with what came of it. */
-  administer(command: AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never): Promise<AdminResult> {
+  administer(
+    command: AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never,
+  ): Promise<AdminResult> {
     return new Promise((resolve, reject) => {
       const request = this.nextAdmin++;
       this.admin.set(request, (outcome) => {
@@ -90,6 +92,10 @@ export class EffectRunner {
   }
 
   private begin(effect: Effect): void {
+    if ('token' in effect) {
+      this.answerLater(effect.token, this.ask(effect));
+      return;
+    }
     switch (effect.do) {
       case 'answer':
         this.ports.replies.add(effect.batch, effect.answered);
@@ -110,8 +116,6 @@ export class EffectRunner {
       case 'stepDown':
         this.leadership.stepDown(effect.why);
         break;
-      default:
-        this.answerLater(effect.token, this.ask(effect));
     }
   }
 
