@@ -17,11 +17,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function run(command: string, where: string[]): Promise<{ status: number | null; said: string }> {
+/** Runs the launcher to its end, which must be a good one. Returns what it said. */
+async function run(command: string, where: string[]): Promise<string> {
   const main = join(await freshBuild(), 'apps/local/main.js');
   const env = { ...process.env, HEARTBEAT_INTERVAL_MS: '300' };
   const ran = spawnSync(process.execPath, [main, command, ...where], { encoding: 'utf8', timeout: 150_000, env });
-  return { status: ran.status, said: ran.stdout + ran.stderr };
+  if (ran.status !== 0)
+    throw new Error(`${command} ended with ${ran.status ?? 'a signal'}:\n${ran.stdout}${ran.stderr}`);
+  return ran.stdout;
 }
 
 test('it fills a cluster, kills a shard-node, sees it heal, finds every row, and leaves the cluster running', async () => {
@@ -30,7 +33,6 @@ test('it fills a cluster, kills a shard-node, sees it heal, finds every row, and
   const where = ['--data-dir', dataDir, '--port', String(port), '--nats-port', String(await freePort())];
 
   const first = await run('demo', where);
-  expect(first).toMatchObject({ status: 0 });
   const order = [
     /Configured Database/,
     /10,000 of 10,000 students/,
@@ -39,7 +41,7 @@ test('it fills a cluster, kills a shard-node, sees it heal, finds every row, and
     /FLATLINE/,
     /RESPAWN/,
   ];
-  const places = [...order, /RECOVERED/, /nothing is lost/, /make stop/].map((word) => first.said.search(word));
+  const places = [...order, /RECOVERED/, /nothing is lost/, /make stop/].map((word) => first.search(word));
   expect(places).toEqual([...places].sort((a, b) => a - b));
   expect(places).not.toContain(-1);
 
@@ -47,9 +49,8 @@ test('it fills a cluster, kills a shard-node, sees it heal, finds every row, and
   expect(alive.status).toBe(200);
 
   const second = await run('demo', where);
-  expect(second).toMatchObject({ status: 0 });
-  expect(second.said).toMatch(/10,000 are there from before/);
+  expect(second).toMatch(/10,000 are there from before/);
 
-  await expect(run('stop', where)).resolves.toMatchObject({ status: 0 });
+  await run('stop', where);
   expect(processesWith(dataDir)).toEqual([]);
 }, 400_000);
