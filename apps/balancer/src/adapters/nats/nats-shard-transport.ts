@@ -1,22 +1,165 @@
-import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
-import { request, requestJson, parseJson, unwrapAnswer, type NatsConnection } from '#common/nats/connection';
-import { encodeLines, decodeLines } from '#common/nats/lines';
-export class NatsShardTransport {
-  constructor(private nats: NatsConnection, private o: any) {}
-  private json(server: string, verb: NodeVerb, req: any, t: number): Promise<any> { return requestJson(this.nats, nodeSubject(server, verb), req, t); }
-  ping(s: string, r: any) { return this.json(s, 'ping', r, this.o.pingTimeoutMs); }
-  config(s: string, r: any) { return this.json(s, 'config', r, this.o.adminTimeoutMs); }
-  fence(s: string, r: any) { return this.json(s, 'fence', r, this.o.adminTimeoutMs); }
-  catchup(s: string, r: any) { return this.json(s, 'catchup', r, this.o.catchupTimeoutMs); }
-  digest(s: string, r: any) { return this.json(s, 'digest', r, this.o.catchupTimeoutMs); }
-  async apply(server: string, epoch: number, round: any, rows: readonly string[]): Promise<any> {
-    const data = await request(this.nats, nodeSubject(server, 'apply'), encodeLines({ epoch, rounds: [round] }, rows), this.o.applyTimeoutMs);
-    const a: any = data[0] === 91 ? decodeLines(data).header : unwrapAnswer(parseJson<any>(data));
-    return a.rounds[0].parts;
+/** The shard-nodes on NATS. */
+import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
+import type {
+  ApplyReply,
+  CatchupReply,
+  CatchupRequest,
+  ConfigReply,
+  ConfigRequest,
+  DigestReply,
+  DigestRequest,
+  FenceReply,
+  FenceRequest,
+  PageRead,
+  PartReply,
+  PingReply,
+  PingRequest,
+  RoundPart,
+} from '#common/contracts/node';
+import type { NodeVerb } from '#common/contracts/subjects';
+import { parseJson, unwrapAnswer, type NatsConnection } from '#common/nats/connection';
+import { encodeLines } from '#common/nats/lines';
+import { decodeNodeAnswer } from './node-answers';
+import type { ShardTransport } from '../../ports/shard-transport';
+import { bytesOfRound } from './message-sizes';
+import { NodeCalls } from './node-calls';
+import { ReadPost, type KeyRead } from './read-post';
+import { ServerOutbox, type OutboxPost, type Settled } from './server-outbox';
+
+export interface NatsShardTransportOptions {
+  pingTimeoutMs: number;
+  applyTimeoutMs: number;
+  readTimeoutMs: number;
+  /** Of config, fence and digest. */
+  adminTimeoutMs: number;
+  catchupTimeoutMs: number;
+  /** Told of every message that carries rounds or reads: how many of them, and its size. */
+  onMessage?: (verb: 'apply' | 'read', parts: number, bytes: number) => void;
+}
+
+const MIB = 1024 * 1024;
+/** Below what the broker takes (8 MiB), with room for what our sizes leave out. */
+const MESSAGE_BYTES = 7 * MIB;
+const APPLY_LIMITS = {
+  inFlight: 1,
+  messageItems: 256,
+  messageBytes: MESSAGE_BYTES,
+  queueItems: 1024,
+  queueBytes: 64 * MIB,
+};
+/** The weight of a read is that of its answer, of which a server may keep several in memory. */
+const READ_LIMITS = {
+  inFlight: 2,
+  messageItems: 512,
+  messageBytes: 4 * MIB,
+  queueItems: 16_384,
+  queueBytes: Number.POSITIVE_INFINITY,
+};
+
+interface Apply {
+  epoch: number;
+  round: RoundPart;
+  rows: readonly string[];
+}
+
+export class NatsShardTransport implements ShardTransport {
+  private readonly calls: NodeCalls;
+  private readonly applies = new Map<string, ServerOutbox<Apply, PartReply[]>>();
+  private readonly reads = new Map<string, { outbox: ServerOutbox<KeyRead, string | null>; post: ReadPost }>();
+
+  constructor(
+    nats: NatsConnection,
+    private readonly options: NatsShardTransportOptions,
+  ) {
+    this.calls = new NodeCalls(nats);
   }
-  async readOne(server: string, epoch: number, read: any): Promise<any> {
-    const data = await request(this.nats, nodeSubject(server, 'read'), encodeLines({ epoch, reads: [read], maxBytes: 524288 }, []), this.o.readTimeoutMs);
-    if (data[0] !== 91) unwrapAnswer(parseJson<any>(data));
-    return decodeLines(data).rows[0] ?? null;
+
+  ping(server: string, request: PingRequest): Promise<PingReply> {
+    return this.ask(server, 'ping', request, this.options.pingTimeoutMs);
   }
+
+  config(server: string, request: ConfigRequest): Promise<ConfigReply> {
+    return this.ask(server, 'config', request, this.options.adminTimeoutMs);
+  }
+
+  fence(server: string, request: FenceRequest): Promise<FenceReply> {
+    return this.ask(server, 'fence', request, this.options.adminTimeoutMs);
+  }
+
+  catchup(server: string, request: CatchupRequest): Promise<CatchupReply> {
+    return this.ask(server, 'catchup', request, this.options.catchupTimeoutMs);
+  }
+
+  digest(server: string, request: DigestRequest): Promise<DigestReply> {
+    return this.ask(server, 'digest', request, this.options.adminTimeoutMs);
+  }
+
+  /** @throws ShardlineError as the port says; BUSY when the server does not keep up, and then nothing was sent */
+  apply(server: string, epoch: number, round: RoundPart, rows: readonly string[]): Promise<PartReply[]> {
+    const bytes = bytesOfRound(round, rows);
+    if (bytes > MESSAGE_BYTES) return Promise.reject(tooLarge(bytes));
+    return this.appliesTo(server).add({ epoch, round, rows }, bytes);
+  }
+
+  /** @throws ShardlineError as the port says; BUSY when the server does not keep up */
+  readOne(server: string, epoch: number, read: PageRead): Promise<string | null> {
+    const { outbox, post } = this.readsFrom(server);
+    return outbox.add({ epoch, read }, post.expectedBytes());
+  }
+
+  private async ask<T extends object>(server: string, verb: NodeVerb, request: unknown, timeoutMs: number): Promise<T> {
+    const data = await this.calls.call(server, verb, JSON.stringify(request), timeoutMs);
+    return unwrapAnswer<T>(parseJson<T & { error?: ErrorBody }>(data));
+  }
+
+  private appliesTo(server: string): ServerOutbox<Apply, PartReply[]> {
+    let outbox = this.applies.get(server);
+    if (outbox === undefined) {
+      const post: OutboxPost<Apply, PartReply[]> = {
+        send: (rounds) => this.sendRounds(server, rounds),
+        mayShare: (first, next) => first.epoch === next.epoch,
+      };
+      outbox = new ServerOutbox(server, post, { ...APPLY_LIMITS, queueMs: this.options.applyTimeoutMs });
+      this.applies.set(server, outbox);
+    }
+    return outbox;
+  }
+
+  private readsFrom(server: string): { outbox: ServerOutbox<KeyRead, string | null>; post: ReadPost } {
+    let reads = this.reads.get(server);
+    if (reads === undefined) {
+      const { readTimeoutMs } = this.options;
+      const post = new ReadPost(readTimeoutMs, (payload, count, timeoutMs) => {
+        this.options.onMessage?.('read', count, payload.length);
+        return this.calls.call(server, 'read', payload, timeoutMs);
+      });
+      reads = { outbox: new ServerOutbox(server, post, { ...READ_LIMITS, queueMs: readTimeoutMs }), post };
+      this.reads.set(server, reads);
+    }
+    return reads;
+  }
+
+  private async sendRounds(server: string, applies: Apply[]): Promise<Settled<PartReply[]>[]> {
+    const header = { epoch: applies[0]?.epoch ?? 0, rounds: applies.map(({ round }) => round) };
+    const payload = encodeLines(
+      header,
+      applies.flatMap(({ rows }) => rows),
+    );
+    this.options.onMessage?.('apply', applies.length, payload.length);
+    const data = await this.calls.call(server, 'apply', payload, this.options.applyTimeoutMs);
+    const { rounds } = decodeNodeAnswer<ApplyReply>(data).header;
+    const byNumber = new Map(rounds.map(({ round, parts }) => [round, parts]));
+    return applies.map(({ round }) => {
+      const value = byNumber.get(round.round);
+      return value === undefined ? { ok: false, error: missing(server, round.round) } : { ok: true, value };
+    });
+  }
+}
+
+function tooLarge(bytes: number): ShardlineError {
+  return new ShardlineError('BAD_REQUEST', `a round of ${bytes} bytes does not fit into a message of ${MESSAGE_BYTES}`);
+}
+
+function missing(server: string, round: number): ShardlineError {
+  return new ShardlineError('BAD_MESSAGE', `${server} left out its answer for round ${round}`);
 }

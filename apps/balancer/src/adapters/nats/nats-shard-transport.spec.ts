@@ -1,0 +1,358 @@
+import type { Msg, NatsConnection } from 'nats';
+import { ShardlineError } from '#common/contracts/errors';
+import type { ApplyRequest, NodeReadRequest, PageRead, RoundPart } from '#common/contracts/node';
+import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
+import { connectNats } from '#common/nats/connection';
+import { decodeLines, encodeLines } from '#common/nats/lines';
+import { TestNatsServer } from '#common/testing/nats-server';
+import { NatsShardTransport, type NatsShardTransportOptions } from './nats-shard-transport';
+
+jest.setTimeout(60_000);
+
+const OPTIONS: NatsShardTransportOptions = {
+  pingTimeoutMs: 500,
+  applyTimeoutMs: 5_000,
+  readTimeoutMs: 5_000,
+  adminTimeoutMs: 500,
+  catchupTimeoutMs: 500,
+};
+
+/** Whoever sits at a node's subjects in these tests: what comes is kept, and answered as the test says. */
+class Listener {
+  readonly heard: Msg[] = [];
+  private arrived: (() => void) | undefined;
+
+  private constructor(private readonly nats: NatsConnection) {}
+
+  static async on(
+    url: string,
+    server: string,
+    verb: NodeVerb,
+    answer?: (data: Uint8Array) => string,
+  ): Promise<Listener> {
+    const nats = await connectNats([url], `listener-${server}`);
+    const listener = new Listener(nats);
+    nats.subscribe(nodeSubject(server, verb), {
+      callback: (_error, message) => {
+        listener.heard.push(message);
+        listener.arrived?.();
+        if (answer !== undefined) message.respond(answer(message.data));
+      },
+    });
+    await nats.flush();
+    return listener;
+  }
+
+  /** The message of this number, when it is there. */
+  async message(index: number): Promise<Msg> {
+    for (;;) {
+      const message = this.heard[index];
+      if (message !== undefined) return message;
+      await new Promise<void>((resolve) => {
+        this.arrived = resolve;
+      });
+    }
+  }
+
+  /** Hears nothing any more, as after SIGKILL: the broker sees the connection go. */
+  async close(): Promise<void> {
+    await this.nats.close();
+  }
+}
+
+describe('shard-nodes on NATS', () => {
+  let server: TestNatsServer;
+  let nats: NatsConnection;
+  let node: string;
+  let nodes = 0;
+  const listeners: Listener[] = [];
+
+  beforeAll(async () => {
+    server = await TestNatsServer.start();
+    nats = await connectNats([server.url], 'transport-spec');
+  });
+  afterAll(async () => {
+    await nats.close();
+    await server.stop();
+  });
+  beforeEach(() => {
+    node = `Server[${(nodes += 1)}]`;
+  });
+  afterEach(async () => {
+    await Promise.all(listeners.splice(0).map((listener) => listener.close()));
+  });
+
+  const transport = (options: Partial<NatsShardTransportOptions> = {}): NatsShardTransport =>
+    new NatsShardTransport(nats, { ...OPTIONS, ...options });
+  const listen = async (verb: NodeVerb, answer?: (data: Uint8Array) => string): Promise<Listener> => {
+    const listener = await Listener.on(server.url, node, verb, answer);
+    listeners.push(listener);
+    return listener;
+  };
+
+  describe('verbs that travel alone', () => {
+    const verbs = ['ping', 'config', 'fence', 'catchup', 'digest'] as const;
+    const ask = (verb: (typeof verbs)[number], request: unknown): Promise<unknown> =>
+      transport()[verb](node, request as never);
+
+    it.each(verbs)('%s asks on its subject and hands the answer on', async (verb) => {
+      await listen(verb, (data) => JSON.stringify({ echo: JSON.parse(Buffer.from(data).toString()) as unknown }));
+      expect(await ask(verb, { epoch: 7 })).toEqual({ echo: { epoch: 7 } });
+    });
+
+    it.each(verbs)('%s fails with what the node says', async (verb) => {
+      await listen(verb, () =>
+        JSON.stringify({ error: { code: 'FENCED', message: 'epoch 7 is over', retryable: false } }),
+      );
+      const failure = new ShardlineError('FENCED', 'epoch 7 is over', false);
+      await expect(ask(verb, { epoch: 7 })).rejects.toEqual(failure);
+    });
+
+    it.each(verbs)('%s knows at once that nobody listens, and after its deadline that nobody answers', async (verb) => {
+      await expect(ask(verb, {})).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
+      await listen(verb);
+      if (verb !== 'ping') await listen('ping', () => '{}');
+      await expect(ask(verb, {})).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: false });
+    });
+  });
+
+  describe('rounds', () => {
+    it('that come together travel together, each gets its own answer, and rows keep their places', async () => {
+      const listener = await listen('apply', answerRounds);
+      const sizes: unknown[] = [];
+      const sut = transport({ onMessage: (...message) => sizes.push(message) });
+      const answers = await Promise.all([1, 2, 3].map((n) => sut.apply(node, 9, round(n), [row(n, 'a'), row(n, 'b')])));
+      expect(answers.map((parts) => parts[0]?.digest)).toEqual(['1', '2', '3']);
+      expect(listener.heard).toHaveLength(1);
+      const data = listener.heard[0]!.data;
+      const { header, rows } = decodeLines<ApplyRequest>(data);
+      expect(header).toEqual({ epoch: 9, rounds: [round(1), round(2), round(3)] });
+      expect(rows).toEqual([1, 2, 3].flatMap((n) => [row(n, 'a'), row(n, 'b')]));
+      expect(sizes).toEqual([['apply', 3, data.length]]);
+    });
+
+    it('wait while a message is under way, and rounds of another epoch for the one after', async () => {
+      const listener = await listen('apply');
+      const sut = transport();
+      const answers = [sut.apply(node, 1, round(1), [])];
+      const first = await listener.message(0);
+      for (const n of [2, 3]) answers.push(sut.apply(node, 1, round(n), []));
+      answers.push(sut.apply(node, 2, round(4), []));
+      await nats.flush();
+      expect(listener.heard).toHaveLength(1);
+      first.respond(answerRounds(first.data));
+      const second = await listener.message(1);
+      expect(decodeLines<ApplyRequest>(second.data).header.rounds.map((each) => each.round)).toEqual([2, 3]);
+      second.respond(answerRounds(second.data));
+      const third = await listener.message(2);
+      expect(decodeLines<ApplyRequest>(third.data).header.epoch).toBe(2);
+      third.respond(answerRounds(third.data));
+      expect((await Promise.all(answers)).map((parts) => parts[0]?.digest)).toEqual(['1', '2', '3', '4']);
+    });
+
+    it('of several megabytes are told apart into messages that the broker takes; a larger one is refused unsent', async () => {
+      const listener = await listen('apply', answerRounds);
+      const sut = transport();
+      const large = JSON.stringify({ text: 'ä'.repeat(1_500_000) });
+      await Promise.all([1, 2, 3].map((n) => sut.apply(node, 1, round(n), [large])));
+      expect(listener.heard.map((message) => decodeLines<ApplyRequest>(message.data).header.rounds.length)).toEqual([
+        2, 1,
+      ]);
+      const tooMany = sut.apply(node, 1, round(4), [large, large, large]);
+      await expect(tooMany).rejects.toMatchObject({ code: 'BAD_REQUEST', retryable: false });
+      expect(listener.heard).toHaveLength(2);
+    });
+
+    it('fail together with what the node says of their message', async () => {
+      const error = { code: 'STORE_FAILED', message: 'no space left on device', retryable: true };
+      await listen('apply', () => JSON.stringify({ error }));
+      const sut = transport();
+      const outcomes = await Promise.allSettled([1, 2].map((n) => sut.apply(node, 1, round(n), [])));
+      expect(outcomes).toEqual(
+        [1, 2].map(() => ({ status: 'rejected', reason: expect.objectContaining(error) as unknown })),
+      );
+    });
+
+    it('that the node leaves out of its answer fail alone', async () => {
+      await listen('apply', () => encode({ rounds: [{ round: 2, parts: [] }] }));
+      const sut = transport();
+      const [first, second] = await Promise.allSettled([1, 2].map((n) => sut.apply(node, 1, round(n), [])));
+      expect(first).toMatchObject({ status: 'rejected', reason: { code: 'BAD_MESSAGE' } });
+      expect(second).toEqual({ status: 'fulfilled', value: [] });
+    });
+  });
+
+  describe('reads of single keys', () => {
+    it('that come together travel together, and each gets its own row or none', async () => {
+      const listener = await listen('read', answerReads);
+      const sut = transport();
+      const rows = await Promise.all([4, 5, 6].map((key) => sut.readOne(node, 3, keyRead(key))));
+      expect(rows).toEqual([row(4, 'row'), null, row(6, 'row')]);
+      expect(listener.heard).toHaveLength(1);
+      expect(decodeLines<NodeReadRequest>(listener.heard[0]!.data).header).toMatchObject({
+        epoch: 3,
+        reads: [4, 5, 6].map(keyRead),
+      });
+    });
+
+    it('go on in a second message while the first is under way, and then wait', async () => {
+      const listener = await listen('read');
+      const sut = transport();
+      const answers = [sut.readOne(node, 1, keyRead(2))];
+      await listener.message(0);
+      answers.push(sut.readOne(node, 1, keyRead(4)));
+      await listener.message(1);
+      for (const key of [6, 8]) answers.push(sut.readOne(node, 1, keyRead(key)));
+      await nats.flush();
+      expect(listener.heard).toHaveLength(2);
+      for (const index of [0, 1, 2]) {
+        const message = await listener.message(index);
+        message.respond(answerReads(message.data));
+      }
+      expect(await Promise.all(answers)).toEqual([2, 4, 6, 8].map((key) => row(key, 'row')));
+      expect(listener.heard).toHaveLength(3);
+    });
+
+    it('of a shard that the node does not hold do not fail the others of their message', async () => {
+      await listen('read', (data) =>
+        decodeLines<NodeReadRequest>(data).header.reads.some(({ low }) => low === 20)
+          ? JSON.stringify({ error: { code: 'UNKNOWN_SHARD', message: 'sh2', retryable: false } })
+          : answerReads(data),
+      );
+      const sut = transport();
+      const keys = [...Array(33).keys()];
+      const outcomes = await Promise.allSettled(keys.map((key) => sut.readOne(node, 1, keyRead(key))));
+      expect(outcomes.flatMap(({ status }, key) => (status === 'rejected' ? [key] : []))).toEqual([20]);
+      expect(outcomes[20]).toMatchObject({ reason: { code: 'UNKNOWN_SHARD' } });
+      expect(outcomes[32]).toEqual({ status: 'fulfilled', value: row(32, 'row') });
+    });
+
+    it('of large rows are asked for few at a time, once it is known that they are large', async () => {
+      const large = JSON.stringify({ text: 'x'.repeat(400_000) });
+      const listener = await listen('read', (data) => {
+        const { reads } = decodeLines<NodeReadRequest>(data).header;
+        if (reads.length * large.length > 8_000_000) {
+          return JSON.stringify({ error: { code: 'BAD_REQUEST', message: 'ask for fewer', retryable: false } });
+        }
+        return encode(
+          { pages: reads.map(() => ({ count: 1, next: null })) },
+          reads.map(() => large),
+        );
+      });
+      const sut = transport();
+      const read = (): Promise<unknown> =>
+        Promise.all([...Array(50).keys()].map((key) => sut.readOne(node, 1, keyRead(key))));
+      await read();
+      const before = listener.heard.length;
+      await read();
+      const counts = listener.heard
+        .slice(before)
+        .map(({ data }) => decodeLines<NodeReadRequest>(data).header.reads.length);
+      expect(Math.max(...counts)).toBeLessThanOrEqual(11);
+      expect(counts.reduce((sum, count) => sum + count)).toBe(50);
+    });
+
+    it('fail together when the node is fenced, asked once', async () => {
+      const error = { code: 'FENCED', message: 'epoch 1 is over', retryable: false };
+      const listener = await listen('read', () => JSON.stringify({ error }));
+      const sut = transport();
+      const outcomes = await Promise.allSettled([1, 2].map((key) => sut.readOne(node, 1, keyRead(key))));
+      expect(outcomes).toMatchObject([1, 2].map(() => ({ status: 'rejected', reason: error })));
+      expect(listener.heard).toHaveLength(1);
+    });
+  });
+
+  describe('a process that dies', () => {
+    it('fails what is under way to it soon, and its successor is asked as if nothing had been', async () => {
+      const sut = transport();
+      await listen('ping', () => '{}');
+      const listener = await listen('apply');
+      const reading = await listen('read');
+      const failures = [
+        expect(sut.apply(node, 1, round(1), [])).rejects.toMatchObject({ code: 'NO_LEADER', retryable: false }),
+        expect(sut.readOne(node, 1, keyRead(2))).rejects.toMatchObject({ code: 'NO_LEADER' }),
+      ];
+      await Promise.all([listener.message(0), reading.message(0)]);
+      const diedMs = performance.now();
+      await Promise.all(listeners.splice(0).map((each) => each.close()));
+      await Promise.all(failures);
+      expect(performance.now() - diedMs).toBeLessThan(1_000);
+      await listen('apply', answerRounds);
+      expect(await sut.apply(node, 1, round(2), [])).toHaveLength(1);
+    });
+
+    it('is not taken for one that is slow', async () => {
+      const sut = transport();
+      await listen('ping', () =>
+        JSON.stringify({ error: { code: 'BAD_MESSAGE', message: 'empty', retryable: false } }),
+      );
+      const listener = await listen('apply');
+      const answer = sut.apply(node, 1, round(1), []);
+      const message = await listener.message(0);
+      setTimeout(() => message.respond(answerRounds(message.data)), 700);
+      expect(await answer).toHaveLength(1);
+    });
+
+    it('is told from one that is paused: that one has its whole deadline', async () => {
+      const sut = transport({ applyTimeoutMs: 600 });
+      await listen('ping');
+      await listen('apply');
+      await expect(sut.apply(node, 1, round(1), [])).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    });
+  });
+
+  it('a restart of NATS does not count as the death of a node that comes back a little later', async () => {
+    const sut = transport();
+    await listen('apply', answerRounds);
+    await server.restart();
+    // Flush needs the connection; it fails while that is gone.
+    while (
+      !(await nats.flush().then(
+        () => true,
+        () => false,
+      ))
+    );
+    expect(await sut.apply(node, 1, round(1), [])).toHaveLength(1);
+  });
+});
+
+function round(number: number): RoundPart {
+  return {
+    round: number,
+    lastTerms: { sh1: number },
+    parts: [{ shard: 'sh1', vat: number - 1, firstTerm: number, lastTerm: number, ops: [] }],
+  };
+}
+
+function row(key: number, text: string): string {
+  return JSON.stringify({ key, text });
+}
+
+function keyRead(key: number): PageRead {
+  return { shard: 'sh1', vat: 5, low: key, high: key };
+}
+
+function encode(header: unknown, rows: string[] = []): string {
+  return Buffer.from(encodeLines(header, rows)).toString();
+}
+
+/** Every round done; its number as the digest. */
+function answerRounds(data: Uint8Array): string {
+  const { rounds } = decodeLines<ApplyRequest>(data).header;
+  return encode({ rounds: rounds.map((each) => ({ round: each.round, parts: [part(each.round)] })) });
+}
+
+function part(number: number): unknown {
+  return { shard: 'sh1', outcomes: [], digest: String(number) };
+}
+
+/** Even keys have a row. */
+function answerReads(data: Uint8Array): string {
+  const { reads } = decodeLines<NodeReadRequest>(data).header;
+  const found = reads.map(({ low }) => low).filter((key) => key % 2 === 0);
+  const pages = reads.map(({ low }) => ({ count: low % 2 === 0 ? 1 : 0, next: null }));
+  return encode(
+    { pages },
+    found.map((key) => row(key, 'row')),
+  );
+}

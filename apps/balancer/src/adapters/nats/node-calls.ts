@@ -1,0 +1,125 @@
+/**
+ * Requests to shard-nodes, which fail as soon as the node's process is found to be gone.
+ *
+ * NATS tells at once when nobody listens to a request that is being sent, but nothing of a request that is under way to a
+ * process that dies: it would wait for its whole deadline. So while a request takes long, its node is asked something
+ * else every now and then, only to see whether anybody listens there.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { ShardlineError } from '#common/contracts/errors';
+import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
+import { isNoResponders, request, type NatsConnection } from '#common/nats/connection';
+import { ReconnectWatch } from './reconnect-watch';
+
+/** From when on a request counts as slow, and how often its node is looked at. */
+const LOOK_EVERY_MS = 100;
+/** A node that lives refuses an empty ping at once, without asking its store. */
+const LOOK_TIMEOUT_MS = 1_000;
+const EMPTY = new Uint8Array(0);
+const RETRY_MS = 50;
+
+interface UnderWay {
+  sinceMs: number;
+  fail: (error: ShardlineError) => void;
+}
+
+export class NodeCalls {
+  private readonly underWay = new Map<string, Set<UnderWay>>();
+  private readonly beingLookedAt = new Set<string>();
+  private readonly connection: ReconnectWatch;
+  private looking: NodeJS.Timeout | undefined;
+
+  constructor(private readonly nats: NatsConnection) {
+    this.connection = new ReconnectWatch(nats);
+  }
+
+  /**
+   * Asks a node and waits for its answer.
+   *
+   * @throws ShardlineError NO_LEADER when nobody listens, or the node's process is gone before it has answered; then
+   * `retryable` says whether the request was never delivered. OUTCOME_UNKNOWN when no answer came within `timeoutMs`
+   */
+  async call(server: string, verb: NodeVerb, payload: Uint8Array | string, timeoutMs: number): Promise<Uint8Array> {
+    const deadlineMs = performance.now() + timeoutMs;
+    for (;;) {
+      try {
+        return await this.callOnce(server, verb, payload, Math.max(1, Math.ceil(deadlineMs - performance.now())));
+      } catch (error) {
+        // Nobody has got it, and after a restart of NATS the node may be back in a moment.
+        const again = wasNotDelivered(error) && verb !== 'ping' && this.connection.isSettling();
+        if (!again || performance.now() + RETRY_MS >= deadlineMs) throw error;
+      }
+      await delay(RETRY_MS);
+    }
+  }
+
+  private async callOnce(
+    server: string,
+    verb: NodeVerb,
+    payload: Uint8Array | string,
+    timeoutMs: number,
+  ): Promise<Uint8Array> {
+    let entry: UnderWay | undefined;
+    const gone = new Promise<never>((_, reject) => {
+      entry = { sinceMs: performance.now(), fail: reject };
+    });
+    if (entry !== undefined) this.note(server, entry);
+    try {
+      return await Promise.race([request(this.nats, nodeSubject(server, verb), payload, timeoutMs), gone]);
+    } finally {
+      if (entry !== undefined) this.forget(server, entry);
+    }
+  }
+
+  private note(server: string, entry: UnderWay): void {
+    const entries = this.underWay.get(server) ?? new Set();
+    entries.add(entry);
+    this.underWay.set(server, entries);
+    this.looking ??= setInterval(() => {
+      this.lookAround();
+    }, LOOK_EVERY_MS);
+  }
+
+  private forget(server: string, entry: UnderWay): void {
+    const entries = this.underWay.get(server);
+    entries?.delete(entry);
+    if (entries?.size === 0) this.underWay.delete(server);
+  }
+
+  private lookAround(): void {
+    if (this.underWay.size === 0) {
+      clearInterval(this.looking);
+      this.looking = undefined;
+      return;
+    }
+    if (this.connection.isSettling()) return;
+    const slowSinceMs = performance.now() - LOOK_EVERY_MS;
+    for (const [server, entries] of this.underWay) {
+      const isSlow = [...entries].some((entry) => entry.sinceMs <= slowSinceMs);
+      if (isSlow && !this.beingLookedAt.has(server)) void this.lookAt(server);
+    }
+  }
+
+  /** Never rejects. What was sent after we looked is not judged by what we saw. */
+  private async lookAt(server: string): Promise<void> {
+    const judged = [...(this.underWay.get(server) ?? [])];
+    this.beingLookedAt.add(server);
+    try {
+      await this.nats.request(nodeSubject(server, 'ping'), EMPTY, { timeout: LOOK_TIMEOUT_MS });
+    } catch (error) {
+      if (isNoResponders(error) && !this.connection.isSettling())
+        for (const { fail } of judged) fail(processGone(server));
+    } finally {
+      this.beingLookedAt.delete(server);
+    }
+  }
+}
+
+/** Nobody has got the request. */
+function wasNotDelivered(error: unknown): boolean {
+  return error instanceof ShardlineError && error.code === 'NO_LEADER' && error.retryable;
+}
+
+function processGone(server: string): ShardlineError {
+  return new ShardlineError('NO_LEADER', `the process of ${server} went away before it answered`, false);
+}

@@ -1,0 +1,164 @@
+import fc from 'fast-check';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { ServerOutbox, type OutboxLimits, type OutboxPost } from './server-outbox';
+
+interface Request {
+  id: number;
+  group: number;
+}
+
+const LIMITS: OutboxLimits = {
+  inFlight: 1,
+  messageItems: 10,
+  messageBytes: 100,
+  queueItems: 1000,
+  queueBytes: 1000,
+  queueMs: 10_000,
+};
+
+/** A post that keeps every message until the test lets it through; it answers each request with its id. */
+class HeldPost implements OutboxPost<Request, number> {
+  readonly sent: number[][] = [];
+  private readonly held: (() => void)[] = [];
+
+  send(requests: Request[]): Promise<{ ok: true; value: number }[]> {
+    this.sent.push(requests.map(({ id }) => id));
+    return new Promise((resolve) => {
+      this.held.push(() => {
+        resolve(requests.map(({ id }) => ({ ok: true, value: id })));
+      });
+    });
+  }
+
+  mayShare(first: Request, next: Request): boolean {
+    return first.group === next.group;
+  }
+
+  async letThrough(): Promise<void> {
+    this.held.shift()?.();
+    await turn();
+    await turn();
+  }
+}
+
+const request = (id: number, group = 0): Request => ({ id, group });
+
+describe('the outbox of one server', () => {
+  let post: HeldPost;
+  beforeEach(() => {
+    post = new HeldPost();
+  });
+
+  it('puts everything of one turn into one message, and everything that comes meanwhile into the next', async () => {
+    const outbox = new ServerOutbox('s', post, LIMITS);
+    const answers = [outbox.add(request(1), 1), outbox.add(request(2), 1)];
+    await turn();
+    await turn();
+    for (let id = 3; id <= 6; id += 1) {
+      answers.push(outbox.add(request(id), 1));
+      await turn();
+    }
+    expect(post.sent).toEqual([[1, 2]]);
+    await post.letThrough();
+    expect(post.sent).toEqual([
+      [1, 2],
+      [3, 4, 5, 6],
+    ]);
+    await post.letThrough();
+    expect(await Promise.all(answers)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it('keeps within number, weight and group of a message, and sends alone what is heavier', async () => {
+    const outbox = new ServerOutbox('s', post, { ...LIMITS, inFlight: 99, messageItems: 3 });
+    const weights = [40, 40, 40, 500, 1, 1, 1, 1];
+    weights.forEach((bytes, id) => void outbox.add(request(id), bytes));
+    void outbox.add(request(8, 1), 1);
+    await turn();
+    expect(post.sent).toEqual([[0, 1], [2], [3], [4, 5, 6], [7], [8]]);
+  });
+
+  it('is bounded in number and in weight: what is too much is refused and never sent', async () => {
+    const outbox = new ServerOutbox('s', post, { ...LIMITS, queueItems: 3, queueBytes: 100 });
+    void outbox.add(request(0), 90);
+    await expect(outbox.add(request(1), 20)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    void outbox.add(request(2), 5);
+    void outbox.add(request(3), 5);
+    await expect(outbox.add(request(4), 0)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    await turn();
+    void outbox.add(request(5), 5000);
+    await post.letThrough();
+    await post.letThrough();
+    expect(post.sent).toEqual([[0, 2, 3], [5]]);
+  });
+
+  it('refuses what has waited too long, since then it is known not to have happened', async () => {
+    const outbox = new ServerOutbox('s', post, { ...LIMITS, queueMs: 30 });
+    void outbox.add(request(1), 1);
+    await turn();
+    await turn();
+    const late = expect(outbox.add(request(2), 1)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    await delay(50);
+    const inTime = outbox.add(request(3), 1);
+    await post.letThrough();
+    await late;
+    await post.letThrough();
+    expect(await inTime).toBe(3);
+    expect(post.sent).toEqual([[1], [3]]);
+  });
+
+  it('goes on after a message that failed, and tells each of its requests', async () => {
+    let failures = 1;
+    const outbox = new ServerOutbox<Request, number>(
+      's',
+      {
+        send: async (requests) => {
+          failures -= 1;
+          if (failures === 0) throw new Error('lost');
+          return requests.map(({ id }) => (id === 3 ? { ok: false, error: new Error('no') } : { ok: true, value: id }));
+        },
+        mayShare: () => true,
+      },
+      LIMITS,
+    );
+    const lost = await Promise.allSettled([outbox.add(request(1), 1), outbox.add(request(2), 1)]);
+    expect(lost.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    const next = await Promise.allSettled([outbox.add(request(3), 1), outbox.add(request(4), 1)]);
+    expect(next.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
+  });
+
+  it('tells who was left out of an answer', async () => {
+    const outbox = new ServerOutbox<Request, number>('s', { send: async () => [], mayShare: () => true }, LIMITS);
+    await expect(outbox.add(request(1), 1)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
+  });
+
+  it('sends every request once, in order, within the limits, whatever comes when', async () => {
+    const step = fc.oneof(
+      fc.record({ bytes: fc.integer({ min: 0, max: 150 }), group: fc.integer({ min: 0, max: 1 }) }),
+      fc.constant('turn' as const),
+      fc.constant('answer' as const),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), async (steps, inFlight) => {
+        const held = new HeldPost();
+        const outbox = new ServerOutbox('s', held, { ...LIMITS, inFlight, queueBytes: 100_000 });
+        const added: { bytes: number; group: number; answer: Promise<number> }[] = [];
+        for (const each of steps) {
+          if (each === 'turn') await turn();
+          else if (each === 'answer') await held.letThrough();
+          else added.push({ ...each, answer: outbox.add(request(added.length, each.group), each.bytes) });
+        }
+        for (let i = 0; i < added.length + 2; i += 1) await held.letThrough();
+        expect(await Promise.all(added.map(({ answer }) => answer))).toEqual(added.map((_, id) => id));
+        expect(held.sent.flat()).toEqual(added.map((_, id) => id));
+        for (const message of held.sent) {
+          const parts = message.map((id) => added[id]!);
+          expect(new Set(parts.map(({ group }) => group)).size).toBe(1);
+          expect(message.length).toBeLessThanOrEqual(LIMITS.messageItems);
+          const weight = parts.reduce((sum, { bytes }) => sum + bytes, 0);
+          expect(message.length === 1 || weight <= LIMITS.messageBytes).toBe(true);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
