@@ -1,12 +1,14 @@
 /** Nest's NATS transport, but at the end what is being worked on is finished and answered first. */
-import { ServerNats } from '@nestjs/microservices';
-import type { NatsConnection, Subscription } from 'nats';
+import { ServerNats, type MessageHandler } from '@nestjs/microservices';
+import type { NatsConnection, Subscription, SubscriptionOptions } from 'nats';
 import type { WorkInFlight } from './work-in-flight';
 
 /** How long that may take. */
 const DRAIN_TIMEOUT_MS = 5_000;
 
 export class DrainingNatsServer extends ServerNats {
+  private readonly bound: Subscription[] = [];
+
   constructor(
     options: ConstructorParameters<typeof ServerNats>[0],
     private readonly work: WorkInFlight,
@@ -19,9 +21,22 @@ export class DrainingNatsServer extends ServerNats {
     return this.unwrap<NatsConnection>();
   }
 
+  override bindEvents(client: NatsConnection): void {
+    const subscribe = (subject: string, options: SubscriptionOptions): Subscription => {
+      const subscription = client.subscribe(subject, options);
+      this.bound.push(subscription);
+      return subscription;
+    };
+    super.bindEvents({ subscribe });
+  }
+
+  /** Nest would try to parse the pattern as JSON for every message; ours are subjects. */
+  override getHandlerByPattern(pattern: string): MessageHandler | null {
+    return this.messageHandlers.get(pattern) ?? null;
+  }
+
   override async close(): Promise<void> {
-    const subscriptions = this['subscriptions'] as Subscription[];
-    await Promise.all(subscriptions.map((subscription) => subscription.drain()));
+    await Promise.all(this.bound.map((subscription) => subscription.drain()));
     await this.work.idle(DRAIN_TIMEOUT_MS);
     await super.close();
   }

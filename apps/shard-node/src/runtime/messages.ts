@@ -31,7 +31,7 @@ const op = z.discriminatedUnion('op', [
     op: z.literal('create'),
     onConflict: z.enum(CONFLICT_POLICIES),
     keys: z.array(whole),
-    spans: z.literal(true).optional(),
+    spans: z.literal(true).exactOptional(),
   }),
   z.object({ op: z.literal('update'), key: whole }),
   z.object({ op: z.literal('delete'), key: whole }),
@@ -75,7 +75,7 @@ const digest = z.object({ epoch: term, shard: z.string(), vat: term });
 export const parseMessage = {
   apply: (data: Uint8Array): { request: ApplyRequest; rows: string[] } => {
     const { header, text } = decodeRawLines<unknown>(data);
-    return { request: check(apply, header) as ApplyRequest, rows: splitRows(text) };
+    return { request: check(apply, header), rows: splitRows(text) };
   },
   read: (data: Uint8Array): NodeReadRequest => check(read, headerOf(data)),
   copy: (data: Uint8Array): CopyRequest => check(copy, headerOf(data)),

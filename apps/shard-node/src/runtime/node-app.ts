@@ -1,6 +1,7 @@
 /** The Nest application of a shard-node: one controller behind NATS. */
 import { Module, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import type { CustomStrategy } from '@nestjs/microservices';
 import type { Logger } from '#common/logging/logger';
 import { NestLogger } from '#common/logging/logger';
 import { nestNatsOptions } from '#common/nats/nest-transport';
@@ -27,9 +28,10 @@ export async function listen(
   logger: Logger,
 ): Promise<INestMicroservice> {
   const controller = createNodeController(config.server, replica, work);
-  const app = await NestFactory.createMicroservice(
+  const strategy: CustomStrategy = { strategy: transport };
+  const app = await NestFactory.createMicroservice<CustomStrategy>(
     { module: ShardNodeModule, controllers: [controller] },
-    { strategy: transport, logger: new NestLogger(logger) },
+    { ...strategy, logger: new NestLogger(logger), abortOnError: false },
   );
   await app.listen();
   // The broker knows of the subscriptions when it has answered.

@@ -322,7 +322,7 @@ async function applyStep(
   const undone = await Promise.all(
     admitted.map(({ task, before }) => {
       const { shard, vat } = task.part;
-      return mustUndo(before, task.part) ? transaction.undoAbove(shard, vat) : 0;
+      return mustUndo(before, task.part) ? transaction.undoAbove(shard, vat) : Promise.resolve(0);
     }),
   );
   const living = await Promise.all(

@@ -29,15 +29,14 @@ export class NaiveShard {
     const before = this.at(this.vat);
     let table = new Map(before);
     let next = 0;
-    let refused = false;
     const outcomes = ops.map((op) => {
       const draft = new Map(table);
       const outcome = perform(draft, op, rows.slice(next, next + rowsOf(op)));
       next += rowsOf(op);
       if (outcome.refused === undefined) table = draft;
-      else if (op.op === 'create' && op.spans === true) refused = true;
       return outcome;
     });
+    const refused = ops.some((op, index) => op.op === 'create' && op.spans && outcomes[index]?.refused !== undefined);
     this.term += ops.reduce((sum, op) => sum + termsOf(op), 0);
     // A refused round is never committed.
     this.attempt = refused ? null : { lastTerm: this.term, table };

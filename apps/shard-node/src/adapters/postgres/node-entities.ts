@@ -1,5 +1,5 @@
 /** The fixed tables: what a node knows of itself, and one row for each of its shards. */
-import { EntitySchema, type ValueTransformer } from 'typeorm';
+import { EntitySchema, EntitySchemaOptions, type ValueTransformer } from 'typeorm';
 import type { NewestRound } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 
@@ -44,39 +44,43 @@ const wholeNumber: ValueTransformer = {
 const bigint = { type: 'bigint', transformer: wholeNumber } as const;
 const optionalBigint = { ...bigint, nullable: true } as const;
 
-export const NodeT = new EntitySchema<NodeRow>({
-  name: 'NodeT',
-  tableName: 'node_t',
-  columns: {
-    id: { type: 'int', primary: true },
-    server: { type: 'text' },
-    epoch: { ...bigint },
-    configId: { ...bigint, name: 'config_id' },
-    schema: { type: 'json', nullable: true },
-  },
-});
+export const NodeT = new EntitySchema<NodeRow>(
+  Object.assign(new EntitySchemaOptions<NodeRow>(), {
+    name: 'NodeT',
+    tableName: 'node_t',
+    columns: {
+      id: { type: 'int', primary: true },
+      server: { type: 'text' },
+      epoch: { ...bigint },
+      configId: { ...bigint, name: 'config_id' },
+      schema: { type: 'json', nullable: true },
+    },
+  } as const),
+);
 
-export const TermT = new EntitySchema<TermRow>({
-  name: 'TermT',
-  tableName: 'term_t',
-  columns: {
-    shard: { type: 'text', primary: true },
-    low: { ...bigint },
-    size: { ...bigint },
-    currentTerm: { ...bigint, name: 'current_term' },
-    toldVat: { ...bigint, name: 'told_vat' },
-    purgedTo: { ...bigint, name: 'purged_to' },
-    newestEpoch: { ...optionalBigint, name: 'newest_epoch' },
-    newestRound: { ...optionalBigint, name: 'newest_round' },
-    newestLastTerms: { type: 'json', nullable: true, name: 'newest_last_terms' },
-    newestRefused: { type: 'boolean', name: 'newest_refused' },
-    configEpoch: { ...bigint, name: 'config_epoch' },
-    configVersion: { ...bigint, name: 'config_version' },
-    inSync: { type: 'json', name: 'in_sync' },
-    liveRows: { ...bigint, name: 'live_rows' },
-    maxRowBytes: { ...bigint, name: 'max_row_bytes' },
-    catchUpFrom: { ...optionalBigint, name: 'catch_up_from' },
-    catchUpTo: { ...optionalBigint, name: 'catch_up_to' },
-    version: { ...bigint },
-  },
-});
+export const TermT = new EntitySchema<TermRow>(
+  Object.assign(new EntitySchemaOptions<TermRow>(), {
+    name: 'TermT',
+    tableName: 'term_t',
+    columns: {
+      shard: { type: 'text', primary: true },
+      low: { ...bigint },
+      size: { ...bigint },
+      currentTerm: { ...bigint, name: 'current_term' },
+      toldVat: { ...bigint, name: 'told_vat' },
+      purgedTo: { ...bigint, name: 'purged_to' },
+      newestEpoch: { ...optionalBigint, name: 'newest_epoch' },
+      newestRound: { ...optionalBigint, name: 'newest_round' },
+      newestLastTerms: { type: 'json', nullable: true, name: 'newest_last_terms' },
+      newestRefused: { type: 'boolean', name: 'newest_refused' },
+      configEpoch: { ...bigint, name: 'config_epoch' },
+      configVersion: { ...bigint, name: 'config_version' },
+      inSync: { type: 'json', name: 'in_sync' },
+      liveRows: { ...bigint, name: 'live_rows' },
+      maxRowBytes: { ...bigint, name: 'max_row_bytes' },
+      catchUpFrom: { ...optionalBigint, name: 'catch_up_from' },
+      catchUpTo: { ...optionalBigint, name: 'catch_up_to' },
+      version: { ...bigint },
+    },
+  } as const),
+);

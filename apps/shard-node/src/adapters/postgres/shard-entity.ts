@@ -1,5 +1,5 @@
 /** A shard's table, from the schema that `/init` gave. */
-import { DataSource, EntitySchema, Table, type EntitySchemaColumnOptions } from 'typeorm';
+import { DataSource, EntitySchema, EntitySchemaOptions, Table, type EntitySchemaColumnOptions } from 'typeorm';
 import type { Dtype, TableSchema } from '#common/contracts/schema';
 import { ALIVE_TEXT } from '#common/protocol/visibility';
 
@@ -35,22 +35,20 @@ export function shardColumns(schema: TableSchema): [ShardColumn, ...ShardColumn[
 /** The entity of one shard's table. */
 export function shardEntity(shard: string, schema: TableSchema): EntitySchema {
   // Properties get names of our own: a column may be called `constructor`.
-  const columns: Record<string, EntitySchemaColumnOptions> = {};
-  shardColumns(schema).forEach(({ name, dtype, type }, index) => {
+  const own = shardColumns(schema).map(({ name, dtype, type }, index): [string, EntitySchemaColumnOptions] => {
     const nullable = index > 0 && dtype === 'JSON';
-    columns[`column${index}`] = { type: type as 'text', name, nullable, primary: index === 0 };
+    return [`column${index}`, { type: type as 'text', name, nullable, primary: index === 0 }];
   });
-  columns['cat'] = { type: 'bigint', primary: true };
-  columns['dat'] = { type: 'bigint' };
-  return new EntitySchema({
+  const options = Object.assign(new EntitySchemaOptions(), {
     name: shard,
     tableName: shard,
     schema: SHARDS_SCHEMA,
-    columns,
+    columns: { ...Object.fromEntries(own), cat: { type: 'bigint', primary: true }, dat: { type: 'bigint' } } as const,
     // Undoing and telling a difference look for the newest births: the table is in their order, a BRIN index costs nothing.
     // Purging looks for deaths, and most versions live.
     indices: [{ columns: ['cat'] }, { columns: ['dat'], where: `"dat" < ${ALIVE_TEXT}` }],
   });
+  return new EntitySchema(options);
 }
 
 /** Builds the statements that create the table; nothing is sent to the database. */
