@@ -1,7 +1,5 @@
 /** Starts the balancer: connects, takes over, and listens for commands once it leads. */
 import { NestFactory } from '@nestjs/core';
-import type { NestApplicationContextOptions } from '@nestjs/common/interfaces/nest-application-context-options.interface';
-import type { NatsOptions } from '@nestjs/microservices';
 import { createLogger, NestLogger } from '#common/logging/logger';
 import { connectNats } from '#common/nats/connection';
 import { nestNatsOptions } from '#common/nats/nest-transport';
@@ -16,11 +14,8 @@ export async function startBalancer(): Promise<void> {
   const logger = createLogger('balancer', config.LOG_LEVEL, { balancer: config.BALANCER_ID });
   const nats = await connectNats(config.NATS_URL, config.BALANCER_ID);
   const module = await BalancerModule.create({ config, logger, nats });
-  const options: NatsOptions & NestApplicationContextOptions = {
-    ...nestNatsOptions(config.NATS_URL, `${config.BALANCER_ID}-commands`),
-    logger: new NestLogger(logger),
-    abortOnError: false,
-  };
+  const transport = nestNatsOptions(config.NATS_URL, `${config.BALANCER_ID}-commands`);
+  const options = { ...transport, logger: new NestLogger(logger), abortOnError: false };
   const app = await NestFactory.createMicroservice(module, options);
   const balancer = app.get(BalancerService);
   stopOnSignals(logger, config.LIFELINE_SOCKET, async () => {
