@@ -65,6 +65,7 @@ describe('what is no such message', () => {
     ['a header that is not JSON', bytes('[count,\n{}]')],
     ['a header that stops short', bytes('[{"count":1]')],
     ['bytes that are not UTF-8', new Uint8Array([0x5b, 0xff, 0xfe, 0x5d])],
+    ['a row of bytes that are not UTF-8', new Uint8Array([...bytes('[{},\n"'), 0xff, ...bytes('"]')])],
     ['half a character', bytes('["é"]').subarray(0, 3)],
   ])('%s is refused as BAD_MESSAGE', (_, data) => {
     let thrown: unknown;
