@@ -2,8 +2,7 @@
 import { Module, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { CustomStrategy } from '@nestjs/microservices';
-import type { Logger } from '#common/logging/logger';
-import { NestLogger } from '#common/logging/logger';
+import { NestLogger, type Logger } from '#common/logging/logger';
 import { nestNatsOptions } from '#common/nats/nest-transport';
 import type { ShardNodeConfig } from '../config/config';
 import { DrainingNatsServer } from './draining-nats-server';
@@ -28,10 +27,9 @@ export async function listen(
   logger: Logger,
 ): Promise<INestMicroservice> {
   const controller = createNodeController(config.server, replica, work);
-  const strategy: CustomStrategy = { strategy: transport };
   const app = await NestFactory.createMicroservice<CustomStrategy>(
     { module: ShardNodeModule, controllers: [controller] },
-    { ...strategy, logger: new NestLogger(logger), abortOnError: false },
+    { strategy: transport, logger: new NestLogger(logger), abortOnError: false },
   );
   await app.listen();
   // The broker knows of the subscriptions when it has answered.
