@@ -69,6 +69,8 @@ export default tseslint.config(
       '@typescript-eslint/dot-notation': ['error', { allowProtectedClassPropertyAccess: true }],
       // "The caller says what type the JSON has" needs a type parameter that is used once.
       '@typescript-eslint/no-unnecessary-type-parameters': 'off',
+      // Nest types its options as classes and takes plain objects for them.
+      '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
       // Handlers of ports and of Nest are async by contract, also where one of them has nothing to wait for.
       '@typescript-eslint/require-await': 'off',
       'no-restricted-globals': ['error', { name: 'isNaN', message: 'Use Number.isNaN.' }],

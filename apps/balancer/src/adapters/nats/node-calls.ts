@@ -14,7 +14,7 @@ import { ReconnectWatch } from './reconnect-watch';
 /** From when on a request counts as slow, and how often its node is looked at. */
 const LOOK_EVERY_MS = 100;
 /** A node that lives refuses an empty ping at once, without asking its store. */
-const LOOK_TIMEOUT_MS = 1_000;
+const LOOK_TIMEOUT_MS = 300;
 const EMPTY = new Uint8Array(0);
 const RETRY_MS = 50;
 
