@@ -39,6 +39,8 @@ class Listener {
         if (answer !== undefined) message.respond(answer(message.data));
       },
     });
+    // As long as its process lives, something of a node listens there.
+    if (verb !== 'ping') nats.subscribe(nodeSubject(server, 'ping'), { callback: () => undefined });
     await nats.flush();
     return listener;
   }
@@ -111,7 +113,6 @@ describe('shard-nodes on NATS', () => {
     it.each(verbs)('%s knows at once that nobody listens, and after its deadline that nobody answers', async (verb) => {
       await expect(ask(verb, {})).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
       await listen(verb);
-      if (verb !== 'ping') await listen('ping', () => '{}');
       await expect(ask(verb, {})).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: false });
     });
   });
@@ -265,7 +266,6 @@ describe('shard-nodes on NATS', () => {
   describe('a process that dies', () => {
     it('fails what is under way to it soon, and its successor is asked as if nothing had been', async () => {
       const sut = transport();
-      await listen('ping', () => '{}');
       const listener = await listen('apply');
       const reading = await listen('read');
       const failures = [
@@ -295,7 +295,6 @@ describe('shard-nodes on NATS', () => {
 
     it('is told from one that is paused: that one has its whole deadline', async () => {
       const sut = transport({ applyTimeoutMs: 1_000 });
-      await listen('ping');
       await listen('apply');
       await expect(sut.apply(node, 1, round(1), [])).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
     });
