@@ -95,6 +95,9 @@ export default tseslint.config(
       'max-lines': ['error', { max: 600, skipBlankLines: true, skipComments: true }],
       // In a test a wrong `!` fails the test, which is what it is for.
       '@typescript-eslint/no-non-null-assertion': 'off',
+      // Jest's own matchers (`expect.any`, `expect.stringMatching`) are of type `any`.
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
     },
   },
   {
