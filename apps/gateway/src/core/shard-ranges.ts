@@ -29,7 +29,8 @@ function shardRangeOf(value: unknown, what: string): ShardRange {
   const shard = nameOf(requiredField(fields, 'Shard_id', what), `${what}.Shard_id`);
   const low = keyOf(lowOf(fields, what), `${what}.${LOW_FIELD}`);
   const size = wholeNumber(requiredField(fields, 'Shard_size', what), `${what}.Shard_size`, 1, KEY_LIMIT);
-  if (low + size - 1 > KEY_LIMIT) throw badRequest(`${what} ends at a key above 2^53: make it smaller`);
+  // Written so that no sum leaves the range in which doubles are exact.
+  if (size - 1 > KEY_LIMIT - low) throw badRequest(`${what} ends at a key above 2^53: make it smaller`);
   return { shard, low, size };
 }
 

@@ -1,0 +1,32 @@
+import { ConfigError } from '#common/config/env';
+import { checkBodyLimit, parseGatewayConfig } from './gateway-config';
+
+test('without any setting it serves the published port of this machine alone', () => {
+  expect(parseGatewayConfig({})).toMatchObject({ PORT: 5000, HOST: '127.0.0.1', BODY_LIMIT: 4194304, HOLD_MS: 10000 });
+});
+
+test.each([
+  ['PORT', '70000'],
+  ['PORT', 'abc'],
+  ['BODY_LIMIT', '0'],
+  ['WRITE_ON_CONFLICT', 'maybe'],
+  ['ALLOW_REINIT', 'yes'],
+  ['HOLD_MS', '-1'],
+  ['NATS_URL', ','],
+])('%s=%s is refused in one line that names it', (name, value) => {
+  expect(() => parseGatewayConfig({ [name]: value })).toThrow(ConfigError);
+  expect(() => parseGatewayConfig({ [name]: value })).toThrow(new RegExp(`^.*${name}.*$`));
+});
+
+test('a body must fit into what may be under way', () => {
+  expect(() => parseGatewayConfig({ BODY_LIMIT: '8388608', MAX_BYTES_UNDER_WAY: '4194304' })).toThrow(ConfigError);
+});
+
+test('a body must fit into a message of the broker, with its header', () => {
+  expect(() => {
+    checkBodyLimit(4_194_304, 8_388_608);
+  }).not.toThrow();
+  expect(() => {
+    checkBodyLimit(4_194_304, 4_194_304);
+  }).toThrow(/BODY_LIMIT .* max_payload/);
+});
