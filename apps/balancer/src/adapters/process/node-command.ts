@@ -1,0 +1,79 @@
+/** How a shard-node's process is started, and how it is known again by a balancer that did not start it. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { open, readFile } from 'node:fs/promises';
+import { commandOf, isCode, waitUntilGone } from '#common/process/process-table';
+
+/**
+ * Writes its own process id, then becomes the node: however soon we are killed, no node runs without its file. The id is
+ * the node's, since `exec` keeps it.
+ */
+const START = 'echo $$ >"$1.new" && mv "$1.new" "$1" && shift && exec "$@"';
+
+const PID_FILE_TIMEOUT_MS = 5_000;
+
+/** One shard-node on this machine. */
+export interface NodePlace {
+  server: string;
+  /** The node's own folder. */
+  dataDir: string;
+  pidFile: string;
+  logFile: string;
+}
+
+/** Arguments that tell this node from every other process. The node itself reads its environment, not these. */
+export function markOf({ server, dataDir }: NodePlace): string[] {
+  return ['--server', server, '--data-dir', dataDir];
+}
+
+/**
+ * Starts the node's process, which goes on when ours ends.
+ *
+ * @throws Error when it cannot be started
+ */
+export async function spawnNode(place: NodePlace, command: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const log = await open(place.logFile, 'a');
+  try {
+    const args = ['-c', START, 'start-node', place.pidFile, ...command, ...markOf(place)];
+    const child = spawn('/bin/sh', args, { detached: true, env, stdio: ['ignore', log.fd, log.fd] });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+    child.unref();
+    return await writtenPid(place, child);
+  } finally {
+    await log.close();
+  }
+}
+
+/** Until the file is there nobody could find the node, and a second one could be started beside it. */
+async function writtenPid(place: NodePlace, child: ChildProcess): Promise<number> {
+  const isMissing = async (): Promise<boolean> => (await readPid(place.pidFile)) !== child.pid;
+  const isWaiting = async (): Promise<boolean> => child.exitCode === null && child.signalCode === null && isMissing();
+  await waitUntilGone(isWaiting, PID_FILE_TIMEOUT_MS);
+  if (child.pid !== undefined && !(await isMissing())) return child.pid;
+  child.kill('SIGKILL');
+  throw new Error(`the process of ${place.server} did not come up; see ${place.logFile}`);
+}
+
+/** The process id of the node if it runs; what else may have got that id since is not taken for it. */
+export async function runningPid(place: NodePlace): Promise<number | undefined> {
+  const pid = await readPid(place.pidFile);
+  return pid !== undefined && (await isNode(place, pid)) ? pid : undefined;
+}
+
+/** Whether the process is this node. */
+export async function isNode(place: NodePlace, pid: number): Promise<boolean> {
+  const command = await commandOf(pid);
+  return command?.endsWith(` ${markOf(place).join(' ')}`) === true;
+}
+
+async function readPid(path: string): Promise<number | undefined> {
+  try {
+    const pid = Number((await readFile(path, 'utf8')).trim());
+    return Number.isInteger(pid) && pid > 1 ? pid : undefined;
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,176 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger } from '#common/logging/logger';
+import { commandOf, waitUntilGone } from '#common/process/process-table';
+import { killNow, processesWith } from '#common/testing/processes';
+import { ProcessNodeLauncher, type ProcessNodeLauncherOptions } from './process-node-launcher';
+
+jest.setTimeout(30_000);
+
+/** What stands in for the shard-node: says who it was told to be, and ends as asked, or does not. */
+const NODE = `
+const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN } = process.env;
+require('node:fs').writeFileSync(DATA_DIR + '/data', SERVER_NAME, { flag: 'a' });
+process.on('SIGTERM', () => { if (!STUBBORN) { console.log('stopped'); process.exit(0); } });
+console.log(JSON.stringify({ pid: process.pid, SERVER_NAME, DATA_DIR, NATS_URL, EXTRA }));
+setInterval(() => undefined, 1000);
+`;
+
+describe('shard-nodes as processes', () => {
+  let dataDir: string;
+  let mainPath: string;
+
+  beforeEach(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'shardline launcher-'));
+    mainPath = join(dataDir, 'node.js');
+    await writeFile(mainPath, NODE);
+  });
+
+  afterEach(async () => {
+    killNow(processesWith(dataDir));
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  const launcher = (options: Partial<ProcessNodeLauncherOptions> = {}): ProcessNodeLauncher =>
+    new ProcessNodeLauncher({
+      dataDir,
+      natsUrl: 'nats://127.0.0.1:1',
+      logger: createLogger('test', 'silent'),
+      mainPath,
+      ...options,
+    });
+  const log = (server: string): Promise<string> =>
+    readFile(join(dataDir, 'logs', `${server}.log`), 'utf8').catch(() => '');
+  const serverDir = (server: string): string => join(dataDir, 'servers', server);
+  /** What the node that was started last of this name says of itself, once `starts` of them have said it. */
+  const told = async (server: string, starts = 1): Promise<{ pid: number } & Record<string, unknown>> => {
+    let lines: string[] = [];
+    await waitUntilGone(async () => {
+      lines = (await log(server)).split('\n').filter((line) => line.startsWith('{'));
+      return lines.length < starts;
+    }, 10_000);
+    return JSON.parse(lines.at(-1)!) as { pid: number };
+  };
+  const runs = async (pid: number): Promise<boolean> => (await commandOf(pid)) !== undefined;
+
+  it('are started with our environment and their own settings, and can be told by their arguments', async () => {
+    await launcher({ env: { EXTRA: 'given' } }).start('Server[4]');
+    const { pid, ...settings } = await told('Server[4]');
+    expect(settings).toEqual({
+      SERVER_NAME: 'Server[4]',
+      DATA_DIR: serverDir('Server[4]'),
+      NATS_URL: 'nats://127.0.0.1:1',
+      EXTRA: 'given',
+    });
+    expect(await commandOf(pid)).toContain(' --server Server[4] --data-dir ');
+    expect(Number(await readFile(join(serverDir('Server[4]'), 'node.pid'), 'utf8'))).toBe(pid);
+  });
+
+  it('go on without us, and are found and stopped by another launcher on the same folder', async () => {
+    await Promise.all(['a', 'b', 'c'].map((name) => launcher().start(name)));
+    const { pid } = await told('b');
+    const successor = launcher();
+    expect(await successor.list()).toEqual(['a', 'b', 'c']);
+    await successor.stop('b');
+    expect(await runs(pid)).toBe(false);
+    expect(await log('b')).toContain('stopped');
+    expect(await successor.list()).toEqual(['a', 'c']);
+    await successor.stop('b');
+  });
+
+  it.each(['SIGCONT', 'SIGSTOP'] as const)(
+    'replace one of the same name (after %s) and keep its data',
+    async (signal) => {
+      const sut = launcher();
+      await sut.start('a');
+      const first = await told('a');
+      process.kill(first.pid, signal);
+      await sut.start('a');
+      const second = await told('a', 2);
+      expect(second.pid).not.toBe(first.pid);
+      expect(await runs(first.pid)).toBe(false);
+      expect(await readFile(join(serverDir('a'), 'data'), 'utf8')).toBe('aa');
+      expect(await sut.list()).toEqual(['a']);
+    },
+  );
+
+  it('are killed when they do not stop in time', async () => {
+    const sut = launcher({ env: { STUBBORN: 'yes' }, stopTimeoutMs: 200 });
+    await sut.start('a');
+    const { pid } = await told('a');
+    await sut.stop('a');
+    expect(await runs(pid)).toBe(false);
+  });
+
+  it('are removed with their data and nobody else’s', async () => {
+    const sut = launcher();
+    await Promise.all([sut.start('a'), sut.start('ab')]);
+    const { pid } = await told('a');
+    await told('ab');
+    await mkdir(join(dataDir, 'servers', '.removed-by-one-who-was-killed'));
+    await sut.remove('a');
+    expect(await runs(pid)).toBe(false);
+    expect(await readdir(join(dataDir, 'servers'))).toEqual(['ab']);
+    expect(await sut.list()).toEqual(['ab']);
+    await sut.remove('never-there');
+  });
+
+  it('are not mistaken for another process that has got their id', async () => {
+    const other = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)', '--', dataDir]);
+    await once(other, 'spawn');
+    await mkdir(serverDir('a'), { recursive: true });
+    await writeFile(join(serverDir('a'), 'node.pid'), `${String(other.pid)}\n`);
+    const sut = launcher();
+    expect(await sut.list()).toEqual([]);
+    await sut.stop('a');
+    await sut.start('a');
+    await told('a');
+    expect(other.exitCode ?? other.signalCode).toBeNull();
+    expect(await sut.list()).toEqual(['a']);
+  });
+
+  it('are not mistaken for the node of the same name of another cluster', async () => {
+    const otherDir = join(dataDir, 'other');
+    const other = launcher({ dataDir: otherDir });
+    await other.start('a');
+    await waitUntilGone(
+      () =>
+        access(join(otherDir, 'servers', 'a', 'data')).then(
+          () => false,
+          () => true,
+        ),
+      10_000,
+    );
+    await mkdir(serverDir('a'), { recursive: true });
+    await writeFile(join(serverDir('a'), 'node.pid'), await readFile(join(otherDir, 'servers', 'a', 'node.pid')));
+    await launcher().stop('a');
+    expect(await other.list()).toEqual(['a']);
+  });
+
+  it('are started, stopped and removed one after the other, however it is asked for', async () => {
+    const sut = launcher();
+    await Promise.all([sut.start('a'), sut.stop('a'), sut.start('a'), sut.start('a'), sut.remove('a'), sut.start('a')]);
+    expect(await sut.list()).toEqual(['a']);
+    expect(processesWith(serverDir('a'))).toHaveLength(1);
+  });
+
+  it.each(['../a', 'a/b', '', '.', 'a\n'])('have names that stay within the folder: not %j', async (name) => {
+    const sut = launcher();
+    for (const act of [sut.start(name), sut.stop(name), sut.remove(name)]) {
+      await expect(act).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+    }
+    await access(mainPath);
+  });
+
+  it('that cannot be started say so, and a next try is made', async () => {
+    await writeFile(join(dataDir, 'servers'), 'not a folder');
+    const sut = launcher();
+    await expect(sut.start('a')).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    await rm(join(dataDir, 'servers'));
+    await sut.start('a');
+    expect(await sut.list()).toEqual(['a']);
+  });
+});

@@ -1,0 +1,177 @@
+/**
+ * Shard-nodes as processes on this machine.
+ *
+ *     <dataDir>/servers/<name>/           the node's own folder, with its node.pid
+ *     <dataDir>/logs/<name>.log           what it says
+ *
+ * The balancer may be killed and started again: what runs is found by the pid files, and each is believed only when the
+ * process says by its arguments that it is this very node.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { ShardlineError } from '#common/contracts/errors';
+import { IDENTIFIER } from '#common/contracts/schema';
+import type { Logger } from '#common/logging/logger';
+import { isCode, signalProcess, waitUntilGone } from '#common/process/process-table';
+import type { NodeLauncher } from '../../ports/node-launcher';
+import { isNode, runningPid, spawnNode, type NodePlace } from './node-command';
+
+const DEFAULT_MAIN = resolve(__dirname, '../../../../shard-node/main.js');
+const DEFAULT_STOP_TIMEOUT_MS = 12_000;
+const KILL_TIMEOUT_MS = 5_000;
+const LOG_LIMIT_BYTES = 32 * 1024 * 1024;
+/** No server's name begins with a dot. */
+const REMOVED_PREFIX = '.removed-';
+
+export interface ProcessNodeLauncherOptions {
+  /** The cluster's folder. */
+  dataDir: string;
+  /** NATS_URL of the nodes. */
+  natsUrl: string;
+  logger: Logger;
+  /** The program of the shard-node; by default the one that was built with us. */
+  mainPath?: string;
+  /** Variables beside our own, which the nodes get all of. */
+  env?: NodeJS.ProcessEnv;
+  /** How long a node may take to stop by itself before it is killed. */
+  stopTimeoutMs?: number;
+}
+
+export class ProcessNodeLauncher implements NodeLauncher {
+  private readonly dataDir: string;
+  private readonly serversDir: string;
+  private readonly logger: Logger;
+  private readonly stopTimeoutMs: number;
+  /** The newest thing that is being done to each server; the next one waits for it. */
+  private readonly doing = new Map<string, Promise<void>>();
+
+  constructor(private readonly options: ProcessNodeLauncherOptions) {
+    this.dataDir = resolve(options.dataDir);
+    this.serversDir = join(this.dataDir, 'servers');
+    this.logger = options.logger;
+    this.stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
+  }
+
+  /** @throws ShardlineError STORE_FAILED when the process cannot be started, or the old one cannot be ended */
+  start(server: string): Promise<void> {
+    return this.inTurn(server, async (place) => {
+      const old = await runningPid(place);
+      if (old !== undefined) await this.kill(place, old);
+      await mkdir(place.dataDir, { recursive: true });
+      await mkdir(join(this.dataDir, 'logs'), { recursive: true });
+      await setAsideLargeLog(place.logFile);
+      const command = [process.execPath, this.options.mainPath ?? DEFAULT_MAIN];
+      const pid = await spawnNode(place, command, this.environment(place));
+      this.logger.info({ server, nodePid: pid }, 'shard-node started');
+    });
+  }
+
+  /** @throws ShardlineError STORE_FAILED when the process cannot be ended */
+  stop(server: string): Promise<void> {
+    return this.inTurn(server, (place) => this.end(place));
+  }
+
+  /** @throws ShardlineError STORE_FAILED when the process cannot be ended, or its data cannot be removed */
+  remove(server: string): Promise<void> {
+    return this.inTurn(server, async (place) => {
+      await this.end(place);
+      // Under another name at once: half of its data must never be taken for the data of a later node.
+      const removed = join(this.serversDir, `${REMOVED_PREFIX}${randomUUID()}`);
+      try {
+        await rename(place.dataDir, removed);
+      } catch (error) {
+        if (!isCode(error, 'ENOENT')) throw error;
+      }
+      await this.removeLeftovers();
+    });
+  }
+
+  async list(): Promise<string[]> {
+    const names = await this.folders();
+    const pids = await Promise.all(names.map((name) => runningPid(this.placeOf(name))));
+    return names.filter((_, index) => pids[index] !== undefined);
+  }
+
+  private async end(place: NodePlace): Promise<void> {
+    const pid = await runningPid(place);
+    if (pid === undefined) return;
+    signalProcess(pid, 'SIGTERM');
+    if (await waitUntilGone(() => isNode(place, pid), this.stopTimeoutMs)) return;
+    this.logger.warn({ server: place.server, nodePid: pid }, 'the shard-node takes too long to stop: it is killed');
+    await this.kill(place, pid);
+  }
+
+  /** Ends also a process that is paused. */
+  private async kill(place: NodePlace, pid: number): Promise<void> {
+    signalProcess(pid, 'SIGKILL');
+    if (await waitUntilGone(() => isNode(place, pid), KILL_TIMEOUT_MS)) return;
+    throw new Error(`process ${pid} of ${place.server} does not end`);
+  }
+
+  /** One thing at a time per server, in the order in which they were asked for. */
+  private inTurn(server: string, work: (place: NodePlace) => Promise<void>): Promise<void> {
+    if (!IDENTIFIER.test(server)) {
+      return Promise.reject(new ShardlineError('BAD_REQUEST', `${JSON.stringify(server)} is no name of a server`));
+    }
+    const before = this.doing.get(server) ?? Promise.resolve();
+    const now = before
+      .catch(() => undefined)
+      .then(() => work(this.placeOf(server)))
+      .catch((error: unknown) => {
+        throw ShardlineError.from(error, 'STORE_FAILED');
+      });
+    this.doing.set(server, now);
+    const forget = (): void => {
+      if (this.doing.get(server) === now) this.doing.delete(server);
+    };
+    now.then(forget, forget);
+    return now;
+  }
+
+  private placeOf(server: string): NodePlace {
+    const dataDir = join(this.serversDir, server);
+    return {
+      server,
+      dataDir,
+      pidFile: join(dataDir, 'node.pid'),
+      logFile: join(this.dataDir, 'logs', `${server}.log`),
+    };
+  }
+
+  private environment({ server, dataDir }: NodePlace): NodeJS.ProcessEnv {
+    const { natsUrl, env = {} } = this.options;
+    return { ...process.env, ...env, SERVER_NAME: server, DATA_DIR: dataDir, NATS_URL: natsUrl };
+  }
+
+  private async folders(): Promise<string[]> {
+    const entries = await this.entries();
+    return entries.filter((name) => IDENTIFIER.test(name));
+  }
+
+  /** The last of Postgres may still be going away, and our predecessor may have been killed while it removed. */
+  private async removeLeftovers(): Promise<void> {
+    for (const name of await this.entries()) {
+      if (!name.startsWith(REMOVED_PREFIX)) continue;
+      await rm(join(this.serversDir, name), { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    }
+  }
+
+  private async entries(): Promise<string[]> {
+    try {
+      return await readdir(this.serversDir);
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return [];
+      throw error;
+    }
+  }
+}
+
+/** A node that is started again and again must not fill the disk: one older log is kept beside the current one. */
+async function setAsideLargeLog(logFile: string): Promise<void> {
+  try {
+    if ((await stat(logFile)).size > LOG_LIMIT_BYTES) await rename(logFile, `${logFile}.1`);
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error;
+  }
+}
