@@ -31,7 +31,7 @@ export function optionsFor() {
     scenarios: {
       load: {
         executor: 'shared-iterations',
-        vus: CLIENTS,
+        vus: Math.min(CLIENTS, COUNT),
         iterations: COUNT,
         maxDuration: __ENV.MAX_DURATION || '30m',
       },
