@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { createLogger } from '#common/logging/logger';
 import { commandOf, waitUntilGone } from '#common/process/process-table';
+import { killNow, processesWith } from '#common/testing/processes';
 import { firstLine, spawnTypeScript } from '#common/testing/typescript-process';
 import { EmbeddedPostgres, type PostgresConnection, type UnexpectedExit } from './embedded-postgres';
 import { postmasterPid } from './leftover';
@@ -25,6 +26,8 @@ describe('the shard-node’s own Postgres', () => {
 
   afterEach(async () => {
     await Promise.all(running.splice(0).map((postgres) => postgres.stop()));
+    // A test that fails half-way may leave one behind that does not move.
+    killNow(processesWith(dataDir));
     await rm(dataDir, { recursive: true, force: true });
   });
 

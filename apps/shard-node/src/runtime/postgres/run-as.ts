@@ -64,7 +64,9 @@ function requireName(uid: number): number {
     return uid;
   } catch (cause) {
     const hint = 'add the user, run as another one, or set DATABASE_URL to a Postgres of your own';
-    throw new PostgresUnavailableError(`Postgres needs a user with a name, and user id ${uid} has none: ${hint}`, { cause });
+    throw new PostgresUnavailableError(`Postgres needs a user with a name, and user id ${uid} has none: ${hint}`, {
+      cause,
+    });
   }
 }
 
