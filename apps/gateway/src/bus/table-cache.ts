@@ -8,17 +8,28 @@ export interface Table {
   rows: RowChecker;
 }
 
+/** Where the configuration comes from. */
+export interface StatusSource {
+  /** Waits for a leader. @throws ShardlineError */
+  patiently(): Promise<ClusterStatus>;
+  /** Asks once. @throws ShardlineError */
+  once(): Promise<ClusterStatus>;
+}
+
 /** How often a request is checked anew against a configuration that changed under it. */
 const MAX_ATTEMPTS = 3;
 
 export class TableCache {
   private table: Table | null = null;
   private fetching: Promise<Table> | null = null;
+  private confirming: Promise<unknown> = Promise.resolve();
+  private nextConfirmation: Promise<ClusterStatus> | null = null;
 
-  constructor(private readonly fetchStatus: () => Promise<ClusterStatus>) {}
+  constructor(private readonly source: StatusSource) {}
 
   /**
-   * Runs `attempt` with the table; once more with the newest one when the leader says that it has changed.
+   * Runs `attempt` with the table; again with the newest one when the leader says that it has changed, or when the request does
+   * not fit the table that we know and there is a newer one.
    *
    * @throws ShardlineError NOT_CONFIGURED before `/init`; what `attempt` throws
    */
@@ -29,9 +40,7 @@ export class TableCache {
         return await attempt(table);
       } catch (thrown) {
         const error = ShardlineError.from(thrown);
-        if (error.code !== 'CONFIG_CHANGED' && error.code !== 'NOT_CONFIGURED') throw error;
-        this.drop(table);
-        if (attempts >= MAX_ATTEMPTS) throw error;
+        if (attempts >= MAX_ATTEMPTS || !(await this.mayBeOutdated(table, error))) throw error;
       }
     }
   }
@@ -41,13 +50,40 @@ export class TableCache {
     this.table = null;
   }
 
-  private drop(table: Table): void {
+  private async mayBeOutdated(table: Table, error: ShardlineError): Promise<boolean> {
+    const toldSo = error.code === 'CONFIG_CHANGED' || error.code === 'NOT_CONFIGURED';
+    if (!toldSo && !(error.code === 'BAD_REQUEST' && (await this.isReplaced(table)))) return false;
     if (this.table === table) this.table = null;
+    return true;
+  }
+
+  /** Where nobody can tell, the table that we know counts. */
+  private async isReplaced(table: Table): Promise<boolean> {
+    try {
+      return (await this.confirm()).configId !== table.configId;
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * What the leader says from now on; an answer to an earlier question would not do. One question is out at a time, and all who
+   * come meanwhile share the next, so that a flood of bad requests does not become a flood of questions.
+   */
+  private confirm(): Promise<ClusterStatus> {
+    this.nextConfirmation ??= this.confirming.then(() => {
+      this.nextConfirmation = null;
+      const status = this.source.once();
+      this.confirming = status.catch(() => undefined);
+      return status;
+    });
+    return this.nextConfirmation;
   }
 
   /** Many requests that find no table share one question. */
   private fetch(): Promise<Table> {
-    this.fetching ??= this.fetchStatus()
+    this.fetching ??= this.source
+      .patiently()
       .then((status) => this.adopt(status))
       .finally(() => {
         this.fetching = null;

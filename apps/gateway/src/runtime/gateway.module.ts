@@ -19,6 +19,9 @@ import { RecordsController } from '../http/records.controller';
 import { BodyReader } from '../http/request-body';
 import { RouteTable } from '../http/routes';
 
+/** For a question to which no answer is needed. */
+const STATUS_TIMEOUT_MS = 1_000;
+
 /** What exists before the module does. */
 export interface GatewayParts {
   config: GatewayConfig;
@@ -37,7 +40,10 @@ export class GatewayModule {
       adminTimeoutMs: config.ADMIN_TIMEOUT_MS,
       requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     });
-    const tables = new TableCache(() => cluster.status());
+    const tables = new TableCache({
+      patiently: () => cluster.status(),
+      once: () => cluster.statusNow(STATUS_TIMEOUT_MS),
+    });
     const times = { holdMs: config.HOLD_MS, stalledClientMs: config.STALLED_CLIENT_MS };
     const ranges = new RangeResponder(new PageReader(nats), new ReadTickets(nats, config.HOLD_MS), times, logger);
     return {
