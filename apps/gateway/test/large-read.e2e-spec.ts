@@ -1,0 +1,111 @@
+/** Range reads that are larger than what any hop may hold: 200,000 rows, on the real cluster. */
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
+import { LocalCluster } from '#common/testing/local-cluster';
+import { asker } from './asking';
+
+jest.setTimeout(240_000);
+
+const ROWS = 200_000;
+const ROWS_PER_WRITE = 5_000;
+const TEXT = 'x'.repeat(400);
+const ANSWER_MIB = (ROWS * 440) / 1024 / 1024;
+/** What a process may grow by while an answer of more than 80 MiB goes through it: pages, buffers and garbage. */
+const ROOM_MIB = 60;
+const INIT = {
+  schema: { columns: ['id', 'text'], dtypes: ['Number', 'String'] },
+  shards: [
+    { id_low: 0, Shard_id: 'a', Shard_size: ROWS / 2 },
+    { id_low: ROWS / 2, Shard_id: 'b', Shard_size: ROWS },
+  ],
+  servers: { Server0: ['a', 'b'], Server1: ['a', 'b'], Server2: ['a', 'b'] },
+};
+
+let cluster: LocalCluster;
+
+beforeAll(async () => {
+  cluster = await LocalCluster.start({ init: INIT });
+  const ask = asker(cluster.baseUrl);
+  for (let id = 0; id < ROWS; id += ROWS_PER_WRITE) {
+    const data = Array.from({ length: ROWS_PER_WRITE }, (_, index) => ({ id: id + index, text: TEXT }));
+    expect((await ask('POST', '/write', { data })).status).toBe(200);
+  }
+});
+
+afterAll(async () => {
+  await cluster.destroy();
+});
+
+/** Asks for everything; the answer is paused, nothing of its body has been taken. */
+async function askForAll(): Promise<IncomingMessage> {
+  const asked = request(`${cluster.baseUrl}/read?low=0&high=${ROWS - 1}`);
+  asked.end();
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  expect(answer.statusCode).toBe(200);
+  return answer;
+}
+
+/** Takes the rest of the answer and checks that it is complete. @throws when it broke off */
+async function takeAll(answer: IncomingMessage): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer) chunks.push(chunk as Buffer);
+  const read = JSON.parse(Buffer.concat(chunks).toString()) as {
+    shards_queried: string[];
+    data: { id: number }[];
+    status: string;
+  };
+  expect([read.shards_queried, read.data.length, read.status]).toEqual([['a', 'b'], ROWS, 'success']);
+  expect(read.data.findIndex(({ id }, index) => id !== index)).toBe(-1);
+}
+
+function residentMiB(pid: number): number {
+  const kib =
+    process.platform === 'linux'
+      ? /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+      : execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' });
+  return Number(kib) / 1024;
+}
+
+test('goes through every process in bounded memory, however slowly the client takes it', async () => {
+  const names = ['gateway', 'balancer', 'Server0', 'Server1', 'Server2'];
+  const pids = names.map((name) => cluster.pidOf(name));
+  // Once to warm up: a process grows to its working size with its first large read.
+  await takeAll(await askForAll());
+  const before = pids.map(residentMiB);
+  const peaks = [...before];
+  const sampler = setInterval(() => {
+    pids.forEach((pid, index) => (peaks[index] = Math.max(peaks[index]!, residentMiB(pid))));
+  }, 50);
+  try {
+    const answer = await askForAll();
+    // The client stands still; whoever went on reading for it would now fill up.
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await takeAll(answer);
+  } finally {
+    clearInterval(sampler);
+  }
+  const growth = Object.fromEntries(names.map((name, index) => [name, Math.round(peaks[index]! - before[index]!)]));
+  expect(ANSWER_MIB).toBeGreaterThan(ROOM_MIB);
+  expect(Object.entries(growth).filter(([, mib]) => mib > ROOM_MIB)).toEqual([]);
+});
+
+test('outlives the death of the replicas that it was being read from', async () => {
+  const answer = await askForAll();
+  cluster.kill('Server0');
+  cluster.kill('Server1');
+  await takeAll(answer);
+});
+
+test('that the client gives up frees the snapshot', async () => {
+  const answer = await askForAll();
+  answer.destroy();
+  const ask = asker(cluster.baseUrl);
+  const openTickets = async (): Promise<string | undefined> =>
+    /^shardline_\w*tickets\w* (\d+)$/m.exec((await ask('GET', '/metrics')).body as string)?.[1];
+  const end = performance.now() + 5_000;
+  let tickets = await openTickets();
+  while (tickets !== '0' && performance.now() < end) tickets = await openTickets();
+  expect(tickets).toBe('0');
+});
