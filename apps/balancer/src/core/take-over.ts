@@ -38,6 +38,8 @@ interface CatalogValue {
 export class TakeOver {
   /** What the servers told when they were fenced. */
   private readonly reports = new Map<string, FenceReply>();
+  /** By shard that is decided: the votes that decided it. */
+  private readonly decidedBy = new Map<string, readonly ReplicaReport[]>();
 
   constructor(
     private readonly desk: Desk,
@@ -143,7 +145,10 @@ export class TakeOver {
     }
     const confirmed = yield* wait(all(shards.map((shard) => running(this.confirm(shard)))));
     if (confirmed.includes(false)) return;
-    for (const shard of shards) shard.resolved = true;
+    for (const shard of shards) {
+      this.decidedBy.set(shard.id, reports.get(shard.id) ?? []);
+      shard.resolved = true;
+    }
   }
 
   /** Of any replica that was fenced, in sync or not: no term is used twice. */
@@ -199,8 +204,13 @@ export class TakeOver {
     return told.length === shard.inSync.length || (graceIsOver && told.length >= shard.minInSync);
   }
 
-  /** What the in-sync replicas that still have the shard told. */
-  private votes(shard: Shard): ReplicaReport[] {
+  /**
+   * What the in-sync replicas that still have the shard told. For a shard that has been decided it is what it was decided
+   * by: its in-sync set may have changed since, and a shard that is decided later must come to the same conclusion.
+   */
+  private votes(shard: Shard): readonly ReplicaReport[] {
+    const decidedBy = this.decidedBy.get(shard.id);
+    if (decidedBy !== undefined) return decidedBy;
     return shard.inSync.map((server) => this.stateOf(shard, server)).filter((state) => state !== undefined);
   }
 

@@ -16,6 +16,9 @@ import type { Shard } from './shard';
 import { all, run, running, wait, type Suspension, type Workflow } from './workflow';
 import { diverged, WriteRound, type RoundShard } from './write-round';
 
+/** Between attempts to supersede a round over several shards of which one has no replica that answers. */
+const SUPERSEDE_PAUSE_MS = 200;
+
 export class Writer {
   readonly lanes: ShardLanes;
   private nextRound = 1;
@@ -142,14 +145,22 @@ export class Writer {
     this.desk.emit({ do: 'roundDone', requests: round.requests.length, rows, shards: round.shards.size, tookMs });
   }
 
-  /** As a new round with new terms: what the first attempt left is undone by it, since it builds on the same VAT. */
-  private runAgain(round: WriteRound, requests: readonly LaneRequest[]): void {
+  /**
+   * As a new round with new terms: what the first attempt left is undone by it, since it builds on the same VAT. Shards that
+   * have nothing left to do take part with an empty one: none of them may go on while another still holds the failed round
+   * as its newest, or a take-over would take it for committed there (see `protocol/take-over.ts`).
+   */
+  private runAgain(failed: WriteRound, requests: readonly LaneRequest[]): void {
     const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
-    this.lanes.release([...round.shards.keys()].filter((shard) => !needed.has(shard)));
-    if (requests.length > 0) this.begin(requests);
+    const idle = [...failed.shards.values()].map((entry) => entry.shard).filter((shard) => !needed.has(shard.id));
+    const again = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs, idle);
+    this.send(again, () => undefined);
   }
 
-  /** Too few replicas have it. Whether it survives is not known before the shard is served again. */
+  /**
+   * Too few replicas have it. Whether it survives is not known before the shard is served again; a round over several shards
+   * is superseded first, for the reason that `runAgain` names. One replica of each shard is enough for that.
+   */
   private fail(round: WriteRound): void {
     const error: ErrorBody = {
       code: 'OUTCOME_UNKNOWN',
@@ -157,7 +168,17 @@ export class Writer {
       retryable: false,
     };
     for (const request of round.requests) this.refuse(request, error);
-    this.lanes.release(round.shards.keys());
+    const entries = [...round.shards.values()];
+    const isSuperseded = round.requests.length === 0 && entries.every((entry) => entry.replies.size > 0);
+    if (entries.length === 1 || isSuperseded) this.lanes.release(round.shards.keys());
+    else run(this.supersedeSoon(round));
+  }
+
+  private *supersedeSoon(round: WriteRound): Workflow {
+    yield* wait(this.desk.sleep(SUPERSEDE_PAUSE_MS));
+    const isServed = [...round.shards].every(([id, entry]) => this.cluster.shards.get(id) === entry.shard);
+    if (isServed && this.cluster.phase !== 'steppedDown') this.runAgain(round, []);
+    else this.lanes.release(round.shards.keys());
   }
 
   private answer(request: LaneRequest, outcome: OpOutcome): void {
