@@ -10,6 +10,7 @@ let folder: string;
 let path: string;
 let lifeline: string;
 const children: ChildProcess[] = [];
+const servers: LifelineServer[] = [];
 
 beforeAll(async () => {
   lifeline = join(await freshBuild(), 'libs/common/src/process/lifeline.js');
@@ -20,8 +21,15 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
+  for (const server of servers.splice(0)) await server.close();
   await rm(folder, { recursive: true });
 });
+
+async function listen(): Promise<LifelineServer> {
+  const server = await LifelineServer.listen(path);
+  servers.push(server);
+  return server;
+}
 
 /** A process that runs `script` with lifeline.js as `L` and says `ready` when told to by the script. */
 async function start(script: string): Promise<ChildProcess> {
@@ -54,7 +62,7 @@ test('a service that comes when the launcher is gone stops at once', async () =>
 });
 
 test('the launcher knows who holds on, and when all whom it asked to stop are gone', async () => {
-  const server = await LifelineServer.listen(path);
+  const server = await listen();
   const slow = await start(service('gateway', 'setTimeout(() => process.exit(0), 200)'));
   const quick = await start(service('shard-node Server0', 'process.exit(0)'));
   expect(server.members()).toEqual(
@@ -66,11 +74,10 @@ test('the launcher knows who holds on, and when all whom it asked to stop are go
   server.release();
   await expect(server.empty(5_000)).resolves.toBe(true);
   expect(server.members()).toEqual([]);
-  await server.close();
 });
 
 test('one that does not stop when asked is killed', async () => {
-  const server = await LifelineServer.listen(path);
+  const server = await listen();
   const stuck = await start(service('stuck', ''));
   const exit = once(stuck, 'exit');
   server.release();
@@ -78,17 +85,15 @@ test('one that does not stop when asked is killed', async () => {
   expect(server.killRest()).toEqual([{ name: 'stuck', pid: stuck.pid }]);
   await expect(exit).resolves.toEqual([null, 'SIGKILL']);
   await expect(server.empty(5_000)).resolves.toBe(true);
-  await server.close();
 });
 
 test.each(['', 'not JSON\n', '[]\n', '{"name":"x","pid":0}\n', '{"name":"x","pid":-1}\n', '{"name":1,"pid":5}\n'])(
   'whoever says %j is nobody to kill',
   async (hello) => {
-    const server = await LifelineServer.listen(path);
+    const server = await listen();
     await start(
       `const s = require('node:net').connect(path, () => s.write(${JSON.stringify(hello)}, () => setTimeout(ready, 20)));`,
     );
     expect(server.members()).toEqual([]);
-    await server.close();
   },
 );
