@@ -53,6 +53,8 @@ export type Effect =
   | { do: 'answer'; batch: number; answered: Answered }
   | { do: 'answerAdmin'; request: number; outcome: Outcome<AdminResult> }
   | { do: 'publish'; event: ClusterEvent }
+  /** For whoever reads the log. */
+  | { do: 'log'; level: 'debug' | 'info' | 'warn'; message: string; data: Record<string, unknown> }
   /** From now on commands may come in. */
   | { do: 'serve' }
   /** Another one leads: stop at once, answer nothing more. */

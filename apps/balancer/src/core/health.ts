@@ -89,15 +89,33 @@ export class Health {
     const mustHave = this.mustHave(server.name);
     this.desk.request('ping', { server: server.name, request: this.pingRequest(server.name) }, (outcome) => {
       if (this.cluster.servers.get(server.name) !== server || server.dead || server.leaving) return;
-      if (outcome.ok) {
-        this.cluster.detector.answered(server.name, sequence, this.desk.nowMs);
-        this.heard(server, outcome.value, mustHave);
-        return;
-      }
-      if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
-      else if (this.cluster.detector.missed(server.name, sequence) === 'flatline')
-        this.flatline(server, outcome.error.message);
+      if (outcome.ok) this.answered(server, sequence, outcome.value, mustHave);
+      else if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
+      else this.missed(server, sequence, outcome.error.message);
     });
+  }
+
+  private answered(
+    server: ServerState,
+    sequence: number,
+    reply: PingReply,
+    mustHave: ReadonlyMap<string, number>,
+  ): void {
+    const before = this.cluster.detector.state(server.name);
+    this.cluster.detector.answered(server.name, sequence, this.desk.nowMs);
+    // Every heartbeat is told at `debug`; those that change something also to whoever does not look so closely.
+    const level = before === 'up' ? 'debug' : 'info';
+    this.desk.emit({ do: 'log', level, message: 'HEARTBEAT', data: { server: server.name, missed: 0, before } });
+    this.heard(server, reply, mustHave);
+  }
+
+  private missed(server: ServerState, sequence: number, cause: string): void {
+    const verdict = this.cluster.detector.missed(server.name, sequence);
+    const missed = this.cluster.detector.missesInARow(server.name);
+    if (verdict !== 'late') {
+      this.desk.emit({ do: 'log', level: 'warn', message: 'HEARTBEAT', data: { server: server.name, missed, cause } });
+    }
+    if (verdict === 'flatline') this.flatline(server, cause);
   }
 
   /** Which VATs are committed (told to in-sync replicas alone: others do not hold them), and what may be purged. */

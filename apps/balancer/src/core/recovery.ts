@@ -44,7 +44,9 @@ export class Recovery {
 
   /** Begins to bring the server's replicas in sync, unless that is under way already. */
   start(server: ServerState): void {
-    if (server.recovering || !this.cluster.isReachable(server.name) || this.lagging(server.name) === undefined) return;
+    // One that misses its heartbeats may be dead already; it is waited for.
+    if (server.recovering || this.cluster.health(server.name) !== 'up') return;
+    if (this.lagging(server.name) === undefined) return;
     server.recovering = true;
     run(this.recoverServer(server));
   }
@@ -101,6 +103,11 @@ export class Recovery {
     if (source === undefined || replica === undefined) return false;
     const startedMs = this.desk.nowMs;
     replica.syncing = true;
+    const plan = yield* this.prepare(shard, target, source);
+    if (plan === null) {
+      replica.syncing = false;
+      return false;
+    }
     this.publish('shard.syncing', `${shard.id}/${target}`, {
       cause: 'not in sync',
       shard: shard.id,
@@ -108,8 +115,7 @@ export class Recovery {
       source,
     });
     try {
-      const plan = yield* this.prepare(shard, target, source);
-      if (plan === null || !(yield* this.approach(plan))) return false;
+      if (!(yield* this.approach(plan))) return false;
       const pauseMs = yield* this.enter(plan);
       if (pauseMs === null) return false;
       const { rows, bytes } = plan;

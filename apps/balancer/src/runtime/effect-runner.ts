@@ -110,6 +110,9 @@ export class EffectRunner {
       case 'roundDone':
         this.ports.metrics.roundDone(effect);
         break;
+      case 'log':
+        this.ports.logger[effect.level](effect.data, effect.message);
+        break;
       case 'serve':
         this.leadership.serve();
         break;
