@@ -85,7 +85,7 @@ export class LocalCluster {
     if (name === 'gateway' || name === 'balancer' || name === 'nats-server') {
       const wanted = name === 'nats-server' ? /nats-server$/ : new RegExp(`/apps/${name}/main\\.js$`);
       const found = this.processes().find(
-        ({ args }) => args.some((arg) => wanted.test(arg)) && !(args[0] ?? '').endsWith("/sh"),
+        ({ args }) => args.some((arg) => wanted.test(arg)) && !(args[0] ?? '').endsWith('/sh'),
       );
       if (found === undefined) throw new Error(`no process of ${name} runs`);
       return found.pid;
