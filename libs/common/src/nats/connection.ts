@@ -15,6 +15,8 @@ export function connectionOptions(servers: string[], name: string): ConnectionOp
     pingInterval: 10_000,
     waitOnFirstConnect: true,
     ignoreClusterUpdates: false,
+    // Else an Error with its stack is made for every request, in case it fails.
+    noAsyncTraces: true,
   };
 }
 
