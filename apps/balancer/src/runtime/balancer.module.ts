@@ -2,6 +2,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Logger } from '#common/logging/logger';
 import type { NatsConnection } from '#common/nats/connection';
+import { WorkInFlight } from '#common/process/work-in-flight';
 import { makeRingHash } from '../adapters/hash/ring-hashes';
 import { NatsCatalogStore } from '../adapters/nats/nats-catalog-store';
 import { NatsEventSink } from '../adapters/nats/nats-event-sink';
@@ -19,6 +20,8 @@ export interface BalancerParts {
   config: BalancerConfig;
   logger: Logger;
   nats: NatsConnection;
+  /** Counts commands that are not answered yet. */
+  work: WorkInFlight;
 }
 
 /** Where nodes are started by somebody else, nothing is to be done here. */
@@ -31,7 +34,7 @@ const NO_LAUNCHER: NodeLauncher = {
 
 @Module({})
 export class BalancerModule {
-  static async create({ config, logger, nats }: BalancerParts): Promise<DynamicModule> {
+  static async create({ config, logger, nats, work }: BalancerParts): Promise<DynamicModule> {
     const metrics = new BalancerMetrics();
     const ring: NamedRingHash = { name: config.RING_HASH, hash: await makeRingHash(config.RING_HASH) };
     const transport = new NatsShardTransport(nats, {
@@ -50,6 +53,7 @@ export class BalancerModule {
       providers: [
         BalancerService,
         { provide: BalancerMetrics, useValue: metrics },
+        { provide: WorkInFlight, useValue: work },
         { provide: tokens.BALANCER_CONFIG, useValue: config },
         { provide: tokens.LOGGER, useValue: logger },
         { provide: tokens.RING_HASH, useValue: ring },

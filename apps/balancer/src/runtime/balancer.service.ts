@@ -2,6 +2,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { ClusterStatus } from '#common/contracts/commands';
 import type { Logger } from '#common/logging/logger';
+import { WorkInFlight } from '#common/process/work-in-flight';
 import type { BalancerConfig } from '../config/balancer-config';
 import { BalancerCore, type NamedRingHash } from '../core/balancer-core';
 import { seededRandom } from '../core/random';
@@ -12,12 +13,13 @@ import type { NodeLauncher } from '../ports/node-launcher';
 import type { ShardTransport } from '../ports/shard-transport';
 import { BalancerMetrics } from './balancer-metrics';
 import { BatchReplies } from './batch-replies';
-import { EffectRunner } from './effect-runner';
+import type { AdminResult } from '../core/effects';
+import { EffectRunner, type AdminRequest } from './effect-runner';
 import * as tokens from './tokens';
 
 @Injectable()
 export class BalancerService {
-  readonly replies = new BatchReplies();
+  readonly replies: BatchReplies;
   readonly runner: EffectRunner;
   private readonly core: BalancerCore;
   private onServe: () => void = () => undefined;
@@ -32,7 +34,9 @@ export class BalancerService {
     @Inject(tokens.EVENT_SINK) private readonly events: EventSink,
     @Inject(tokens.RING_HASH) ring: NamedRingHash,
     @Inject(BalancerMetrics) private readonly metrics: BalancerMetrics,
+    @Inject(WorkInFlight) private readonly work: WorkInFlight,
   ) {
+    this.replies = new BatchReplies(work);
     const seed = config.RANDOM_SEED === 0 ? Math.floor(Math.random() * 2 ** 32) : config.RANDOM_SEED;
     this.core = new BalancerCore(coreSettings(config), ring, seededRandom(seed));
     const ports = { catalog, transport, launcher, events, replies: this.replies, metrics, logger };
@@ -57,6 +61,11 @@ export class BalancerService {
   async stop(): Promise<void> {
     this.runner.stop();
     await this.events.flush();
+  }
+
+  /** Hands an administrator's command to the core. @throws ShardlineError what the core refuses it with */
+  administer(command: AdminRequest): Promise<AdminResult> {
+    return this.work.track(this.runner.administer(command));
   }
 
   status(): ClusterStatus {

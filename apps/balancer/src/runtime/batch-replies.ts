@@ -3,6 +3,7 @@
  */
 import type { BatchReply, OpResult } from '#common/contracts/commands';
 import { encodeLines } from '#common/nats/lines';
+import type { WorkInFlight } from '#common/process/work-in-flight';
 import { Observable, type Subscriber } from 'rxjs';
 import type { Answered } from '../core/effects';
 
@@ -19,6 +20,9 @@ export class BatchReplies {
   private nextBatch = 1;
   private scheduled = false;
 
+  /** @param work counts batches, so that a stop can wait until they are answered */
+  constructor(private readonly work: WorkInFlight) {}
+
   /** The answers to a batch of `ops` operations, as messages; `begin` gets the batch's number once somebody listens. */
   open(ops: number, begin: (batch: number) => void): Observable<Uint8Array> {
     return new Observable((subscriber) => {
@@ -28,6 +32,11 @@ export class BatchReplies {
         return;
       }
       const number = this.nextBatch++;
+      void this.work.track(
+        new Promise<void>((resolve) => {
+          subscriber.add(resolve);
+        }),
+      );
       this.batches.set(number, { subscriber, unanswered: ops, results: [], rows: [] });
       begin(number);
     });
@@ -47,11 +56,6 @@ export class BatchReplies {
     setImmediate(() => {
       this.flush();
     });
-  }
-
-  /** Batches that are not answered in full. */
-  get openCount(): number {
-    return this.batches.size;
   }
 
   private flush(): void {

@@ -45,19 +45,19 @@ export class CommandsController {
 
   @MessagePattern(SUBJECTS.cmd.init)
   async init(@Payload() data: Uint8Array): Promise<object> {
-    await this.balancer.runner.administer({ op: 'init', command: parseJson<InitCommand>(data) });
+    await this.balancer.administer({ op: 'init', command: parseJson<InitCommand>(data) });
     return {};
   }
 
   @MessagePattern(SUBJECTS.cmd.add)
   async add(@Payload() data: Uint8Array): Promise<AddDone> {
-    const result = await this.balancer.runner.administer({ op: 'add', command: parseJson<AddCommand>(data) });
+    const result = await this.balancer.administer({ op: 'add', command: parseJson<AddCommand>(data) });
     return (result as { add: AddDone }).add;
   }
 
   @MessagePattern(SUBJECTS.cmd.rm)
   async rm(@Payload() data: Uint8Array): Promise<RmDone> {
-    const result = await this.balancer.runner.administer({ op: 'rm', command: parseJson<RmCommand>(data) });
+    const result = await this.balancer.administer({ op: 'rm', command: parseJson<RmCommand>(data) });
     return (result as { rm: RmDone }).rm;
   }
 

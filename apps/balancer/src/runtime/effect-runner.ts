@@ -34,6 +34,9 @@ export interface Leadership {
 /** An event without the time, which the runner adds. */
 type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 
+/** An administrator's command without the number by which the runner knows who asked. */
+export type AdminRequest = AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never;
+
 export class EffectRunner {
   private readonly admin = new Map<number, (outcome: Outcome<AdminResult>) => void>();
   private nextAdmin = 1;
@@ -74,9 +77,7 @@ export class EffectRunner {
   }
 
   /** Hands an administrator's command to the core; resolves with what came of it. */
-  administer(
-    command: AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never,
-  ): Promise<AdminResult> {
+  administer(command: AdminRequest): Promise<AdminResult> {
     return new Promise((resolve, reject) => {
       const request = this.nextAdmin++;
       this.admin.set(request, (outcome) => {

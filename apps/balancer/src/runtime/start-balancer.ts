@@ -2,8 +2,10 @@
 import { NestFactory } from '@nestjs/core';
 import { createLogger, NestLogger } from '#common/logging/logger';
 import { connectNats } from '#common/nats/connection';
+import { DrainingNatsServer } from '#common/nats/draining-nats-server';
 import { nestNatsOptions } from '#common/nats/nest-transport';
 import { stopOnSignals } from '#common/process/service';
+import { WorkInFlight } from '#common/process/work-in-flight';
 import { loadBalancerConfig } from '../config/balancer-config';
 import { BalancerModule } from './balancer.module';
 import { BalancerService } from './balancer.service';
@@ -13,9 +15,11 @@ export async function startBalancer(): Promise<void> {
   const config = loadBalancerConfig(process.env);
   const logger = createLogger('balancer', config.LOG_LEVEL, { balancer: config.BALANCER_ID });
   const nats = await connectNats(config.NATS_URL, config.BALANCER_ID);
-  const module = await BalancerModule.create({ config, logger, nats });
-  const transport = nestNatsOptions(config.NATS_URL, `${config.BALANCER_ID}-commands`);
-  const options = { ...transport, logger: new NestLogger(logger), abortOnError: false };
+  const work = new WorkInFlight();
+  const module = await BalancerModule.create({ config, logger, nats, work });
+  const { options: natsOptions } = nestNatsOptions(config.NATS_URL, `${config.BALANCER_ID}-commands`);
+  const strategy = new DrainingNatsServer(natsOptions ?? {}, work);
+  const options = { ...{ strategy }, logger: new NestLogger(logger), abortOnError: false };
   const app = await NestFactory.createMicroservice(module, options);
   const balancer = app.get(BalancerService);
   stopOnSignals(logger, config.LIFELINE_SOCKET, async () => {

@@ -5,10 +5,10 @@ import type { CustomStrategy } from '@nestjs/microservices';
 import { NestLogger, type Logger } from '#common/logging/logger';
 import { nestNatsOptions } from '#common/nats/nest-transport';
 import type { ShardNodeConfig } from '../config/config';
-import { DrainingNatsServer } from './draining-nats-server';
+import { DrainingNatsServer } from '#common/nats/draining-nats-server';
 import { createNodeController } from './node-controller';
 import type { Replica } from './replica';
-import type { WorkInFlight } from './work-in-flight';
+import type { WorkInFlight } from '#common/process/work-in-flight';
 
 @Module({})
 class ShardNodeModule {}

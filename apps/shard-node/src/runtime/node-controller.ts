@@ -8,7 +8,7 @@ import { encodeRawLines } from '#common/nats/lines';
 import { ShardlineRpcFilter } from '#common/nats/nest-transport';
 import { parseMessage } from './messages';
 import type { Replica } from './replica';
-import type { WorkInFlight } from './work-in-flight';
+import type { WorkInFlight } from '#common/process/work-in-flight';
 
 /** Larger answers than this would not get through the broker. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;

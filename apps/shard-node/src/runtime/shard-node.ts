@@ -10,7 +10,7 @@ import type { ShardNodeConfig } from '../config/config';
 import type { VersionStore } from '../ports/version-store';
 import { createTransport, listen } from './node-app';
 import { Replica, type ReplicaOptions } from './replica';
-import { WorkInFlight } from './work-in-flight';
+import { WorkInFlight } from '#common/process/work-in-flight';
 
 export class ShardNode {
   private constructor(

@@ -1,9 +1,10 @@
 /** Nest's NATS transport, but at the end what is being worked on is finished and answered first. */
+import { setImmediate as nextTurn, setTimeout as after } from 'node:timers/promises';
 import { ServerNats, type MessageHandler } from '@nestjs/microservices';
-import type { NatsConnection, Subscription, SubscriptionOptions } from 'nats';
-import type { WorkInFlight } from './work-in-flight';
+import type { Msg, NatsConnection, Subscription, SubscriptionOptions } from 'nats';
+import type { WorkInFlight } from '../process/work-in-flight';
 
-/** How long that may take. */
+/** How long that may take; without a broker it takes as long. */
 const DRAIN_TIMEOUT_MS = 5_000;
 
 export class DrainingNatsServer extends ServerNats {
@@ -35,9 +36,25 @@ export class DrainingNatsServer extends ServerNats {
     return this.messageHandlers.get(pattern) ?? null;
   }
 
+  /** A message counts from its arrival on; the controller goes on counting until it is worked off. */
+  override handleMessage(channel: string, message: Msg): Promise<unknown> {
+    return this.work.track(super.handleMessage(channel, message));
+  }
+
   override async close(): Promise<void> {
-    await Promise.all(this.bound.map((subscription) => subscription.drain()));
-    await this.work.idle(DRAIN_TIMEOUT_MS);
+    const late = new AbortController();
+    const deadline = after(DRAIN_TIMEOUT_MS, undefined, { signal: late.signal }).catch(() => undefined);
+    // Without a broker there is nothing to wait for: nobody can be answered.
+    await Promise.race([this.drain(), deadline]);
+    late.abort();
     await super.close();
+  }
+
+  private async drain(): Promise<void> {
+    await Promise.all(this.bound.splice(0).map((subscription) => subscription.drain()));
+    await this.work.idle(DRAIN_TIMEOUT_MS);
+    // The last answers are handed to the connection in the turn after the work has ended.
+    await nextTurn();
+    await this.connection.flush();
   }
 }
