@@ -1,7 +1,7 @@
 import { Lanes } from './lanes';
 
 interface Gate {
-  open(): void;
+  open: () => void;
   promise: Promise<void>;
 }
 
@@ -30,7 +30,7 @@ it('runs as many as it is wide, the others in turn, and refuses what would have 
   await jobs[1];
   await Promise.resolve();
   expect(started).toEqual([0, 1, 2]);
-  for (const { open } of gates) open();
+  for (const one of gates) one.open();
   expect(await Promise.all(jobs)).toEqual([0, 1, 2, 3]);
 });
 

@@ -1,5 +1,5 @@
 /** A real Postgres for tests, with a fresh database for every store. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -10,6 +10,7 @@ import { EmbeddedPostgres } from '../../src/runtime/postgres/embedded-postgres';
 
 export class TestPostgres {
   private databases = 0;
+  private paused: number[] = [];
 
   private constructor(
     private readonly postgres: EmbeddedPostgres,
@@ -31,6 +32,18 @@ export class TestPostgres {
     await client.query(`CREATE DATABASE ${database}`);
     await client.end();
     return { ...this.postgres.connection, database };
+  }
+
+  /** Lets Postgres stand still: whoever is connected gets no answer, nobody new gets in, until `resume`. */
+  async pause(): Promise<void> {
+    const file = await readFile(join(this.dir, 'postgres', 'postmaster.pid'), 'utf8');
+    const clients = await runSql(this.postgres.connection, `SELECT pid FROM pg_stat_activity WHERE state = 'idle'`);
+    this.paused = [Number.parseInt(file, 10), ...clients.map(({ pid }) => Number(pid))];
+    for (const pid of this.paused) process.kill(pid, 'SIGSTOP');
+  }
+
+  resume(): void {
+    for (const pid of this.paused.splice(0)) process.kill(pid, 'SIGCONT');
   }
 
   async stop(): Promise<void> {

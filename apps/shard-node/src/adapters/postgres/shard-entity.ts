@@ -6,13 +6,16 @@ import { ALIVE_TEXT } from '#common/protocol/visibility';
 /** The Postgres schema that holds the shards' tables. */
 export const SHARDS_SCHEMA = 'shards';
 
-/** How a column of a dtype is stored. The key, the first column, is a bigint. */
+/**
+ * How a column of a dtype is stored. The key, the first column, is a bigint. JSON is kept as the text it came as: `jsonb` spells
+ * values anew, and a few bytes of it (`1e300`) can come back as hundreds, so that no bound for a row would hold.
+ */
 export const COLUMN_TYPES = {
   Number: 'double precision',
   String: 'text',
   Boolean: 'boolean',
   Timestamp: 'timestamptz',
-  JSON: 'jsonb',
+  JSON: 'json',
 } as const satisfies Record<Dtype, string>;
 
 /** One column of a shard's table as the statements need it. */

@@ -1,0 +1,20 @@
+import { parseShardNodeConfig } from './config';
+
+it('needs a name only', () => {
+  const config = parseShardNodeConfig({ SERVER_NAME: 'Server[5]' });
+  expect(config).toMatchObject({ server: 'Server[5]', databaseUrl: null, poolSize: 4, pageBytes: 524_288 });
+  expect(config.dataDir).toBe('.shardline/servers/Server[5]');
+});
+
+it.each([
+  [{}, /SERVER_NAME is not set/],
+  [{ SERVER_NAME: '../x' }, /SERVER_NAME is "\.\.\/x"/],
+  [{ SERVER_NAME: 'a b' }, /SERVER_NAME/],
+  [{ SERVER_NAME: 'a', POOL_SIZE: '0' }, /POOL_SIZE is "0"/],
+  [{ SERVER_NAME: 'a', PAGE_BYTES: 'many' }, /PAGE_BYTES is "many"/],
+  [{ SERVER_NAME: 'a', DATABASE_URL: 'mysql://x' }, /DATABASE_URL is "mysql:\/\/x"/],
+])('refuses %j with one line', (env, line) => {
+  const parse = (): unknown => parseShardNodeConfig(env);
+  expect(parse).toThrow(line);
+  expect(parse).not.toThrow(/\n/);
+});

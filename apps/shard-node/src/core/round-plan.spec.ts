@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import type { ApplyRequest, RoundOp, ShardPart } from '#common/contracts/node';
+import { rowText, shardState } from '../../test/support/builders';
+import type { ShardState } from './replica-state';
+import { admitPart, decidePart, mustUndo, planSteps, type Measures, type PartTask } from './round-plan';
+
+const MEASURES: Measures = {
+  digest: (text) => createHash('sha1').update(text).digest('hex'),
+  byteLength: (text) => Buffer.byteLength(text),
+};
+
+function create(keys: number[], spans = false): RoundOp {
+  return { op: 'create', onConflict: 'error', keys, ...(spans ? { spans: true as const } : {}) };
+}
+
+function task(ops: RoundOp[], rows: string[], changed: Partial<ShardPart> = {}, round = 6): PartTask {
+  const part: ShardPart = { shard: 'sh', vat: 10, firstTerm: 11, lastTerm: 19, ops, ...changed };
+  const request: ApplyRequest = { epoch: 2, rounds: [{ round, lastTerms: { sh: part.lastTerm }, parts: [part] }] };
+  const [only] = planSteps(request, rows).flat();
+  if (only === undefined) throw new Error('no task');
+  return only;
+}
+
+/** A shard whose newest round is 2/5 and ended, committed, at term 10. */
+function held(changed: Partial<ShardState> = {}): ReadonlyMap<string, ShardState> {
+  const newestRound = { epoch: 2, round: 5, lastTerms: { sh: 10 }, refused: false };
+  return new Map([['sh', shardState('sh', { currentTerm: 10, toldVat: 8, newestRound, rows: 4, ...changed })]]);
+}
+
+describe('planSteps', () => {
+  const part = (shard: string, ops: RoundOp[]): ShardPart => ({ shard, vat: 0, firstTerm: 1, lastTerm: 9, ops });
+
+  it('hands each part its own rows and never puts a shard twice into a step', () => {
+    const request: ApplyRequest = {
+      epoch: 1,
+      rounds: [
+        { round: 1, lastTerms: {}, parts: [part('a', [create([1, 2])]), part('b', [{ op: 'delete', key: 1 }])] },
+        { round: 2, lastTerms: {}, parts: [part('a', [{ op: 'update', key: 1 }])] },
+      ],
+    };
+    const steps = planSteps(request, ['r1', 'r2', 'r3']);
+    const seen = steps.map((step) => step.map(({ id, part: { shard }, rows }) => [id.round, shard, ...rows]));
+    expect(seen).toEqual([
+      [
+        [1, 'a', 'r1', 'r2'],
+        [1, 'b'],
+      ],
+      [[2, 'a', 'r3']],
+    ]);
+  });
+
+  it.each([[['r1']], [['r1', 'r2', 'r3']]])('refuses %j as the rows of two creates', (rows) => {
+    const request = { epoch: 1, rounds: [{ round: 1, lastTerms: {}, parts: [part('a', [create([1, 2])])] }] };
+    expect(() => planSteps(request, rows)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }) as Error);
+  });
+});
+
+describe('admitPart', () => {
+  const remove: RoundOp = { op: 'delete', key: 1 };
+
+  it.each<[string, PartTask, Partial<ShardState>]>([
+    ['the next round', task([remove], []), {}],
+    ['the first round of a higher epoch', { ...task([remove], [], {}, 1), id: { epoch: 3, round: 1 } }, {}],
+    ['a round that undoes the one before', task([remove], [], { vat: 8 }), {}],
+    ['a shard without any round', task([remove], []), { newestRound: null }],
+  ])('admits %s', (_name, one, state) => {
+    expect(admitPart(held(state), one).shard).toBe('sh');
+  });
+
+  it.each<[string, string, PartTask, Partial<ShardState>]>([
+    ['STALE_ROUND', 'the newest round again', task([remove], [], {}, 5), {}],
+    ['STALE_ROUND', 'an older round', task([remove], [], {}, 4), {}],
+    ['STALE_ROUND', 'a round of an older epoch', { ...task([remove], []), id: { epoch: 1, round: 99 } }, {}],
+    ['STALE_ROUND', 'terms that were used', task([remove], [], { firstTerm: 10 }), {}],
+    ['STALE_ROUND', 'a VAT below what is committed', task([remove], [], { vat: 7 }), {}],
+    ['STALE_ROUND', 'a VAT that the replica has not got to', task([remove], [], { vat: 11, firstTerm: 12 }), {}],
+    ['STALE_ROUND', 'a shard that is catching up', task([remove], []), { catchUp: { from: 0, to: 9 } }],
+    ['UNKNOWN_SHARD', 'another shard', task([remove], [], { shard: 'other' }), {}],
+    ['BAD_MESSAGE', 'a key of another shard', task([{ op: 'delete', key: 1000 }], []), {}],
+    ['BAD_MESSAGE', 'more terms than were reserved', task([remove], [], { lastTerm: 10 }), {}],
+  ])('answers %s to %s', (code, _name, one, state) => {
+    expect(() => admitPart(held(state), one)).toThrow(expect.objectContaining({ code }) as Error);
+  });
+
+  it('undoes exactly when the replica holds terms above the VAT', () => {
+    const [shard] = held().values();
+    if (shard === undefined) throw new Error('no shard');
+    expect(mustUndo(shard, task([remove], []).part)).toBe(false);
+    expect(mustUndo(shard, task([remove], [], { vat: 8 }).part)).toBe(true);
+  });
+});
+
+describe('decidePart', () => {
+  const before = shardState('sh', { currentTerm: 10, rows: 4, maxRowBytes: 20 });
+
+  it('writes births and deaths, and moves the state on to the end of the round', () => {
+    const one = task(
+      [create([1]), { op: 'update', key: 2 }, { op: 'delete', key: 3 }],
+      [rowText(1, 'a'), rowText(2, 'é')],
+    );
+    const { reply, write } = decidePart(before, -1, new Set([2, 3]), one, MEASURES);
+    expect(reply.outcomes).toEqual([{ ok: 1 }, { ok: 1 }, { ok: 1 }]);
+    expect(write.births).toEqual([
+      { key: 1, cat: 11, row: rowText(1, 'a') },
+      { key: 2, cat: 13, row: rowText(2, 'é') },
+    ]);
+    expect(write.deaths).toEqual([
+      { key: 2, dat: 12 },
+      { key: 3, dat: 14 },
+    ]);
+    expect(write.state).toEqual({
+      ...before,
+      currentTerm: 19,
+      toldVat: 10,
+      newestRound: { epoch: 2, round: 6, lastTerms: { sh: 19 }, refused: false },
+      rows: 4 - 1 + 2 - 2,
+      maxRowBytes: Math.max(...[rowText(1, 'a'), rowText(2, 'é')].map((row) => Buffer.byteLength(row))),
+    });
+  });
+
+  it('stores no version that is born and dies in the same round', () => {
+    const one = task([create([1]), { op: 'delete', key: 1 }], [rowText(1, 'a')]);
+    const { reply, write } = decidePart(before, 0, new Set(), one, MEASURES);
+    expect(reply.outcomes).toEqual([{ ok: 1 }, { ok: 1 }]);
+    expect([write.births, write.deaths, write.state.rows]).toEqual([[], [], 4]);
+  });
+
+  it('remembers a round that was refused here, and writes nothing of it', () => {
+    const one = task([create([5]), create([2], true)], [rowText(5, 'a'), rowText(2, 'b')]);
+    const { reply, write } = decidePart(before, 0, new Set([2]), one, MEASURES);
+    expect(reply.outcomes).toEqual([{ ok: 1 }, { refused: 'KEY_EXISTS', key: 2 }]);
+    expect([write.births, write.deaths]).toEqual([[], []]);
+    expect(write.state).toMatchObject({ currentTerm: 19, rows: 4, newestRound: { refused: true } });
+  });
+
+  it('digests what was done: the same for the same, another for any difference', () => {
+    const digest = (living: number[], row: string, key = 1): string =>
+      decidePart(before, 0, new Set(living), task([create([key])], [row]), MEASURES).reply.digest;
+    const same = digest([], 'r');
+    expect(digest([], 'r')).toBe(same);
+    expect(digest([7], 'r')).toBe(same);
+    const others = [digest([1], 'r'), digest([], 'R'), digest([], 'r', 2)];
+    expect(new Set([same, ...others]).size).toBe(4);
+  });
+});

@@ -1,0 +1,161 @@
+import type { CatchupRequest, ConfigRequest, PingRequest } from '#common/contracts/node';
+import { SCHEMA, shardConfig, shardState } from '../../test/support/builders';
+import { admitEpoch, type ReplicaState, type ShardState } from './replica-state';
+import {
+  admitCatchUp,
+  admitCopy,
+  admitSnapshot,
+  beginCatchUp,
+  endCatchUp,
+  planConfig,
+  purgeTarget,
+  toldByPing,
+} from './serving';
+
+const CATCHING_UP = { catchUp: { from: 0, to: 20 } };
+
+function replica(changed: Partial<ShardState> = {}): ReplicaState {
+  const shard = shardState('sh', { currentTerm: 20, toldVat: 18, purgedTo: 5, ...changed });
+  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, shards: new Map([['sh', shard]]) };
+}
+
+function failing(code: string): Error {
+  return expect.objectContaining({ code }) as Error;
+}
+
+it('refuses lower epochs and tells which higher one is to be stored', () => {
+  expect(() => admitEpoch(replica(), 3)).toThrow(failing('FENCED'));
+  expect(admitEpoch(replica(), 4)).toBeNull();
+  expect(admitEpoch(replica(), 5)).toBe(5);
+});
+
+describe('a snapshot', () => {
+  it.each([5, 18, 20])('can be read at %i', (vat) => {
+    expect(admitSnapshot(replica(), 'sh', vat).shard).toBe('sh');
+  });
+
+  it('cannot be read when versions of it may be gone, are missing yet, or elsewhere', () => {
+    expect(() => admitSnapshot(replica(), 'sh', 4)).toThrow(failing('SNAPSHOT_GONE'));
+    expect(() => admitSnapshot(replica(), 'sh', 21)).toThrow(failing('SNAPSHOT_GONE'));
+    expect(() => admitSnapshot(replica(CATCHING_UP), 'sh', 18)).toThrow(failing('SNAPSHOT_GONE'));
+    expect(() => admitSnapshot(replica(), 'other', 18)).toThrow(failing('UNKNOWN_SHARD'));
+  });
+
+  it('can be copied from the beginning, or from where no death has been purged since', () => {
+    const copy = (from: number, to: number): string => admitCopy(replica(), { shard: 'sh', from, to }).shard;
+    expect([copy(0, 18), copy(5, 18)]).toEqual(['sh', 'sh']);
+    expect(() => copy(4, 18)).toThrow(failing('SNAPSHOT_GONE'));
+    expect(() => copy(0, 4)).toThrow(failing('SNAPSHOT_GONE'));
+  });
+});
+
+describe('a ping', () => {
+  const ping = (vat: number, epoch = 4): PingRequest => ({ epoch, vats: { sh: vat, other: 99 }, marks: {} });
+  const newest = (epoch: number): Partial<ShardState> => ({
+    newestRound: { epoch, round: 1, lastTerms: {}, refused: false },
+  });
+
+  it('raises the told VAT of a replica that takes part under its epoch', () => {
+    expect(toldByPing(replica(newest(4)), ping(20)).map((shard) => shard.toldVat)).toEqual([20]);
+    const byConfig = { configEpoch: 4, inSync: ['Server0'] };
+    expect(toldByPing(replica(byConfig), ping(19)).map((shard) => shard.toldVat)).toEqual([19]);
+  });
+
+  it.each<[string, ReplicaState, PingRequest]>([
+    ['a lower VAT', replica(newest(4)), ping(18)],
+    ['a VAT that the replica has not got to', replica(newest(4)), ping(21)],
+    ['a replica whose newest terms are of an older epoch', replica(newest(3)), ping(20)],
+    ['a replica that is not in sync by its configuration', replica({ configEpoch: 4, inSync: ['Server1'] }), ping(20)],
+    ['a replica that is catching up', replica({ ...newest(4), ...CATCHING_UP }), ping(20)],
+  ])('changes nothing by %s', (_name, state, request) => {
+    expect(toldByPing(state, request)).toEqual([]);
+  });
+
+  it('never lets purge above what is committed, nor while the shard catches up', () => {
+    const [shard] = replica().shards.values();
+    if (shard === undefined) throw new Error('no shard');
+    expect([purgeTarget(shard, 10), purgeTarget(shard, 30)]).toEqual([10, 18]);
+    expect(purgeTarget({ ...shard, ...CATCHING_UP }, 10)).toBe(0);
+  });
+});
+
+describe('a configuration', () => {
+  const request = (changed: Partial<ConfigRequest> = {}): ConfigRequest => ({
+    epoch: 4,
+    configId: 1,
+    schema: SCHEMA,
+    shards: [],
+    drop: [],
+    ...changed,
+  });
+
+  it('creates what is missing and keeps the rows and terms of what is there', () => {
+    const newer = { ...shardConfig('sh'), configEpoch: 2, configVersion: 1, inSync: ['A', 'B'] };
+    const plan = planConfig(replica(), request({ shards: [newer, shardConfig('new')] }));
+    expect(plan).toMatchObject({ dropAll: false, drop: [] });
+    expect(plan.create.map((shard) => shard.shard)).toEqual(['new']);
+    expect(plan.update).toMatchObject([{ shard: 'sh', currentTerm: 20, configEpoch: 2, inSync: ['A', 'B'] }]);
+  });
+
+  it('never goes back: an older version changes nothing', () => {
+    const state = replica({ configEpoch: 2, configVersion: 5 });
+    const older = [
+      { ...shardConfig('sh'), configEpoch: 1, configVersion: 9 },
+      { ...shardConfig('sh'), configEpoch: 2, configVersion: 4 },
+    ];
+    for (const shard of older) expect(planConfig(state, request({ shards: [shard] })).update).toEqual([]);
+  });
+
+  it('drops what it is told to, and everything when it belongs to another cluster', () => {
+    expect(planConfig(replica(), request({ drop: ['sh', 'gone'] })).drop).toEqual(['sh']);
+    const plan = planConfig(replica(), request({ configId: 2, shards: [shardConfig('sh')] }));
+    expect(plan.dropAll).toBe(true);
+    expect(plan.create).toMatchObject([{ shard: 'sh', currentTerm: 0 }]);
+  });
+
+  it('refuses another key range for a shard that is held', () => {
+    const moved = shardConfig('sh', 7);
+    expect(() => planConfig(replica(), request({ shards: [moved] }))).toThrow(failing('BAD_REQUEST'));
+  });
+});
+
+describe('a catch-up', () => {
+  const ask = (from: number, to: number, after: CatchupRequest['after'] = null): CatchupRequest => ({
+    epoch: 4,
+    shard: 'sh',
+    source: 'Server1',
+    from,
+    to,
+    after,
+  });
+
+  it('from the beginning drops everything, and ends as a snapshot that knows nothing older', () => {
+    const start = admitCatchUp(replica(), ask(0, 30));
+    expect(start.kind).toBe('drop');
+    const begun = beginCatchUp(start, ask(0, 30));
+    expect(begun).toMatchObject({ currentTerm: 0, toldVat: 0, newestRound: null, catchUp: { from: 0, to: 30 } });
+    expect(endCatchUp(begun, 7)).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 30, rows: 7, catchUp: null });
+  });
+
+  it('by difference undoes what is above the told VAT, and keeps its history', () => {
+    const start = admitCatchUp(replica(), ask(18, 30));
+    expect(start.kind).toBe('undo');
+    const ended = endCatchUp(beginCatchUp(start, ask(18, 30)), 7);
+    expect(ended).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 5, catchUp: null });
+  });
+
+  it('goes on only with the range that is under way', () => {
+    const after = { key: 1, cat: 1 };
+    expect(admitCatchUp(replica(CATCHING_UP), ask(0, 20, after)).kind).toBe('resume');
+    expect(() => admitCatchUp(replica(CATCHING_UP), ask(0, 21, after))).toThrow(failing('BAD_REQUEST'));
+    expect(() => admitCatchUp(replica(), ask(0, 20, after))).toThrow(failing('BAD_REQUEST'));
+  });
+
+  it.each([
+    ['leaves a gap', 19, 30],
+    ['goes back', 17, 16],
+    ['ends below what is committed', 10, 17],
+  ])('is refused when it %s', (_name, from, to) => {
+    expect(() => admitCatchUp(replica(), ask(from, to))).toThrow(failing('BAD_REQUEST'));
+  });
+});
