@@ -26,6 +26,22 @@ describe('/init', () => {
     ['a shard defined twice', { shards: [...SHARDS, { shard: 'sh1', low: 9000, size: 10 }] }, /sh1 is defined twice/],
     ['a shard without keys', { shards: [{ shard: 'sh1', low: 0, size: 0 }] }, /holds no key/],
     ['keys beyond ±2^53', { shards: [{ shard: 'sh1', low: 2 ** 53, size: 2 }] }, /holds no key/],
+    [
+      'keys up to 2^53',
+      { shards: [{ shard: 'sh1', low: 2 ** 53 - 9, size: 10 }], servers: { Server0: ['sh1'] } },
+      null,
+    ],
+    [
+      'shards that meet at the edge',
+      {
+        shards: [
+          { shard: 'sh1', low: 2 ** 53 - 1, size: 1 },
+          { shard: 'sh2', low: 2 ** 53, size: 1 },
+        ],
+        servers: { Server0: ['sh1', 'sh2'] },
+      },
+      null,
+    ],
     ['an unknown shard', { servers: { Server0: ['sh1', 'sh2', 'sh9'] } }, /sh9, which is not defined/],
     ['a shard listed twice by a server', { servers: { Server0: ['sh1', 'sh1', 'sh2'] } }, /sh1 twice/],
     ['a shard that no server lists', { servers: { Server0: ['sh1'] }, n: 1 }, /no server lists the shard sh2/],

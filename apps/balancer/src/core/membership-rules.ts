@@ -19,7 +19,7 @@ export function faultOfShards(shards: readonly ShardRange[], existing: readonly 
   const ordered = [...every].sort((a, b) => a.low - b.low);
   for (const [index, range] of ordered.entries()) {
     const next = ordered[index + 1];
-    if (next !== undefined && range.low + range.size > next.low)
+    if (next !== undefined && next.low - range.low < range.size)
       return `shards ${range.shard} and ${next.shard} overlap`;
   }
   return null;

@@ -68,7 +68,8 @@ export class Shard {
     return this.record.inSync;
   }
   get high(): number {
-    return this.record.low + this.record.size - 1;
+    // In this order: at the edge of the keys `low + size` is no whole number any more.
+    return this.record.low + (this.record.size - 1);
   }
 
   /** The fewest in-sync replicas with which a write is acknowledged. */

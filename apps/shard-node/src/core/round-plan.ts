@@ -154,7 +154,7 @@ function checkPart(shard: ShardState, { part, keys }: PartTask): void {
   if (part.firstTerm + used - 1 > part.lastTerm) {
     throw new ShardlineError('BAD_MESSAGE', `the ops of shard ${part.shard} use more terms than were reserved`);
   }
-  const stray = keys.find((key) => key < shard.low || key >= shard.low + shard.size);
+  const stray = keys.find((key) => key < shard.low || key - shard.low >= shard.size);
   if (stray !== undefined)
     throw new ShardlineError('BAD_MESSAGE', `key ${stray} does not belong to shard ${part.shard}`);
 }
