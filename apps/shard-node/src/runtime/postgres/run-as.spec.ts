@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -30,6 +30,16 @@ describe('as whom Postgres runs', () => {
     expect(call.program).toBe(program);
     const { stdout } = await promisify(execFile)(call.program, call.args, { ...call, cwd: '/' });
     expect(Number(stdout)).toBe(user.uid);
+  });
+
+  it('finds its programs in a folder that is closed to others, as Postgres looks for them: by access(2)', async () => {
+    const program = join(folder, 'postgres');
+    await writeFile(program, '#!/bin/sh\n', { mode: 0o755 });
+    await chmod(folder, 0o700);
+    const user = await chooseUser((await findBinaries()).postgres, folder);
+    const node = `require('node:fs').accessSync(process.argv[1], require('node:fs').constants.X_OK)`;
+    const call = user.invoke(process.execPath, ['-e', node, program]);
+    await expect(promisify(execFile)(call.program, call.args, { ...call, cwd: '/' })).resolves.toBeDefined();
   });
 
   it('owns what it is given', async () => {

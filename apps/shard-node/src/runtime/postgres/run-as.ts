@@ -87,6 +87,8 @@ function asNobodyThroughDoors(uid: number, gid: number): RunAs {
     '--clear-groups',
     '--inh-caps=+dac_override',
     '--ambient-caps=+dac_override',
+    // Else access(2), by which Postgres looks for its own programs, leaves the capability out of account.
+    '--securebits=+no_setuid_fixup',
   ];
   return {
     uid,
