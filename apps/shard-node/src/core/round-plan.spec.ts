@@ -82,6 +82,13 @@ describe('admitPart', () => {
     expect(() => admitPart(held(state), one)).toThrow(expect.objectContaining({ code }) as Error);
   });
 
+  it('knows its last key, also beside 2^53', () => {
+    const edge = held({ low: 2 ** 53 - 9, size: 10 });
+    const at = (key: number): PartTask => task([{ op: 'delete', key }], []);
+    expect(admitPart(edge, at(2 ** 53)).shard).toBe('sh');
+    expect(() => admitPart(edge, at(2 ** 53 - 10))).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }) as Error);
+  });
+
   it('undoes exactly when the replica holds terms above the VAT', () => {
     const [shard] = held().values();
     if (shard === undefined) throw new Error('no shard');

@@ -205,6 +205,19 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       );
     });
 
+    it('pages up to the largest key, and down to the smallest', async () => {
+      const keys = [-(2 ** 53), 1 - 2 ** 53, 2 ** 53 - 1, 2 ** 53];
+      const rows = keys.map((key) => rowText(key, 'x'));
+      // Believed to be larger than they are, so that the first statement fetches no more than these four.
+      const births = keys.map((key, index) => ({ key, cat: 1, row: rows[index]! }));
+      await given(births, { maxRowBytes: 2000 });
+      const ends = { low: -(2 ** 53), high: 2 ** 53 };
+      for (const maxBytes of [8_500, 1, 250, 100_000]) {
+        const pages = await readAll(store, maxBytes, ends);
+        expect(pages.flatMap((page) => splitRows(page.text)).map(keyOf)).toEqual(keys);
+      }
+    });
+
     it('reads no further than the end of the range', async () => {
       await given([1, 2, 3, 4].map((key) => ({ key, cat: 1, row: rowText(key, 'x') })));
       const page = await store.readRange({ shard: 'sh', vat: 1, low: 2, high: 3 }, 10_000);
@@ -270,10 +283,14 @@ async function copyVersions(
   } while (after !== null);
 }
 
-async function readAll(store: VersionStore, maxBytes: number): Promise<RowPage[]> {
+function keyOf(row: string): number {
+  return (JSON.parse(row) as { id: number }).id;
+}
+
+async function readAll(store: VersionStore, maxBytes: number, ends = { low: 0, high: FAR }): Promise<RowPage[]> {
   const pages: RowPage[] = [];
-  for (let low: number | null = 0; low !== null;) {
-    const page: RowPage = await store.readRange({ shard: 'sh', vat: FAR, low, high: FAR }, maxBytes);
+  for (let low: number | null = ends.low; low !== null;) {
+    const page: RowPage = await store.readRange({ shard: 'sh', vat: FAR, low, high: ends.high }, maxBytes);
     pages.push(page);
     low = page.next;
   }

@@ -99,13 +99,17 @@ export class PostgresVersionStore implements VersionStore {
 
   async readRange({ shard, vat, low, high }: RowRange, maxBytes: number): Promise<RowPage> {
     const { statements, sizes, maxRowBytes } = this.handle(shard);
+    // `after + 1` never gets beyond `high`, where it could be rounded: there is nothing behind `high` to ask for.
     const from = (after: number | null): number => (after === null ? low : after + 1);
+    const atEnd = (after: number | null): boolean => after !== null && after >= high;
     const source: ChunkSource<number> = {
       plain: async ({ after, limit }) => {
+        if (atEnd(after)) return NOTHING;
         const [text, count, last] = await this.askOne(statements.range, [from(after), high, vat, limit]);
         return rangeChunk(text, count, count, last);
       },
       cut: async ({ after, limit, room, firstMayCome }) => {
+        if (atEnd(after)) return NOTHING;
         const values = [from(after), high, vat, limit, room, firstMayCome];
         const [text, count, last, looked] = await this.askOne(statements.cutRange, values);
         return rangeChunk(text, count, looked, last);
@@ -184,6 +188,8 @@ export class PostgresVersionStore implements VersionStore {
 
 /** `,"cat":…,"dat":…` behind a row, at the most. */
 const VERSION_BYTES = 64;
+
+const NOTHING: Chunk<number> = { text: '', count: 0, looked: 0, last: null };
 
 function rangeChunk(text: unknown, count: unknown, looked: unknown, last: unknown): Chunk<number> {
   const lastKey = last === null || last === undefined ? null : Number(last);
