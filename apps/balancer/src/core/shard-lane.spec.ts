@@ -64,6 +64,15 @@ describe('the lanes', () => {
     expect(lanes.take(always, 0).groups.map(ids)).toEqual([[2, 3, 4]]);
   });
 
+  test('a request that must be alone shares its round with nobody, whoever comes first', () => {
+    const lanes = new ShardLanes(LIMITS);
+    for (const id of [1, 2, 3]) lanes.submit(id === 2 ? { ...request(id, ['a']), alone: true } : request(id, ['a']));
+    for (const expected of [[1], [2], [3]]) {
+      expect(lanes.take(always, 0).groups.map(ids)).toEqual([expected]);
+      lanes.release(['a']);
+    }
+  });
+
   test('a gate that waits keeps requests, one that refuses gives them back, and time runs out', () => {
     const lanes = new ShardLanes(LIMITS);
     lanes.submit(request(1, ['a'], 10, 100));

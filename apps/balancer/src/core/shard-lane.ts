@@ -24,6 +24,8 @@ export interface LaneRequest {
   parts: Map<string, RequestPart>;
   bytes: number;
   arrivedMs: number;
+  /** Shares a round with no other request. */
+  alone?: true;
 }
 
 /** Requests that commit together. */
@@ -164,7 +166,9 @@ class Grouping {
       bytes += group.bytes;
       requests += group.requests.length;
     }
-    if (touched.size > 0 && (bytes > this.limits.roundBytes || requests > this.limits.roundRequests)) return false;
+    const mayShare = request.alone !== true && [...touched].every((group) => group.requests[0]?.alone !== true);
+    if (touched.size > 0 && (!mayShare || bytes > this.limits.roundBytes || requests > this.limits.roundRequests))
+      return false;
     const [first, ...others] = touched;
     const target = first ?? { shards: new Set<string>(), requests: [], bytes: 0 };
     for (const other of others) join(target, other);

@@ -158,20 +158,25 @@ export class Writer {
   }
 
   /**
-   * Too few replicas have it. Whether it survives is not known before the shard is served again; a round over several shards
-   * is superseded first, for the reason that `runAgain` names. One replica of each shard is enough for that.
+   * Too few replicas have it. Whether it survives is in general not known before the shard is served again; a round over
+   * several shards is superseded first, for the reason that `runAgain` names. One replica of each shard is enough for that.
    */
   private fail(round: WriteRound): void {
-    const error: ErrorBody = {
-      code: 'OUTCOME_UNKNOWN',
-      message: 'too few in-sync replicas answered in time; whether the change was made is not known',
-      retryable: false,
-    };
-    for (const request of round.requests) this.refuse(request, error);
     const entries = [...round.shards.values()];
+    const rejection = rejectionOf(entries);
+    if (rejection !== null && round.requests.length > 1) this.separate(round.requests);
+    else for (const request of round.requests) this.refuse(request, rejection ?? failureOf(entries));
     const isSuperseded = round.requests.length === 0 && entries.every((entry) => entry.replies.size > 0);
     if (entries.length === 1 || isSuperseded) this.lanes.release(round.shards.keys());
     else run(this.supersedeSoon(round));
+  }
+
+  /** One of the requests cannot be stored by any replica: each is run by itself, so that it fails alone. */
+  private separate(requests: readonly LaneRequest[]): void {
+    for (const request of requests) {
+      request.alone = true;
+      this.submit(request);
+    }
   }
 
   private *supersedeSoon(round: WriteRound): Workflow {
@@ -203,6 +208,31 @@ export class Writer {
     if (shard === undefined) throw new Error(`no shard ${id}: rounds are made of checked requests`);
     return shard;
   }
+}
+
+/** When every replica of some shard says of itself that the rows cannot be stored: what it says. */
+function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
+  const rejects = ({ code }: ErrorBody): boolean => code === 'BAD_MESSAGE' || code === 'BAD_REQUEST';
+  for (const { replies, failures } of entries) {
+    const errors = [...failures.values()];
+    const [first] = errors;
+    if (replies.size > 0 || first === undefined || !errors.every(rejects)) continue;
+    return { code: 'BAD_REQUEST', message: `the replicas cannot store this: ${first.message}`, retryable: false };
+  }
+  return null;
+}
+
+/**
+ * What is said of a round that too few replicas have. When one of them certainly never got it, it can never be held by the
+ * whole in-sync set: it is not committed now, and will be undone. Otherwise nobody knows yet.
+ */
+function failureOf(entries: readonly RoundShard[]): ErrorBody {
+  const neverGot = ({ code, retryable }: ErrorBody): boolean => retryable && (code === 'NO_LEADER' || code === 'BUSY');
+  if (entries.some(({ failures }) => [...failures.values()].some(neverGot))) {
+    return unavailable(entries.map(({ shard }) => shard.id));
+  }
+  const message = 'too few in-sync replicas answered in time; whether the change was made is not known';
+  return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
 }
 
 function refusal(code: 'KEY_EXISTS' | 'KEY_NOT_FOUND', key: number): ErrorBody {
