@@ -191,3 +191,37 @@ describe('healing', () => {
     await expectReplicas(expected);
   }, 120_000);
 });
+
+describe('a shard of one replica', () => {
+  let cluster: LocalCluster;
+  let events: EventWatch;
+
+  beforeAll(async () => {
+    const shards = [0, 4096].map((low, index) => ({ Stud_id_low: low, Shard_id: `sh${index + 1}`, Shard_size: 4096 }));
+    cluster = await LocalCluster.start({
+      init: { N: 1, shards, servers: { Server0: ['sh1', 'sh2'] } },
+      env: { HEARTBEAT_INTERVAL_MS: '300', HEARTBEAT_MISSES: '3' },
+    });
+    events = await EventWatch.open(cluster.natsUrl);
+  }, 120_000);
+
+  afterAll(async () => {
+    await events.close();
+    await cluster.destroy();
+  }, 60_000);
+
+  test('a write that comes while its only server is dead waits for the replacement, and what was there is still there', async () => {
+    const client = new Client(cluster.baseUrl);
+    expect((await client.write([student(1), student(5000)])).status).toBe(200);
+    cluster.kill('Server0');
+    // Before that is noticed, a write may be on its way to the dead: then nobody knows what became of it, and it is a 504.
+    await events.until('server.flatline', 'Server0');
+    const [write, read] = await Promise.all([client.write([student(2), student(5001)]), client.rows(1, 1)]);
+    expect(write).toEqual({ status: 200, body: { message: '2 Data entries added', status: 'success' } });
+    expect(read).toEqual([student(1)]);
+    await events.until('server.recovered', 'Server0');
+    expect(await client.rows(0, 8191)).toEqual([1, 2, 5000, 5001].map((id) => student(id)));
+    // Told once per shard, not once per attempt.
+    expect(events.seen.filter(({ type }) => type.endsWith('shard.unavailable')).length).toBeLessThanOrEqual(2);
+  }, 60_000);
+});

@@ -70,7 +70,7 @@ export class Health {
       const replica = shard.replicas.get(server.name);
       const term = mustHave.get(shard.id);
       if (replica === undefined || term === undefined || !shard.inSync.includes(server.name)) continue;
-      if (state !== undefined && state.currentTerm >= term) continue;
+      if (state !== undefined && !state.catchingUp && state.currentTerm >= term) continue;
       replica.suspended = true;
       run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'), (outcome) => {
         if (outcome === 'changed') replica.suspended = false;
@@ -80,8 +80,8 @@ export class Health {
 
   /** What the in-sync replicas of a server must hold by now, by shard. */
   mustHave(server: string): Map<string, number> {
-    const shards = this.cluster.shardsOn(server).filter((shard) => shard.resolved && shard.inSync.includes(server));
-    return new Map(shards.map((shard) => [shard.id, shard.vat]));
+    const shards = this.cluster.shardsOn(server).filter((shard) => shard.inSync.includes(server));
+    return new Map(shards.map((shard) => [shard.id, shard.resolved ? shard.vat : 0]));
   }
 
   private ping(server: ServerState): void {

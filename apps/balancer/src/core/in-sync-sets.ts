@@ -91,6 +91,8 @@ export class InSyncSets {
   }
 
   private tooFew(shard: Shard, leaving: readonly string[], cause: string): ChangeOutcome {
+    if (shard.announcedUnavailable) return 'belowMinimum';
+    shard.announcedUnavailable = true;
     this.desk.emit({
       do: 'publish',
       event: {

@@ -46,7 +46,10 @@ export class Recovery {
   start(server: ServerState): void {
     // One that misses its heartbeats may be dead already; it is waited for.
     if (server.recovering || this.cluster.health(server.name) !== 'up') return;
-    if (this.lagging(server.name) === undefined) return;
+    if (this.lagging(server.name) === undefined) {
+      this.announceWhole(server);
+      return;
+    }
     server.recovering = true;
     run(this.recoverServer(server));
   }
@@ -65,7 +68,12 @@ export class Recovery {
       if (!done) yield* wait(this.desk.sleep(RETRY_MS));
     }
     server.recovering = false;
-    if (!this.isWanted(server) || server.downSinceMs === null || !this.isWhole(server.name)) return;
+    this.announceWhole(server);
+  }
+
+  /** Tells, once, that a server that was missed is back with all of its replicas. */
+  private announceWhole(server: ServerState): void {
+    if (server.downSinceMs === null || !this.isWanted(server) || !this.isWhole(server.name)) return;
     const durationMs = Math.round(this.desk.nowMs - server.downSinceMs);
     server.downSinceMs = null;
     this.publish('server.recovered', server.name, { cause: 'all its replicas are in sync', durationMs });

@@ -40,6 +40,8 @@ export class Shard {
   vat = 0;
   /** The next term that was never used. */
   nextTerm = 1;
+  /** It has been told that the shard takes no writes; not told again before it has taken one. */
+  announcedUnavailable = false;
   /** One change of the configuration at a time. */
   readonly configLock = new Mutex();
   readonly replicas = new Map<string, Replica>();
@@ -49,6 +51,9 @@ export class Shard {
   /** VATs that somebody still reads at, with the number of those. */
   private readonly holds = new Map<number, number>();
   private history: VatSample[] = [];
+
+  /** A take-over has decided its VAT. Unlike `resolved` it does not say that this is stored, so that it may be shown. */
+  decided = false;
 
   /** @param resolved whether the VAT is known; nothing is served before. A shard that comes into being knows it. */
   constructor(

@@ -137,6 +137,7 @@ export class Writer {
     let rows = 0;
     for (const { shard, part, rows: shardRows } of round.shards.values()) {
       shard.vat = part.lastTerm;
+      shard.announcedUnavailable = false;
       rows += shardRows.length;
     }
     for (const request of round.requests) this.answer(request, outcomes.get(request) ?? { ok: 0 });
