@@ -8,4 +8,6 @@ module.exports = {
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.shardline/', '<rootDir>/.tools/'],
   reporters: ['default', '<rootDir>/test/closing-line-reporter.js'],
   testTimeout: 30_000,
+  // Whole clusters run beside one another: leave them room.
+  maxWorkers: '50%',
 };
