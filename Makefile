@@ -19,7 +19,7 @@ demo: build ## start a cluster, fill it, kill a shard-node and watch it heal; th
 run: build ## run a cluster in the foreground; Ctrl-C stops all of it
 	@exec $(LOCAL) run $(ARGS)
 
-stop: build ## stop the cluster that demo left, or that runs elsewhere
+stop: dist/apps/local/main.js ## stop the cluster that demo left, or that runs elsewhere
 	@exec $(LOCAL) stop $(ARGS)
 
 clean: ## remove what was built, and the data of the cluster (only when it is stopped)
@@ -44,6 +44,10 @@ load: install ## load a running cluster with k6
 	@exec node scripts/load.js $(ARGS)
 
 build: dist/.built ## compile into dist/
+
+# Only when it is missing: what runs can be stopped while the sources do not compile.
+dist/apps/local/main.js:
+	@$(MAKE) --no-print-directory build
 
 install: node node_modules/.package-lock.json
 
