@@ -31,7 +31,8 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const { record } = cluster;
   if (record !== null && isSameInit(record.init, command)) return { ok: true, value: { init: null } };
-  if (record !== null && !command.allowReinit) return refused('ALREADY_CONFIGURED', howToReset());
+  if (record !== null && !command.allowReinit)
+    return refused('ALREADY_CONFIGURED', 'the cluster is configured already, and not like this');
   const placed = placeAll(command, parts);
   const dropped = record === null ? [] : record.servers.filter((name) => !placed.has(name));
   const fresh = [...placed.keys()].filter((name) => !cluster.servers.has(name));
@@ -41,17 +42,11 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
   return { ok: true, value: { init: null } };
 }
 
-function howToReset(): string {
-  return (
-    'the cluster is configured already, and not like this; to start over without its data run the gateway with ' +
-    'ALLOW_REINIT=true, or stop the cluster and remove its data directory'
-  );
-}
-
 /** Where every shard goes: as listed, and where nothing is listed as the balancer likes it. */
 function placeAll(command: InitCommand, { settings, random }: MembershipParts): Map<string, string[]> {
   const listed = new Map(Object.entries(command.servers ?? {}));
-  const missing = Math.max(0, (command.n ?? 0) - listed.size);
+  const wanted = command.n ?? (command.servers === null ? settings.defaultReplicas : 0);
+  const missing = Math.max(0, wanted - listed.size);
   if (missing === 0) return listed;
   const names = missingServerNames(missing, new Set(listed.keys()));
   const shards = command.shards.map((range) => range.shard);

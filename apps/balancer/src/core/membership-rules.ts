@@ -2,11 +2,7 @@
  * What `/init`, `/add` and `/rm` may ask for. Pure checks: each returns what is wrong as a sentence for the client, or null.
  */
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
-import { KEY_LIMIT, type ShardRange, type TableSchema } from '#common/contracts/schema';
-
-/** The most servers and shards a cluster may have; far above what one leader serves well. */
-export const MAX_SERVERS = 64;
-export const MAX_SHARDS = 1024;
+import { KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange, type TableSchema } from '#common/contracts/schema';
 
 /** What is wrong with the shards of a configuration, those that exist counted. */
 export function faultOfShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
@@ -46,8 +42,7 @@ export function faultOfServers(
 export function faultOfInit(command: InitCommand): string | null {
   const { n, shards, servers } = command;
   if (shards.length === 0) return 'at least one shard is needed';
-  if (servers === null && (n === null || n < 1))
-    return 'either N, the number of servers, or the servers themselves are needed';
+  if (servers === null && n !== null && n < 1) return 'N, the number of servers, must be at least 1';
   if ((n ?? 0) > MAX_SERVERS) return `${n ?? 0} servers are more than ${MAX_SERVERS}`;
   const ids = new Set(shards.map((range) => range.shard));
   const fault = faultOfShards(shards) ?? faultOfServers(servers ?? {}, ids);

@@ -1,6 +1,13 @@
 /** `/init`, `/add` and `/rm`: what can be said about a body without knowing the cluster. */
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
-import { DEFAULT_SCHEMA, DTYPES, RESERVED_COLUMNS, type Dtype, type TableSchema } from '#common/contracts/schema';
+import {
+  DEFAULT_SCHEMA,
+  DTYPES,
+  MAX_SERVERS,
+  RESERVED_COLUMNS,
+  type Dtype,
+  type TableSchema,
+} from '#common/contracts/schema';
 import {
   badRequest,
   describe,
@@ -14,8 +21,6 @@ import {
 } from './body-fields';
 import { placementOf, shardRangesOf } from './shard-ranges';
 
-/** More servers than anyone means: a slip of the hand must not start ten thousand processes. */
-export const MAX_SERVERS = 1_000;
 /** Postgres takes 1,600 columns in a table; some are ours. */
 export const MAX_COLUMNS = 1_000;
 

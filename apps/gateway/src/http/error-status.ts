@@ -27,7 +27,7 @@ export const STATUS_OF_CODE: Readonly<Record<ErrorCode, number>> = {
 const ADVICE: Partial<Record<ErrorCode, string>> = {
   NOT_CONFIGURED: 'POST /init first',
   ALREADY_CONFIGURED:
-    'to drop the data and configure anew, start the gateway with ALLOW_REINIT=true and POST /init again',
+    'to start over without its data, run the gateway with ALLOW_REINIT=true and POST /init again, or stop the cluster and remove its data directory',
   KEY_EXISTS: 'nothing was written; choose ?onConflict=ignore or replace, or PUT /update',
   KEY_OUT_OF_RANGE: 'GET /status shows the shards and their keys; POST /add can define more',
   KEY_NOT_FOUND: 'POST /write creates it',

@@ -25,6 +25,10 @@ export const RESERVED_COLUMNS = ['cat', 'dat'] as const;
 /** Keys are whole numbers within ±KEY_LIMIT, both ends included. */
 export const KEY_LIMIT = 2 ** 53;
 
+/** The most servers and shards that a cluster may have; far above what one leader serves well. */
+export const MAX_SERVERS = 64;
+export const MAX_SHARDS = 1024;
+
 /** A key range `[low, low + size)` of the table. */
 export interface ShardRange {
   shard: string;

@@ -1,7 +1,7 @@
 /** Bodies of requests, for the OpenAPI page. What is really taken is decided in `src/core`; field names in any case. */
 import { ApiProperty, ApiPropertyOptional, ApiSchema, type ApiPropertyOptions } from '@nestjs/swagger';
 import { DTYPES, IDENTIFIER, KEY_LIMIT } from '#common/contracts/schema';
-import { MAX_SERVERS } from '../../core/admin-requests';
+import { MAX_SERVERS } from '#common/contracts/schema';
 
 /** A whole number, or the text of one. */
 export function wholeNumberSchema(minimum: number, maximum: number): { oneOf: object[] } {
