@@ -120,7 +120,6 @@ export class Cluster implements Watcher {
       NATS_URL: `nats://${NATS_HOST}:${natsPort}`,
       LIFELINE_SOCKET: dataDir.lifelineSocket,
       DATA_DIR: dataDir.path,
-      LOG_DIR: dataDir.logDir,
       PORT: String(port),
     };
     // One database for all shard-nodes would be none for each; here each runs its own.

@@ -1,12 +1,12 @@
 /** `run`: a cluster in the foreground, until it is told to end. */
-import { provideNatsServer, NatsServerMissing } from '#common/process/nats-server-binary';
+import { provideBroker } from './broker';
 import { Cluster } from './cluster';
 import { listenForOrders, type LauncherInfo } from './control';
 import { DataDir, type ClaimedDataDir } from './data-dir';
 import type { Options } from './options';
 import { checkPort } from './ports';
 import { gatewayUrl, waitUntilReady } from './readiness';
-import { EXIT, Refusal } from './refusal';
+import { Refusal } from './refusal';
 import type { Terminal } from './terminal';
 
 const READY_DEADLINE_MS = 60_000;
@@ -23,7 +23,7 @@ export async function runCluster(options: Options, terminal: Terminal): Promise<
   const dataDir = await new DataDir(options.dataDir, options.shownDataDir).claim();
   try {
     await checkPorts(options, dataDir);
-    const natsServer = await provide(terminal);
+    const natsServer = await provideBroker(terminal);
     const { port, natsPort } = options;
     const cluster = new Cluster({ dataDir, port, natsPort, natsServer, terminal, env: process.env });
     await runUntilTold(cluster, options, dataDir, terminal);
@@ -39,16 +39,6 @@ async function checkPorts(options: Options, dataDir: ClaimedDataDir): Promise<vo
   const hosts = ['127.0.0.1', '0.0.0.0'];
   await checkPort({ port: options.port, what: 'the gateway', option: '--port', hosts }, patienceMs);
   await checkPort({ port: options.natsPort, what: 'NATS', option: '--nats-port', hosts: ['127.0.0.1'] }, patienceMs);
-}
-
-async function provide(terminal: Terminal): Promise<string> {
-  try {
-    return await provideNatsServer((line) => {
-      terminal.say(line);
-    });
-  } catch (error) {
-    throw error instanceof NatsServerMissing ? new Refusal(error.message, EXIT.unavailable) : error;
-  }
 }
 
 async function runUntilTold(

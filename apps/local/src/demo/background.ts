@@ -4,6 +4,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { DataDir } from '../data-dir';
 import type { Options } from '../options';
 import { Refusal } from '../refusal';
+import { provideBroker } from '../broker';
+import type { Terminal } from '../terminal';
 
 const START_DEADLINE_MS = 90_000;
 const SHOWN_LINES = 12;
@@ -21,9 +23,11 @@ export interface BackgroundCluster {
  *
  * @throws Refusal with the launcher's last lines when it does not become ready
  */
-export async function provideCluster(options: Options): Promise<BackgroundCluster> {
+export async function provideCluster(options: Options, terminal: Terminal): Promise<BackgroundCluster> {
   const running = await new DataDir(options.dataDir, options.shownDataDir).launcher();
   if (running !== undefined) return { port: running.port, natsPort: running.natsPort, pid: running.pid, found: true };
+  // Here, where it is seen and takes its time, and not behind the launcher's back.
+  await provideBroker(terminal);
   const { port, natsPort } = options;
   return { port, natsPort, pid: await startInBackground(options), found: false };
 }

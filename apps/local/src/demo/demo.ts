@@ -64,7 +64,7 @@ class Demo {
   private async start(): Promise<BackgroundCluster> {
     this.title('Start NATS, the balancer and the gateway');
     const startMs = performance.now();
-    const cluster = await provideCluster(this.options);
+    const cluster = await provideCluster(this.options, this.terminal);
     this.cluster = cluster;
     const url = `http://127.0.0.1:${cluster.port}`;
     if (cluster.found) this.line(`a cluster runs on ${this.options.shownDataDir} already: ${url}`);
