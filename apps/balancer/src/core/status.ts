@@ -1,5 +1,5 @@
 /** The cluster as `/status` shows it: the published design's three tables, ShardT, MapT and the ring slots, and what is around them. */
-import type { ClusterStatus, ServerStatus, ShardStatus } from '#common/contracts/commands';
+import type { ClusterStatus, RingArc, ServerStatus, ShardStatus } from '#common/contracts/commands';
 import type { Cluster } from './cluster';
 import { RING_SLOTS, VIRTUAL_SERVERS } from './hash-ring';
 import type { CoreSettings } from './settings';
@@ -29,7 +29,7 @@ function shardStatus(cluster: Cluster, shard: Shard): ShardStatus {
     writable: cluster.isWritable(shard),
     readable: cluster.isReadable(shard),
     rows: told.find((rows) => rows !== null) ?? null,
-    ring: shard.ring.slots(),
+    ring: arcsOf(shard.ring.slots()),
   };
 }
 
@@ -44,4 +44,15 @@ function serverStatus(cluster: Cluster, name: string, nowMs: number): ServerStat
     missed: cluster.detector.missesInARow(name),
     shards: cluster.shardsOn(name).map((shard) => shard.id),
   };
+}
+
+/** Owners by slot, neighbours of one owner put together. */
+export function arcsOf(slots: readonly string[]): RingArc[] {
+  const arcs: RingArc[] = [];
+  slots.forEach((server, slot) => {
+    const last = arcs.at(-1);
+    if (last?.server === server) last.to = slot;
+    else arcs.push({ from: slot, to: slot, server });
+  });
+  return arcs;
 }

@@ -29,7 +29,7 @@ const shard: ShardStatus = {
   writable: true,
   readable: true,
   rows: 5,
-  ring: ['Server0'],
+  ring: [{ from: 0, to: 511, server: 'Server0' }],
 };
 
 test('before /init the status has no servers and no schema', () => {
@@ -62,7 +62,7 @@ test('the status has the published fields at top level, and all that is known of
         Shard_size: 4096,
         VAT: 7,
         ...{ replicas, inSync, minInSync, configVersion, writable, readable, rows },
-        ring: ['Server0'],
+        ring: [{ from: 0, to: 511, server: 'Server0' }],
       },
     ],
   });

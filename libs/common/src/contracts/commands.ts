@@ -150,8 +150,15 @@ export interface ShardStatus extends ShardRange {
   readable: boolean;
   /** Live records, as last told by an in-sync replica; null when none has told yet. */
   rows: number | null;
-  /** The ring: the server that owns each of the slots. */
-  ring: string[];
+  /** The ring: every slot with the server that owns it, neighbours of one owner as one arc. */
+  ring: RingArc[];
+}
+
+/** Slots `from` … `to` of a ring, both included, belong to one server. */
+export interface RingArc {
+  from: number;
+  to: number;
+  server: string;
 }
 
 export interface ServerStatus {

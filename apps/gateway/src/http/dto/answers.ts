@@ -62,6 +62,18 @@ export class ReplicaDto {
   state!: string;
 }
 
+@ApiSchema({ name: 'RingArc' })
+export class RingArcDto {
+  @ApiProperty({ type: 'integer', description: 'The first slot' })
+  from!: number;
+
+  @ApiProperty({ type: 'integer', description: 'The last slot, included' })
+  to!: number;
+
+  @ApiProperty({ type: 'string' })
+  server!: string;
+}
+
 @ApiSchema({ name: 'ShardStatus' })
 export class ShardStatusDto extends ShardDto {
   @ApiProperty({ type: 'integer', description: 'The highest acknowledged term' })
@@ -91,8 +103,8 @@ export class ShardStatusDto extends ShardDto {
   })
   rows!: number | null;
 
-  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'The server that owns each slot of the ring' })
-  ring!: string[];
+  @ApiProperty({ type: [RingArcDto], description: 'Every slot of the ring, with the server that owns it' })
+  ring!: RingArcDto[];
 }
 
 @ApiSchema({ name: 'ServerStatus' })
