@@ -71,7 +71,11 @@ export class BalancerCore {
     this.desk.nowMs = event.nowMs;
     this.handle(event);
     this.writer.flush();
-    return this.desk.take();
+    return this.hasSteppedDown() ? withoutAnswers(this.desk.take()) : this.desk.take();
+  }
+
+  private hasSteppedDown(): boolean {
+    return this.cluster.phase === 'steppedDown';
   }
 
   /** What `/status` shows; changes nothing. */
@@ -185,6 +189,12 @@ export class BalancerCore {
     this.desk.emit({ do: 'publish', event });
     this.desk.emit({ do: 'stepDown', why });
   }
+}
+
+/** Behind the word that it no longer leads, a balancer answers nothing: it does not know any more. */
+function withoutAnswers(effects: readonly Effect[]): Effect[] {
+  const end = effects.findIndex((effect) => effect.do === 'stepDown');
+  return effects.slice(0, end + 1);
 }
 
 function addToPart(

@@ -80,8 +80,8 @@ export class Health {
 
   /** What the in-sync replicas of a server must hold by now, by shard. */
   mustHave(server: string): Map<string, number> {
-    const shards = this.cluster.shardsOn(server).filter((shard) => shard.inSync.includes(server));
-    return new Map(shards.map((shard) => [shard.id, shard.resolved ? shard.vat : 0]));
+    const shards = this.cluster.shardsOn(server).filter((shard) => shard.decided && shard.inSync.includes(server));
+    return new Map(shards.map((shard) => [shard.id, shard.vat]));
   }
 
   private ping(server: ServerState): void {

@@ -53,13 +53,14 @@ export class Shard {
   private history: VatSample[] = [];
 
   /** A take-over has decided its VAT. Unlike `resolved` it does not say that this is stored, so that it may be shown. */
-  decided = false;
+  decided: boolean;
 
   /** @param resolved whether the VAT is known; nothing is served before. A shard that comes into being knows it. */
   constructor(
     public record: ShardRecord,
     public resolved = false,
   ) {
+    this.decided = resolved;
     this.syncReplicas();
   }
 

@@ -40,6 +40,8 @@ export class TakeOver {
   private readonly reports = new Map<string, FenceReply>();
   /** By shard that is decided: the votes that decided it. */
   private readonly decidedBy = new Map<string, readonly ReplicaReport[]>();
+  /** Shards whose decision is stored. */
+  private readonly confirmed = new Set<Shard>();
 
   constructor(
     private readonly desk: Desk,
@@ -59,6 +61,7 @@ export class TakeOver {
     this.cluster.epoch = (before?.epoch ?? 0) + 1;
     const mine: LeaderRecord = { epoch: this.cluster.epoch, balancer: this.settings.balancerId };
     if (!(yield* this.catalog.put(BUCKET_KEYS.leader, mine))) return;
+    if (!(yield* this.claim(entries))) return;
     this.cluster.highestConfigId = Math.max(0, ...[...values.values()].map(configIdOf));
     const record = values.get(BUCKET_KEYS.cluster) as ClusterRecord | undefined;
     if (record === undefined) {
@@ -71,6 +74,16 @@ export class TakeOver {
     const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
     while (this.desk.nowMs < deadlineMs && this.unresolved().length > 0) yield* wait(this.desk.sleep(POLL_MS));
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
+  }
+
+  /**
+   * Writes every other value anew, unchanged: the revisions that a deposed leader knows are old from here on, so that it can
+   * change nothing any more. If it has since we loaded, the write conflicts, and we begin again from what is stored.
+   */
+  private *claim(entries: readonly CatalogValue[]): Workflow<boolean> {
+    const others = entries.filter(({ key }) => key !== BUCKET_KEYS.leader);
+    const claimed = yield* wait(all(others.map(({ key, value }) => running(this.catalog.put(key, value)))));
+    return !claimed.includes(false);
   }
 
   /** Builds the cluster from its records. Records of another configuration are leftovers of an `/init` that did not end. */
@@ -134,20 +147,28 @@ export class TakeOver {
       if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
     }
     if (shards.some((shard) => shard.inSync.some((server) => !this.reports.has(server)))) return;
+    this.decide(shards);
+    const pending = shards.filter((shard) => !this.confirmed.has(shard));
+    const outcomes = yield* wait(all(pending.map((shard) => running(this.confirm(shard)))));
+    pending.forEach((shard, index) => {
+      if (outcomes[index] === true) this.confirmed.add(shard);
+    });
+    if (outcomes.includes(false)) return;
+    for (const shard of shards) shard.resolved = true;
+  }
+
+  /** Decides each shard once: storing the decision already changes what the replicas would tell. */
+  private decide(shards: readonly Shard[]): void {
     const reports = new Map(this.cluster.inKeyOrder().map((shard) => [shard.id, this.votes(shard)]));
     const outlooks = decideVats(reports);
     for (const shard of shards) {
       const outlook = outlooks.get(shard.id);
-      if (outlook === undefined) continue;
-      shard.vat = Math.max(shard.vat, outlook.vat);
-      shard.nextTerm = Math.max(shard.nextTerm, outlook.nextTerm, this.highestTermSeen(shard) + 1);
+      if (outlook === undefined || shard.decided) continue;
+      shard.vat = outlook.vat;
+      shard.nextTerm = Math.max(outlook.nextTerm, this.highestTermSeen(shard) + 1);
       for (const server of shard.inSync) this.suspendIfLost(shard, server);
-    }
-    const confirmed = yield* wait(all(shards.map((shard) => running(this.confirm(shard)))));
-    if (confirmed.includes(false)) return;
-    for (const shard of shards) {
       this.decidedBy.set(shard.id, reports.get(shard.id) ?? []);
-      shard.resolved = true;
+      shard.decided = true;
     }
   }
 
@@ -157,9 +178,11 @@ export class TakeOver {
     return Math.max(0, ...terms);
   }
 
-  /** Stores the decision on the replicas. A shard with a suspended member takes no round before it is whole again; its decision is stored in the survivors' data already. */
+  /**
+   * Stores the decision on the replicas; on those alone that have their data where some do not, since the shard takes no
+   * write before these are whole again, and the others could else be asked for a decision again and come to another one.
+   */
   private *confirm(shard: Shard): Workflow<boolean> {
-    if (shard.inSync.some((server) => shard.replicas.get(server)?.suspended === true)) return true;
     yield* this.writer.lockLane(shard);
     return yield* wait(this.writer.confirm(shard));
   }
@@ -168,7 +191,8 @@ export class TakeOver {
   private suspendIfLost(shard: Shard, server: string): void {
     const replica = shard.replicas.get(server);
     const state = this.stateOf(shard, server);
-    if (replica !== undefined) replica.suspended = state === undefined || state.currentTerm < shard.vat;
+    const isLost = state === undefined || state.catchingUp || state.currentTerm < shard.vat;
+    if (replica !== undefined && isLost) replica.suspended = true;
   }
 
   /**
@@ -205,13 +229,14 @@ export class TakeOver {
   }
 
   /**
-   * What the in-sync replicas that still have the shard told. For a shard that has been decided it is what it was decided
+   * What the in-sync replicas that still have the whole shard told. For a shard that has been decided it is what it was decided
    * by: its in-sync set may have changed since, and a shard that is decided later must come to the same conclusion.
    */
   private votes(shard: Shard): readonly ReplicaReport[] {
     const decidedBy = this.decidedBy.get(shard.id);
     if (decidedBy !== undefined) return decidedBy;
-    return shard.inSync.map((server) => this.stateOf(shard, server)).filter((state) => state !== undefined);
+    const states = shard.inSync.map((server) => this.stateOf(shard, server));
+    return states.filter((state) => state !== undefined).filter((state) => !state.catchingUp);
   }
 
   private stateOf(shard: Shard, server: string): NodeShardState | undefined {

@@ -71,6 +71,7 @@ export function tellShard(state: ShardState): NodeShardState {
     toldVat: state.toldVat,
     purgedTo: state.purgedTo,
     newestRound: state.newestRound,
+    catchingUp: state.catchUp !== null,
     configEpoch: state.configEpoch,
     configVersion: state.configVersion,
     inSync: [...state.inSync],

@@ -72,13 +72,21 @@ export function planConfig(state: ReplicaState, request: ConfigRequest): ConfigP
   const plan: ConfigPlan = { dropAll, drop: request.drop.filter((name) => held.has(name)), create: [], update: [] };
   for (const config of request.shards) {
     const shard = held.get(config.shard);
-    if (shard === undefined || plan.drop.includes(config.shard)) plan.create.push(emptyShard(config));
+    if (shard === undefined || plan.drop.includes(config.shard)) plan.create.push(created(config));
     else {
       const next = reconfigure(shard, config);
       if (next !== null) plan.update.push(next);
     }
   }
   return plan;
+}
+
+/**
+ * Only in a shard's first configuration is an empty replica a whole one. Later it is new, or its disk was lost: it is
+ * filled before it counts, whatever the configuration says of it.
+ */
+function created(config: ShardConfig): ShardState {
+  return { ...emptyShard(config), catchUp: config.configVersion > 1 ? { from: 0, to: 0 } : null };
 }
 
 /** The configuration version never goes back: an older one changes nothing. */

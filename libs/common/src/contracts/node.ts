@@ -83,6 +83,8 @@ export interface NodeShardState {
   /** Versions that died at or before this VAT may be gone. */
   purgedTo: number;
   newestRound: NewestRound | null;
+  /** It holds only a part of the shard, if anything: what it tells says nothing about what was acknowledged. */
+  catchingUp: boolean;
   /** The shard's configuration as stored here. */
   configEpoch: number;
   configVersion: number;
