@@ -4,7 +4,7 @@
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome, PartReply, RoundPart, ShardPart } from '#common/contracts/node';
-import { termsOf } from '#common/protocol/round';
+import { keysOf, termsOf } from '#common/protocol/round';
 import type { LaneRequest } from './shard-lane';
 import type { Shard } from './shard';
 
@@ -15,13 +15,26 @@ export interface RoundShard {
   rows: string[];
   /** The requests whose ops these are, in the order of the ops. */
   requests: LaneRequest[];
-  /** The in-sync set when the round began. */
+  /** The in-sync set when the round began, without those whose data is gone. */
   servers: readonly string[];
   replies: Map<string, PartReply>;
   failures: Map<string, ErrorBody>;
 }
 
-/** What every request of a round came to. `excluded`: refused in one of several shards, so that the round must be run again without them. */
+/** What a round that was given up leaves behind for the one that supersedes it. */
+export interface GivenUp {
+  /** By shard: replicas that may hold something of it still. */
+  mayHold: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Requests that get their answer when more is known of them. */
+  waiting: readonly LaneRequest[];
+  /** Requests that were refused, which holds only once what came before them is committed. */
+  refusals: ReadonlyMap<LaneRequest, OpOutcome>;
+}
+
+/**
+ * What every request of a round came to. `excluded`: refused in one of several shards, so that the round must be run again
+ * without them. A refusal that may be due to one of these itself is none: it is decided anew in the next attempt.
+ */
 export interface RoundVerdict {
   excluded: Map<LaneRequest, OpOutcome>;
   outcomes: Map<LaneRequest, OpOutcome>;
@@ -29,6 +42,8 @@ export interface RoundVerdict {
 
 export class WriteRound {
   readonly shards = new Map<string, RoundShard>();
+  /** What it supersedes, if anything. */
+  supersedes: GivenUp = { mayHold: new Map(), waiting: [], refusals: new Map() };
   private unanswered = 0;
 
   /** Reserves the terms and lays out the parts. `emptyShards` take part without any op. */
@@ -89,9 +104,40 @@ export class WriteRound {
     return this.unanswered === 0;
   }
 
+  /**
+   * By shard: replicas of the in-sync set that may still hold what this round wrote, or what it was to supersede. Those
+   * whose disk is gone or that have left the set do not count: they are copied anew before they do again.
+   */
+  mayHold(): Map<string, ReadonlySet<string>> {
+    const holders = new Map<string, ReadonlySet<string>>();
+    for (const [id, { shard, servers, replies, failures }] of this.shards) {
+      const before = [...(this.supersedes.mayHold.get(id) ?? [])].filter((server) => !replies.has(server));
+      const own = this.requests.length === 0 ? [] : servers.filter((server) => !certainlyLacks(failures.get(server)));
+      const counts = (server: string): boolean =>
+        shard.inSync.includes(server) && shard.replicas.get(server)?.suspended === false;
+      holders.set(id, new Set([...before, ...own].filter(counts)));
+    }
+    return holders;
+  }
+
   /** What became of every request, told by the replicas that agree. Call when every shard has at least one reply. */
   verdict(): RoundVerdict {
+    const outcomes = this.outcomes();
     const excluded = new Map<LaneRequest, OpOutcome>();
+    /** Keys whose state, as later requests of the round saw it, need not be the one that they will find. */
+    const doubtful = new Set<number>();
+    for (const request of this.requests) {
+      const outcome = outcomes.get(request);
+      const keys = [...request.parts.values()].flatMap(({ op }) => keysOf([op]));
+      const isDoubtful = keys.some((key) => doubtful.has(key));
+      const isRefused = outcome?.refused !== undefined && request.parts.size > 1;
+      if (isRefused && !isDoubtful) excluded.set(request, outcome);
+      if (isRefused || isDoubtful) for (const key of keys) doubtful.add(key);
+    }
+    return { excluded, outcomes };
+  }
+
+  private outcomes(): Map<LaneRequest, OpOutcome> {
     const outcomes = new Map<LaneRequest, OpOutcome>();
     for (const entry of this.shards.values()) {
       const [reply] = entry.replies.values();
@@ -100,10 +146,9 @@ export class WriteRound {
         if (outcome === undefined) return;
         const before = outcomes.get(request);
         outcomes.set(request, before === undefined ? outcome : sum(before, outcome));
-        if (outcome.refused !== undefined && request.parts.size > 1) excluded.set(request, outcome);
       });
     }
-    return { excluded, outcomes };
+    return outcomes;
   }
 
   private open(shard: Shard): RoundShard {
@@ -113,7 +158,7 @@ export class WriteRound {
       part,
       rows: [],
       requests: [],
-      servers: [...shard.inSync],
+      servers: shard.inSync.filter((server) => shard.replicas.get(server)?.suspended !== true),
       replies: new Map(),
       failures: new Map(),
     };
@@ -141,6 +186,13 @@ export function diverged(replies: ReadonlyMap<string, PartReply>): string[] {
   if (votes.size <= 1) return [];
   const [majority] = [...votes.values()].sort((a, b) => b.length - a.length);
   return [...replies.keys()].filter((server) => majority?.includes(server) !== true);
+}
+
+/** The failure says that the round was not stored and never will be. */
+export function certainlyLacks(failure: ErrorBody | undefined): boolean {
+  if (failure === undefined) return false;
+  if (failure.code === 'NO_LEADER' || failure.code === 'BUSY') return failure.retryable;
+  return ['UNKNOWN_SHARD', 'STALE_ROUND', 'BAD_MESSAGE', 'BAD_REQUEST'].includes(failure.code);
 }
 
 function sum(a: OpOutcome, b: OpOutcome): OpOutcome {

@@ -14,10 +14,15 @@ import type { CoreSettings } from './settings';
 import { ShardLanes, type Gate, type LaneRequest } from './shard-lane';
 import type { Shard } from './shard';
 import { all, run, running, wait, type Suspension, type Workflow } from './workflow';
-import { diverged, WriteRound, type RoundShard } from './write-round';
+import { certainlyLacks, diverged, WriteRound, type GivenUp, type RoundShard } from './write-round';
 
 /** Between attempts to supersede a round over several shards of which one has no replica that answers. */
 const SUPERSEDE_PAUSE_MS = 200;
+const NOBODY_KNOWS: ErrorBody = {
+  code: 'OUTCOME_UNKNOWN',
+  message: 'too few in-sync replicas answered in time; whether the change was made is not known',
+  retryable: false,
+};
 
 export class Writer {
   readonly lanes: ShardLanes;
@@ -86,7 +91,9 @@ export class Writer {
   }
 
   private send(round: WriteRound, ended: () => void): void {
-    for (const [server, { round: part, rows }] of round.parts()) {
+    const parts = round.parts();
+    if (parts.size === 0) run(this.conclude(round), ended);
+    for (const [server, { round: part, rows }] of parts) {
       this.desk.request('apply', { server, epoch: this.cluster.epoch, round: part, rows }, (outcome) => {
         const last = outcome.ok ? round.answered(server, outcome.value) : round.failed(server, outcome.error);
         if (last) run(this.conclude(round), ended);
@@ -115,23 +122,21 @@ export class Writer {
       this.announceDiverged(entry.shard, server);
     }
     const failed = [...entry.failures.keys()].filter((server) => entry.shard.inSync.includes(server));
-    if (failed.length === 0) return entry.replies.size > 0;
+    if (failed.length === 0) return isKept(entry);
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
     const outcome = yield* this.inSyncSets.demote(entry.shard, failed, cause);
-    return (
-      outcome !== 'belowMinimum' && outcome !== 'steppedDown' && entry.shard.inSync.every((s) => entry.replies.has(s))
-    );
+    return outcome !== 'belowMinimum' && outcome !== 'steppedDown' && isKept(entry);
   }
 
-  /** Everything was kept by enough replicas: commit, or run again without the requests that one of their shards refused. */
+  /**
+   * Everything was kept by enough replicas: commit, or run again without the requests that one of their shards refused. These
+   * get their answer with the others: what they were refused for may be what another request of the same round did.
+   */
   private decide(round: WriteRound): void {
     const { excluded, outcomes } = round.verdict();
     if (excluded.size > 0) {
-      for (const [request, outcome] of excluded) this.answer(request, outcome);
-      this.runAgain(
-        round,
-        round.requests.filter((request) => !excluded.has(request)),
-      );
+      const others = round.requests.filter((request) => !excluded.has(request));
+      this.runAgain(round, others, { refusals: new Map([...round.supersedes.refusals, ...excluded]) });
       return;
     }
     let rows = 0;
@@ -141,6 +146,8 @@ export class Writer {
       rows += shardRows.length;
     }
     for (const request of round.requests) this.answer(request, outcomes.get(request) ?? { ok: 0 });
+    for (const [request, outcome] of round.supersedes.refusals) this.answer(request, outcome);
+    for (const request of round.supersedes.waiting) this.refuse(request, unavailable([...round.shards.keys()]));
     this.lanes.release(round.shards.keys());
     const tookMs = this.desk.nowMs - round.startedMs;
     this.desk.emit({ do: 'roundDone', requests: round.requests.length, rows, shards: round.shards.size, tookMs });
@@ -151,25 +158,56 @@ export class Writer {
    * have nothing left to do take part with an empty one: none of them may go on while another still holds the failed round
    * as its newest, or a take-over would take it for committed there (see `protocol/take-over.ts`).
    */
-  private runAgain(failed: WriteRound, requests: readonly LaneRequest[]): void {
+  private runAgain(
+    failed: WriteRound,
+    requests: readonly LaneRequest[],
+    { waiting = [], refusals = new Map() }: Partial<GivenUp> = {},
+  ): void {
     const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
     const idle = [...failed.shards.values()].map((entry) => entry.shard).filter((shard) => !needed.has(shard.id));
     const again = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs, idle);
+    again.supersedes = { mayHold: failed.mayHold(), waiting, refusals };
     this.send(again, () => undefined);
   }
 
   /**
-   * Too few replicas have it. Whether it survives is in general not known before the shard is served again; a round over
-   * several shards is superseded first, for the reason that `runAgain` names. One replica of each shard is enough for that.
+   * Too few replicas have it. A round over several shards is superseded before any of them goes on, for the reason that
+   * `runAgain` names: on every replica that may hold it, since each of them may be the only one that a take-over hears.
    */
   private fail(round: WriteRound): void {
     const entries = [...round.shards.values()];
+    for (const request of round.supersedes.refusals.keys()) this.refuse(request, unavailable([...round.shards.keys()]));
     const rejection = rejectionOf(entries);
     if (rejection !== null && round.requests.length > 1) this.separate(round.requests);
-    else for (const request of round.requests) this.refuse(request, rejection ?? failureOf(entries));
-    const isSuperseded = round.requests.length === 0 && entries.every((entry) => entry.replies.size > 0);
-    if (entries.length === 1 || isSuperseded) this.lanes.release(round.shards.keys());
+    else if (rejection !== null) for (const request of round.requests) this.refuse(request, rejection);
+    const mayHold = [...round.mayHold().values()];
+    const waiting = this.answerFailed(round, rejection === null ? round.requests : [], mayHold);
+    const isSuperseded = mayHold.every((servers) => servers.size === 0);
+    if (isSuperseded || (entries.length === 1 && waiting.length === 0)) this.lanes.release(round.shards.keys());
+    else if (waiting.length > 0) this.runAgain(round, [], { waiting });
     else run(this.supersedeSoon(round));
+  }
+
+  /**
+   * What is said of a round that too few replicas have. When in some shard no replica can hold it, it is not committed and
+   * never will be. That may soon be so when one of them certainly lacks it: then those that may hold it are made to undo
+   * it first. Otherwise nobody knows.
+   *
+   * @returns the requests that wait for that
+   */
+  private answerFailed(
+    round: WriteRound,
+    requests: readonly LaneRequest[],
+    mayHold: readonly ReadonlySet<string>[],
+  ): readonly LaneRequest[] {
+    const entries = [...round.shards.values()];
+    const failed = [...round.supersedes.waiting, ...requests];
+    const isGone = mayHold.some((servers) => servers.size === 0);
+    const isLacking = entries.some(({ failures }) => [...failures.values()].some(certainlyLacks));
+    if (!isGone && isLacking && requests.length > 0) return failed;
+    const error = isGone ? unavailable(entries.map(({ shard }) => shard.id)) : NOBODY_KNOWS;
+    for (const request of failed) this.refuse(request, error);
+    return [];
   }
 
   /** One of the requests cannot be stored by any replica: each is run by itself, so that it fails alone. */
@@ -223,17 +261,11 @@ function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
   return null;
 }
 
-/**
- * What is said of a round that too few replicas have. When one of them certainly never got it, it can never be held by the
- * whole in-sync set: it is not committed now, and will be undone. Otherwise nobody knows yet.
- */
-function failureOf(entries: readonly RoundShard[]): ErrorBody {
-  const neverGot = ({ code, retryable }: ErrorBody): boolean => retryable && (code === 'NO_LEADER' || code === 'BUSY');
-  if (entries.some(({ failures }) => [...failures.values()].some(neverGot))) {
-    return unavailable(entries.map(({ shard }) => shard.id));
-  }
-  const message = 'too few in-sync replicas answered in time; whether the change was made is not known';
-  return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
+/** Whether the in-sync set has it. A round without requests may lack members that have to be copied anew anyway. */
+function isKept({ shard, replies, requests }: RoundShard): boolean {
+  const hasIt = (server: string): boolean =>
+    shard.replicas.get(server)?.suspended === true ? requests.length === 0 : replies.has(server);
+  return replies.size > 0 && shard.inSync.every(hasIt);
 }
 
 function refusal(code: 'KEY_EXISTS' | 'KEY_NOT_FOUND', key: number): ErrorBody {
