@@ -31,7 +31,7 @@ const SETTINGS = z
     /** Operations in one message to the leader. */
     MAX_OPS_PER_BATCH: setting.int(512, 1, 10_000),
     /** Messages of one kind that are out without any answer. */
-    MAX_BATCHES_IN_FLIGHT: setting.int(2, 1, 1_000),
+    MAX_BATCHES_IN_FLIGHT: setting.int(1, 1, 1_000),
   })
   .refine((settings) => settings.MAX_BYTES_UNDER_WAY >= settings.BODY_LIMIT, {
     message: 'MAX_BYTES_UNDER_WAY is below BODY_LIMIT: a single large write could never be sent',
