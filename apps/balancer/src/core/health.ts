@@ -156,10 +156,12 @@ export class Health {
   private *replace(server: ServerState, sinceMs: number): Workflow {
     const shards = this.cluster.shardsOn(server.name);
     yield* wait(all(shards.map((shard) => running(this.inSyncSets.demote(shard, [server.name], 'flatline')))));
+    // What it must have at least: by the time it has answered, more may have been committed than it can know of.
+    const mustHave = this.mustHave(server.name);
     const reply = yield* this.startUntilThere(server);
     if (reply === null) return;
     this.admit(server);
-    this.checkData(server, reply.shards, this.mustHave(server.name));
+    this.checkData(server, reply.shards, mustHave);
     const durationMs = Math.round(this.desk.nowMs - sinceMs);
     this.publish('server.respawned', server.name, {
       cause: 'flatline',

@@ -9,7 +9,7 @@
 import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import { decideVats, roundHeldByAll, type ReplicaReport } from '#common/protocol/take-over';
+import { decideVats, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster, ClusterRecord, ServerRecord } from './cluster';
 import type { Desk } from './desk';
@@ -40,8 +40,6 @@ export class TakeOver {
   private readonly reports = new Map<string, FenceReply>();
   /** By shard that is decided: the votes that decided it. */
   private readonly decidedBy = new Map<string, readonly ReplicaReport[]>();
-  /** Shards whose decision is stored. */
-  private readonly confirmed = new Set<Shard>();
 
   constructor(
     private readonly desk: Desk,
@@ -114,7 +112,6 @@ export class TakeOver {
     this.reports.set(name, reply);
     this.adoptNewer(reply);
     this.health.admit(server);
-    this.health.checkData(server, reply.shards, this.health.mustHave(name));
   }
 
   /** A replica may know a later configuration than the catalog, when that has been set back. */
@@ -136,11 +133,16 @@ export class TakeOver {
   private *resolveAll(graceUntilMs: number): Workflow {
     while (this.unresolved().length > 0 && this.cluster.phase !== 'steppedDown') {
       const decidable = this.decidable(this.desk.nowMs >= graceUntilMs);
-      if (decidable.length > 0) yield* this.resolve(decidable);
+      yield* wait(all(this.linked(decidable).map((shards) => running(this.resolve(shards)))));
       yield* wait(this.desk.sleep(POLL_MS));
     }
   }
 
+  /**
+   * Decides shards together and stores what was decided, as one round: as long as some of them have it and others not, a
+   * later take-over finds them linked by it. It is stored on those replicas alone that have their data where some do not:
+   * the shard takes no write before these are whole again, and the others could else come to another decision.
+   */
   private *resolve(shards: readonly Shard[]): Workflow {
     for (const shard of shards) {
       const silent = shard.inSync.filter((server) => !this.reports.has(server));
@@ -148,12 +150,8 @@ export class TakeOver {
     }
     if (shards.some((shard) => shard.inSync.some((server) => !this.reports.has(server)))) return;
     this.decide(shards);
-    const pending = shards.filter((shard) => !this.confirmed.has(shard));
-    const outcomes = yield* wait(all(pending.map((shard) => running(this.confirm(shard)))));
-    pending.forEach((shard, index) => {
-      if (outcomes[index] === true) this.confirmed.add(shard);
-    });
-    if (outcomes.includes(false)) return;
+    for (const shard of shards) yield* this.writer.lockLane(shard);
+    if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) shard.resolved = true;
   }
 
@@ -178,15 +176,6 @@ export class TakeOver {
     return Math.max(0, ...terms);
   }
 
-  /**
-   * Stores the decision on the replicas; on those alone that have their data where some do not, since the shard takes no
-   * write before these are whole again, and the others could else be asked for a decision again and come to another one.
-   */
-  private *confirm(shard: Shard): Workflow<boolean> {
-    yield* this.writer.lockLane(shard);
-    return yield* wait(this.writer.confirm(shard));
-  }
-
   /** An in-sync replica without the shard has lost its disk: it is copied anew from those that have theirs. */
   private suspendIfLost(shard: Shard, server: string): void {
     const replica = shard.replicas.get(server);
@@ -196,26 +185,38 @@ export class TakeOver {
   }
 
   /**
-   * Shards that can be decided now. A shard waits for the shards with which its newest round was shared, since the round
-   * stands or falls in all of them.
+   * Shards that can be decided now. A shard waits for those with which any of its replicas, or of theirs, shares its newest
+   * round: whatever became of that must be stored in all of them before one of them goes on. A shard of which nobody has told
+   * anything may be linked to all others; nobody waits for it beyond the time of grace.
    */
   private decidable(graceIsOver: boolean): Shard[] {
-    const ready = new Map(
-      this.unresolved()
-        .filter((shard) => this.hasTold(shard, graceIsOver))
-        .map((s) => [s.id, s]),
-    );
-    const isKnown = (id: string): boolean => ready.has(id) || this.cluster.shards.get(id)?.resolved === true;
-    for (let shrunk = true; shrunk;) {
-      shrunk = false;
-      for (const shard of ready.values()) {
-        const round = roundHeldByAll(this.votes(shard));
-        if (round === null || Object.keys(round.lastTerms).every(isKnown)) continue;
-        ready.delete(shard.id);
-        shrunk = true;
+    const open = this.unresolved();
+    const ready = new Set(open.filter((shard) => this.hasTold(shard, graceIsOver)));
+    const silent = open.some((shard) => !shard.inSync.some((server) => this.reports.has(server)));
+    if (silent && !graceIsOver) return [];
+    return this.linked(open)
+      .filter((shards) => shards.every((shard) => ready.has(shard)))
+      .flat();
+  }
+
+  /**
+   * The shards in groups that share newest rounds, directly or by way of others of them. A round that the replica was told to
+   * be committed is so in all of its shards, and links nothing.
+   */
+  private linked(shards: readonly Shard[]): Shard[][] {
+    let groups: { shards: Shard[]; touched: Set<string> }[] = [];
+    for (const shard of shards) {
+      const rounds = this.votes(shard).map((told) => openRound(shard.id, told));
+      const group = { shards: [shard], touched: new Set([shard.id, ...rounds.flat()]) };
+      const isLinked = (other: typeof group): boolean => [...other.touched].some((id) => group.touched.has(id));
+      const joined = groups.filter(isLinked);
+      for (const other of joined) {
+        group.shards.push(...other.shards);
+        for (const id of other.touched) group.touched.add(id);
       }
+      groups = [...groups.filter((other) => !joined.includes(other)), group];
     }
-    return [...ready.values()];
+    return groups.map((group) => group.shards);
   }
 
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
@@ -248,6 +249,12 @@ export class TakeOver {
   private unresolved(): Shard[] {
     return [...this.cluster.shards.values()].filter((shard) => !shard.resolved);
   }
+}
+
+/** The shards of the replica's newest round, unless that is known to be committed. */
+function openRound(shard: string, { newestRound, toldVat }: ReplicaReport): string[] {
+  const isCommitted = (newestRound?.lastTerms[shard] ?? 0) <= toldVat;
+  return isCommitted ? [] : Object.keys(newestRound?.lastTerms ?? {});
 }
 
 /** The configuration that a record belongs to; 0 for one that belongs to none. */

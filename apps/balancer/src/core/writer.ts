@@ -72,15 +72,15 @@ export class Writer {
   }
 
   /**
-   * An empty round on one shard, as the first one under a new epoch: its in-sync replicas undo what was not committed and
-   * store what was decided, so that a later take-over cannot decide otherwise. The caller holds the lane. Resolves
-   * whether enough replicas have it; the lane is free then.
+   * One empty round on shards that were decided together, as the first one under a new epoch: their in-sync replicas undo
+   * what was not committed and store what was decided, so that a later take-over cannot decide otherwise. The caller holds
+   * the lanes. Resolves whether enough replicas have it; the lanes are free then.
    */
-  confirm(shard: Shard): Suspension<boolean> {
+  confirm(shards: readonly Shard[]): Suspension<boolean> {
     return (resume) => {
-      const round = new WriteRound(this.nextRound++, [], (id) => this.shard(id), this.desk.nowMs, [shard]);
+      const round = new WriteRound(this.nextRound++, [], (id) => this.shard(id), this.desk.nowMs, shards);
       this.send(round, () => {
-        resume(shard.vat === round.shards.get(shard.id)?.part.lastTerm);
+        resume([...round.shards.values()].every(({ shard, part }) => shard.vat === part.lastTerm));
       });
     };
   }
