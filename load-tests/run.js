@@ -215,7 +215,11 @@ async function main() {
       SHARD_SIZE: shardSize,
       ...env,
     });
-    results.push({ ...figures, name: name ?? figures.name, ratio: figures.requestsPerSecond / baseline.get(clients).requestsPerSecond });
+    results.push({
+      ...figures,
+      name: name ?? figures.name,
+      ratio: figures.requestsPerSecond / baseline.get(clients).requestsPerSecond,
+    });
   }
   console.log();
   printTable(results);
