@@ -1,0 +1,96 @@
+/** The simulated bucket: durable, every change a compare-and-set; requests and answers may come late or not at all. */
+import type { LeaderRecord } from '../../src/core/take-over';
+import type { ShardRecord } from '../../src/core/shard';
+import type { Outcome } from '../../src/core/effects';
+import type { Network } from './servers';
+import type { Scheduler } from './scheduler';
+
+const TIMEOUT_MS = 300;
+
+export interface Entry {
+  key: string;
+  value: unknown;
+  revision: number;
+}
+
+export class SimCatalog {
+  private readonly entries = new Map<string, Entry>();
+  private revision = 0;
+  /** Told of every new configuration of a shard, with the one before. */
+  onShard: (next: ShardRecord, before: ShardRecord | undefined) => void = () => undefined;
+
+  constructor(
+    private readonly scheduler: Scheduler,
+    private readonly network: Network,
+  ) {}
+
+  /** What is stored at some moment between now and the answer. */
+  load(done: (entries: Entry[]) => void): void {
+    this.scheduler.after(this.network.delay(), () => {
+      const entries = [...this.entries.values()];
+      this.scheduler.after(this.network.delay(), () => {
+        done(entries);
+      });
+    });
+  }
+
+  store(
+    by: string,
+    key: string,
+    value: unknown,
+    expected: number,
+    done: (outcome: Outcome<number | null>) => void,
+  ): void {
+    const { scheduler, network } = this;
+    let isSettled = false;
+    const settle = (outcome: Outcome<number | null>): void => {
+      if (!isSettled) done(outcome);
+      isSettled = true;
+    };
+    scheduler.after(TIMEOUT_MS, () => {
+      settle({
+        ok: false,
+        error: { code: 'OUTCOME_UNKNOWN', message: 'the bucket does not answer', retryable: false },
+      });
+    });
+    if (network.isLost()) return;
+    scheduler.after(network.delay(), () => {
+      const revision = this.put(key, value, expected);
+      scheduler.note(() => `${by} stores ${key} = ${JSON.stringify(value)}: ${revision ?? 'conflict'}`);
+      if (!network.isLost())
+        scheduler.after(network.delay(), () => {
+          settle({ ok: true, value: revision });
+        });
+    });
+  }
+
+  /** Every shard's configuration. */
+  shards(): ShardRecord[] {
+    return [...this.entries.values()]
+      .filter(({ key }) => key.startsWith('shard.'))
+      .map(({ value }) => value as ShardRecord);
+  }
+
+  private put(key: string, value: unknown, expected: number): number | null {
+    const before = this.entries.get(key);
+    if ((before?.revision ?? 0) !== expected) return null;
+    this.revision += 1;
+    if (value === null) this.entries.delete(key);
+    else this.entries.set(key, { key, value: structuredClone(value), revision: this.revision });
+    if (value !== null) this.check(key, value, before?.value);
+    return this.revision;
+  }
+
+  private check(key: string, value: unknown, before: unknown): void {
+    if (key === 'leader' && before !== undefined && (value as LeaderRecord).epoch <= (before as LeaderRecord).epoch) {
+      this.scheduler.violate('the epoch went back in the catalog');
+    }
+    if (!key.startsWith('shard.')) return;
+    const next = value as ShardRecord;
+    const last = before as ShardRecord | undefined;
+    if (last !== undefined && next.configVersion < last.configVersion) {
+      this.scheduler.violate(`the configuration of ${next.shard} went back to version ${next.configVersion}`);
+    }
+    this.onShard(next, last);
+  }
+}

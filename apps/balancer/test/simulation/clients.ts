@@ -1,0 +1,269 @@
+/** Clients: each asks one or two things at a time of a balancer that takes commands, as the gateway would, and notes what it is told. */
+import type { ErrorBody } from '#common/contracts/errors';
+import type { RangeRead, ReadPart, WriteDone } from '#common/contracts/commands';
+import { splitRows } from '#common/nats/lines';
+import type { Answered, RecordCommand } from '../../src/core/effects';
+import type { SimBalancer } from './balancer';
+import type { Ending, Entry, History, Operation } from './history';
+import type { Network } from './servers';
+import type { Scheduler } from './scheduler';
+
+const READ_TIMEOUT_MS = 200;
+const PAGE_BYTES = 60;
+const PAUSE_MS = 30;
+
+/** The keys that there are: `groups` of keys that are written together, `all` in key order. */
+export interface KeySpace {
+  groups: readonly (readonly number[])[];
+  all: readonly number[];
+}
+
+/** What the clients find. */
+export interface ClientWorld {
+  scheduler: Scheduler;
+  network: Network;
+  history: History;
+  keys: KeySpace;
+  configId: number;
+  /** Those that take commands now; more than one while an old leader has not noticed. */
+  serving: () => SimBalancer[];
+  /** Whether a later leader has taken over, so that what this one reads may be old. */
+  isDeposed: (balancer: SimBalancer) => boolean;
+}
+
+interface Pending {
+  entry: Entry;
+  balancer: SimBalancer;
+  finish: (ending: Ending) => void;
+}
+
+export class Clients {
+  /** Operations that wait for an answer, by the number of their batch. */
+  private readonly pending = new Map<number, Pending>();
+  private nextBatch = 1;
+  private nextToken = 1;
+  private stopped = false;
+
+  constructor(private readonly world: ClientWorld) {}
+
+  start(count: number): void {
+    for (let number = 1; number <= count; number += 1) this.loop(`client${number}`);
+  }
+
+  /** No further operation is begun. */
+  stop(): void {
+    this.stopped = true;
+  }
+
+  /** Reads everything once more; `done` when that has succeeded. */
+  readAll(done: () => void): void {
+    this.perform('last', { kind: 'read', keys: [...this.world.keys.all] }, (ending) => {
+      if (ending.how === 'seen') done();
+      else
+        this.world.scheduler.after(PAUSE_MS, () => {
+          this.readAll(done);
+        });
+    });
+  }
+
+  /** What a balancer answers to one operation. */
+  answered(batch: number, answered: Answered): void {
+    const pending = this.pending.get(batch);
+    if (pending === undefined) {
+      this.world.scheduler.violate(`an answer to ${batch}, which does not wait for one`);
+      return;
+    }
+    const { result, row } = answered;
+    const { operation } = pending.entry;
+    if (result.error !== undefined) this.end(batch, endingOf(result.error));
+    else if (operation.kind !== 'read') this.end(batch, { how: 'done', added: (result as unknown as WriteDone).added });
+    else if ('plan' in result) {
+      this.pending.delete(batch);
+      new RangePull(this.world, pending, (result as unknown as RangeRead).plan).run();
+    } else
+      this.end(
+        batch,
+        this.world.isDeposed(pending.balancer) ? { how: 'none' } : { how: 'seen', values: [tokenOf(row)] },
+      );
+  }
+
+  /** What the batch asked for, while it waits. */
+  operationOf(batch: number): Operation | undefined {
+    return this.pending.get(batch)?.entry.operation;
+  }
+
+  /** Its clients learn that nobody knows what became of what it was asked. */
+  lost(balancer: SimBalancer): void {
+    for (const [batch, pending] of this.pending) if (pending.balancer === balancer) this.end(batch, { how: 'unknown' });
+  }
+
+  private end(batch: number, ending: Ending): void {
+    const pending = this.pending.get(batch);
+    this.pending.delete(batch);
+    const { scheduler, network } = this.world;
+    scheduler.after(network.delay(), () => pending?.finish(ending));
+  }
+
+  private loop(client: string): void {
+    if (this.stopped) return;
+    const { scheduler } = this.world;
+    let open = scheduler.between(1, 2);
+    const next = (): void => {
+      open -= 1;
+      if (open === 0)
+        scheduler.after(scheduler.between(1, PAUSE_MS), () => {
+          this.loop(client);
+        });
+    };
+    for (let count = open; count > 0; count -= 1) this.perform(client, this.choose(), next);
+  }
+
+  private perform(client: string, operation: Operation, done: (ending: Ending) => void): void {
+    const { scheduler, network, history, configId } = this.world;
+    const serving = this.world.serving();
+    if (serving.length === 0) {
+      scheduler.after(PAUSE_MS, () => {
+        done({ how: 'none' });
+      });
+      return;
+    }
+    const balancer = scheduler.oneOf(serving);
+    const entry = history.call(client, operation);
+    const batch = this.nextBatch++;
+    const finish = (ending: Ending): void => {
+      scheduler.note(() => `${client} #${entry.id} ends: ${JSON.stringify(ending)}`);
+      history.answer(entry, ending);
+      done(ending);
+    };
+    this.pending.set(batch, { entry, balancer, finish });
+    scheduler.note(() => `${client} #${entry.id} asks ${balancer.name}: ${JSON.stringify(operation)}`);
+    scheduler.after(network.delay(), () => {
+      if (balancer.isAlive) balancer.dispatch({ on: 'records', configId, commands: [commandOf(batch, operation)] });
+      else if (this.pending.has(batch)) this.end(batch, { how: 'none' });
+    });
+  }
+
+  private choose(): Operation {
+    const { scheduler, keys } = this.world;
+    const group = scheduler.oneOf(keys.groups);
+    const key = scheduler.oneOf(group);
+    const dice = scheduler.between(1, 100);
+    if (dice <= 12) return { kind: 'read', keys: [key] };
+    if (dice <= 32) return { kind: 'read', keys: rangeOf(scheduler, keys.all) };
+    if (dice <= 42) return { kind: 'delete', keys: [key] };
+    if (dice <= 55) return { kind: 'update', keys: [key], tokens: [this.token()] };
+    const onConflict = scheduler.oneOf(['error', 'error', 'ignore', 'replace', 'replace'] as const);
+    const written = dice <= 70 ? [key] : group.filter((one) => one === key || scheduler.chance(0.7));
+    return { kind: 'write', onConflict, keys: written, tokens: written.map(() => this.token()) };
+  }
+
+  private token(): string {
+    return `w${this.nextToken++}`;
+  }
+}
+
+/** A range read after its plan: pages from the replicas, then the leader's word that it still leads. */
+class RangePull {
+  private readonly rows = new Map<number, string>();
+
+  constructor(
+    private readonly world: ClientWorld,
+    private readonly pending: Pending,
+    private readonly plan: RangeRead['plan'],
+  ) {}
+
+  run(): void {
+    this.part(0);
+  }
+
+  private part(index: number): void {
+    const part = this.plan.parts[index];
+    if (part === undefined) this.confirm();
+    else this.page(index, part, part.low, part.servers);
+  }
+
+  private page(index: number, part: ReadPart, low: number, [server, ...others]: readonly string[]): void {
+    if (server === undefined) {
+      this.finish({ how: 'none' });
+      return;
+    }
+    const { shard, vat, high } = part;
+    const request = { epoch: this.plan.epoch, reads: [{ shard, vat, low, high }], maxBytes: PAGE_BYTES };
+    const label = (): string => `read #${this.pending.entry.id} ${shard} [${low}, ${high}] at ${vat}`;
+    const call = { from: this.pending.entry.client, server, label, timeoutMs: READ_TIMEOUT_MS };
+    this.world.network.call({ ...call, work: (replica) => replica.read(request) }, (outcome) => {
+      if (!outcome.ok) {
+        this.page(index, part, low, others);
+        return;
+      }
+      for (const row of splitRows(outcome.value.text)) this.keep(row);
+      const next = outcome.value.header.pages[0]?.next ?? null;
+      if (next === null) this.part(index + 1);
+      else this.page(index, part, next, [server, ...others]);
+    });
+  }
+
+  private keep(text: string): void {
+    const { id, mark } = JSON.parse(text) as { id: number; mark: string };
+    if (this.rows.has(id)) this.world.scheduler.violate(`a range read found the key ${id} twice`);
+    this.rows.set(id, mark);
+  }
+
+  private confirm(): void {
+    const { scheduler, network } = this.world;
+    const { balancer, entry } = this.pending;
+    scheduler.after(network.delay(), () => {
+      if (!balancer.isAlive) {
+        this.finish({ how: 'none' });
+        return;
+      }
+      const { ticket } = this.plan;
+      const { unknown } = balancer.core.readDone({ done: [ticket], keep: [] }, scheduler.nowMs);
+      const isCurrent = unknown.length === 0 && !this.world.isDeposed(balancer);
+      const values = entry.operation.keys.map((key) => this.rows.get(key) ?? null);
+      this.finish(isCurrent ? { how: 'seen', values } : { how: 'none' });
+    });
+  }
+
+  private finish(ending: Ending): void {
+    this.pending.finish(ending);
+  }
+}
+
+function commandOf(batch: number, operation: Operation): RecordCommand {
+  const { keys } = operation;
+  const rows = 'tokens' in operation ? operation.tokens.map((token, place) => rowOf(keys[place]!, token)) : [];
+  const request = { batch, id: 1 };
+  switch (operation.kind) {
+    case 'write':
+      return { ...request, op: 'write', onConflict: operation.onConflict, keys, rows };
+    case 'update':
+      return { ...request, op: 'update', key: keys[0], row: rows[0]! };
+    case 'delete':
+      return { ...request, op: 'delete', key: keys[0] };
+    case 'read':
+      return { ...request, op: 'read', low: keys[0], high: keys[keys.length - 1]! };
+  }
+}
+
+function rowOf(key: number, token: string): string {
+  return JSON.stringify({ id: key, mark: token });
+}
+
+/** The token in a row's text. */
+export function tokenOf(row: string | undefined): string | null {
+  return row === undefined ? null : (JSON.parse(row) as { mark: string }).mark;
+}
+
+/** Neighbouring keys, at least two of them. */
+function rangeOf(scheduler: Scheduler, all: readonly number[]): number[] {
+  const low = scheduler.between(0, all.length - 2);
+  return all.slice(low, scheduler.between(low + 1, all.length - 1) + 1);
+}
+
+/** What an error says about what happened. */
+function endingOf({ code }: ErrorBody): Ending {
+  if (code === 'KEY_EXISTS' || code === 'KEY_NOT_FOUND') return { how: 'refused' };
+  if (code === 'SHARD_UNAVAILABLE' || code === 'BUSY' || code === 'CONFIG_CHANGED') return { how: 'none' };
+  return { how: 'unknown' };
+}

@@ -1,0 +1,185 @@
+/**
+ * What clients asked and were told, and whether there is an order of all of it that explains it.
+ *
+ * The keys fall into groups; a change touches keys of one group only. Each group is judged as one object by a search in the
+ * manner of Wing and Gong: an operation takes effect at one instant between its call and its answer; one whose outcome is
+ * not known does so at any time after its call, or never. A range read is, for each group that it covers, a read of several
+ * keys at one instant. So the search finds lost writes, halves of writes, rows that nobody wrote, and mixed snapshots.
+ */
+import type { OnConflict } from '#common/contracts/commands';
+
+export type Operation =
+  | { kind: 'write'; onConflict: OnConflict; keys: number[]; tokens: string[] }
+  | { kind: 'update'; keys: [number]; tokens: [string] }
+  | { kind: 'delete'; keys: [number] }
+  | { kind: 'read'; keys: number[] };
+
+/**
+ * `none`: it is known that nothing happened. `refused`: the state of the keys forbade it. `unknown`: it may have happened
+ * or may still happen. `seen`: what a read found, in the order of its keys.
+ */
+export type Ending =
+  | { how: 'done'; added: number }
+  | { how: 'refused' }
+  | { how: 'none' }
+  | { how: 'unknown' }
+  | { how: 'seen'; values: (string | null)[] };
+
+/** One operation of one client. Times are places in the order of all calls and answers. */
+export interface Entry {
+  id: number;
+  client: string;
+  operation: Operation;
+  called: number;
+  answered: number;
+  ending: Ending | null;
+}
+
+/** Searches that need more than so many steps are given up. */
+const SEARCH_LIMIT = 60_000;
+
+export class History {
+  readonly entries: Entry[] = [];
+  private place = 0;
+
+  call(client: string, operation: Operation): Entry {
+    const entry = {
+      id: this.entries.length,
+      client,
+      operation,
+      called: this.place++,
+      answered: Infinity,
+      ending: null,
+    };
+    this.entries.push(entry);
+    return entry;
+  }
+
+  /** Operations without an answer. */
+  get open(): Entry[] {
+    return this.entries.filter((entry) => entry.ending === null);
+  }
+
+  answer(entry: Entry, ending: Ending): void {
+    entry.ending = ending;
+    if (ending.how !== 'unknown') entry.answered = this.place++;
+  }
+}
+
+/** Nothing was found wrong, because too many orders are possible. */
+export const UNDECIDED = Symbol('undecided');
+
+/** What is wrong with the part of the history that concerns these keys, or null. */
+export function faultOf(entries: readonly Entry[], group: readonly number[]): string | null | typeof UNDECIDED {
+  const concerned = entries.map((entry) => restrict(entry, group)).filter((entry) => entry !== null);
+  const search = new Search(concerned, group);
+  const verdict = search.run();
+  if (verdict === 'explained') return null;
+  if (verdict === 'given up') return UNDECIDED;
+  const told = concerned.map(describe).join('\n    ');
+  return `no order explains the keys ${group.join()}; stuck at best after ${search.deepest.join(' ')}; of\n    ${told}`;
+}
+
+function describe({ id, client, operation, called, answered, ending }: Entry): string {
+  const { kind, keys } = operation;
+  const policy = kind === 'write' ? ` ${operation.onConflict}` : '';
+  const tokens = 'tokens' in operation ? ` ${operation.tokens.join()}` : '';
+  const end = ending?.how === 'seen' ? ending.values.map((value) => value ?? '-').join() : JSON.stringify(ending);
+  return `#${id} ${client} [${called}, ${answered}] ${kind}${policy} ${keys.join()}${tokens}: ${end}`;
+}
+
+/** The operation as far as it touches the group; null when it tells nothing about it. */
+function restrict(entry: Entry, group: readonly number[]): Entry | null {
+  const { operation, ending } = entry;
+  if (ending?.how === 'none' || !operation.keys.some((key) => group.includes(key))) return null;
+  if (operation.kind !== 'read') return entry;
+  if (ending?.how !== 'seen') return null;
+  const places = operation.keys.map((key, place) => (group.includes(key) ? place : -1)).filter((place) => place >= 0);
+  const values = places.map((place) => ending.values[place] ?? null);
+  return {
+    ...entry,
+    operation: { kind: 'read', keys: places.map((place) => operation.keys[place]!) },
+    ending: { how: 'seen', values },
+  };
+}
+
+/** The values of a group's keys, in the order of the keys. */
+type State = readonly (string | null)[];
+
+class Search {
+  /** The longest order that was found, as ids. */
+  deepest: number[] = [];
+  private readonly entries: Entry[];
+  private readonly taken: boolean[];
+  private readonly order: number[] = [];
+  private readonly seen = new Set<string>();
+  private mustTake: number;
+  private steps = 0;
+
+  constructor(
+    entries: readonly Entry[],
+    private readonly group: readonly number[],
+  ) {
+    // Those that have an answer first: what nobody was told of is only taken where it must be.
+    this.entries = [...entries].sort((a, b) => a.answered - b.answered || a.called - b.called);
+    this.taken = this.entries.map(() => false);
+    this.mustTake = this.entries.filter((entry) => entry.answered !== Infinity).length;
+  }
+
+  run(): 'explained' | 'impossible' | 'given up' {
+    const found = this.extend(this.group.map(() => null));
+    if (found) return 'explained';
+    return this.steps > SEARCH_LIMIT ? 'given up' : 'impossible';
+  }
+
+  private extend(state: State): boolean {
+    if (this.mustTake === 0) return true;
+    this.steps += 1;
+    const name = `${this.taken.map(Number).join('')} ${state.join()}`;
+    if (this.steps > SEARCH_LIMIT || this.seen.has(name)) return false;
+    this.seen.add(name);
+    if (this.order.length > this.deepest.length) this.deepest = [...this.order];
+    const firstEnd = this.entries.find((_, index) => !this.taken[index])?.answered ?? Infinity;
+    for (const [index, entry] of this.entries.entries()) {
+      if (this.taken[index] || entry.called > firstEnd) continue;
+      for (const next of effects(entry, state, this.group)) {
+        if (this.take(index, entry, next)) return true;
+      }
+    }
+    return false;
+  }
+
+  private take(index: number, entry: Entry, next: State): boolean {
+    const counts = entry.answered === Infinity ? 0 : 1;
+    this.taken[index] = true;
+    this.order.push(entry.id);
+    this.mustTake -= counts;
+    if (this.extend(next)) return true;
+    this.mustTake += counts;
+    this.order.pop();
+    this.taken[index] = false;
+    return false;
+  }
+}
+
+/** The states to which the operation can lead from this one, given what its client was told: none or one. */
+function effects({ operation, ending }: Entry, state: State, group: readonly number[]): State[] {
+  const valueOf = (key: number): string | null => state[group.indexOf(key)] ?? null;
+  if (operation.kind === 'read') {
+    const values = ending?.how === 'seen' ? ending.values : [];
+    return operation.keys.every((key, place) => valueOf(key) === values[place]) ? [state] : [];
+  }
+  const living = operation.keys.filter((key) => valueOf(key) !== null).length;
+  const mayHappen = operation.kind === 'write' ? operation.onConflict !== 'error' || living === 0 : living === 1;
+  if (ending?.how === 'refused') return mayHappen ? [] : [state];
+  if (!mayHappen) return [];
+  const next = [...state];
+  let added = 0;
+  operation.keys.forEach((key, place) => {
+    const keeps = operation.kind === 'write' && operation.onConflict === 'ignore' && valueOf(key) !== null;
+    if (keeps) return;
+    next[group.indexOf(key)] = 'tokens' in operation ? (operation.tokens[place] ?? null) : null;
+    added += 1;
+  });
+  return ending?.how === 'done' && ending.added !== added ? [] : [next];
+}

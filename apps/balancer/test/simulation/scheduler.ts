@@ -1,0 +1,120 @@
+/**
+ * The simulated world's clock: everything that happens is an event at some millisecond, and chance is one seeded generator.
+ * Nothing here waits for real time, so a run depends on its seed alone.
+ */
+import { randomBelow, seededRandom, type Random } from '../../src/core/random';
+
+interface Happening {
+  atMs: number;
+  order: number;
+  work: () => void;
+}
+
+export class Scheduler {
+  nowMs = 0;
+  /** What happened, one line each; null when nobody wants to read it. */
+  readonly timeline: string[] | null;
+  /** What went wrong in a way that must never happen; the run ends with the first. */
+  violation: string | null = null;
+  private readonly random: Random;
+  private readonly heap: Happening[] = [];
+  private nextOrder = 0;
+  private hasPromises = false;
+
+  constructor(seed: number, withTimeline: boolean) {
+    this.random = seededRandom(seed);
+    this.timeline = withTimeline ? [] : null;
+  }
+
+  /** Does the work so many milliseconds from now. */
+  after(ms: number, work: () => void): void {
+    this.push({ atMs: this.nowMs + ms, order: this.nextOrder++, work });
+  }
+
+  /** The same for those who wait. */
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(ms, () => {
+        this.touchPromises();
+        resolve();
+      });
+    });
+  }
+
+  /** To be called by an event that resumes asynchronous code: the next event waits until all of it has come to rest. */
+  touchPromises(): void {
+    this.hasPromises = true;
+  }
+
+  /** Runs until nothing is left to happen, `untilMs` has come, or `isOver` says so. */
+  async run(untilMs: number, isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
+      const next = this.heap[0];
+      if (next === undefined || next.atMs > untilMs) return;
+      this.pop();
+      this.nowMs = next.atMs;
+      next.work();
+      if (!this.hasPromises) continue;
+      this.hasPromises = false;
+      // Promises that wait for nothing but each other are all done before the next turn of the event loop.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Something that must never happen has happened. */
+  violate(what: string): void {
+    this.note(() => `VIOLATION: ${what}`);
+    this.violation ??= what;
+  }
+
+  /** A line of the timeline; `text` is only put together when somebody reads it. */
+  note(text: () => string): void {
+    this.timeline?.push(`${String(this.nowMs).padStart(6)} ${text()}`);
+  }
+
+  /** A whole number from `low` to `high`. */
+  between(low: number, high: number): number {
+    return low + randomBelow(high - low + 1, this.random);
+  }
+
+  chance(probability: number): boolean {
+    return this.random() < probability;
+  }
+
+  /** One of the items; there must be one. */
+  oneOf<T>(items: readonly T[]): T {
+    return items[randomBelow(items.length, this.random)]!;
+  }
+
+  private push(happening: Happening): void {
+    const { heap } = this;
+    let place = heap.push(happening) - 1;
+    while (place > 0) {
+      const parent = (place - 1) >> 1;
+      if (!isBefore(happening, heap[parent]!)) break;
+      heap[place] = heap[parent]!;
+      place = parent;
+    }
+    heap[place] = happening;
+  }
+
+  private pop(): void {
+    const { heap } = this;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let place = 0;
+    for (;;) {
+      let child = 2 * place + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child += 1;
+      if (!isBefore(heap[child]!, last)) break;
+      heap[place] = heap[child]!;
+      place = child;
+    }
+    heap[place] = last;
+  }
+}
+
+function isBefore(a: Happening, b: Happening): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}

@@ -1,0 +1,64 @@
+/**
+ * The real core and the real replicas in a simulated world of lost messages, crashes and lost disks.
+ *
+ * `SEEDS=5000` runs as many seeds, `SEED=17` one (or `SEEDS` from there on); a seed that fails tells its timeline, whose last
+ * `LINES` (default 300) are shown.
+ */
+import { simulate, type Verdict } from './simulation';
+import { WEAKNESSES, type Weakness } from './weaknesses';
+
+const DEFAULT_SEEDS = 120;
+const ONE_MINUTE_MS = 60_000;
+
+function numberFrom(name: string, otherwise: number): number {
+  return Number(process.env[name] ?? otherwise);
+}
+
+const isOneSeed = process.env.SEED !== undefined && process.env.SEEDS === undefined;
+const firstSeed = numberFrom('SEED', 1);
+const seeds = isOneSeed ? 1 : numberFrom('SEEDS', DEFAULT_SEEDS);
+
+/** The violation with how it came to be. */
+async function tell({ seed, violation }: Verdict): Promise<string> {
+  const { timeline } = await simulate(seed, {}, true);
+  return [`seed ${seed}: ${violation ?? ''}`, ...timeline.slice(-numberFrom('LINES', 300))].join('\n');
+}
+
+describe('a cluster in the simulated world', () => {
+  test(
+    'keeps every promise, whatever happens',
+    async () => {
+      const verdicts: Verdict[] = [];
+      for (let seed = firstSeed; seed < firstSeed + seeds; seed += 1) {
+        const verdict = await simulate(seed);
+        if (verdict.violation !== null) throw new Error(await tell(verdict));
+        verdicts.push(verdict);
+      }
+      // Worlds that promise nothing, and histories that nobody can judge, prove nothing.
+      const judged = verdicts.filter(({ isVoid, undecided }) => !isVoid && undecided === 0);
+      expect(judged.length).toBeGreaterThanOrEqual(isOneSeed ? 0 : Math.floor(seeds * 0.9));
+      expect(verdicts.reduce((sum, { operations }) => sum + operations, 0)).toBeGreaterThan(seeds * 20);
+    },
+    ONE_MINUTE_MS + seeds * 500,
+  );
+
+  test('runs the same way every time', async () => {
+    const [first, again] = [await simulate(7, {}, true), await simulate(7, {}, true)];
+    expect(again.timeline).toEqual(first.timeline);
+    expect(first.timeline.length).toBeGreaterThan(100);
+  });
+});
+
+describe('the simulation notices a cluster that', () => {
+  test.each(WEAKNESSES.map((weakness): [string, Weakness] => [weakness.name, weakness]))(
+    '%s',
+    async (_name, { flaws, fromSeed, withinSeeds }) => {
+      for (let seed = fromSeed; seed < fromSeed + withinSeeds; seed += 1) {
+        const { violation } = await simulate(seed, flaws());
+        if (violation !== null) return;
+      }
+      throw new Error(`nothing was noticed in ${withinSeeds} seeds`);
+    },
+    ONE_MINUTE_MS,
+  );
+});
