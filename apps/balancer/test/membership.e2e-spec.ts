@@ -1,4 +1,5 @@
 /** Servers come and go while there is data in the cluster. */
+import { connect } from 'nats';
 import { LocalCluster } from '#common/testing/local-cluster';
 import { Client } from './support/client';
 import { EventWatch } from './support/events';
@@ -20,7 +21,7 @@ describe('membership', () => {
   let events: EventWatch;
 
   beforeAll(async () => {
-    cluster = await LocalCluster.start({ init: SMALL });
+    cluster = await LocalCluster.start({ init: SMALL, env: { NODE_ADMIN_TIMEOUT_MS: '2000' } });
     client = new Client(cluster.baseUrl);
     events = await EventWatch.open(cluster.natsUrl);
     await client.fill(0, 3000);
@@ -71,6 +72,25 @@ describe('membership', () => {
     expect(await client.rows(0, 9000)).toEqual(before);
     expect(await client.ask('DELETE', '/rm', { n: 2 })).toMatchObject({ status: 400, body: { status: 'failure' } });
     expect(Object.keys(await client.servers())).toHaveLength(2);
+    expect(await client.rows(0, 9000)).toEqual(before);
+  }, 60_000);
+
+  test('an /init that cannot be carried out gives nothing up for it', async () => {
+    const nats = await connect({ servers: cluster.natsUrl });
+    const before = await client.rows(0, 9000);
+    const [server] = Object.keys(await client.servers());
+    const pid = cluster.pidOf(server ?? '');
+    const shards = [{ shard: 'other', low: 0, size: 10 }];
+    const schema = { columns: ['id'], dtypes: ['Number'] };
+    const command = { n: 1, schema, shards, servers: { [server ?? '']: ['other'] }, allowReinit: true };
+    process.kill(pid, 'SIGSTOP');
+    const paused = await nats.request('shardline.cmd.init', JSON.stringify(command), { timeout: 30_000 });
+    process.kill(pid, 'SIGCONT');
+    expect(paused.json()).toMatchObject({ error: { message: expect.stringMatching(/does not answer/) as string } });
+    const wrong = { ...command, schema: { columns: [1, {}], dtypes: ['x'] } };
+    const refused = await nats.request('shardline.cmd.init', JSON.stringify(wrong), { timeout: 30_000 });
+    expect(refused.json()).toMatchObject({ error: { code: 'BAD_REQUEST' } });
+    await nats.close();
     expect(await client.rows(0, 9000)).toEqual(before);
   }, 60_000);
 

@@ -1,4 +1,7 @@
-/** `/init`: a whole configuration comes into being, or nothing. */
+/**
+ * `/init`: a whole configuration comes into being, or nothing. One that takes the place of another drops its data first, for good:
+ * whatever can be checked is checked before that.
+ */
 import type { InitCommand } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
@@ -16,7 +19,7 @@ import {
 import { faultOfInit, isSameInit } from './membership-rules';
 import { missingServerNames, placeShards } from './placement';
 import { Shard, type ShardRecord } from './shard';
-import type { Workflow } from './workflow';
+import { all, running, wait, type Workflow } from './workflow';
 
 /** Everything that is to be stored. */
 interface Blueprint {
@@ -36,10 +39,40 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
   const placed = placeAll(command, parts);
   const dropped = record === null ? [] : record.servers.filter((name) => !placed.has(name));
   const fresh = [...placed.keys()].filter((name) => !cluster.servers.has(name));
-  const error = (yield* startServers(parts, fresh)) ?? (yield* replace(command, placed, parts));
-  if (error !== null) return { ok: false, error };
-  for (const server of dropped) yield* dropServer(parts, server);
+  const kept = [...placed.keys()].filter((name) => cluster.servers.has(name));
+  const missing = yield* firstSilent(kept, parts);
+  if (missing !== null) return refused('SHARD_UNAVAILABLE', `${missing} does not answer: nothing was changed`);
+  const before = record?.shards ?? [];
+  const started = yield* startServers(parts, fresh);
+  if (started !== null) return { ok: false, error: started };
+  const error = yield* replace(command, placed, parts);
+  if (error !== null) {
+    yield* wait(all(fresh.map((server) => parts.desk.ask('removeNode', { server }))));
+    return { ok: false, error };
+  }
+  yield* forget(before, dropped, parts);
   return { ok: true, value: { init: null } };
+}
+
+/** A server that is to be used again and does not answer now; looked at before anything is given up for it. */
+function* firstSilent(names: readonly string[], { health }: MembershipParts): Workflow<string | null> {
+  const replies = yield* wait(all(names.map((name) => running(health.awaitNode(name, 0)))));
+  return names.find((_, index) => replies[index] === null) ?? null;
+}
+
+/** What is left of the configuration before: records of shards that are no more, and servers that nobody lists. */
+function* forget(shards: readonly string[], servers: readonly string[], parts: MembershipParts): Workflow {
+  const { cluster, catalog, desk } = parts;
+  for (const shard of shards) {
+    if (!cluster.shards.has(shard)) yield* catalog.put(BUCKET_KEYS.shard(shard), null);
+  }
+  for (const server of servers) {
+    yield* dropServer(parts, server);
+    desk.emit({
+      do: 'publish',
+      event: { kind: 'server.removed', subject: server, data: { cause: '/init', shards: [] } },
+    });
+  }
 }
 
 /** Where every shard goes: as listed, and where nothing is listed as the balancer likes it. */

@@ -61,6 +61,10 @@ describe('/init', () => {
   test('the same asked in another order is the same; anything else is not', () => {
     const servers = { Server1: ['sh1'], Server0: ['sh2', 'sh1'] };
     expect(isSameInit(init({}), init({ servers, shards: [...SHARDS].reverse() }))).toBe(true);
+    expect(isSameInit(init({}), init({ n: 1 }))).toBe(true);
+    expect(isSameInit(init({}), init({ n: null }))).toBe(true);
+    expect(isSameInit(init({}), init({ n: 5 }))).toBe(false);
+    expect(isSameInit(init({ servers: null }), init({ servers: null, n: 5 }))).toBe(false);
     expect(isSameInit(init({}), init({ servers: { ...servers, Server2: [] } }))).toBe(false);
     expect(isSameInit(init({}), init({ schema: { columns: ['id'], dtypes: ['Number'] } }))).toBe(false);
   });

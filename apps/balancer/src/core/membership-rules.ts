@@ -2,7 +2,7 @@
  * What `/init`, `/add` and `/rm` may ask for. Pure checks: each returns what is wrong as a sentence for the client, or null.
  */
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
-import { KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange, type TableSchema } from '#common/contracts/schema';
+import { KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange } from '#common/contracts/schema';
 
 /** What is wrong with the shards of a configuration, those that exist counted. */
 export function faultOfShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
@@ -92,24 +92,20 @@ export function faultOfRm(command: RmCommand, standing: Standing): string | null
   return null;
 }
 
-/** Whether two `/init`s ask for the same. */
-export function isSameInit(
-  a: Pick<InitCommand, 'schema' | 'shards' | 'servers'>,
-  b: Pick<InitCommand, 'schema' | 'shards' | 'servers'>,
-): boolean {
+/** What tells one `/init` from another. */
+export type InitIdentity = Pick<InitCommand, 'n' | 'schema' | 'shards' | 'servers'>;
+
+/** Whether two `/init`s ask for the same. An N that is no more than the servers listed says nothing. */
+export function isSameInit(a: InitIdentity, b: InitIdentity): boolean {
   return canonical(a) === canonical(b);
 }
 
-function canonical(init: {
-  schema: TableSchema;
-  shards: readonly ShardRange[];
-  servers: Record<string, string[]> | null;
-}): string {
-  const shards = [...init.shards].sort((a, b) => a.low - b.low).map(({ shard, low, size }) => [shard, low, size]);
-  const servers =
-    init.servers === null ? null : Object.entries(init.servers).map(([name, held]) => [name, [...held].sort()]);
-  servers?.sort((a, b) => (String(a[0]) < String(b[0]) ? -1 : 1));
-  return JSON.stringify([init.schema.columns, init.schema.dtypes, shards, servers]);
+function canonical({ n, schema, shards, servers }: InitIdentity): string {
+  const ranges = [...shards].sort((a, b) => a.low - b.low).map(({ shard, low, size }) => [shard, low, size]);
+  const lists = Object.entries(servers ?? {}).map(([name, held]) => [name, [...held].sort()] as const);
+  const sorted = [...lists].sort(([a], [b]) => (a < b ? -1 : 1));
+  const wanted = servers === null ? n : Math.max(n ?? 0, lists.length);
+  return JSON.stringify([schema.columns, schema.dtypes, ranges, sorted, wanted]);
 }
 
 function repeated(names: readonly string[]): string | undefined {

@@ -3,16 +3,13 @@ import { Controller, Inject, UseFilters } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
 import type { Observable } from 'rxjs';
 import type {
-  AddCommand,
   AddDone,
   ClusterStatus,
   DeleteOp,
-  InitCommand,
   ReadDoneReply,
   ReadDoneRequest,
   ReadOp,
   RecordBatch,
-  RmCommand,
   RmDone,
   UpdateOp,
   WriteOp,
@@ -22,6 +19,7 @@ import { parseJson } from '#common/nats/connection';
 import { decodeLines } from '#common/nats/lines';
 import { ShardlineRpcFilter } from '#common/nats/nest-transport';
 import type { RecordCommand } from '../core/effects';
+import { addCommand, initCommand, rmCommand } from './admin-shapes';
 import { BalancerService } from './balancer.service';
 
 /** One operation of a batch as the core takes it, `rows` being the lines that belong to it. */
@@ -45,19 +43,19 @@ export class CommandsController {
 
   @MessagePattern(SUBJECTS.cmd.init)
   async init(@Payload() data: Uint8Array): Promise<object> {
-    await this.balancer.administer({ op: 'init', command: parseJson<InitCommand>(data) });
+    await this.balancer.administer({ op: 'init', command: initCommand(data) });
     return {};
   }
 
   @MessagePattern(SUBJECTS.cmd.add)
   async add(@Payload() data: Uint8Array): Promise<AddDone> {
-    const result = await this.balancer.administer({ op: 'add', command: parseJson<AddCommand>(data) });
+    const result = await this.balancer.administer({ op: 'add', command: addCommand(data) });
     return (result as { add: AddDone }).add;
   }
 
   @MessagePattern(SUBJECTS.cmd.rm)
   async rm(@Payload() data: Uint8Array): Promise<RmDone> {
-    const result = await this.balancer.administer({ op: 'rm', command: parseJson<RmCommand>(data) });
+    const result = await this.balancer.administer({ op: 'rm', command: rmCommand(data) });
     return (result as { rm: RmDone }).rm;
   }
 
