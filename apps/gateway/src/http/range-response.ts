@@ -6,6 +6,7 @@
  * else the connection is broken off. Pages are pulled only as the client's socket takes them.
  */
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { RangeRead } from '#common/contracts/commands';
@@ -30,6 +31,10 @@ export interface RangeTimes {
 
 type Attempt = 'answered' | 'snapshot lost';
 
+/** Before an attempt is made again; it doubles up to the second. */
+const FIRST_PAUSE_MS = 25;
+const MAX_PAUSE_MS = 400;
+
 export class RangeResponder {
   constructor(
     private readonly pages: PageReader,
@@ -41,19 +46,21 @@ export class RangeResponder {
   /** Answers the client with what `ask` finds. @throws ShardlineError while nothing has been sent */
   async respond(reply: FastifyReply, ask: () => Promise<ReadOutcome>): Promise<void> {
     const endMs = performance.now() + this.times.holdMs;
-    for (;;) {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       const outcome = await ask();
       if (outcome.plan === undefined) {
         sendJsonText(reply, outcome.text);
         return;
       }
-      if ((await this.attempt(reply, outcome)) === 'answered') return;
-      if (performance.now() >= endMs)
-        throw new ShardlineError('SNAPSHOT_GONE', 'the read lost its snapshot again and again', true);
+      const lost = await this.attempt(reply, outcome);
+      if (lost === null) return;
+      if (performance.now() + pauseMs >= endMs) throw lost;
+      await sleep(pauseMs);
     }
   }
 
-  private async attempt(reply: FastifyReply, read: RangeRead): Promise<Attempt> {
+  /** Null when the client has been answered; why not, when it can be tried again. @throws ShardlineError when it cannot */
+  private async attempt(reply: FastifyReply, read: RangeRead): Promise<ShardlineError | null> {
     const { plan } = read;
     let lost = false;
     const letGo = this.tickets.keep(plan, () => {
@@ -61,14 +68,14 @@ export class RangeResponder {
     });
     const answer = new RangeAnswer(reply, read, this.pages, this.tickets, this.times.stalledClientMs, () => lost);
     try {
-      return await answer.run();
+      return (await answer.run()) === 'answered' ? null : snapshotGone();
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
       if (!answer.ticketReturned) this.tickets.giveBack(plan);
       if (answer.begun) this.breakOff(reply, error);
-      else if (error.code === 'SNAPSHOT_GONE') return 'snapshot lost';
+      else if (error.retryable) return error;
       else throw error;
-      return 'answered';
+      return null;
     } finally {
       letGo();
     }
