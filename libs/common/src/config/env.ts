@@ -25,8 +25,13 @@ export const setting = {
           .map((server) => server.trim())
           .filter((server) => server !== ''),
       )
-      .refine((servers) => servers.length > 0, 'at least one address is needed'),
+      .refine((servers) => servers.length > 0, 'at least one address is needed')
+      .refine((servers) => servers.every(isServerAddress), 'an address looks like nats://host:4222'),
 } as const;
+
+function isServerAddress(server: string): boolean {
+  return URL.canParse(server.includes('://') ? server : `nats://${server}`);
+}
 
 /** Settings of every service. */
 export const COMMON_SETTINGS = {

@@ -16,11 +16,15 @@ export function runService(start: () => Promise<void>): void {
       process.stderr.write(`${error.message}\n`);
       process.exit(78);
     }
-    process.stderr.write(
-      `could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
+    process.stderr.write(`could not start: ${describe(error)}\n`);
     process.exit(1);
   });
+}
+
+/** What the system refused (a port in use, a folder that cannot be written) says itself; for the rest the stack is needed. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return 'syscall' in error ? error.message : (error.stack ?? error.message);
 }
 
 /**
