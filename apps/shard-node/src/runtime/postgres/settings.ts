@@ -22,6 +22,8 @@ const SETTINGS: Record<string, string> = {
 
   shared_buffers: '64MB',
   huge_pages: 'off',
+  // In the data directory, so that a Postgres that is killed and never started again leaves nothing in /dev/shm.
+  dynamic_shared_memory_type: 'mmap',
   work_mem: '8MB',
   maintenance_work_mem: '32MB',
   // Reads go through the page cache; helper processes for reading ahead would be three more per node.
