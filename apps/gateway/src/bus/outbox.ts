@@ -2,7 +2,7 @@
  * Operations of one kind on their way to the leader.
  *
  * What waits is sent together: once per turn of the event loop, as long as only a few messages are out that have not been
- * answered in any part yet. More load makes messages larger, not more. Nobody leading, or a refusal after which asking
+ * answered in full, or have had their time. More load makes messages larger, not more. Nobody leading, or a refusal after which asking
  * again is safe, holds an operation for a while instead of failing its client.
  */
 import type { Msg } from 'nats';
@@ -18,7 +18,7 @@ export interface OutboxLimits {
   maxBytes: number;
   /** Operations in one message. */
   batchOps: number;
-  /** Messages out without any answer. */
+  /** Messages out that are not answered in full; one that takes long counts no more. */
   batchesInFlight: number;
   /** How long an operation waits for a leader, a shard or room. */
   holdMs: number;
@@ -42,11 +42,11 @@ interface Batch<H, T> {
   open: number;
   readonly reply: string;
   readonly sentAtMs: number;
-  /** It counts as in flight until its first answer, or until it has had its time: a slow shard must not hold up the others. */
+  /** It counts as in flight until its last answer, or until it has had its time: a slow shard must not hold up the others. */
   holdsSlot: boolean;
 }
 
-/** A batch without any answer after this time no longer keeps others from being sent. */
+/** A batch that is not answered in full after this time no longer keeps others from being sent. */
 const SLOT_MS = 100;
 const TICK_MS = 25;
 const FIRST_RETRY_MS = 25;
@@ -189,7 +189,6 @@ export class Outbox<H extends object, T> {
       this.holdRest(batch, new ShardlineError('NO_LEADER', 'nobody leads the cluster right now', true));
       return;
     }
-    this.releaseSlot(batch);
     const content = readReply<T>(message.data);
     if (content.failure !== null) {
       this.failRest(batch, content.failure);
