@@ -14,6 +14,9 @@ import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
 import { unavailable } from './writer';
 
+/** Tickets of different leaders differ, so that none is given back to the wrong one. */
+const TICKETS_PER_EPOCH = 1_000_000_000;
+
 interface Ticket {
   /** The shards read, each with its VAT, and the replica that is asked first. */
   parts: { shard: Shard; vat: number; server: string }[];
@@ -120,7 +123,7 @@ export class Reader {
   }
 
   private issue(shards: readonly Shard[], parts: readonly ReadPart[]): number {
-    const id = this.nextTicket++;
+    const id = this.cluster.epoch * TICKETS_PER_EPOCH + this.nextTicket++;
     const held = shards.map((shard, index) => ({ shard, vat: shard.vat, server: parts[index]?.servers[0] ?? '' }));
     for (const { shard, vat, server } of held) {
       shard.hold(vat);
