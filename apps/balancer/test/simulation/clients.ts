@@ -2,9 +2,9 @@
 import type { ErrorBody } from '#common/contracts/errors';
 import type { RangeRead, ReadPart, WriteDone } from '#common/contracts/commands';
 import { splitRows } from '#common/nats/lines';
+import type { Ending, Entry, History, Operation } from '#common/testing/history';
 import type { Answered, RecordCommand } from '../../src/core/effects';
 import type { SimBalancer } from './balancer';
-import type { Ending, Entry, History, Operation } from './history';
 import type { Network } from './servers';
 import type { Scheduler } from './scheduler';
 

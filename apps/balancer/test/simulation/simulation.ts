@@ -1,9 +1,9 @@
 /** One run of the simulated world: a cluster comes into being, clients work, faults happen and stop, everything is judged. */
+import { faultOf, History, UNDECIDED } from '#common/testing/history';
 import { SimBalancer, type BalancerFlaws } from './balancer';
 import { SimCatalog } from './catalog';
 import { Clients, type KeySpace } from './clients';
 import { Faults } from './faults';
-import { faultOf, History, UNDECIDED } from './history';
 import { Scheduler } from './scheduler';
 import { Network, type NodeFlaws } from './servers';
 import { Watch } from './watch';

@@ -1,4 +1,5 @@
 /** Looks at what balancers, replicas and the bucket do, and says so when it must never be. */
+import type { History } from '#common/testing/history';
 import type { MemoryVersionStore } from '../../../shard-node/src/adapters/memory/memory-version-store';
 import type { ShardState } from '../../../shard-node/src/core/replica-state';
 import type { AskTypes, Answered } from '../../src/core/effects';
@@ -6,7 +7,6 @@ import type { ShardRecord } from '../../src/core/shard';
 import type { BalancerWatcher, SimBalancer } from './balancer';
 import type { SimCatalog } from './catalog';
 import type { Clients } from './clients';
-import type { History } from './history';
 import type { Network } from './servers';
 import type { Scheduler } from './scheduler';
 import { tokenOf } from './clients';

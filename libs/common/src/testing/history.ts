@@ -6,7 +6,7 @@
  * not known does so at any time after its call, or never. A range read is, for each group that it covers, a read of several
  * keys at one instant. So the search finds lost writes, halves of writes, rows that nobody wrote, and mixed snapshots.
  */
-import type { OnConflict } from '#common/contracts/commands';
+import type { OnConflict } from '../contracts/commands';
 
 export type Operation =
   | { kind: 'write'; onConflict: OnConflict; keys: number[]; tokens: string[] }
@@ -98,7 +98,7 @@ function restrict(entry: Entry, group: readonly number[]): Entry | null {
   const values = places.map((place) => ending.values[place] ?? null);
   return {
     ...entry,
-    operation: { kind: 'read', keys: places.map((place) => operation.keys[place]!) },
+    operation: { kind: 'read', keys: places.map((place) => operation.keys[place] ?? Number.NaN) },
     ending: { how: 'seen', values },
   };
 }
