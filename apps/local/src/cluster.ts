@@ -117,7 +117,8 @@ export class Cluster implements Watcher {
     const { dataDir, natsPort, port, env } = this.plan;
     const settings: NodeJS.ProcessEnv = {
       ...env,
-      NATS_URL: `nats://${NATS_HOST}:${natsPort}`,
+      // Something of the user's may stand between the services and the server: a proxy that can cut them off, say.
+      NATS_URL: env.SERVICES_NATS_URL ?? `nats://${NATS_HOST}:${natsPort}`,
       LIFELINE_SOCKET: dataDir.lifelineSocket,
       DATA_DIR: dataDir.path,
       PORT: String(port),
