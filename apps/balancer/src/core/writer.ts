@@ -226,7 +226,7 @@ export class Writer {
   }
 
   private answer(request: LaneRequest, outcome: OpOutcome): void {
-    if (outcome.refused !== undefined) this.refuse(request, refusal(outcome.refused, outcome.key));
+    if (outcome.refused !== undefined) this.refuse(request, refusalOf(outcome));
     else {
       const answered = { result: { id: request.id, added: outcome.ok } };
       this.desk.emit({ do: 'answer', batch: request.batch, answered });
@@ -268,11 +268,16 @@ function isKept({ shard, replies, requests }: RoundShard): boolean {
   return replies.size > 0 && shard.inSync.every(hasIt);
 }
 
-function refusal(code: 'KEY_EXISTS' | 'KEY_NOT_FOUND', key: number): ErrorBody {
-  const message =
-    code === 'KEY_EXISTS' ? `a record with the key ${key} exists` : `there is no record with the key ${key}`;
-  return { code, message, retryable: false };
+/** What the asker is told. */
+export function refusalOf({ refused: code, key }: Extract<OpOutcome, { refused: string }>): ErrorBody {
+  return { code, message: REFUSALS[code](key), retryable: false };
 }
+
+const REFUSALS: Record<Extract<OpOutcome, { refused: string }>['refused'], (key: number) => string> = {
+  KEY_EXISTS: (key) => `a record with the key ${key} exists`,
+  KEY_NOT_FOUND: (key) => `there is no record with the key ${key}`,
+  ID_REUSED: () => 'this id was given to another change before',
+};
 
 export function unavailable(shards: readonly string[]): ErrorBody {
   const names = shards.join(', ');

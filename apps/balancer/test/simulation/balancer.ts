@@ -1,4 +1,5 @@
 /** A balancer's process in the simulated world: the real core, with its effects carried out by simulated parts. */
+import { keysOf } from '#common/protocol/round';
 import { PUBLISHED_HASH } from '../../src/core/hash-ring';
 import { seededRandom } from '../../src/core/random';
 import { BalancerCore } from '../../src/core/balancer-core';
@@ -227,7 +228,7 @@ function labelOf(ask: NodeAsk): string {
     case 'apply': {
       const parts = ask.round.parts.map(({ shard, vat, firstTerm, lastTerm, ops }) => {
         const names = ops.map((op) =>
-          op.op === 'create' ? `${op.onConflict}${op.keys.join('+')}` : `${op.op}${op.key}`,
+          op.op === 'create' ? `${op.onConflict}${op.keys.join('+')}` : `${op.op}${keysOf([op]).join()}`,
         );
         return `${shard} ${vat}->[${firstTerm},${lastTerm}] ${names.join(' ')}`;
       });

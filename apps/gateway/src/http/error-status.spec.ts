@@ -3,7 +3,7 @@ import { failureBody, httpFailureOf, STATUS_OF_CODE } from './error-status';
 
 test('only our own defects are 500', () => {
   expect(ERROR_CODES.filter((code) => STATUS_OF_CODE[code] === 500)).toEqual(['INTERNAL']);
-  expect(ERROR_CODES.filter((code) => ![400, 404, 409, 500, 503, 504].includes(STATUS_OF_CODE[code]))).toEqual([]);
+  expect(ERROR_CODES.filter((code) => ![400, 404, 409, 422, 500, 503, 504].includes(STATUS_OF_CODE[code]))).toEqual([]);
 });
 
 test('every 503 says when to ask again, and nothing else does', () => {

@@ -9,6 +9,7 @@ export const STATUS_OF_CODE: Readonly<Record<ErrorCode, number>> = {
   ALREADY_CONFIGURED: 409,
   KEY_EXISTS: 409,
   KEY_REPEATED: 409,
+  ID_REUSED: 422,
   CONFIG_CHANGED: 503,
   SHARD_UNAVAILABLE: 503,
   BUSY: 503,
@@ -31,6 +32,7 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   KEY_EXISTS: 'nothing was written; choose ?onConflict=ignore or replace, or PUT /update',
   KEY_OUT_OF_RANGE: 'GET /status shows the shards and their keys; POST /add can define more',
   KEY_NOT_FOUND: 'POST /write creates it',
+  ID_REUSED: 'nothing was changed; choose another Idempotency-Key for another request',
   OUTCOME_UNKNOWN: 'it may or may not have been done; read before you ask again',
 };
 const ADVICE_FOR_503 = 'nothing was changed; ask again in a moment';

@@ -59,6 +59,7 @@ export class NaiveShard {
 }
 
 function perform(table: Map<number, string>, op: RoundOp, rows: readonly string[]): OpOutcome {
+  if (op.op === 'note') return op.outcome;
   if (op.op !== 'create') {
     if (!table.has(op.key)) return { refused: 'KEY_NOT_FOUND', key: op.key };
     if (op.op === 'delete') table.delete(op.key);

@@ -12,8 +12,25 @@ import type { ShardRange, TableSchema } from './schema';
 export const CONFLICT_POLICIES = ['error', 'ignore', 'replace'] as const;
 export type OnConflict = (typeof CONFLICT_POLICIES)[number];
 
+/**
+ * By what a change is known again when it comes a second time: then it gets its first outcome, and nothing is written.
+ * Outcomes are kept for a bounded time (`OPERATION_HORIZON_S`).
+ */
+export interface OperationName {
+  /** 1 to 128 visible ASCII characters, unlike those of any other change. Those that grow with time are stored faster. */
+  operation?: string;
+  /**
+   * A short digest of what is asked for (at most 64 visible ASCII characters): a name that comes again with another print
+   * is refused with ID_REUSED. Needed where the client chose the name.
+   */
+  print?: string;
+}
+/** What `operation` and `print` may look like. */
+export const OPERATION_PATTERN = /^[!-~]{1,128}$/;
+export const PRINT_PATTERN = /^[!-~]{1,64}$/;
+
 /** One client's write: all of its rows or none. Its rows are the next `keys.length` lines of the message. */
-export interface WriteOp {
+export interface WriteOp extends OperationName {
   /** Unique within the batch. */
   id: number;
   onConflict: OnConflict;
@@ -21,13 +38,13 @@ export interface WriteOp {
 }
 
 /** One client's update of one record; its new row is the next line of the message. */
-export interface UpdateOp {
+export interface UpdateOp extends OperationName {
   id: number;
   key: number;
 }
 
 /** One client's delete of one record. */
-export interface DeleteOp {
+export interface DeleteOp extends OperationName {
   id: number;
   key: number;
 }
@@ -95,6 +112,21 @@ export interface ReadDoneReply {
   epoch: number;
   /** Tickets of the request that the leader does not hold (any more): their rows must not be served. */
   unknown: number[];
+}
+
+/** What became of the change of that name? */
+export interface OperationRequest {
+  operation: string;
+}
+/**
+ * `unknown`: it was never decided, is not decided yet, or was so long ago that it has been forgotten. `added` only with
+ * `committed`: rows written or removed; `error` only with `refused`: what the asker was told.
+ */
+export interface OperationStatus {
+  operation: string;
+  outcome: 'committed' | 'refused' | 'unknown';
+  added?: number;
+  error?: ErrorBody;
 }
 
 /** `/init`, names checked and cased already. `servers` undefined: the balancer places everything. */

@@ -21,6 +21,8 @@ export const ERROR_CODES = [
   'KEY_REPEATED',
   /** No record with this key. */
   'KEY_NOT_FOUND',
+  /** The name of this change was used for another one before. Nothing changed. */
+  'ID_REUSED',
   /** Too few in-sync replicas answer: nothing was acknowledged, and nothing of the request will become visible. */
   'SHARD_UNAVAILABLE',
   /** A bounded queue is full: nothing was done. */

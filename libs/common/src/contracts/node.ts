@@ -9,35 +9,72 @@ export interface RoundId {
 }
 
 /**
- * Creates of one request in one shard: the next `keys.length` lines of the message are its rows; no key stands twice.
- * `spans`: the request has rows in other shards too, so that a refusal here undoes the whole round.
+ * By what a replica knows an op again: the operation's id, and a digest of what it asks for. Its outcome is stored with the
+ * round; when the id comes again, that outcome is given and nothing is written.
  */
-export interface CreateOp {
+export interface OpName {
+  id?: string;
+  print?: string;
+}
+
+/**
+ * Creates of one request in one shard: the next `keys.length` lines of the message are its rows; no key stands twice.
+ * `spans`: the request has rows in other shards too, so that a refusal here undoes the whole round. So does an id that is
+ * known: whether the other shards know it as well only the leader sees.
+ */
+export interface CreateOp extends OpName {
   op: 'create';
   onConflict: OnConflict;
   keys: number[];
   spans?: true;
 }
 /** The next line of the message is the record's new row. */
-export interface ReplaceOp {
+export interface ReplaceOp extends OpName {
   op: 'update';
   key: number;
 }
-export interface RemoveOp {
+export interface RemoveOp extends OpName {
   op: 'delete';
   key: number;
 }
+/**
+ * Stores what became of an op elsewhere: of a request over several shards that one of them refused, so that the round was run
+ * again without it. It uses one term, and touches no key.
+ */
+export interface NoteOp extends OpName {
+  op: 'note';
+  id: string;
+  outcome: OpOutcome;
+}
 /** What one client request asks of one shard. Ops are decided in order; each sees what those before it did. */
-export type RoundOp = CreateOp | ReplaceOp | RemoveOp;
+export type RoundOp = CreateOp | ReplaceOp | RemoveOp | NoteOp;
 
-/** What became of an op: how many rows it wrote or removed, or why it was refused (then nothing of it happened). */
-export type OpOutcome = { ok: number; refused?: undefined } | { refused: 'KEY_EXISTS' | 'KEY_NOT_FOUND'; key: number };
+/**
+ * What became of an op: how many rows it wrote or removed, or why it was refused (then nothing of it happened). `known`: its
+ * id had been here before; this is the outcome of then, or ID_REUSED when it asks for something else now.
+ */
+export type OpOutcome =
+  | { ok: number; known?: true; refused?: undefined }
+  | { refused: 'KEY_EXISTS' | 'KEY_NOT_FOUND' | 'ID_REUSED'; key: number; known?: true };
+
+/** The outcome of an op as it is stored: under the op's first term, until that is at or below the shard's `idsAfter`. */
+export interface OpRecord {
+  term: number;
+  id: string;
+  print?: string;
+  outcome: OpOutcome;
+}
 
 /** A round's part for one shard. The ops use terms from `firstTerm` to `lastTerm`, both reserved by the leader. */
 export interface ShardPart {
   shard: string;
   /** The VAT that the round builds on; the replica keeps it as its told VAT. */
   vat: number;
+  /**
+   * Outcomes that are stored under this term or a lower one are forgotten, though a replica may still hold them. It never goes
+   * back, so that all replicas decide alike whenever they remove what is forgotten. Absent: 0.
+   */
+  idsAfter?: number;
   firstTerm: number;
   lastTerm: number;
   ops: RoundOp[];
@@ -82,6 +119,8 @@ export interface NodeShardState {
   toldVat: number;
   /** Versions that died at or before this VAT may be gone. */
   purgedTo: number;
+  /** The highest `idsAfter` that it was told: outcomes up to this term may be gone. Absent: 0. */
+  idsAfter?: number;
   newestRound: NewestRound | null;
   /** It holds only a part of the shard, if anything: what it tells says nothing about what was acknowledged. */
   catchingUp: boolean;
@@ -162,10 +201,14 @@ export interface NodeReadReply {
   pages: { count: number; next: number | null }[];
 }
 
-/** Where a copy has got to: the version it read last. */
+/**
+ * Where a copy has got to: the version it read last; behind the last version, with `op`, the term of the outcome it read last.
+ * To everybody but the source it is opaque.
+ */
 export interface CopyCursor {
   key: number;
   cat: number;
+  op?: number;
 }
 
 /**
@@ -180,10 +223,14 @@ export interface CopyRequest {
   after: CopyCursor | null;
   maxBytes: number;
 }
-/** The lines behind it are versions: the row with its `cat` and `dat` among the columns. */
+/**
+ * The lines behind it are versions: the row with its `cat` and `dat` among the columns. Behind the last of them come the
+ * outcomes of ops in `(from, to]`.
+ */
 export interface CopyReply {
   count: number;
   next: CopyCursor | null;
+  records?: OpRecord[];
 }
 
 /**
@@ -205,13 +252,27 @@ export interface CatchupReply {
   next: CopyCursor | null;
 }
 
-/** A digest over all versions of the shard that are visible at `vat`: key, cat and row. */
+/**
+ * A digest over all versions of the shard that are visible at `vat`: key, cat and row; and, with `idsAfter`, over the outcomes
+ * of ops in `(idsAfter, vat]`. The asker sees to it that the shard's mark is not raised meanwhile.
+ */
 export interface DigestRequest {
   epoch: number;
   shard: string;
   vat: number;
+  idsAfter?: number;
 }
 export interface DigestReply {
   digest: string;
   rows: number;
+}
+
+/** What became of the op with this id, in these shards, as far as it was committed at their VATs? */
+export interface OperationLookup {
+  epoch: number;
+  id: string;
+  shards: { shard: string; vat: number; idsAfter: number }[];
+}
+export interface OperationLookupReply {
+  found: { shard: string; term: number; outcome: OpOutcome }[];
 }

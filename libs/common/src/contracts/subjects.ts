@@ -12,6 +12,8 @@ export const SUBJECTS = {
     write: 'shardline.cmd.write',
     update: 'shardline.cmd.update',
     del: 'shardline.cmd.del',
+    /** What became of a change, by its name. */
+    operation: 'shardline.cmd.operation',
     /** The leader's metrics as Prometheus text. */
     metrics: 'shardline.cmd.metrics',
   },
@@ -20,7 +22,7 @@ export const SUBJECTS = {
 } as const;
 
 /** What a shard-node answers. */
-export type NodeVerb = 'config' | 'ping' | 'read' | 'apply' | 'copy' | 'catchup' | 'digest' | 'fence';
+export type NodeVerb = 'config' | 'ping' | 'read' | 'apply' | 'copy' | 'catchup' | 'digest' | 'fence' | 'operation';
 
 /** The subject of one verb of one shard-node. */
 export function nodeSubject(server: string, verb: NodeVerb): string {

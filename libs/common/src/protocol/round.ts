@@ -4,8 +4,11 @@
  * A round is a group commit: many requests, decided in order, each seeing what those before it did. The terms an op uses
  * follow from its place in the round alone, not from what became of the ops before it, so that the leader can reserve
  * them and no replica can come to others.
+ *
+ * An op whose id is known gets the outcome of the first time and does nothing. What is known follows from the part alone as
+ * well: outcomes stored in `(idsAfter, vat]`, and those of the ops before it in the same round.
  */
-import type { OpOutcome, RoundOp } from '../contracts/node';
+import type { OpOutcome, OpRecord, RoundOp } from '../contracts/node';
 import { ALIVE } from './visibility';
 
 /** A version that the round creates. `row` is the index of its row among the rows of the part. */
@@ -23,13 +26,23 @@ export interface Death {
   dat: number;
 }
 
+/** The first outcome of an op, by its id. */
+export type KnownOps = ReadonlyMap<string, Pick<OpRecord, 'print' | 'outcome'>>;
+
 export interface RoundDecision {
   outcomes: OpOutcome[];
   births: Birth[];
   deaths: Death[];
-  /** A request that spans several shards was refused here: the round as a whole cannot be committed. */
+  /** What is to be stored of the ops' outcomes. */
+  records: OpRecord[];
+  /**
+   * A request that spans several shards was refused here, or its id was known: the round as a whole cannot be committed, since
+   * another shard may have done its part.
+   */
   refused: boolean;
 }
+
+const NOTHING_KNOWN: KnownOps = new Map();
 
 /**
  * How many terms an op uses. A create or a delete happens at one term; an update ends the old version at one term and
@@ -51,9 +64,16 @@ export function keysOf(ops: readonly RoundOp[]): number[] {
   const keys = new Set<number>();
   for (const op of ops) {
     if (op.op === 'create') for (const key of op.keys) keys.add(key);
-    else keys.add(op.key);
+    else if (op.op !== 'note') keys.add(op.key);
   }
   return [...keys];
+}
+
+/** Every id that the ops carry, each once. */
+export function idsOf(ops: readonly RoundOp[]): string[] {
+  const ids = new Set<string>();
+  for (const { id } of ops) if (id !== undefined) ids.add(id);
+  return [...ids];
 }
 
 /**
@@ -61,21 +81,57 @@ export function keysOf(ops: readonly RoundOp[]): number[] {
  *
  * @param living the keys among `keysOf(ops)` that have a version visible at the VAT the round builds on
  * @param firstTerm the first of the terms that the leader reserved
+ * @param known outcomes of those among `idsOf(ops)` that are stored in `(idsAfter, vat]`
  */
-export function decideRound(living: ReadonlySet<number>, ops: readonly RoundOp[], firstTerm: number): RoundDecision {
+export function decideRound(
+  living: ReadonlySet<number>,
+  ops: readonly RoundOp[],
+  firstTerm: number,
+  known: KnownOps = NOTHING_KNOWN,
+): RoundDecision {
   const state = new RoundState(living);
+  const memory = new RoundMemory(known);
   const outcomes: OpOutcome[] = [];
   let refused = false;
   let term = firstTerm;
   let row = 0;
   for (const op of ops) {
-    const outcome = decideOp(state, op, term, row);
+    const outcome = memory.recall(op) ?? decideOp(state, op, term, row);
     outcomes.push(outcome);
-    if (outcome.refused !== undefined && op.op === 'create' && op.spans === true) refused = true;
+    memory.keep(op, outcome, term);
+    if (op.op === 'create' && op.spans === true) refused ||= outcome.refused !== undefined || outcome.known === true;
     term += termsOf(op);
     row += rowsOf(op);
   }
-  return { outcomes, births: state.births, deaths: state.deaths, refused };
+  return { outcomes, births: state.births, deaths: state.deaths, records: memory.records, refused };
+}
+
+/** Whether an op asks for what the first one of its id did, as far as both say. */
+function asksForSame(print: string | undefined, before: string | undefined): boolean {
+  return print === undefined || before === undefined || print === before;
+}
+
+/** Which ops have been here before. */
+class RoundMemory {
+  readonly records: OpRecord[] = [];
+  private readonly own = new Map<string, OpRecord>();
+
+  constructor(private readonly before: KnownOps) {}
+
+  /** The op's outcome when its id is known. */
+  recall(op: RoundOp): OpOutcome | null {
+    const first = op.id === undefined ? undefined : (this.own.get(op.id) ?? this.before.get(op.id));
+    if (first === undefined) return null;
+    if (asksForSame(op.print, first.print)) return { ...first.outcome, known: true };
+    return { refused: 'ID_REUSED', key: keysOf([op])[0] ?? 0, known: true };
+  }
+
+  keep({ id, print }: RoundOp, outcome: OpOutcome, term: number): void {
+    if (id === undefined || outcome.known === true) return;
+    const record: OpRecord = { term, id, ...(print === undefined ? {} : { print }), outcome };
+    this.records.push(record);
+    this.own.set(id, record);
+  }
 }
 
 function decideOp(state: RoundState, op: RoundOp, term: number, row: number): OpOutcome {
@@ -91,6 +147,8 @@ function decideOp(state: RoundState, op: RoundOp, term: number, row: number): Op
       if (!state.lives(op.key)) return { refused: 'KEY_NOT_FOUND', key: op.key };
       state.end(op.key, term);
       return { ok: 1 };
+    case 'note':
+      return op.outcome;
   }
 }
 
