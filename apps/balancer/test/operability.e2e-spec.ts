@@ -43,7 +43,9 @@ describe('operability', () => {
     }
     await nats.close();
     const kinds = replayed.filter(({ subject }) => subject === 'Server5').map(({ type }) => type);
-    expect(kinds).toEqual(['added', 'flatline', 'respawned', 'recovered'].map((kind) => `io.shardline.server.${kind}`));
+    expect(kinds).toEqual(
+      ['added', 'suspect', 'flatline', 'respawned', 'recovered'].map((kind) => `io.shardline.server.${kind}`),
+    );
     expect(new Set(replayed.map(({ id }) => id)).size).toBe(replayed.length);
     for (const event of replayed) {
       expect(event).toMatchObject({ specversion: '1.0', datacontenttype: 'application/json' });

@@ -50,7 +50,7 @@ export class BalancerCore {
       this.stepDown(why);
     };
     const { desk } = this;
-    const cluster = new Cluster(settings.heartbeatMisses, ring.hash);
+    const cluster = new Cluster(settings.heartbeatMisses, settings.suspicion, ring.hash);
     const catalog = new Catalog(desk, stepDown);
     const inSyncSets = new InSyncSets(desk, cluster, catalog);
     this.cluster = cluster;

@@ -4,6 +4,7 @@ import type { ShardRange, TableSchema } from '#common/contracts/schema';
 import { FailureDetector } from './failure-detector';
 import { HashRing, type RingHash } from './hash-ring';
 import type { Shard } from './shard';
+import type { SuspicionSettings } from './suspicion';
 
 /** How the cluster stands in the catalog. `configId` grows with every `/init` that takes effect. */
 export interface ClusterRecord {
@@ -58,9 +59,10 @@ export class Cluster {
 
   constructor(
     heartbeatMisses: number,
+    suspicion: SuspicionSettings,
     private readonly ringHash: RingHash,
   ) {
-    this.detector = new FailureDetector(heartbeatMisses);
+    this.detector = new FailureDetector(heartbeatMisses, suspicion);
   }
 
   get configId(): number {
@@ -134,8 +136,16 @@ export class Cluster {
     const state = this.servers.get(server);
     if (state === undefined || state.dead) return 'dead';
     if (state.starting) return 'starting';
+    return this.detector.suspectCauses(server).length > 0 ? 'suspect' : 'healthy';
+  }
+
+  /** Whether it makes sense to copy to the server now: it answers, its Postgres too, and it has room. */
+  mayReceiveCopies(server: string): boolean {
+    if (!this.isReachable(server)) return false;
     const pulse = this.detector.state(server);
-    return pulse === 'missing' || pulse === 'flatline' ? 'missing' : 'up';
+    const { postgres } = this.detector.vitals(server);
+    const hasRoom = !this.detector.suspectCauses(server).includes('disk');
+    return (pulse === 'up' || pulse === 'starting') && postgres !== 'down' && hasRoom;
   }
 
   /** A server that may be asked: it is believed to run. */

@@ -1,10 +1,12 @@
 /**
- * Who answers pings, who has missed some, and who is given up.
+ * Who is healthy, who is suspect, and who is given up (dead).
  *
  * A ping carries a sequence number that is never used twice. Its result is counted once, and only while no result of a
  * newer ping to the same server has been counted: an answer that was under way while later pings were missed says
  * nothing about now, and must not bring a server back that has been given up meanwhile.
  */
+import type { SuspectCause, VitalSigns } from '#common/contracts/commands';
+import { Suspicion, UNKNOWN_SIGNS, type SuspicionSettings } from './suspicion';
 
 /** `starting`: no ping has had a result yet. `missing`: the last ping was missed. `flatline`: too many in a row were. */
 export type Pulse = 'starting' | 'up' | 'missing' | 'flatline';
@@ -14,7 +16,13 @@ export type AnswerVerdict = 'counted' | 'late';
 /** `flatline` is said once, at the miss that makes it. */
 export type MissVerdict = 'counted' | 'flatline' | 'late';
 
+/** What a ping's answer tells beside that it came. */
+export type ToldSigns = Omit<VitalSigns, 'answerMs'>;
+
 interface Watch {
+  /** When the pings that have had no result yet were sent, by sequence number. */
+  readonly sentMs: Map<number, number>;
+  readonly suspicion: Suspicion;
   /** Results of pings up to here are not taken (any more). */
   settledSequence: number;
   missesInARow: number;
@@ -28,24 +36,33 @@ export class FailureDetector {
   private lastSequence = 0;
 
   /** @param misses pings missed in a row that make a flatline, from 1 on */
-  constructor(private readonly misses: number) {
+  constructor(
+    private readonly misses: number,
+    private readonly suspicionSettings: SuspicionSettings,
+  ) {
     if (!Number.isSafeInteger(misses) || misses < 1) throw new RangeError(`${misses} misses cannot make a flatline`);
   }
 
   /** The sequence number of the ping that is about to be sent. A server is watched from its first ping on. */
-  nextPing(server: string): number {
+  nextPing(server: string, nowMs: number): number {
     this.lastSequence += 1;
-    if (!this.watches.has(server)) {
-      const settledSequence = this.lastSequence - 1;
-      this.watches.set(server, { settledSequence, missesInARow: 0, answeredAtMs: null, pulse: 'starting' });
+    let watch = this.watches.get(server);
+    if (watch === undefined) {
+      const counts = { settledSequence: this.lastSequence - 1, missesInARow: 0, answeredAtMs: null };
+      const suspicion = new Suspicion(this.suspicionSettings);
+      watch = { ...counts, pulse: 'starting', suspicion, sentMs: new Map() };
+      this.watches.set(server, watch);
     }
+    watch.sentMs.set(this.lastSequence, nowMs);
     return this.lastSequence;
   }
 
-  /** The ping of this number was answered at `nowMs`. */
-  answered(server: string, sequence: number, nowMs: number): AnswerVerdict {
+  /** The ping of this number was answered at `nowMs`, with these signs. */
+  answered(server: string, sequence: number, nowMs: number, signs: ToldSigns): AnswerVerdict {
+    const sentMs = this.watches.get(server)?.sentMs.get(sequence) ?? nowMs;
     const watch = this.settle(server, sequence);
     if (watch === undefined) return 'late';
+    watch.suspicion.answered({ ...signs, answerMs: nowMs - sentMs });
     watch.missesInARow = 0;
     watch.answeredAtMs = nowMs;
     watch.pulse = 'up';
@@ -57,6 +74,7 @@ export class FailureDetector {
     const watch = this.settle(server, sequence);
     if (watch === undefined) return 'late';
     watch.missesInARow += 1;
+    watch.suspicion.missed(watch.missesInARow);
     if (watch.missesInARow < this.misses) {
       watch.pulse = 'missing';
       return 'counted';
@@ -75,6 +93,16 @@ export class FailureDetector {
     return this.watches.get(server)?.pulse ?? 'starting';
   }
 
+  /** Why the server is suspect; empty when it is not. */
+  suspectCauses(server: string): SuspectCause[] {
+    return this.watches.get(server)?.suspicion.causes ?? [];
+  }
+
+  /** As told with the last answered ping. */
+  vitals(server: string): VitalSigns {
+    return this.watches.get(server)?.suspicion.lastSigns ?? UNKNOWN_SIGNS;
+  }
+
   missesInARow(server: string): number {
     return this.watches.get(server)?.missesInARow ?? 0;
   }
@@ -89,6 +117,7 @@ export class FailureDetector {
     const watch = this.watches.get(server);
     if (watch === undefined || sequence <= watch.settledSequence) return undefined;
     watch.settledSequence = sequence;
+    for (const sent of watch.sentMs.keys()) if (sent <= sequence) watch.sentMs.delete(sent);
     return watch;
   }
 }

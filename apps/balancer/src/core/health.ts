@@ -5,6 +5,7 @@
  * in-sync sets, the server leaves the rings, and a replacement of the same name is started. When that answers, it is fenced
  * and its replicas are brought in sync.
  */
+import type { SuspectCause } from '#common/contracts/commands';
 import type { EventKind } from '#common/contracts/events';
 import type { FenceReply, NodeShardState, PingReply, PingRequest } from '#common/contracts/node';
 import type { Cluster, ServerState } from './cluster';
@@ -12,6 +13,7 @@ import type { Desk } from './desk';
 import type { InSyncSets } from './in-sync-sets';
 import type { Recovery } from './recovery';
 import type { CoreSettings } from './settings';
+import { describeSuspicion } from './suspicion';
 import { all, run, running, wait, type Workflow } from './workflow';
 
 /** How often a server that was just started is asked whether it is there. */
@@ -85,7 +87,7 @@ export class Health {
   }
 
   private ping(server: ServerState): void {
-    const sequence = this.cluster.detector.nextPing(server.name);
+    const sequence = this.cluster.detector.nextPing(server.name, this.desk.nowMs);
     const mustHave = this.mustHave(server.name);
     this.desk.request('ping', { server: server.name, request: this.pingRequest(server.name) }, (outcome) => {
       if (this.cluster.servers.get(server.name) !== server || server.dead || server.leaving) return;
@@ -102,20 +104,37 @@ export class Health {
     mustHave: ReadonlyMap<string, number>,
   ): void {
     const before = this.cluster.detector.state(server.name);
-    this.cluster.detector.answered(server.name, sequence, this.desk.nowMs);
+    const causesBefore = this.cluster.detector.suspectCauses(server.name);
+    const { postgres, diskFreeBytes, eventLoopDelayMs } = reply;
+    const signs = { postgres, diskFreeBytes, eventLoopDelayMs };
+    this.cluster.detector.answered(server.name, sequence, this.desk.nowMs, signs);
     // Every heartbeat is told at `debug`; those that change something also to whoever does not look so closely.
     const level = before === 'up' ? 'debug' : 'info';
     this.desk.emit({ do: 'log', level, message: 'HEARTBEAT', data: { server: server.name, missed: 0, before } });
+    this.tellSuspicion(server, causesBefore);
     this.heard(server, reply, mustHave);
   }
 
   private missed(server: ServerState, sequence: number, cause: string): void {
+    const causesBefore = this.cluster.detector.suspectCauses(server.name);
     const verdict = this.cluster.detector.missed(server.name, sequence);
     const missed = this.cluster.detector.missesInARow(server.name);
     if (verdict !== 'late') {
       this.desk.emit({ do: 'log', level: 'warn', message: 'HEARTBEAT', data: { server: server.name, missed, cause } });
     }
     if (verdict === 'flatline') this.flatline(server, cause);
+    else this.tellSuspicion(server, causesBefore);
+  }
+
+  /** Tells, once, that a server has become suspect, of something else than before, or of nothing any more. */
+  private tellSuspicion(server: ServerState, before: readonly SuspectCause[]): void {
+    const causes = this.cluster.detector.suspectCauses(server.name);
+    if (causes.join() === before.join()) return;
+    const { detector } = this.cluster;
+    const signs = { ...detector.vitals(server.name), missed: detector.missesInARow(server.name) };
+    if (causes.length === 0) {
+      this.publish('server.healthy', server.name, { cause: `over: ${describeSuspicion(before)}`, ...signs });
+    } else this.publish('server.suspect', server.name, { cause: describeSuspicion(causes), causes, ...signs });
   }
 
   /** Which VATs are committed (told to in-sync replicas alone: others do not hold them), and what may be purged. */

@@ -108,6 +108,7 @@ export class Reader {
         return;
       }
       const others = shard.ring.successors(read).filter((server) => server !== first && this.canServe(shard, server));
+      others.sort((a, b) => this.suspicionOf(a) - this.suspicionOf(b));
       parts.push({
         shard: shard.id,
         vat: shard.vat,
@@ -142,17 +143,22 @@ export class Reader {
     }
   }
 
-  /** The replica that the ring chooses among those that can serve; those that answer their heartbeats come first. */
+  /** The replica that the ring chooses among those that can serve; those that are not suspect come first. */
   private choose(shard: Shard, read: number, tried: ReadonlySet<string>): string | undefined {
     if (!shard.resolved) return undefined;
     const healthy = (server: string): boolean =>
-      !tried.has(server) && this.canServe(shard, server) && this.cluster.health(server) === 'up';
+      !tried.has(server) && this.canServe(shard, server) && this.cluster.health(server) === 'healthy';
     const possible = (server: string): boolean => !tried.has(server) && this.canServe(shard, server);
     const { loadEpsilon } = this.settings;
     return (
       shard.ring.pick(read, shard.reads, loadEpsilon, healthy) ??
       shard.ring.pick(read, shard.reads, loadEpsilon, possible)
     );
+  }
+
+  /** Suspects come last; those alike keep their order. */
+  private suspicionOf(server: string): 0 | 1 {
+    return this.cluster.health(server) === 'healthy' ? 0 : 1;
   }
 
   private canServe(shard: Shard, server: string): boolean {

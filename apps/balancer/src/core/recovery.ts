@@ -44,8 +44,8 @@ export class Recovery {
 
   /** Begins to bring the server's replicas in sync, unless that is under way already. */
   start(server: ServerState): void {
-    // One that misses its heartbeats may be dead already; it is waited for.
-    if (server.recovering || this.cluster.health(server.name) !== 'up') return;
+    // One that misses its heartbeats may be dead already, one without Postgres or room cannot store anything: they are waited for.
+    if (server.recovering || !this.cluster.mayReceiveCopies(server.name)) return;
     if (this.lagging(server.name) === undefined) {
       this.announceWhole(server);
       return;
@@ -96,13 +96,14 @@ export class Recovery {
       );
   }
 
-  /** The in-sync replica with the fewest reads on their way. */
+  /** The in-sync replica with the fewest reads on their way; a suspect one only where there is no other. */
   private sourceFor(shard: Shard, target: string): string | undefined {
     const reads = (server: string): number => shard.reads.get(server) ?? 0;
+    const suspicion = (server: string): number => (this.cluster.health(server) === 'healthy' ? 0 : 1);
     return this.cluster
       .serving(shard)
       .filter((server) => server !== target)
-      .sort((a, b) => reads(a) - reads(b))[0];
+      .sort((a, b) => suspicion(a) - suspicion(b) || reads(a) - reads(b))[0];
   }
 
   private *recoverReplica(shard: Shard, target: string): Workflow<boolean> {

@@ -1,9 +1,13 @@
+import type { SuspicionSettings } from './suspicion';
+
 /** What the core can be told by configuration. Times in milliseconds of the event clock. */
 export interface CoreSettings {
   balancerId: string;
   heartbeatIntervalMs: number;
   /** So many missed heartbeats in a row are a flatline. */
   heartbeatMisses: number;
+  /** When a server that is not given up is suspect: others are asked first. */
+  suspicion: SuspicionSettings;
   /** How long a node may take from its start to its first answer. */
   nodeStartMs: number;
   /** Requests that may wait for one shard. */

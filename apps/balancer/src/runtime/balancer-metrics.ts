@@ -1,12 +1,15 @@
 /** The leader's metrics: counted as rounds end, and read from the cluster's status when somebody asks. */
-import type { ClusterStatus } from '#common/contracts/commands';
+import { SUSPECT_CAUSES, type ClusterStatus, type ServerStatus } from '#common/contracts/commands';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+const HEALTHS = ['starting', 'healthy', 'suspect', 'dead'] as const;
 const STATES = ['in-sync', 'syncing', 'stale'] as const;
 const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048];
 
 export class BalancerMetrics {
   private readonly registry = new Registry();
+  /** Set anew from every status: what is not in it any more is gone from them. */
+  private readonly perStatus: { reset(): void }[] = [];
   private readonly rounds = new Counter({
     name: 'shardline_rounds_total',
     help: 'Rounds that were committed',
@@ -50,6 +53,28 @@ export class BalancerMetrics {
     'server',
   ]);
   private readonly missed = this.gauge('shardline_heartbeat_missed', 'Heartbeats missed in a row', ['server']);
+  private readonly health = this.gauge('shardline_server_health', '1 for what the server is believed to be', [
+    'server',
+    'health',
+  ]);
+  private readonly suspected = this.gauge('shardline_server_suspected', '1 while this is held against the server', [
+    'server',
+    'cause',
+  ]);
+  private readonly postgresUp = this.gauge('shardline_server_postgres_up', "1 when the server's Postgres answers", [
+    'server',
+  ]);
+  private readonly diskFree = this.gauge('shardline_server_disk_free_bytes', 'Room where the server keeps its data', [
+    'server',
+  ]);
+  private readonly eventLoop = this.gauge(
+    'shardline_server_event_loop_delay_seconds',
+    "How late the server's event loop was between two heartbeats, 99th percentile",
+    ['server'],
+  );
+  private readonly answer = this.gauge('shardline_heartbeat_answer_seconds', 'How long the last heartbeat took', [
+    'server',
+  ]);
   private readonly epoch = this.gauge('shardline_leader_epoch', 'Epoch of the leader', ['leader']);
   private readonly tickets = this.gauge('shardline_read_tickets', 'Range reads that hold a snapshot', []);
 
@@ -67,8 +92,7 @@ export class BalancerMetrics {
 
   /** Everything as Prometheus text. */
   async text(status: ClusterStatus, gauges: { openTickets: number; waiting: Record<string, number> }): Promise<string> {
-    for (const gauge of [this.vat, this.rows, this.writable, this.waiting, this.replica, this.heartbeat, this.missed])
-      gauge.reset();
+    for (const gauge of this.perStatus) gauge.reset();
     this.epoch.set({ leader: status.leader }, status.epoch);
     this.tickets.set(gauges.openTickets);
     for (const { shard, vat, rows, writable, replicas } of status.shards) {
@@ -80,14 +104,25 @@ export class BalancerMetrics {
         for (const each of STATES) this.replica.set({ shard, server, state: each }, each === state ? 1 : 0);
       }
     }
-    for (const { server, heartbeatAgeMs, missed } of status.servers) {
-      if (heartbeatAgeMs !== null) this.heartbeat.set({ server }, heartbeatAgeMs / 1000);
-      this.missed.set({ server }, missed);
-    }
+    for (const server of status.servers) this.tellServer(server);
     return await this.registry.metrics();
   }
 
+  private tellServer({ server, health, causes, heartbeatAgeMs, missed, vitals }: ServerStatus): void {
+    const { postgres, diskFreeBytes, eventLoopDelayMs, answerMs } = vitals;
+    if (heartbeatAgeMs !== null) this.heartbeat.set({ server }, heartbeatAgeMs / 1000);
+    this.missed.set({ server }, missed);
+    for (const each of HEALTHS) this.health.set({ server, health: each }, each === health ? 1 : 0);
+    for (const cause of SUSPECT_CAUSES) this.suspected.set({ server, cause }, causes.includes(cause) ? 1 : 0);
+    if (postgres !== null) this.postgresUp.set({ server }, postgres === 'ok' ? 1 : 0);
+    if (diskFreeBytes !== null) this.diskFree.set({ server }, diskFreeBytes);
+    if (eventLoopDelayMs !== null) this.eventLoop.set({ server }, eventLoopDelayMs / 1000);
+    if (answerMs !== null) this.answer.set({ server }, answerMs / 1000);
+  }
+
   private gauge<L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> {
-    return new Gauge({ name, help, labelNames, registers: [this.registry] });
+    const gauge = new Gauge({ name, help, labelNames, registers: [this.registry] });
+    this.perStatus.push(gauge);
+    return gauge;
   }
 }

@@ -17,6 +17,7 @@ const START_MS = 1200;
 export const SETTINGS: Omit<CoreSettings, 'balancerId'> = {
   heartbeatIntervalMs: 150,
   heartbeatMisses: 3,
+  suspicion: { misses: 1, diskFreeBytes: 1000, eventLoopMs: 50, answerMs: 40, answerFactor: 4, pings: 3 },
   nodeStartMs: START_MS,
   laneLimit: 100,
   laneWaitMs: 600,

@@ -44,7 +44,18 @@ test('the status has the published fields at top level, and all that is known of
     epoch: 2,
     schema: { columns: ['Roll', 'Name'], dtypes: ['Number', 'String'] },
     shards: [shard],
-    servers: [{ server: 'Server0', number: 0, health: 'up', heartbeatAgeMs: 1, missed: 0, shards: ['sh1'] }],
+    servers: [
+      {
+        server: 'Server0',
+        number: 0,
+        health: 'healthy',
+        causes: [],
+        heartbeatAgeMs: 1,
+        missed: 0,
+        vitals: { postgres: 'ok', diskFreeBytes: 5, eventLoopDelayMs: 1, answerMs: 2 },
+        shards: ['sh1'],
+      },
+    ],
     ring,
   };
   const { replicas, inSync, minInSync, configVersion, writable, readable, rows } = shard;

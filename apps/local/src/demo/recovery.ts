@@ -12,7 +12,8 @@ const RECOVERY_DEADLINE_MS = 120_000;
 const READ_PAUSE_MS = 20;
 
 const WORDS: Partial<Record<string, string>> = {
-  'server.suspect': 'does not answer its heartbeat',
+  'server.suspect': 'suspect: others are asked first',
+  'server.healthy': 'healthy again',
   'server.flatline': 'FLATLINE: taken off the ring, its replicas are stale',
   'server.respawned': 'RESPAWN: a new process under the same name',
   'server.recovered': 'RECOVERED: all of its replicas are in sync again',

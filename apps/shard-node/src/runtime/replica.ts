@@ -61,6 +61,16 @@ export interface ReplicaOptions {
   /** How long the store may take to prove that it is there. */
   probeTimeoutMs: number;
   nowMs: () => number;
+  /** What pings tell of the process and its machine; without it nothing is known of them. */
+  vitals?: ProcessVitals;
+}
+
+/** What a process can say of itself and of its disk. */
+export interface ProcessVitals {
+  /** Bytes that the file system of the data still takes; null when that is not known. Never rejects. */
+  diskFreeBytes(): Promise<number | null>;
+  /** 99th percentile of how late the event loop was since this was asked last. */
+  eventLoopDelayMs(): number | null;
 }
 
 const MEASURES: Measures = {
@@ -73,6 +83,7 @@ export class Replica {
   private readonly purger: Purger;
   private readonly startedMs: number;
   private readonly catchingUp = new Set<string>();
+  private readonly vitals: ProcessVitals | null;
   private telling: Promise<void> | null = null;
 
   private constructor(
@@ -82,6 +93,7 @@ export class Replica {
     private readonly options: ReplicaOptions,
     private readonly logger: Logger,
   ) {
+    this.vitals = options.vitals ?? null;
     this.reads = new Lanes('reads', options.readWidth, options.readQueueLimit);
     this.purger = new Purger(guarded, logger);
     this.startedMs = options.nowMs();
@@ -174,16 +186,21 @@ export class Replica {
   }
 
   async ping(request: PingRequest): Promise<PingReply> {
-    await this.admit(request.epoch);
-    this.tell(request);
-    this.purger.wish(request.marks);
-    const postgres = await this.health();
+    const [postgres, diskFreeBytes] = await Promise.all([this.health(), this.vitals?.diskFreeBytes() ?? null]);
+    // Without Postgres nothing can be stored, a higher epoch neither; that is to be told then, and not to be waited for.
+    if (postgres === 'ok' || request.epoch !== this.guarded.current.epoch) await this.admit(request.epoch);
+    if (postgres === 'ok') {
+      this.tell(request);
+      this.purger.wish(request.marks);
+    }
     const state = this.guarded.current;
     return {
       server: this.options.server,
       instance: this.options.instance,
       uptimeMs: Math.round(this.options.nowMs() - this.startedMs),
       postgres,
+      diskFreeBytes,
+      eventLoopDelayMs: this.vitals?.eventLoopDelayMs() ?? null,
       epoch: state.epoch,
       configId: state.configId,
       shards: tellShards(state),

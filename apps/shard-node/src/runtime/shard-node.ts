@@ -9,6 +9,7 @@ import { PostgresVersionStore } from '../adapters/postgres/postgres-version-stor
 import type { ShardNodeConfig } from '../config/config';
 import type { VersionStore } from '../ports/version-store';
 import { createTransport, listen } from './node-app';
+import { MeasuredVitals } from './process-vitals';
 import { Replica, type ReplicaOptions } from './replica';
 import { WorkInFlight } from '#common/process/work-in-flight';
 
@@ -17,6 +18,7 @@ export class ShardNode {
     private readonly app: INestMicroservice,
     private readonly replica: Replica,
     private readonly store: VersionStore,
+    private readonly vitals: MeasuredVitals,
   ) {}
 
   /** Brings the tables up to date, then answers on NATS; resolves when it can be asked. */
@@ -24,14 +26,16 @@ export class ShardNode {
     const { poolSize, statementTimeoutMs } = config;
     const dataSource = await openDataSource({ address, poolSize, statementTimeoutMs });
     const store = new PostgresVersionStore(dataSource, config.server);
+    const vitals = new MeasuredVitals(config.databaseUrl === null ? config.dataDir : null, logger);
     try {
       const work = new WorkInFlight();
       const transport = createTransport(config, work);
       const source = new NatsCopySource(() => transport.connection, config.copyTimeoutMs);
-      const replica = await Replica.open(store, source, replicaOptions(config), logger);
+      const replica = await Replica.open(store, source, { ...replicaOptions(config), vitals }, logger);
       const app = await listen(config, transport, replica, work, logger);
-      return new ShardNode(app, replica, store);
+      return new ShardNode(app, replica, store, vitals);
     } catch (error) {
+      vitals.stop();
       await store.close();
       throw error;
     }
@@ -41,6 +45,7 @@ export class ShardNode {
   async stop(): Promise<void> {
     await this.app.close();
     await this.replica.stop();
+    this.vitals.stop();
     await this.store.close();
   }
 }

@@ -162,7 +162,21 @@ export interface RmDone {
 }
 
 export type ReplicaState = 'in-sync' | 'syncing' | 'stale';
-export type ServerHealth = 'starting' | 'up' | 'missing' | 'dead';
+/** `suspect`: it may be asked, but others are asked first. `dead`: its flatline has been called. */
+export type ServerHealth = 'starting' | 'healthy' | 'suspect' | 'dead';
+
+/** Why a server is suspect. */
+export const SUSPECT_CAUSES = ['missed', 'postgres', 'disk', 'event-loop', 'slow'] as const;
+export type SuspectCause = (typeof SUSPECT_CAUSES)[number];
+
+/** What a server told with its last heartbeat; null where it is not known. */
+export interface VitalSigns {
+  postgres: 'ok' | 'down' | null;
+  diskFreeBytes: number | null;
+  eventLoopDelayMs: number | null;
+  /** How long the heartbeat's answer took. */
+  answerMs: number | null;
+}
 
 /** The published design's MapT, one row per replica, with what we know of it. */
 export interface ReplicaStatus {
@@ -197,9 +211,12 @@ export interface ServerStatus {
   server: string;
   number: number;
   health: ServerHealth;
+  /** Empty unless `suspect`. */
+  causes: SuspectCause[];
   /** Milliseconds since the last answered ping; null when there was none. */
   heartbeatAgeMs: number | null;
   missed: number;
+  vitals: VitalSigns;
   shards: string[];
 }
 

@@ -7,6 +7,7 @@ export const EVENT_KINDS = [
   'server.added',
   'server.removed',
   'server.suspect',
+  'server.healthy',
   'shard.stale',
   'shard.syncing',
   'shard.insync',

@@ -175,6 +175,10 @@ export interface PingReply {
   instance: string;
   uptimeMs: number;
   postgres: 'ok' | 'down';
+  /** Bytes that the file system of its data still takes; null when that is not known (a Postgres that somebody else runs). */
+  diskFreeBytes: number | null;
+  /** How late its event loop was since the last ping, 99th percentile; null when that is not measured. */
+  eventLoopDelayMs: number | null;
   epoch: number;
   configId: number;
   shards: NodeShardState[];

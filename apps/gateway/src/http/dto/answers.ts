@@ -1,5 +1,6 @@
 /** Answers, for the OpenAPI page. */
 import { ApiProperty, ApiSchema } from '@nestjs/swagger';
+import { SUSPECT_CAUSES } from '#common/contracts/commands';
 import { ROW_SCHEMA, ShardDto, TableSchemaDto } from './bodies';
 
 const success = { type: 'string', enum: ['success'] } as const;
@@ -107,6 +108,24 @@ export class ShardStatusDto extends ShardDto {
   ring!: RingArcDto[];
 }
 
+@ApiSchema({ name: 'VitalSigns' })
+export class VitalSignsDto {
+  @ApiProperty({ oneOf: [{ type: 'string', enum: ['ok', 'down'] }, { type: 'null' }] })
+  postgres!: string | null;
+
+  @ApiProperty({ oneOf: [{ type: 'integer' }, { type: 'null' }], description: 'Room where it keeps its data' })
+  diskFreeBytes!: number | null;
+
+  @ApiProperty({
+    oneOf: [{ type: 'number' }, { type: 'null' }],
+    description: 'How late its event loop was, 99th percentile between two heartbeats',
+  })
+  eventLoopDelayMs!: number | null;
+
+  @ApiProperty({ oneOf: [{ type: 'number' }, { type: 'null' }], description: 'How long the answer took' })
+  answerMs!: number | null;
+}
+
 @ApiSchema({ name: 'ServerStatus' })
 export class ServerStatusDto {
   @ApiProperty({ type: 'string' })
@@ -115,14 +134,24 @@ export class ServerStatusDto {
   @ApiProperty({ type: 'integer' })
   number!: number;
 
-  @ApiProperty({ type: 'string', enum: ['starting', 'up', 'missing', 'dead'] })
+  @ApiProperty({ type: 'string', enum: ['starting', 'healthy', 'suspect', 'dead'] })
   health!: string;
+
+  @ApiProperty({
+    type: 'array',
+    items: { type: 'string', enum: [...SUSPECT_CAUSES] },
+    description: 'Why it is suspect: reads are answered by others then, where there are any',
+  })
+  causes!: string[];
 
   @ApiProperty({ oneOf: [{ type: 'number' }, { type: 'null' }] })
   heartbeatAgeMs!: number | null;
 
   @ApiProperty({ type: 'integer', description: 'Heartbeats missed in a row' })
   missed!: number;
+
+  @ApiProperty({ type: VitalSignsDto, description: 'As told with its last heartbeat' })
+  vitals!: VitalSignsDto;
 
   @ApiProperty({ type: 'array', items: { type: 'string' } })
   shards!: string[];
