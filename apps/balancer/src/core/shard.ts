@@ -12,6 +12,14 @@ export interface ShardRecord extends ShardConfig {
   replicas: string[];
   /** Replicas that have never been in sync yet: they do not count towards the number of copies. */
   joining: string[];
+  /** Replicas that were found to hold something else than the others: they are copied as a whole before they count again. */
+  diverged?: string[];
+}
+
+/** When a replica was last found to show the same as another one, and at which VAT. */
+export interface Proof {
+  ms: number;
+  vat: number;
 }
 
 /** What the leader knows of a replica beyond its membership. */
@@ -27,6 +35,9 @@ export interface Replica {
   rows: number | null;
   /** Versions that died at or before this VAT may be gone there. */
   purgedTo: number;
+  proven: Proof | null;
+  /** It diverged, and what it holds is being looked at: it is not copied anew before that is done. */
+  examined: boolean;
 }
 
 /** A point in the shard's history: at `ms`, `vat` was committed. */
@@ -87,6 +98,11 @@ export class Shard {
     return this.record.replicas.length - this.record.joining.length;
   }
 
+  /** It holds something else than the others: nothing that it tells of itself is to be believed. */
+  isDiverged(server: string): boolean {
+    return this.record.diverged?.includes(server) === true;
+  }
+
   covers(key: number): boolean {
     return key >= this.record.low && key <= this.high;
   }
@@ -142,7 +158,10 @@ export class Shard {
   private syncReplicas(): void {
     for (const server of this.record.replicas) {
       if (this.replicas.has(server)) continue;
-      this.replicas.set(server, { syncing: false, suspended: false, rows: null, purgedTo: 0 });
+      // Of a replica that diverged and is still a member, a new leader learns from the record.
+      const suspended = this.isDiverged(server) && this.record.inSync.includes(server);
+      const unknown = { rows: null, purgedTo: 0, proven: null };
+      this.replicas.set(server, { syncing: false, suspended, ...unknown, examined: false });
     }
     for (const server of this.replicas.keys()) {
       if (!this.record.replicas.includes(server)) this.replicas.delete(server);

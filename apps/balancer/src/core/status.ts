@@ -11,18 +11,22 @@ export function statusOf(cluster: Cluster, settings: CoreSettings, ringHash: str
     leader: settings.balancerId,
     epoch: cluster.epoch,
     schema: cluster.schema,
-    shards: cluster.inKeyOrder().map((shard) => shardStatus(cluster, shard)),
+    shards: cluster.inKeyOrder().map((shard) => shardStatus(cluster, shard, nowMs)),
     servers: [...cluster.servers.keys()].map((server) => serverStatus(cluster, server, nowMs)),
     ring: { slots: RING_SLOTS, virtualServers: VIRTUAL_SERVERS, hash: ringHash, loadEpsilon: settings.loadEpsilon },
   };
 }
 
-function shardStatus(cluster: Cluster, shard: Shard): ShardStatus {
+function shardStatus(cluster: Cluster, shard: Shard, nowMs: number): ShardStatus {
   const told = shard.inSync.map((server) => shard.replicas.get(server)?.rows ?? null);
   return {
     ...shard.range,
     vat: shard.vat,
-    replicas: [...shard.replicas.keys()].map((server) => ({ server, state: shard.stateOf(server) })),
+    replicas: [...shard.replicas].map(([server, { proven }]) => ({
+      server,
+      state: shard.stateOf(server),
+      proven: proven === null ? null : { vat: proven.vat, ageMs: Math.round(nowMs - proven.ms) },
+    })),
     inSync: [...shard.inSync],
     minInSync: shard.minInSync,
     configVersion: shard.record.configVersion,

@@ -49,6 +49,17 @@ export class BalancerMetrics {
     'server',
     'state',
   ]);
+  private readonly proven = this.gauge(
+    'shardline_replica_proven_age_seconds',
+    'Since the replica was last found to show the same as another one',
+    ['shard', 'server'],
+  );
+  private readonly divergences = new Counter({
+    name: 'shardline_divergences_total',
+    help: 'Replicas that were found to hold something else than the others',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
   private readonly heartbeat = this.gauge('shardline_heartbeat_age_seconds', 'Since the last answered heartbeat', [
     'server',
   ]);
@@ -85,6 +96,10 @@ export class BalancerMetrics {
     this.roundSeconds.observe(round.tookMs / 1000);
   }
 
+  diverged(shard: string): void {
+    this.divergences.inc({ shard });
+  }
+
   /** A message with so many parts went to a shard-node. */
   messageSent(verb: string, parts: number): void {
     this.messageParts.observe({ verb }, parts);
@@ -100,7 +115,8 @@ export class BalancerMetrics {
       if (rows !== null) this.rows.set({ shard }, rows);
       this.writable.set({ shard }, writable ? 1 : 0);
       this.waiting.set({ shard }, gauges.waiting[shard] ?? 0);
-      for (const { server, state } of replicas) {
+      for (const { server, state, proven: proof } of replicas) {
+        if (proof !== null) this.proven.set({ shard, server }, proof.ageMs / 1000);
         for (const each of STATES) this.replica.set({ shard, server, state: each }, each === state ? 1 : 0);
       }
     }

@@ -106,6 +106,8 @@ export class EffectRunner {
         this.admin.delete(effect.request);
         break;
       case 'publish':
+        if (effect.event.kind === 'shard.diverged')
+          this.ports.metrics.diverged(effect.event.subject.split('/')[0] ?? '');
         this.ports.events.publish(effect.event);
         break;
       case 'roundDone':

@@ -131,7 +131,7 @@ function slowly(disk: MemoryVersionStore, scheduler: Scheduler, isAlive: () => b
     readRange: (range, maxBytes) => disk.readRange(range, maxBytes),
     readKeys: (shard, vat, keys) => disk.readKeys(shard, vat, keys),
     copyPage: (range, after, maxBytes) => disk.copyPage(range, after, maxBytes),
-    digest: (shard, vat) => disk.digest(shard, vat),
+    digest: (shard, vat, within) => disk.digest(shard, vat, within),
     probe: () => disk.probe(),
     close: () => disk.close(),
   };

@@ -22,7 +22,10 @@ const shard: ShardStatus = {
   low: 0,
   size: 4096,
   vat: 7,
-  replicas: [{ server: 'Server0', state: 'in-sync' }],
+  replicas: [
+    { server: 'Server0', state: 'in-sync', proven: { vat: 6, ageMs: 1500 } },
+    { server: 'Server1', state: 'stale', proven: null },
+  ],
   inSync: ['Server0'],
   minInSync: 1,
   configVersion: 3,
@@ -34,7 +37,7 @@ const shard: ShardStatus = {
 
 test('before /init the status has no servers and no schema', () => {
   const empty: ClusterStatus = { configId: 0, leader: 'b', epoch: 1, schema: null, shards: [], servers: [], ring };
-  expect(statusAnswer(empty)).toMatchObject({ N: 0, schema: null, shards: [], servers: {}, status: 'success' });
+  expect(statusAnswer(empty, 0)).toMatchObject({ N: 0, schema: null, shards: [], servers: {}, status: 'success' });
 });
 
 test('the status has the published fields at top level, and all that is known of a shard', () => {
@@ -58,8 +61,8 @@ test('the status has the published fields at top level, and all that is known of
     ],
     ring,
   };
-  const { replicas, inSync, minInSync, configVersion, writable, readable, rows } = shard;
-  expect(statusAnswer(status)).toMatchObject({
+  const { inSync, minInSync, configVersion, writable, readable, rows } = shard;
+  expect(statusAnswer(status, Date.parse('2026-01-02T03:04:05.000Z'))).toMatchObject({
     N: 1,
     schema: status.schema,
     servers: { Server0: ['sh1'] },
@@ -72,7 +75,15 @@ test('the status has the published fields at top level, and all that is known of
         Shard_id: 'sh1',
         Shard_size: 4096,
         VAT: 7,
-        ...{ replicas, inSync, minInSync, configVersion, writable, readable, rows },
+        replicas: [
+          {
+            server: 'Server0',
+            state: 'in-sync',
+            lastProvenIdentical: { at: '2026-01-02T03:04:03.500Z', VAT: 6 },
+          },
+          { server: 'Server1', state: 'stale', lastProvenIdentical: null },
+        ],
+        ...{ inSync, minInSync, configVersion, writable, readable, rows },
         ring: [{ from: 0, to: 511, server: 'Server0' }],
       },
     ],

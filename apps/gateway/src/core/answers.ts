@@ -1,15 +1,19 @@
 /** Answers as the contract spells them. */
-import type { AddDone, ClusterStatus, RmDone, ShardStatus } from '#common/contracts/commands';
+import type { AddDone, ClusterStatus, ReplicaStatus, RmDone, ShardStatus } from '#common/contracts/commands';
 
 const PUBLISHED_KEY = 'Stud_id';
 
-/** `/status`: the published fields, then everything else there is to know. */
-export function statusAnswer(status: ClusterStatus): Record<string, unknown> {
+/**
+ * `/status`: the published fields, then everything else there is to know.
+ *
+ * @param nowMs the wall clock's time: the leader tells ages, since its clock has no dates
+ */
+export function statusAnswer(status: ClusterStatus, nowMs: number): Record<string, unknown> {
   const key = status.schema?.columns[0] ?? PUBLISHED_KEY;
   return {
     N: status.servers.length,
     schema: status.schema,
-    shards: status.shards.map((shard) => shardAnswer(shard, key)),
+    shards: status.shards.map((shard) => shardAnswer(shard, key, nowMs)),
     servers: Object.fromEntries(status.servers.map((server) => [server.server, server.shards])),
     status: 'success',
     leader: status.leader,
@@ -20,10 +24,16 @@ export function statusAnswer(status: ClusterStatus): Record<string, unknown> {
   };
 }
 
-function shardAnswer(status: ShardStatus, key: string): Record<string, unknown> {
-  const { shard, low, size, vat, ...details } = status;
+function shardAnswer(status: ShardStatus, key: string, nowMs: number): Record<string, unknown> {
+  const { shard, low, size, vat, ...others } = status;
+  const details = { ...others, replicas: status.replicas.map((replica) => replicaAnswer(replica, nowMs)) };
   const published = { [`${PUBLISHED_KEY}_low`]: low, Shard_id: shard, Shard_size: size, VAT: vat };
   return key === PUBLISHED_KEY ? { ...published, ...details } : { ...published, [`${key}_low`]: low, ...details };
+}
+
+function replicaAnswer({ server, state, proven }: ReplicaStatus, nowMs: number): Record<string, unknown> {
+  const at = proven === null ? null : new Date(nowMs - proven.ageMs).toISOString();
+  return { server, state, lastProvenIdentical: proven === null ? null : { at, VAT: proven.vat } };
 }
 
 /** `Add Server:4 and Server:58127`. */

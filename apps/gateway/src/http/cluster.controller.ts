@@ -50,7 +50,7 @@ export class ClusterController {
     failures: [503],
   })
   async status(@Res() reply: FastifyReply): Promise<void> {
-    sendJson(reply, statusAnswer(await this.cluster.status()));
+    sendJson(reply, statusAnswer(await this.cluster.status(), Date.now()));
   }
 
   @Post('add')

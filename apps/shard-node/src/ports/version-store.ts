@@ -1,5 +1,5 @@
 /** Where a replica keeps its versions and what it knows of itself. Two adapters: Postgres, and memory for tests. */
-import type { CopyCursor, DigestReply } from '#common/contracts/node';
+import type { CopyCursor, DigestRange, DigestReply } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import type { NodeIdentity, ReplicaState, ShardState } from '../core/replica-state';
 import type { PartWrite } from '../core/round-plan';
@@ -53,6 +53,8 @@ export interface WriteTransaction {
   dropShard(shard: string): void;
   /** Removes every version of the shard. */
   clearShard(shard: string): void;
+  /** As `clearShard`, but what was there is kept where no verb reaches it, instead of what was kept there before. */
+  setShardAside(shard: string, schema: TableSchema): Promise<void>;
   /** Stores versions as `copyPage` told them; one that is there already gets the death told. */
   putVersions(shard: string, versions: RowsText): void;
   /** Versions that live. */
@@ -78,8 +80,8 @@ export interface VersionStore {
   readKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** At most `maxBytes`, but at least one version when there is one. A death after `to` is told as "alive". */
   copyPage(range: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage>;
-  /** Over key, cat and row of every version that is visible at `vat`, whatever the order. */
-  digest(shard: string, vat: number): Promise<DigestReply>;
+  /** Over key, cat and row of every version that is visible at `vat`, whatever the order; all of them, or those `within`. */
+  digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply>;
   /** Resolves when the store answers. @throws ShardlineError STORE_FAILED */
   probe(): Promise<void>;
   close(): Promise<void>;

@@ -68,8 +68,23 @@ const config = z.object({
 const fence = z.object({ epoch: term });
 const ping = z.object({ epoch: term, vats: terms, marks: terms });
 const copy = z.object({ epoch: term, shard: z.string(), from: term, to: term, after: cursor, maxBytes: pageBytes });
-const catchup = z.object({ epoch: term, shard: z.string(), source: z.string(), from: term, to: term, after: cursor });
-const digest = z.object({ epoch: term, shard: z.string(), vat: term });
+const catchup = z.object({
+  epoch: term,
+  shard: z.string(),
+  source: z.string(),
+  from: term,
+  to: term,
+  after: cursor,
+  setAside: z.literal(true).exactOptional(),
+});
+const digestRange = z
+  .object({
+    low: whole,
+    high: whole,
+    parts: whole.refine((value) => value >= 2 && value <= 1024, 'too few or too many'),
+  })
+  .refine(({ low, high }) => low <= high, 'no keys');
+const digest = z.object({ epoch: term, shard: z.string(), vat: term, within: digestRange.exactOptional() });
 
 /** Reads each message. @throws ShardlineError BAD_MESSAGE */
 export const parseMessage = {

@@ -162,6 +162,31 @@ describe('catching up', () => {
     expect(await copy.digest(digest)).toEqual(await replica.digest(digest));
   });
 
+  it('keeps what it held aside when told to, and not the half of a copy that was begun instead', async () => {
+    for (let round = 1; round <= 9; round += 1) await replica.apply(...creating(round, round));
+    const aside: string[] = [];
+    class AsideStore extends MemoryVersionStore {
+      override transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
+        return super.transact((transaction) => {
+          const setAside = transaction.setShardAside.bind(transaction);
+          transaction.setShardAside = async (shard, schema) => {
+            aside.push(shard);
+            await setAside(shard, schema);
+          };
+          return work(transaction);
+        });
+      }
+    }
+    const copy = await configured('Copy', new AsideStore('Copy'));
+    await copy.apply(...creating(1, 70));
+    const begin = { ...(ask(0, 9) as object), setAside: true } as never;
+    await copy.catchup(begin);
+    let page = await copy.catchup(begin); // its answer was lost, for instance
+    while (page.next !== null) page = await copy.catchup(ask(0, 9, page.next));
+    expect(aside).toEqual(['sh']);
+    expect(await keysAt(copy, 9)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
   it('leaves everything as it was when the source does not answer', async () => {
     await replica.apply(...creating(1, 5));
     const request = { epoch: 1, shard: 'sh', source: 'Nobody', from: 0, to: 9, after: null };

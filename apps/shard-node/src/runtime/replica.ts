@@ -39,6 +39,7 @@ import {
   endCatchUp,
   planConfig,
   toldByPing,
+  type CatchUpStart,
 } from '../core/serving';
 import type { CopySource } from '../ports/copy-source';
 import type { VersionPage, VersionStore, WriteTransaction } from '../ports/version-store';
@@ -239,9 +240,10 @@ export class Replica {
 
   async digest(request: DigestRequest): Promise<DigestReply> {
     await this.admit(request.epoch);
-    const { shard, vat } = request;
+    const { shard, vat, within } = request;
     this.admitRead(shard, vat);
-    const reply = await this.reads.run(() => this.store.digest(shard, vat));
+    const reply = await this.reads.run(() => this.store.digest(shard, vat, within));
+    admitEpoch(this.guarded.current, request.epoch);
     this.admitRead(shard, vat);
     return reply;
   }
@@ -314,7 +316,7 @@ export class Replica {
       epoch,
       async (transaction, state) => {
         const start = admitCatchUp(state, request);
-        if (start.kind === 'drop') transaction.clearShard(name);
+        if (start.kind === 'drop') await drop(transaction, state, start, request);
         if (start.kind === 'undo') await transaction.undoAbove(name, start.shard.toldVat);
         transaction.putVersions(name, page);
         const largest = splitRows(page.text).reduce((most, row) => Math.max(most, Buffer.byteLength(row)), 0);
@@ -327,6 +329,18 @@ export class Replica {
       [name],
     );
   }
+}
+
+/** Removes what the shard held; a copy that was begun and not ended is not worth being kept. */
+async function drop(
+  transaction: WriteTransaction,
+  { schema }: ReplicaState,
+  { shard }: CatchUpStart,
+  { setAside }: CatchupRequest,
+): Promise<void> {
+  const isBegunCopy = shard.catchUp?.from === 0;
+  if (setAside !== true || isBegunCopy || schema === null) transaction.clearShard(shard.shard);
+  else await transaction.setShardAside(shard.shard, schema);
 }
 
 /** The parts of a step: what they need to know is asked for in one go, then each is decided and written. */

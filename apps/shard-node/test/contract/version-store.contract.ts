@@ -262,6 +262,70 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       expect(after.rows).toBe(1);
       expect(after.digest).not.toBe(before.digest);
     });
+
+    it('digests parts of a range, which together are the range, and single versions where they are few', async () => {
+      const keys = [0, 3, 40, 41, 42, 99, 100, 250];
+      await given(keys.map((key, index) => ({ key, cat: index + 1, row: rowText(key, 'x') })));
+      await end(42, 20);
+      const whole = await store.digest('sh', 20);
+      const all = await store.digest('sh', 20, { low: 0, high: 299, parts: 3 });
+      expect(all).toMatchObject(whole);
+      expect(all.versions).toBeUndefined();
+      expect(all.parts?.map(({ low, high, rows }) => [low, high, rows])).toEqual([
+        [0, 99, 5],
+        [100, 199, 1],
+        [200, 299, 1],
+      ]);
+      for (const { low, high, rows, digest } of all.parts ?? []) {
+        expect(await store.digest('sh', 20, { low, high, parts: 7 })).toMatchObject({ rows, digest });
+      }
+      const few = await store.digest('sh', 20, { low: 3, high: 41, parts: 3 });
+      expect(few.versions?.map(({ key, cat }) => [key, cat])).toEqual([
+        [3, 2],
+        [40, 3],
+        [41, 4],
+      ]);
+      const one = await store.digest('sh', 20, { low: 40, high: 40, parts: 2 });
+      expect(one.versions).toEqual([{ key: 40, cat: 3, digest: one.digest }]);
+      expect(few.versions).toContainEqual({ key: 40, cat: 3, digest: one.digest });
+      expect(await store.digest('sh', 20, { low: 43, high: 98, parts: 2 })).toEqual({
+        ...{ digest: '0', rows: 0 },
+        ...{ parts: [], versions: [] },
+      });
+    });
+
+    it('digests parts up to the ends of the keys', async () => {
+      const keys = [-(2 ** 52), -5, 2 ** 52 - 2, 2 ** 52 - 1];
+      await given(keys.map((key) => ({ key, cat: 1, row: rowText(key, 'x') })));
+      const ends = { low: -(2 ** 52), high: 2 ** 52 - 1 };
+      for (const parts of [2, 3, 256, 1000]) {
+        const reply = await store.digest('sh', 1, { ...ends, parts });
+        expect(reply.rows).toBe(4);
+        expect(reply.parts?.[0]?.low).toBe(ends.low);
+        expect(reply.parts?.at(-1)?.high).toBe(ends.high);
+        expect(reply.parts?.at(-1)?.rows).toBe(2);
+      }
+    });
+
+    it('sets a shard aside: it is empty then and can be filled anew, more than once', async () => {
+      for (const name of ['a', 'b']) {
+        if (name === 'a') await given([{ key: 1, cat: 1, row: rowText(1, 'a') }]);
+        await store.transact(async (transaction) => {
+          await transaction.setShardAside('sh', SCHEMA);
+          expect(await transaction.countLiving('sh')).toBe(0);
+          const births = [{ key: 2, cat: 2, row: rowText(2, name) }];
+          transaction.write({ state: shardState('sh'), births, deaths: [] });
+        });
+        expect(await rowsAt(store, FAR)).toEqual([rowText(2, name)]);
+        await end(2, 3);
+        expect(await rowsAt(store, FAR)).toEqual([]);
+      }
+      await store.transact(async (transaction) => {
+        transaction.dropShard('sh');
+        await transaction.createShard(shardState('sh'), SCHEMA);
+      });
+      expect(await rowsAt(store, FAR)).toEqual([]);
+    });
   });
 }
 

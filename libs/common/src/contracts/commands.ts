@@ -161,6 +161,11 @@ export interface RmDone {
   removed: string[];
 }
 
+/** `scrub`: the replicas of every shard that were compared with each other, and those that differ from the others. */
+export interface ScrubDone {
+  shards: { shard: string; vat: number; compared: string[]; diverged: string[] }[];
+}
+
 export type ReplicaState = 'in-sync' | 'syncing' | 'stale';
 /** `suspect`: it may be asked, but others are asked first. `dead`: its flatline has been called. */
 export type ServerHealth = 'starting' | 'healthy' | 'suspect' | 'dead';
@@ -182,6 +187,11 @@ export interface VitalSigns {
 export interface ReplicaStatus {
   server: string;
   state: ReplicaState;
+  /**
+   * When all that it shows was last found to be the same as on another replica, and at which VAT; null when it has not been
+   * compared under this leader.
+   */
+  proven: { vat: number; ageMs: number } | null;
 }
 
 /** The published design's ShardT, one row per shard. */

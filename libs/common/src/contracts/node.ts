@@ -239,8 +239,8 @@ export interface CopyReply {
 
 /**
  * To a replica that is not in sync: fetch one page of `(from, to]` from `source` and store it. With `from` 0 and no `after`
- * everything held so far is dropped first; with no `after` everything above the told VAT is undone first. After the
- * last page the replica's told VAT and term are `to`.
+ * everything held so far is dropped first, or with `setAside` kept out of reach, instead of what was kept before; with no
+ * `after` everything above the told VAT is undone first. After the last page the replica's told VAT and term are `to`.
  */
 export interface CatchupRequest {
   epoch: number;
@@ -249,6 +249,7 @@ export interface CatchupRequest {
   from: number;
   to: number;
   after: CopyCursor | null;
+  setAside?: true;
 }
 export interface CatchupReply {
   rows: number;
@@ -258,17 +259,43 @@ export interface CatchupReply {
 
 /**
  * A digest over all versions of the shard that are visible at `vat`: key, cat and row; and, with `idsAfter`, over the outcomes
- * of ops in `(idsAfter, vat]`. The asker sees to it that the shard's mark is not raised meanwhile.
+ * of ops in `(idsAfter, vat]`. The asker sees to it that the shard's mark is not raised meanwhile. With `within` only over
+ * versions of a range of keys, no outcomes, and told in more detail.
  */
 export interface DigestRequest {
   epoch: number;
   shard: string;
   vat: number;
   idsAfter?: number;
+  within?: DigestRange;
 }
+/** `low <= key <= high`, to be told in so many parts, each with as many keys as the others (the last with fewer). */
+export interface DigestRange {
+  low: number;
+  high: number;
+  parts: number;
+}
+/** What is visible of `low <= key <= high`. */
+export interface DigestPart {
+  low: number;
+  high: number;
+  digest: string;
+  rows: number;
+}
+export interface VersionDigest {
+  key: number;
+  cat: number;
+  digest: string;
+}
+/**
+ * `parts` (with `within`): those of the range that have versions, in key order. `versions`: each of them in (key, cat) order,
+ * when they are no more than the parts that were asked for.
+ */
 export interface DigestReply {
   digest: string;
   rows: number;
+  parts?: DigestPart[];
+  versions?: VersionDigest[];
 }
 
 /** What became of the op with this id, in these shards, as far as it was committed at their VATs? */

@@ -6,6 +6,8 @@ export const SUBJECTS = {
     status: 'shardline.cmd.status',
     add: 'shardline.cmd.add',
     rm: 'shardline.cmd.rm',
+    /** Compares the replicas of every shard now. */
+    scrub: 'shardline.cmd.scrub',
     read: 'shardline.cmd.read',
     /** The end of a read whose rows travelled straight from the replicas: gives up its snapshot, confirms the leader. */
     readDone: 'shardline.cmd.read-done',

@@ -1,5 +1,5 @@
 /** Answers, for the OpenAPI page. */
-import { ApiProperty, ApiSchema } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiSchema } from '@nestjs/swagger';
 import { SUSPECT_CAUSES } from '#common/contracts/commands';
 import { ROW_SCHEMA, ShardDto, TableSchemaDto } from './bodies';
 
@@ -54,6 +54,16 @@ export class RemovedAnswer {
   status!: string;
 }
 
+@ApiSchema({ name: 'Proof' })
+export class ProofDto {
+  @ApiProperty({ type: 'string', format: 'date-time' })
+  at!: string;
+
+  @ApiProperty({ type: 'integer', description: 'The VAT at which it was compared' })
+  VAT!: number;
+}
+
+@ApiExtraModels(ProofDto)
 @ApiSchema({ name: 'Replica' })
 export class ReplicaDto {
   @ApiProperty({ type: 'string' })
@@ -61,6 +71,13 @@ export class ReplicaDto {
 
   @ApiProperty({ type: 'string', enum: ['in-sync', 'syncing', 'stale'] })
   state!: string;
+
+  @ApiProperty({
+    oneOf: [{ $ref: '#/components/schemas/Proof' }, { type: 'null' }],
+    description:
+      'When all that it shows was last found to be the same as on another replica; null when not yet under this leader',
+  })
+  lastProvenIdentical!: ProofDto | null;
 }
 
 @ApiSchema({ name: 'RingArc' })

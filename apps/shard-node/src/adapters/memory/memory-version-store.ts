@@ -1,9 +1,10 @@
 /** The versions of a replica in memory: for tests, and for simulations of whole clusters. */
 import { createHash } from 'node:crypto';
 import { ShardlineError } from '#common/contracts/errors';
-import type { CopyCursor, DigestReply } from '#common/contracts/node';
+import type { CopyCursor, DigestPart, DigestRange, DigestReply } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import { ALIVE, ALIVE_TEXT, isPurgeable, isVisible, undoAbove } from '#common/protocol/visibility';
+import { partAt, partWidth, sumOf } from '../../core/digest-parts';
 import type { NodeIdentity, ReplicaState, ShardState } from '../../core/replica-state';
 import type { PartWrite } from '../../core/round-plan';
 import type {
@@ -83,10 +84,24 @@ export class MemoryVersionStore implements VersionStore {
     return { ...page, next };
   }
 
-  async digest(shard: string, vat: number): Promise<DigestReply> {
+  async digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply> {
     const visible = this.sorted(shard).filter((version) => isVisible(version, vat));
-    const sum = visible.reduce((total, { key, cat, row }) => total + hash64(`${key} ${cat} ${row}`), 0n);
-    return { digest: String(sum), rows: visible.length };
+    if (within === undefined) return { digest: sumOfHashes(visible), rows: visible.length };
+    const byPart = new Map<number, Version[]>();
+    for (const version of visible) {
+      if (version.key < within.low || version.key > within.high) continue;
+      const index = Number((BigInt(version.key) - BigInt(within.low)) / BigInt(partWidth(within)));
+      byPart.set(index, [...(byPart.get(index) ?? []), version]);
+    }
+    const parts = [...byPart].map(([index, own]): DigestPart => {
+      return { ...partAt(within, index), digest: sumOfHashes(own), rows: own.length };
+    });
+    const sum = sumOf(parts);
+    if (sum.rows > within.parts) return { ...sum, parts };
+    const versions = [...byPart.values()]
+      .flat()
+      .map((one) => ({ key: one.key, cat: one.cat, digest: sumOfHashes([one]) }));
+    return { ...sum, parts, versions };
   }
 
   async probe(): Promise<void> {
@@ -158,6 +173,11 @@ class MemoryTransaction implements WriteTransaction {
     tableOf(this.draft, shard).clear();
   }
 
+  async setShardAside(shard: string, _schema: TableSchema): Promise<void> {
+    // Nobody can look at what is kept in memory.
+    this.clearShard(shard);
+  }
+
   putVersions(shard: string, { text }: RowsText): void {
     const table = tableOf(this.draft, shard);
     const keyColumn = this.draft.identity.schema?.columns[0] ?? '';
@@ -223,6 +243,10 @@ function parseVersion(line: string, keyColumn: string): Version {
   const row = `${line.slice(0, terms.index)}}`;
   const key = (JSON.parse(row) as Record<string, number>)[keyColumn] ?? Number.NaN;
   return { key, cat: Number(terms[1]), dat: terms[2] === ALIVE_TEXT ? ALIVE : Number(terms[2]), row };
+}
+
+function sumOfHashes(versions: readonly Version[]): string {
+  return String(versions.reduce((total, { key, cat, row }) => total + hash64(`${key} ${cat} ${row}`), 0n));
 }
 
 function hash64(text: string): bigint {

@@ -111,6 +111,7 @@ export class PostgresTransaction implements WriteTransaction {
 
   dropShard(shard: string): void {
     this.later(this.statements(shard).drop, []);
+    this.later(this.statements(shard).dropAside, []);
     this.later(DELETE_TERM, [shard]);
     this.effects.created.delete(shard);
     this.effects.versions.delete(shard);
@@ -120,6 +121,11 @@ export class PostgresTransaction implements WriteTransaction {
 
   clearShard(shard: string): void {
     this.later(this.statements(shard).clear, []);
+  }
+
+  async setShardAside(shard: string, schema: TableSchema): Promise<void> {
+    for (const text of this.statements(shard).setAside) this.later(text, []);
+    for (const text of await this.context.createTable(shard, schema)) this.later(text, []);
   }
 
   putVersions(shard: string, { count, text }: RowsText): void {

@@ -1,7 +1,8 @@
 import type { PostgresAddress } from './data-source';
 import type { VersionStore } from '../../ports/version-store';
+import { rowText, SCHEMA, shardState } from '../../../test/support/builders';
 import { describeVersionStore } from '../../../test/contract/version-store.contract';
-import { openStore, TestPostgres } from '../../../test/support/test-postgres';
+import { openStore, runSql, TestPostgres } from '../../../test/support/test-postgres';
 
 let postgres: TestPostgres;
 const addresses = new Map<VersionStore, PostgresAddress>();
@@ -27,4 +28,38 @@ describeVersionStore('Postgres', {
     if (address === undefined) throw new Error('a store that was not opened here');
     return open(address);
   },
+});
+
+it('keeps what was set aside last where people can look at it, until the shard is dropped', async () => {
+  const address = await postgres.freshDatabase();
+  const store = await open(address);
+  const asideKeys = async (): Promise<unknown[]> =>
+    (await runSql(address, 'SELECT id FROM set_aside.sh ORDER BY id')).map(({ id }) => Number(id));
+  try {
+    await store.load();
+    await store.transact(async (transaction) => {
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA });
+      await transaction.createShard(shardState('sh'), SCHEMA);
+    });
+    for (const key of [1, 2]) {
+      await store.transact(async (transaction) => {
+        const births = [{ key, cat: key, row: rowText(key, 'x') }];
+        transaction.write({ state: shardState('sh'), births, deaths: [] });
+      });
+      await store.transact((transaction) => transaction.setShardAside('sh', SCHEMA));
+      expect(await asideKeys()).toEqual([key]);
+    }
+    const indexes = 'SELECT indexdef FROM pg_indexes WHERE schemaname IN';
+    const defined = async (schema: string): Promise<unknown[]> =>
+      (await runSql(address, `${indexes} ('${schema}') ORDER BY indexname`)).map(({ indexdef }) =>
+        String(indexdef).replaceAll(`${schema}.`, ''),
+      );
+    expect(await defined('shards')).toEqual(await defined('set_aside'));
+    await store.transact(async (transaction) => {
+      transaction.dropShard('sh');
+    });
+    await expect(asideKeys()).rejects.toThrow('does not exist');
+  } finally {
+    await store.close();
+  }
 });

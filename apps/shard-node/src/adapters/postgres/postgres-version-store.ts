@@ -2,7 +2,8 @@
 import type { Pool } from 'pg';
 import type { DataSource } from 'typeorm';
 import { ShardlineError } from '#common/contracts/errors';
-import type { CopyCursor, DigestReply } from '#common/contracts/node';
+import type { CopyCursor, DigestPart, DigestRange, DigestReply } from '#common/contracts/node';
+import { partAt, partWidth, sumOf } from '../../core/digest-parts';
 import type { NodeIdentity, ReplicaState } from '../../core/replica-state';
 import type {
   RowPage,
@@ -137,9 +138,28 @@ export class PostgresVersionStore implements VersionStore {
     return readPage({ plain: null, cut }, after, maxBytes, sizes, maxRowBytes + VERSION_BYTES);
   }
 
-  async digest(shard: string, vat: number): Promise<DigestReply> {
+  async digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply> {
+    if (within !== undefined) return this.digestWithin(shard, vat, within);
     const [rows, sum] = await this.askOne(this.handle(shard).statements.digest, [vat]);
     return { digest: String(sum), rows: Number(rows) };
+  }
+
+  private async digestWithin(shard: string, vat: number, within: DigestRange): Promise<DigestReply> {
+    const { statements } = this.handle(shard);
+    const keys = [vat, within.low, within.high];
+    const cells = await this.ask(statements.digestParts, [...keys, partWidth(within)]);
+    const parts = cells.map(([index, rows, digest]): DigestPart => {
+      return { ...partAt(within, Number(index)), digest: String(digest), rows: Number(rows) };
+    });
+    const sum = sumOf(parts);
+    if (sum.rows > within.parts) return { ...sum, parts };
+    const found = await this.ask(statements.digestVersions, keys);
+    const versions = found.map(([key, cat, digest]) => ({
+      key: Number(key),
+      cat: Number(cat),
+      digest: String(digest),
+    }));
+    return { ...sum, parts, versions };
   }
 
   async probe(): Promise<void> {

@@ -6,6 +6,9 @@ import { ALIVE_TEXT } from '#common/protocol/visibility';
 /** The Postgres schema that holds the shards' tables. */
 export const SHARDS_SCHEMA = 'shards';
 
+/** The one that holds tables of replicas that were found to be wrong: for people to look at, the last one of each shard. */
+export const ASIDE_SCHEMA = 'set_aside';
+
 /**
  * How a column of a dtype is stored. The key, the first column, is a bigint. JSON is kept as the text it came as: `jsonb` spells
  * values anew, and a few bytes of it (`1e300`) can come back as hundreds, so that no bound for a row would hold.

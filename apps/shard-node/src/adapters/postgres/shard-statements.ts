@@ -4,7 +4,7 @@
  */
 import type { TableSchema } from '#common/contracts/schema';
 import { ALIVE_TEXT } from '#common/protocol/visibility';
-import { shardColumns, SHARDS_SCHEMA, type ShardColumn } from './shard-entity';
+import { ASIDE_SCHEMA, shardColumns, SHARDS_SCHEMA, type ShardColumn } from './shard-entity';
 
 /** A statement that Postgres prepares once per connection, under its name. */
 export interface Statement {
@@ -94,11 +94,18 @@ export class ShardStatements {
   readonly putVersions: Statement;
   /** Count, and the sum of 64-bit hashes, of what is visible at `$1`. */
   readonly digest: Statement;
+  /** The same of the keys from `$2` to `$3` in parts of `$4` keys: index of the part, count, sum; parts without rows are left out. */
+  readonly digestParts: Statement;
+  /** Key, cat and hash of what is visible at `$1` of the keys from `$2` to `$3`. */
+  readonly digestVersions: Statement;
   readonly countLiving: Statement;
   /** Up to `$2` versions that died at or before `$1` go. */
   readonly purge: Statement;
   readonly clear: string;
   readonly drop: string;
+  readonly dropAside: string;
+  /** Moves the table out of the way, in place of the one that was moved before; it must then be created anew. */
+  readonly setAside: readonly string[];
 
   constructor(shard: string, schema: TableSchema) {
     this.columns = shardColumns(schema);
@@ -134,9 +141,13 @@ export class ShardStatements {
       INSERT INTO ${table} (${this.names()}, cat, dat)
       SELECT ${this.names()}, cat, dat FROM json_to_recordset($1) AS version(${this.typedNames()}, cat bigint, dat bigint)
       ON CONFLICT (${key}, cat) DO UPDATE SET dat = excluded.dat`);
-    this.digest = prepared(`
-      SELECT count(*), coalesce(sum(('x' || left(md5(${key} || ' ' || cat || ' ' || ${json}), 16))::bit(64)::bigint), 0)
-      FROM ${table} WHERE cat <= $1 AND dat > $1`);
+    const hash = `('x' || left(md5(${key} || ' ' || cat || ' ' || ${json}), 16))::bit(64)::bigint`;
+    this.digest = prepared(`SELECT count(*), coalesce(sum(${hash}), 0) FROM ${table} WHERE cat <= $1 AND dat > $1`);
+    const within = `cat <= $1 AND dat > $1 AND ${key} BETWEEN $2 AND $3`;
+    this.digestParts = prepared(`
+      SELECT (${key} - $2::bigint) / $4::bigint AS part, count(*), sum(${hash})
+      FROM ${table} WHERE ${within} GROUP BY part ORDER BY part`);
+    this.digestVersions = prepared(`SELECT ${key}, cat, ${hash} FROM ${table} WHERE ${within} ORDER BY ${key}, cat`);
     this.countLiving = prepared(`SELECT count(*) FROM ${table} WHERE dat = ${ALIVE_TEXT}`);
     this.purge = prepared(`
       WITH dead AS (SELECT ctid FROM ${table} WHERE dat <= $1 AND ${dead} LIMIT $2),
@@ -144,6 +155,13 @@ export class ShardStatements {
       SELECT count(*) FROM gone`);
     this.clear = `TRUNCATE ${table}`;
     this.drop = `DROP TABLE IF EXISTS ${table}`;
+    const aside = quoteName(ASIDE_SCHEMA);
+    this.dropAside = `DROP TABLE IF EXISTS ${aside}.${quoteName(shard)}`;
+    this.setAside = [
+      `CREATE SCHEMA IF NOT EXISTS ${aside}`,
+      this.dropAside,
+      `ALTER TABLE ${table} SET SCHEMA ${aside}`,
+    ];
   }
 
   /**
