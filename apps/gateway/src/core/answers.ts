@@ -3,17 +3,20 @@ import type { AddDone, ClusterStatus, ReplicaStatus, RmDone, ShardStatus } from 
 
 const PUBLISHED_KEY = 'Stud_id';
 
+/** When something happened that is so many milliseconds old: `2026-01-02T03:04:05.678Z`. */
+export type TimeOf = (ageMs: number) => string;
+
 /**
  * `/status`: the published fields, then everything else there is to know.
  *
- * @param nowMs the wall clock's time: the leader tells ages, since its clock has no dates
+ * @param timeOf for the ages that the leader tells: its clock has no dates
  */
-export function statusAnswer(status: ClusterStatus, nowMs: number): Record<string, unknown> {
+export function statusAnswer(status: ClusterStatus, timeOf: TimeOf): Record<string, unknown> {
   const key = status.schema?.columns[0] ?? PUBLISHED_KEY;
   return {
     N: status.servers.length,
     schema: status.schema,
-    shards: status.shards.map((shard) => shardAnswer(shard, key, nowMs)),
+    shards: status.shards.map((shard) => shardAnswer(shard, key, timeOf)),
     servers: Object.fromEntries(status.servers.map((server) => [server.server, server.shards])),
     status: 'success',
     leader: status.leader,
@@ -24,16 +27,16 @@ export function statusAnswer(status: ClusterStatus, nowMs: number): Record<strin
   };
 }
 
-function shardAnswer(status: ShardStatus, key: string, nowMs: number): Record<string, unknown> {
+function shardAnswer(status: ShardStatus, key: string, timeOf: TimeOf): Record<string, unknown> {
   const { shard, low, size, vat, ...others } = status;
-  const details = { ...others, replicas: status.replicas.map((replica) => replicaAnswer(replica, nowMs)) };
+  const details = { ...others, replicas: status.replicas.map((replica) => replicaAnswer(replica, timeOf)) };
   const published = { [`${PUBLISHED_KEY}_low`]: low, Shard_id: shard, Shard_size: size, VAT: vat };
   return key === PUBLISHED_KEY ? { ...published, ...details } : { ...published, [`${key}_low`]: low, ...details };
 }
 
-function replicaAnswer({ server, state, proven }: ReplicaStatus, nowMs: number): Record<string, unknown> {
-  const at = proven === null ? null : new Date(nowMs - proven.ageMs).toISOString();
-  return { server, state, lastProvenIdentical: proven === null ? null : { at, VAT: proven.vat } };
+function replicaAnswer({ server, state, proven }: ReplicaStatus, timeOf: TimeOf): Record<string, unknown> {
+  const lastProvenIdentical = proven === null ? null : { at: timeOf(proven.ageMs), VAT: proven.vat };
+  return { server, state, lastProvenIdentical };
 }
 
 /** `Add Server:4 and Server:58127`. */

@@ -12,6 +12,8 @@ import { AddBody, InitBody, RmBody } from './dto/bodies';
 import { sendJson } from './replies';
 import { BodyReader } from './request-body';
 
+const timeOf = (ageMs: number): string => new Date(Date.now() - ageMs).toISOString();
+
 /** Whether `/init` may drop another configuration. */
 export const ALLOW_REINIT = Symbol('ALLOW_REINIT');
 
@@ -50,7 +52,7 @@ export class ClusterController {
     failures: [503],
   })
   async status(@Res() reply: FastifyReply): Promise<void> {
-    sendJson(reply, statusAnswer(await this.cluster.status(), Date.now()));
+    sendJson(reply, statusAnswer(await this.cluster.status(), timeOf));
   }
 
   @Post('add')
