@@ -6,7 +6,7 @@ import type { Ending, Entry, History, Operation } from '#common/testing/history'
 import type { Answered, RecordCommand } from '../../src/core/effects';
 import type { SimBalancer } from './balancer';
 import type { Network } from './servers';
-import type { Scheduler } from './scheduler';
+import type { Dice, Scheduler } from './scheduler';
 
 const READ_TIMEOUT_MS = 200;
 const PAGE_BYTES = 60;
@@ -25,6 +25,8 @@ export interface ClientWorld {
   history: History;
   keys: KeySpace;
   configId: number;
+  /** So many operations are begun at most. */
+  limit: number;
   /** Those that take commands now; more than one while an old leader has not noticed. */
   serving: () => SimBalancer[];
   /** Whether a later leader has taken over, so that what this one reads may be old. */
@@ -43,8 +45,12 @@ export class Clients {
   private nextBatch = 1;
   private nextToken = 1;
   private stopped = false;
+  private begun = 0;
+  private readonly dice: Dice;
 
-  constructor(private readonly world: ClientWorld) {}
+  constructor(private readonly world: ClientWorld) {
+    this.dice = world.scheduler.dice(2);
+  }
 
   start(count: number): void {
     for (let number = 1; number <= count; number += 1) this.loop(`client${number}`);
@@ -105,13 +111,14 @@ export class Clients {
   }
 
   private loop(client: string): void {
-    if (this.stopped) return;
+    if (this.stopped || this.begun >= this.world.limit) return;
     const { scheduler } = this.world;
-    let open = scheduler.between(1, 2);
+    let open = this.dice.between(1, 2);
+    this.begun += open;
     const next = (): void => {
       open -= 1;
       if (open === 0)
-        scheduler.after(scheduler.between(1, PAUSE_MS), () => {
+        scheduler.after(this.dice.between(1, PAUSE_MS), () => {
           this.loop(client);
         });
     };
@@ -144,16 +151,17 @@ export class Clients {
   }
 
   private choose(): Operation {
-    const { scheduler, keys } = this.world;
-    const group = scheduler.oneOf(keys.groups);
-    const key = scheduler.oneOf(group);
-    const dice = scheduler.between(1, 100);
-    if (dice <= 12) return { kind: 'read', keys: [key] };
-    if (dice <= 32) return { kind: 'read', keys: rangeOf(scheduler, keys.all) };
-    if (dice <= 42) return { kind: 'delete', keys: [key] };
-    if (dice <= 55) return { kind: 'update', keys: [key], tokens: [this.token()] };
-    const onConflict = scheduler.oneOf(['error', 'error', 'ignore', 'replace', 'replace'] as const);
-    const written = dice <= 70 ? [key] : group.filter((one) => one === key || scheduler.chance(0.7));
+    const { dice } = this;
+    const { keys } = this.world;
+    const group = dice.oneOf(keys.groups);
+    const key = dice.oneOf(group);
+    const draw = dice.between(1, 100);
+    if (draw <= 12) return { kind: 'read', keys: [key] };
+    if (draw <= 32) return { kind: 'read', keys: rangeOf(dice, keys.all) };
+    if (draw <= 42) return { kind: 'delete', keys: [key] };
+    if (draw <= 55) return { kind: 'update', keys: [key], tokens: [this.token()] };
+    const onConflict = dice.oneOf(['error', 'error', 'ignore', 'replace', 'replace'] as const);
+    const written = draw <= 70 ? [key] : group.filter((one) => one === key || dice.chance(0.7));
     return { kind: 'write', onConflict, keys: written, tokens: written.map(() => this.token()) };
   }
 
@@ -256,9 +264,9 @@ export function tokenOf(row: string | undefined): string | null {
 }
 
 /** Neighbouring keys, at least two of them. */
-function rangeOf(scheduler: Scheduler, all: readonly number[]): number[] {
-  const low = scheduler.between(0, all.length - 2);
-  return all.slice(low, scheduler.between(low + 1, all.length - 1) + 1);
+function rangeOf(dice: Dice, all: readonly number[]): number[] {
+  const low = dice.between(0, all.length - 2);
+  return all.slice(low, dice.between(low + 1, all.length - 1) + 1);
 }
 
 /** What an error says about what happened. */

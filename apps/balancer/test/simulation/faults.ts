@@ -1,7 +1,7 @@
 /** What goes wrong, and when: drawn from the run's one generator. */
 import type { SimBalancer } from './balancer';
 import type { Network, SimServer } from './servers';
-import type { Scheduler } from './scheduler';
+import type { Dice, Scheduler } from './scheduler';
 import type { Watch } from './watch';
 
 /** Who leads, and how somebody else gets to. */
@@ -13,7 +13,9 @@ export interface Leaders {
 const KINDS = ['end', 'restart', 'lose disk', 'pause', 'cut', 'leader ends', 'second leader'] as const;
 
 export class Faults {
+  private readonly dice: Dice;
   private untilMs = 0;
+  private struck = 0;
   /** Those that happen in this run: what only shows when some happen often would be rare if all did. */
   private kinds: readonly (typeof KINDS)[number][] = KINDS;
 
@@ -22,19 +24,29 @@ export class Faults {
     private readonly network: Network,
     private readonly watch: Watch,
     private readonly leaders: Leaders,
-  ) {}
+    /** So many faults happen at most; the weather is the first. */
+    private readonly limit = Number.POSITIVE_INFINITY,
+  ) {
+    this.dice = scheduler.dice(1);
+  }
+
+  /** How many have happened. */
+  get count(): number {
+    return this.struck;
+  }
 
   start(untilMs: number): void {
-    const { scheduler } = this;
+    const { scheduler, dice } = this;
     this.untilMs = untilMs;
-    this.network.weather = {
-      lossProbability: scheduler.oneOf([0, 0.005, 0.02]),
-      slowProbability: scheduler.oneOf([0, 0.02, 0.08]),
+    const weather = {
+      lossProbability: dice.oneOf([0, 0.005, 0.02]),
+      slowProbability: dice.oneOf([0, 0.02, 0.08]),
     };
-    const chosen = KINDS.filter(() => scheduler.chance(0.6));
+    if (this.mayStrike()) this.network.weather = weather;
+    const chosen = KINDS.filter(() => dice.chance(0.6));
     if (chosen.length > 0) this.kinds = chosen;
     scheduler.note(() => `faults: ${this.kinds.join(', ')} ${JSON.stringify(this.network.weather)}`);
-    this.next(scheduler.oneOf([60, 150, 350, 700]));
+    this.next(dice.oneOf([60, 150, 350, 700]));
   }
 
   stop(): void {
@@ -44,15 +56,21 @@ export class Faults {
   }
 
   private next(meanMs: number): void {
-    this.scheduler.after(this.scheduler.between(1, 2 * meanMs), () => {
-      if (this.scheduler.nowMs >= this.untilMs) return;
-      this.strike(this.scheduler.oneOf(this.kinds), this.scheduler.oneOf([...this.network.servers.values()]));
+    this.scheduler.after(this.dice.between(1, 2 * meanMs), () => {
+      if (this.scheduler.nowMs >= this.untilMs || !this.mayStrike()) return;
+      this.strike(this.dice.oneOf(this.kinds), this.dice.oneOf([...this.network.servers.values()]));
       this.next(meanMs);
     });
   }
 
+  private mayStrike(): boolean {
+    if (this.struck >= this.limit) return false;
+    this.struck += 1;
+    return true;
+  }
+
   private strike(kind: (typeof KINDS)[number], server: SimServer): void {
-    const { scheduler } = this;
+    const { scheduler, dice } = this;
     switch (kind) {
       case 'end':
         server.kill();
@@ -64,14 +82,14 @@ export class Faults {
         this.loseDisk(server);
         break;
       case 'pause':
-        server.pause(scheduler.between(20, 700));
+        server.pause(dice.between(20, 700));
         break;
       case 'cut':
-        this.cut(server, scheduler.between(100, 800));
+        this.cut(server, dice.between(100, 800));
         break;
       case 'leader ends':
         this.leaders.leader()?.crash();
-        scheduler.after(scheduler.between(1, 200), () => {
+        scheduler.after(dice.between(1, 200), () => {
           if (this.leaders.leader() === undefined) this.leaders.replaceLeader();
         });
         break;
@@ -86,7 +104,7 @@ export class Faults {
     server.kill();
     server.wipe();
     this.watch.wiped(server.name);
-    if (this.scheduler.chance(0.5)) server.start();
+    if (this.dice.chance(0.5)) server.start();
   }
 
   private cut(server: SimServer, ms: number): void {
@@ -102,7 +120,7 @@ export class Faults {
   private secondLeader(): void {
     const old = this.leaders.leader();
     this.leaders.replaceLeader();
-    this.scheduler.after(this.scheduler.between(200, 2_000), () => {
+    this.scheduler.after(this.dice.between(200, 2_000), () => {
       old?.crash();
     });
   }

@@ -1,8 +1,8 @@
 /**
- * The simulated world's clock: everything that happens is an event at some millisecond, and chance is one seeded generator.
+ * The simulated world's clock: everything that happens is an event at some millisecond, and all chance comes from the seed.
  * Nothing here waits for real time, so a run depends on its seed alone.
  */
-import { randomBelow, seededRandom, type Random } from '../../src/core/random';
+import { mix32, randomBelow, seededRandom, type Random } from '../../src/core/random';
 
 interface Happening {
   atMs: number;
@@ -10,20 +10,50 @@ interface Happening {
   work: () => void;
 }
 
-export class Scheduler {
+/** Chance from one generator. */
+export class Dice {
+  private readonly random: Random;
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+  }
+
+  /** A whole number from `low` to `high`. */
+  between(low: number, high: number): number {
+    return low + randomBelow(high - low + 1, this.random);
+  }
+
+  chance(probability: number): boolean {
+    return this.random() < probability;
+  }
+
+  /** One of the items; there must be one. */
+  oneOf<T>(items: readonly T[]): T {
+    return items[randomBelow(items.length, this.random)]!;
+  }
+}
+
+export class Scheduler extends Dice {
   nowMs = 0;
   /** What happened, one line each; null when nobody wants to read it. */
   readonly timeline: string[] | null;
   /** What went wrong in a way that must never happen; the run ends with the first. */
   violation: string | null = null;
-  private readonly random: Random;
   private readonly heap: Happening[] = [];
   private nextOrder = 0;
   private hasPromises = false;
 
-  constructor(seed: number, withTimeline: boolean) {
-    this.random = seededRandom(seed);
+  constructor(
+    private readonly seed: number,
+    withTimeline: boolean,
+  ) {
+    super(mix32(seed));
     this.timeline = withTimeline ? [] : null;
+  }
+
+  /** A generator of its own: who draws from it changes nothing of what others draw. */
+  dice(number: number): Dice {
+    return new Dice(mix32(this.seed ^ mix32(number)));
   }
 
   /** Does the work so many milliseconds from now. */
@@ -48,6 +78,8 @@ export class Scheduler {
 
   /** Runs until nothing is left to happen, `untilMs` has come, or `isOver` says so. */
   async run(untilMs: number, isOver: () => boolean): Promise<void> {
+    // What follows a tick runs among other promises only when it did before; a turn of the event loop sees to that.
+    await new Promise((resolve) => setImmediate(resolve));
     while (!isOver()) {
       const next = this.heap[0];
       if (next === undefined || next.atMs > untilMs) return;
@@ -56,8 +88,10 @@ export class Scheduler {
       next.work();
       if (!this.hasPromises) continue;
       this.hasPromises = false;
-      // Promises that wait for nothing but each other are all done before the next turn of the event loop.
-      await new Promise((resolve) => setImmediate(resolve));
+      // Promises that wait for nothing but each other are all done before the next tick of the process.
+      await new Promise<void>((resolve) => {
+        process.nextTick(resolve);
+      });
     }
   }
 
@@ -70,20 +104,6 @@ export class Scheduler {
   /** A line of the timeline; `text` is only put together when somebody reads it. */
   note(text: () => string): void {
     this.timeline?.push(`${String(this.nowMs).padStart(6)} ${text()}`);
-  }
-
-  /** A whole number from `low` to `high`. */
-  between(low: number, high: number): number {
-    return low + randomBelow(high - low + 1, this.random);
-  }
-
-  chance(probability: number): boolean {
-    return this.random() < probability;
-  }
-
-  /** One of the items; there must be one. */
-  oneOf<T>(items: readonly T[]): T {
-    return items[randomBelow(items.length, this.random)]!;
   }
 
   private push(happening: Happening): void {

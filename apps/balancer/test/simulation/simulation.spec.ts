@@ -4,6 +4,7 @@
  * `SEEDS=5000` runs as many seeds, `SEED=17` one (or `SEEDS` from there on); a seed that fails tells its timeline, whose last
  * `LINES` (default 300) are shown.
  */
+import { tell } from './report';
 import { simulate, type Verdict } from './simulation';
 import { WEAKNESSES, type Weakness } from './weaknesses';
 
@@ -18,12 +19,6 @@ const isOneSeed = process.env.SEED !== undefined && process.env.SEEDS === undefi
 const firstSeed = numberFrom('SEED', 1);
 const seeds = isOneSeed ? 1 : numberFrom('SEEDS', DEFAULT_SEEDS);
 
-/** The violation with how it came to be. */
-async function tell({ seed, violation }: Verdict): Promise<string> {
-  const { timeline } = await simulate(seed, {}, true);
-  return [`seed ${seed}: ${violation ?? ''}`, ...timeline.slice(-numberFrom('LINES', 300))].join('\n');
-}
-
 describe('a cluster in the simulated world', () => {
   test(
     'keeps every promise, whatever happens',
@@ -31,7 +26,7 @@ describe('a cluster in the simulated world', () => {
       const verdicts: Verdict[] = [];
       for (let seed = firstSeed; seed < firstSeed + seeds; seed += 1) {
         const verdict = await simulate(seed);
-        if (verdict.violation !== null) throw new Error(await tell(verdict));
+        if (verdict.violation !== null) throw new Error(await tell(verdict, numberFrom('LINES', 300)));
         verdicts.push(verdict);
       }
       // Worlds that promise nothing, and histories that nobody can judge, prove nothing.

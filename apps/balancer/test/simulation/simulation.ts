@@ -5,6 +5,7 @@ import { SimCatalog } from './catalog';
 import { Clients, type KeySpace } from './clients';
 import { Faults } from './faults';
 import { Scheduler } from './scheduler';
+import { rememberRings } from './rings';
 import { Network, type NodeFlaws } from './servers';
 import { Watch } from './watch';
 
@@ -15,6 +16,8 @@ const SHARD_KEYS = 10;
 const GROUPS = 3;
 const CHECK_EVERY_MS = 200;
 const SUPERVISOR_MS = 100;
+
+rememberRings();
 
 export type Flaws = BalancerFlaws & NodeFlaws;
 
@@ -27,13 +30,32 @@ export interface Verdict {
   /** Groups of keys of which the history could not be judged. */
   undecided: number;
   operations: number;
+  faults: number;
   simulatedMs: number;
   timeline: readonly string[];
 }
 
+/** At most so many faults and operations happen, those that would come first; the run is the same up to there. */
+export interface Limits {
+  faults?: number;
+  operations?: number;
+}
+
 /** Runs the world of the seed; `withTimeline` changes nothing but that it is written down. */
-export function simulate(seed: number, flaws: Flaws = {}, withTimeline = false): Promise<Verdict> {
-  return new Simulation(seed, flaws, withTimeline).run();
+export async function simulate(
+  seed: number,
+  flaws: Flaws = {},
+  withTimeline = false,
+  limits: Limits = {},
+): Promise<Verdict> {
+  const { stackTraceLimit } = Error;
+  // Refusals are everyday answers here; what they cost would be the search for where they come from.
+  Error.stackTraceLimit = withTimeline ? 10 : 0;
+  try {
+    return await new Simulation(seed, flaws, withTimeline, limits).run();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 class Simulation {
@@ -49,6 +71,7 @@ class Simulation {
     private readonly seed: number,
     private readonly flaws: Flaws,
     withTimeline: boolean,
+    private readonly limits: Limits,
   ) {
     this.scheduler = new Scheduler(seed, withTimeline);
     this.network = new Network(this.scheduler);
@@ -61,6 +84,7 @@ class Simulation {
     const keys = await this.configure();
     const clients = new Clients({
       ...{ scheduler: this.scheduler, network: this.network, history: this.history, keys, configId: 1 },
+      limit: this.limits.operations ?? Number.POSITIVE_INFINITY,
       serving: () => this.balancers.filter((balancer) => balancer.isServing),
       isDeposed: (balancer) =>
         this.balancers.some((other) => other.cluster.epoch > balancer.cluster.epoch && hasShown(other)),
@@ -68,12 +92,13 @@ class Simulation {
     this.watch.clients = clients;
     clients.start(this.scheduler.between(2, 4));
     this.supervise();
-    const faults = new Faults(this.scheduler, this.network, this.watch, {
+    const leaders = {
       leader: () => this.leader(),
       replaceLeader: () => {
         this.startBalancer();
       },
-    });
+    };
+    const faults = new Faults(this.scheduler, this.network, this.watch, leaders, this.limits.faults);
     const endMs = this.scheduler.nowMs + FAULTS_UNTIL_MS;
     faults.start(endMs);
     await this.runChecked(endMs, () => false);
@@ -86,7 +111,7 @@ class Simulation {
     });
     await this.runChecked(this.scheduler.nowMs + 2_000, () => last.isRead);
     if (!this.isOver() && !last.isRead) this.scheduler.violate('the last read got no answer');
-    return this.judge(keys);
+    return this.judge(keys, faults.count);
   }
 
   /** A cluster of some shape, without any fault yet. */
@@ -163,7 +188,7 @@ class Simulation {
     return this.scheduler.violation !== null || this.watch.isVoid;
   }
 
-  private judge(keys: KeySpace): Verdict {
+  private judge(keys: KeySpace, faults: number): Verdict {
     let undecided = 0;
     const { scheduler, history } = this;
     if (!this.watch.isVoid && scheduler.violation === null) {
@@ -181,6 +206,7 @@ class Simulation {
       isVoid,
       undecided,
       operations: history.entries.length,
+      faults,
       simulatedMs: nowMs,
       timeline: timeline ?? [],
     };

@@ -43,7 +43,7 @@ export const WEAKNESSES: readonly Weakness[] = [
   {
     name: 'leaves a deposed leader its revisions of the catalog',
     fromSeed: 1,
-    withinSeeds: 40,
+    withinSeeds: 400,
     flaws: claimsNothing,
   },
   { name: 'supersedes no refused round', fromSeed: 1, withinSeeds: 500, flaws: supersedesNothing },

@@ -135,18 +135,28 @@ class Search {
   private extend(state: State): boolean {
     if (this.mustTake === 0) return true;
     this.steps += 1;
-    const name = `${this.taken.map(Number).join('')} ${state.join()}`;
+    const name = this.nameOf(state);
     if (this.steps > SEARCH_LIMIT || this.seen.has(name)) return false;
     this.seen.add(name);
     if (this.order.length > this.deepest.length) this.deepest = [...this.order];
-    const firstEnd = this.entries.find((_, index) => !this.taken[index])?.answered ?? Infinity;
-    for (const [index, entry] of this.entries.entries()) {
-      if (this.taken[index] || entry.called > firstEnd) continue;
+    const first = this.taken.indexOf(false);
+    const firstEnd = this.entries[first]?.answered ?? Infinity;
+    for (let index = first; index < this.entries.length; index += 1) {
+      const entry = this.entries[index];
+      if (entry === undefined || this.taken[index] === true || entry.called > firstEnd) continue;
       for (const next of effects(entry, state, this.group)) {
         if (this.take(index, entry, next)) return true;
       }
     }
     return false;
+  }
+
+  /** What has been taken, up to the first that has not and beyond, and where that has led to. */
+  private nameOf(state: State): string {
+    const first = this.taken.indexOf(false);
+    let name = `${first}`;
+    for (let index = first; index < this.taken.length; index += 1) if (this.taken[index] === true) name += `,${index}`;
+    return `${name} ${state.join()}`;
   }
 
   private take(index: number, entry: Entry, next: State): boolean {

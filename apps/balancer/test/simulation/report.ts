@@ -1,0 +1,26 @@
+/** What is said of a world that broke a promise. */
+import { shrink } from './shrink';
+import { simulate, type Flaws, type Verdict } from './simulation';
+
+/**
+ * The violation, the shortest run in which one was found, and how that one came to it.
+ *
+ * @param flaws makes the flaws of one run; null for none
+ * @param lines how much of the timeline's end is told
+ */
+export async function tell(found: Verdict, lines: number, flaws: () => Flaws = () => ({})): Promise<string> {
+  const { seed } = found;
+  const { limits, verdict, runs } = await shrink(
+    (tried, withTimeline) => simulate(seed, flaws(), withTimeline, tried),
+    found,
+  );
+  const { timeline } = verdict;
+  const left = timeline.length - lines;
+  return [
+    `SEED=${seed} broke a promise: ${found.violation ?? ''}`,
+    `The shortest run found (${runs} tried) has the first ${limits.faults ?? 0} of ${found.faults} faults and the first ` +
+      `${limits.operations ?? 0} of ${found.operations} operations: ${verdict.violation ?? ''}`,
+    `How it came to that${left > 0 ? ` (without its first ${left} lines; LINES=${timeline.length} shows all)` : ''}:`,
+    ...timeline.slice(-lines),
+  ].join('\n');
+}
