@@ -1,0 +1,214 @@
+/** Every fault that a cluster must survive. Each is caused while clients work, and is over when `cause` resolves. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Chance } from './chance';
+import { FLATLINE_MS, type FaultCluster } from './fault-cluster';
+import type { Treatment } from './nats-proxy';
+import { SERVERS, SHARDS } from './table';
+
+export interface Scene {
+  cluster: FaultCluster;
+  chance: Chance;
+  /** What was done to whom, for the report. */
+  note: (what: string) => void;
+}
+
+export interface Fault {
+  name: string;
+  what: string;
+  cause(scene: Scene): Promise<void>;
+}
+
+/** Thrown where a fault cannot be caused on this machine. */
+export class NotHere extends Error {}
+
+/** The server whose disk is made small. */
+export const SMALL_DISK_SERVER = 'Server3';
+
+/** Longer than the leader's lease and what a standby waits beyond it. */
+const LONGER_THAN_A_LEASE_MS = 7_000;
+const LONGER_THAN_A_FLATLINE_MS = 2 * FLATLINE_MS;
+const PARTITION_MS = 5_000;
+const HARM_MS = 6_000;
+
+export const FAULTS: readonly Fault[] = [
+  { name: 'replica-killed', what: 'SIGKILL of one shard-node', cause: killReplica },
+  { name: 'postgres-killed', what: 'SIGKILL of one Postgres alone', cause: killPostgres },
+  { name: 'replicas-in-turn', what: 'SIGKILL of two replicas of a shard in turn', cause: killTwoInTurn },
+  { name: 'leader-killed', what: 'SIGKILL of the leading balancer, twice', cause: killLeader },
+  { name: 'gateway-killed', what: 'SIGKILL of the gateway, twice', cause: killGateway },
+  { name: 'nats-killed', what: 'SIGKILL of the NATS server; the launcher starts it again', cause: killNats },
+  { name: 'power-cut', what: 'SIGKILL of everything, and a new start', cause: cutPower },
+  { name: 'replica-paused', what: 'SIGSTOP of a shard-node past its flatline, SIGCONT', cause: pauseReplica },
+  { name: 'leader-paused', what: 'SIGSTOP of the leading balancer past its lease, SIGCONT', cause: pauseLeader },
+  { name: 'replica-slow', what: 'a shard-node that stands still most of the time', cause: slowReplica },
+  {
+    name: 'replica-stalled',
+    what: 'partition of one server; its connection stays open',
+    cause: (scene) => cutServer(scene, 'stall'),
+  },
+  {
+    name: 'replica-cut',
+    what: 'partition of one server; its connection breaks',
+    cause: (scene) => cutServer(scene, 'break'),
+  },
+  {
+    name: 'leader-stalled',
+    what: 'partition of the leader; its connections stay open',
+    cause: (scene) => cutLeader(scene, 'stall'),
+  },
+  {
+    name: 'leader-cut',
+    what: 'partition of the leader; its connections break',
+    cause: (scene) => cutLeader(scene, 'break'),
+  },
+  { name: 'disk-full', what: 'no room on one server’s disk for a while', cause: fillDisk },
+  {
+    name: 'messages-lost',
+    what: '1 % of all messages get lost',
+    cause: (scene) => harm(scene, { lose: 0.01, repeat: 0, delay: 0 }),
+  },
+  {
+    name: 'messages-repeated',
+    what: '10 % of all messages come twice',
+    cause: (scene) => harm(scene, { lose: 0, repeat: 0.1, delay: 0 }),
+  },
+  {
+    name: 'messages-late',
+    what: '5 % of all messages come late',
+    cause: (scene) => harm(scene, { lose: 0, repeat: 0, delay: 0.05 }),
+  },
+];
+
+async function killReplica({ cluster, chance, note }: Scene): Promise<void> {
+  const server = chance.pick(SERVERS);
+  note(server);
+  const pid = cluster.pidOf(server);
+  process.kill(pid, 'SIGKILL');
+  await cluster.untilReplaced(() => cluster.pidOf(server), pid);
+}
+
+async function killPostgres({ cluster, chance, note }: Scene): Promise<void> {
+  const server = chance.pick(SERVERS);
+  note(server);
+  const pid = cluster.postgresOf(server);
+  process.kill(pid, 'SIGKILL');
+  await cluster.untilReplaced(() => cluster.postgresOf(server), pid);
+}
+
+/** The second one dies as soon as the first is replaced, or when it is back in sync. */
+async function killTwoInTurn({ cluster, chance, note }: Scene): Promise<void> {
+  const shard = chance.pick(SHARDS);
+  const { shards } = await cluster.untilWhole(10_000);
+  const inSync = shards.find((view) => view.Shard_id === shard)?.inSync ?? [];
+  const [first = '', second = ''] = chance.some(inSync, 2);
+  const waits = chance.happens(0.5);
+  note(`${first}, then ${second}${waits ? ' when it is back' : ' at once'}`);
+  const pid = cluster.pidOf(first);
+  process.kill(pid, 'SIGKILL');
+  if (waits) {
+    await delay(LONGER_THAN_A_FLATLINE_MS);
+    await cluster.untilWhole(60_000);
+  } else {
+    await cluster.untilReplaced(() => cluster.pidOf(first), pid);
+  }
+  const next = cluster.pidOf(second);
+  process.kill(next, 'SIGKILL');
+  await cluster.untilReplaced(() => cluster.pidOf(second), next);
+}
+
+/** Clients write all the time, so that a round is under way at nearly every moment. */
+async function killLeader({ cluster, note }: Scene): Promise<void> {
+  for (let time = 0; time < 2; time += 1) {
+    const { name, pid, epoch } = await cluster.leader();
+    note(name);
+    process.kill(pid, 'SIGKILL');
+    await cluster.newLeader(epoch);
+    await delay(500);
+  }
+}
+
+async function killGateway({ cluster }: Scene): Promise<void> {
+  for (let time = 0; time < 2; time += 1) {
+    const pid = cluster.pidOf('gateway');
+    process.kill(pid, 'SIGKILL');
+    await cluster.until(() => true, 30_000, 'the gateway does not come back');
+    await delay(500);
+  }
+}
+
+async function killNats({ cluster }: Scene): Promise<void> {
+  process.kill(cluster.pidOf('nats-server'), 'SIGKILL');
+  await delay(500);
+}
+
+async function cutPower({ cluster }: Scene): Promise<void> {
+  await cluster.cutPowerAndStartAgain();
+}
+
+async function pauseReplica({ cluster, chance, note }: Scene): Promise<void> {
+  const server = chance.pick(SERVERS);
+  note(server);
+  await pause(cluster.pidOf(server), LONGER_THAN_A_FLATLINE_MS);
+}
+
+async function pauseLeader({ cluster, note }: Scene): Promise<void> {
+  const { name, pid } = await cluster.leader();
+  note(name);
+  await pause(pid, LONGER_THAN_A_LEASE_MS);
+}
+
+/** Short of a flatline each time, and long enough that rounds wait for it. */
+async function slowReplica({ cluster, chance, note }: Scene): Promise<void> {
+  const server = chance.pick(SERVERS);
+  const pid = cluster.pidOf(server);
+  note(server);
+  const endMs = performance.now() + HARM_MS;
+  while (performance.now() < endMs) {
+    if (!(await pause(pid, 100 + chance.below(500)))) return;
+    await delay(20 + chance.below(80));
+  }
+}
+
+async function cutServer({ cluster, chance, note }: Scene, how: 'stall' | 'break'): Promise<void> {
+  const server = chance.pick(SERVERS);
+  note(server);
+  cluster.proxy.treat((name) => (name === `shard-node ${server}` ? { how } : undefined));
+  await delay(PARTITION_MS);
+  cluster.proxy.heal();
+}
+
+async function cutLeader({ cluster, note }: Scene, how: 'stall' | 'break'): Promise<void> {
+  const { name: leader } = await cluster.leader();
+  note(leader);
+  const isLeader = (name: string): boolean => name === leader || name.startsWith(`${leader}-`);
+  cluster.proxy.treat((name) => (isLeader(name) ? { how } : undefined));
+  await delay(LONGER_THAN_A_LEASE_MS);
+  cluster.proxy.heal();
+}
+
+async function fillDisk({ cluster, note }: Scene): Promise<void> {
+  const disk = cluster.smallDisk;
+  if (disk === undefined) throw new NotHere('this user may not mount a small file system');
+  note(SMALL_DISK_SERVER);
+  disk.fill();
+  await delay(HARM_MS);
+  disk.free();
+}
+
+async function harm({ cluster }: Scene, what: Omit<Treatment & { how: 'harm' }, 'how' | 'lateMs'>): Promise<void> {
+  cluster.proxy.treat(() => ({ how: 'harm', ...what, lateMs: 1_000 }));
+  await delay(HARM_MS);
+  cluster.proxy.heal();
+}
+
+/** SIGSTOP, and SIGCONT later; false when the process was gone by then, since somebody replaced it. */
+async function pause(pid: number, forMs: number): Promise<boolean> {
+  process.kill(pid, 'SIGSTOP');
+  await delay(forMs);
+  try {
+    return process.kill(pid, 'SIGCONT');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    return false;
+  }
+}
