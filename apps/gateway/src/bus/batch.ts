@@ -10,7 +10,7 @@ export interface Outcome<T> {
   rows: readonly string[];
 }
 
-/** One client's operation from its arrival to its answer. */
+/** One client's request from its arrival to its answer. It may travel several times; the first answer that settles it counts. */
 export interface PendingOp<H, T> {
   /** What stands in the message's header for it, except for the id. */
   readonly header: H;
@@ -19,13 +19,32 @@ export interface PendingOp<H, T> {
   readonly bytes: number;
   readonly configId: number;
   readonly admittedAtMs: number;
+  /** The message that it travelled in last, while that is not known to be lost; null while it waits. */
+  batch: Batch<H, T> | null;
+  settled: boolean;
   /** When it may be sent again, while it is held. */
   retryAtMs: number;
+  /** How often it was refused, and how often it was sent. */
+  refusals: number;
   attempts: number;
-  /** Why it is held. */
+  /** Why it is not answered yet. */
   lastError: ShardlineError | null;
+  /** It was sent, and what became of it is not known. */
+  readonly doubt: () => void;
   readonly resolve: (outcome: Outcome<T>) => void;
   readonly reject: (error: ShardlineError) => void;
+}
+
+/** One message that was sent. It is listened for even when its operations have been sent again: what it says is true. */
+export interface Batch<H, T> {
+  readonly ops: (PendingOp<H, T> | null)[];
+  open: number;
+  readonly reply: string;
+  readonly sentAtMs: number;
+  /** Whom it was sent to; 0 when that is not known. */
+  readonly epoch: number;
+  /** It counts as in flight until its last answer, or until it has had its time: a slow shard must not hold up the others. */
+  holdsSlot: boolean;
 }
 
 /** What one message says: of some operations, by their place in the batch, or of all that are still open. */

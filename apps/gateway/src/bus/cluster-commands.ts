@@ -1,6 +1,14 @@
 /** Administration of the cluster, as the gateway asks it of the leading balancer. */
 import type { NatsConnection } from 'nats';
-import type { AddCommand, AddDone, ClusterStatus, InitCommand, RmCommand, RmDone } from '#common/contracts/commands';
+import type {
+  AddCommand,
+  AddDone,
+  ClusterStatus,
+  InitCommand,
+  OperationStatus,
+  RmCommand,
+  RmDone,
+} from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
 import { parseJson, request, requestJson } from '#common/nats/connection';
@@ -14,6 +22,9 @@ export interface ClusterTimes {
   adminTimeoutMs: number;
   requestTimeoutMs: number;
 }
+
+/** A leader that is gone must not use up all the time there is for the question. */
+const QUESTION_TIMEOUT_MS = 2_000;
 
 export class ClusterCommands {
   constructor(
@@ -38,13 +49,27 @@ export class ClusterCommands {
 
   /** @throws ShardlineError NO_LEADER, also when the leader is there but does not answer: it is safe to ask again */
   status(): Promise<ClusterStatus> {
-    return withPatience(this.times.holdMs, () => this.statusNow(this.times.requestTimeoutMs));
+    return withPatience(this.times.holdMs, () =>
+      this.statusNow(Math.min(QUESTION_TIMEOUT_MS, this.times.requestTimeoutMs)),
+    );
+  }
+
+  /** What became of a change. @throws ShardlineError as `status`; NOT_CONFIGURED, SHARD_UNAVAILABLE */
+  operation(operation: string): Promise<OperationStatus> {
+    const { holdMs, requestTimeoutMs } = this.times;
+    const timeoutMs = Math.min(QUESTION_TIMEOUT_MS, requestTimeoutMs);
+    return withPatience(holdMs, () => this.question<OperationStatus>(SUBJECTS.cmd.operation, { operation }, timeoutMs));
   }
 
   /** One attempt. @throws ShardlineError NO_LEADER */
-  async statusNow(timeoutMs: number): Promise<ClusterStatus> {
+  statusNow(timeoutMs: number): Promise<ClusterStatus> {
+    return this.question<ClusterStatus>(SUBJECTS.cmd.status, {}, timeoutMs);
+  }
+
+  /** What changes nothing may be asked again when there is no answer. */
+  private async question<T extends object>(subject: string, asked: object, timeoutMs: number): Promise<T> {
     try {
-      return await requestJson<ClusterStatus>(this.nats, SUBJECTS.cmd.status, {}, timeoutMs);
+      return await requestJson<T>(this.nats, subject, asked, timeoutMs);
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
       if (error.code === 'NO_LEADER') throw leaderless(error);

@@ -2,13 +2,17 @@
  * Operations of one kind on their way to the leader.
  *
  * What waits is sent together: once per turn of the event loop, as long as only a few messages are out that have not been
- * answered in full, or have had their time. More load makes messages larger, not more. Nobody leading, or a refusal after which asking
- * again is safe, holds an operation for a while instead of failing its client.
+ * answered in full, or have had their time. More load makes messages larger, not more.
+ *
+ * Every operation may be sent again: a read changes nothing, and a change is known by its id. So nobody leading, a leader that
+ * is gone, a lost connection, or a refusal after which asking again may help, holds an operation for a while instead of
+ * failing its client. An answer that comes late, to a message that has been repeated since, counts as well.
  */
 import type { Msg } from 'nats';
-import { ShardlineError } from '#common/contracts/errors';
+import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { encodeRawLines } from '#common/nats/lines';
-import { readReply, type Outcome, type PendingOp } from './batch';
+import { readReply, type Batch, type Outcome, type PendingOp } from './batch';
+import type { LeaderListener } from './leader-watch';
 import { saysNobodyListens, type ReplyMux } from './reply-mux';
 
 /** Bounds of an outbox. */
@@ -22,41 +26,63 @@ export interface OutboxLimits {
   batchesInFlight: number;
   /** How long an operation waits for a leader, a shard or room. */
   holdMs: number;
-  /** How long a message waits for its answers. */
+  /** How long an operation that was sent waits for its answer, from its arrival on; at least `holdMs`. */
   requestTimeoutMs: number;
 }
 
-/** What an outbox needs of the connection. */
+/** What an outbox needs of the connection and of the leader. */
 export interface OutboxWire {
   publish(subject: string, data: Uint8Array, reply: string): void;
   readonly mux: ReplyMux;
-  /** False while the connection is being made anew: nothing is sent then. */
+  /** False while the connection is being made anew, or nobody leads: nothing is sent then. */
+  isReady(): boolean;
+  /** False while the connection is being made anew. */
   isConnected(): boolean;
+  /** Whom a message would reach now; 0 when that is not known. */
+  epoch(): number;
+  /** A message found nobody who listens. */
+  foundNobody(): void;
+  /** A message has had no answer for a while. */
+  missAnswer(): void;
   /** Bytes that fit into one message. */
   maxPayload(): number;
   observeBatch(kind: string, ops: number): void;
 }
 
-interface Batch<H, T> {
-  readonly ops: (PendingOp<H, T> | null)[];
-  open: number;
-  readonly reply: string;
-  readonly sentAtMs: number;
-  /** It counts as in flight until its last answer, or until it has had its time: a slow shard must not hold up the others. */
-  holdsSlot: boolean;
+/** What is asked: the header's part and the rows of one operation. */
+export interface Asked<H> {
+  configId: number;
+  header: H;
+  rows?: string;
+  /** Bytes that the header takes beyond the usual. */
+  headerBytes?: number;
+  /** When it arrived, where that was before now. */
+  arrivedAtMs?: number;
+  /** Called when it may have been carried out without an answer that says so. */
+  doubt?: () => void;
 }
 
-/** A batch that is not answered in full after this time no longer keeps others from being sent. */
+/** A batch that is not answered in full after this time no longer keeps others from being sent, and its answer is missed. */
 const SLOT_MS = 100;
 const TICK_MS = 25;
 const FIRST_RETRY_MS = 25;
-const MAX_RETRY_MS = 400;
+/** A shard or a leader that is back must not be waited for much longer than it was away. */
+const MAX_RETRY_MS = 100;
+/**
+ * A message to a leader that is there and has not changed is sent again only after this long, since it is most likely just slow;
+ * the time doubles with each attempt. It may have been lost all the same, where the leader's connection broke.
+ */
+const REPEAT_MS = 4_000;
 /** Room for an operation's fixed part in the header of a message. */
 const HEADER_BYTES_PER_OP = 100;
-/** A read is asked again after this part of the whole time, since a leader that died answers nothing. */
-const READ_ATTEMPTS = 4;
+/** Refusals after which it is certain that this attempt did nothing. */
+const NOTHING_DONE: readonly ErrorCode[] = ['SHARD_UNAVAILABLE', 'BUSY', 'NO_LEADER', 'SNAPSHOT_GONE'];
+/** The request needs another look at its rows before it is sent again. */
+const OUTDATED: readonly ErrorCode[] = ['CONFIG_CHANGED', 'NOT_CONFIGURED'];
+/** What is true of a request whichever of its attempts is told so. */
+const FINAL: readonly ErrorCode[] = ['KEY_EXISTS', 'KEY_NOT_FOUND', 'KEY_OUT_OF_RANGE', 'BAD_REQUEST', 'ID_REUSED'];
 
-export class Outbox<H extends object, T> {
+export class Outbox<H extends object, T> implements LeaderListener {
   private waiting: PendingOp<H, T>[] = [];
   private held: PendingOp<H, T>[] = [];
   private readonly batches = new Set<Batch<H, T>>();
@@ -64,13 +90,13 @@ export class Outbox<H extends object, T> {
   private ops = 0;
   private bytes = 0;
   private flushScheduled = false;
+  /** Something that waits or is held has been answered after all. */
+  private mustSweep = false;
   private ticker: NodeJS.Timeout | null = null;
 
   constructor(
     private readonly kind: string,
     private readonly subject: string,
-    /** True when an operation without an answer may simply be sent again. */
-    private readonly repeatable: boolean,
     private readonly wire: OutboxWire,
     private readonly limits: OutboxLimits,
   ) {}
@@ -84,10 +110,11 @@ export class Outbox<H extends object, T> {
    * Sends an operation and resolves with its outcome.
    *
    * @throws ShardlineError what the leader answered; BUSY when there is no room, NO_LEADER when nobody led within `holdMs`,
-   * OUTCOME_UNKNOWN when no answer came in time
+   * OUTCOME_UNKNOWN when no answer came in time. Where `doubt` was called, none of them says that nothing was done
    */
-  submit(configId: number, header: H, rows = '', keys: readonly number[] = []): Promise<Outcome<T>> {
-    const bytes = HEADER_BYTES_PER_OP + (rows === '' ? 0 : Buffer.byteLength(rows)) + keyBytes(keys);
+  submit(asked: Asked<H>): Promise<Outcome<T>> {
+    const { header, configId, rows = '', headerBytes = 0, arrivedAtMs = performance.now(), doubt = nothing } = asked;
+    const bytes = HEADER_BYTES_PER_OP + headerBytes + (rows === '' ? 0 : Buffer.byteLength(rows));
     if (bytes > this.maxBatchBytes()) {
       return Promise.reject(
         new ShardlineError('BAD_REQUEST', 'the rows are larger than one message may be: send fewer at a time'),
@@ -99,16 +126,19 @@ export class Outbox<H extends object, T> {
     this.ops += 1;
     this.bytes += bytes;
     return new Promise((resolve, reject) => {
-      const admittedAtMs = performance.now();
       this.waiting.push({
         header,
         rows,
         bytes,
         configId,
-        admittedAtMs,
+        admittedAtMs: arrivedAtMs,
+        batch: null,
+        settled: false,
         retryAtMs: 0,
+        refusals: 0,
         attempts: 0,
         lastError: null,
+        doubt,
         resolve,
         reject,
       });
@@ -122,11 +152,21 @@ export class Outbox<H extends object, T> {
     this.scheduleFlush();
   }
 
-  /** The connection is gone, and answers with it: what may be asked again will be. */
+  /** The connection is gone, and messages or answers with it. */
   onDisconnected(): void {
-    if (!this.repeatable) return;
-    for (const batch of [...this.batches])
-      this.holdRest(batch, new ShardlineError('NO_LEADER', 'the connection to NATS is gone', true));
+    const error = new ShardlineError('NO_LEADER', 'the connection to NATS is gone', true);
+    for (const batch of this.batches) this.repeat(batch, error);
+  }
+
+  onLeader(epoch: number): void {
+    const error = new ShardlineError('NO_LEADER', 'the leader has changed', true);
+    for (const batch of this.batches) if (batch.epoch !== epoch) this.repeat(batch, error);
+    this.retryHeld(Number.POSITIVE_INFINITY);
+    this.scheduleFlush();
+  }
+
+  onNobody(askedAtMs: number): void {
+    for (const batch of this.batches) if (batch.sentAtMs <= askedAtMs) this.repeat(batch, leaderless());
   }
 
   private scheduleFlush(): void {
@@ -139,7 +179,8 @@ export class Outbox<H extends object, T> {
   }
 
   private flush(): void {
-    while (this.waiting.length > 0 && this.slotsTaken < this.limits.batchesInFlight && this.wire.isConnected()) {
+    this.sweep();
+    while (this.waiting.length > 0 && this.slotsTaken < this.limits.batchesInFlight && this.wire.isReady()) {
       this.send(this.takeBatch());
     }
   }
@@ -170,9 +211,20 @@ export class Outbox<H extends object, T> {
     const reply = this.wire.mux.open((message) => {
       this.onReply(batch, message);
     });
-    const batch: Batch<H, T> = { ops: [...ops], open: ops.length, reply, sentAtMs: performance.now(), holdsSlot: true };
+    const batch: Batch<H, T> = {
+      ops: [...ops],
+      open: ops.length,
+      reply,
+      sentAtMs: performance.now(),
+      epoch: this.wire.epoch(),
+      holdsSlot: true,
+    };
     this.batches.add(batch);
     this.slotsTaken += 1;
+    for (const op of ops) {
+      op.batch = batch;
+      op.attempts += 1;
+    }
     const header = { configId: ops[0]?.configId ?? 0, ops: ops.map((op, id) => ({ id, ...op.header })) };
     const rows = ops.flatMap((op) => (op.rows === '' ? [] : [op.rows])).join(',\n');
     try {
@@ -186,7 +238,8 @@ export class Outbox<H extends object, T> {
 
   private onReply(batch: Batch<H, T>, message: Msg): void {
     if (saysNobodyListens(message)) {
-      this.holdRest(batch, new ShardlineError('NO_LEADER', 'nobody leads the cluster right now', true));
+      this.wire.foundNobody();
+      this.holdRest(batch, leaderless());
       return;
     }
     const content = readReply<T>(message.data);
@@ -207,19 +260,24 @@ export class Outbox<H extends object, T> {
     if (op === null || op === undefined) return;
     batch.ops[index] = null;
     batch.open -= 1;
+    if (op.settled) return;
     if (outcome !== null) {
       this.leave(op);
       op.resolve(outcome);
-    } else if (error !== null) {
+    } else if (error !== null && (op.batch === batch || FINAL.includes(error.code))) {
       this.refused(op, error);
     }
   }
 
-  /** A refusal that is safe to ask again after is not passed on at once; one that needs another look at the rows is. */
+  /** A refusal after which asking again may help is not passed on at once. */
   private refused(op: PendingOp<H, T>, error: ShardlineError): void {
-    const asksForNewRows = error.code === 'CONFIG_CHANGED' || error.code === 'NOT_CONFIGURED';
-    if (error.retryable && !asksForNewRows) this.hold(op, error);
-    else this.fail(op, error);
+    const isUnknown = error.code === 'OUTCOME_UNKNOWN' || error.code === 'BAD_MESSAGE';
+    if (!isUnknown && (!error.retryable || OUTDATED.includes(error.code))) {
+      this.fail(op, error);
+      return;
+    }
+    if (!NOTHING_DONE.includes(error.code)) op.doubt();
+    this.hold(op, error);
   }
 
   private hold(op: PendingOp<H, T>, error: ShardlineError): void {
@@ -228,9 +286,10 @@ export class Outbox<H extends object, T> {
       this.fail(op, error);
       return;
     }
+    op.batch = null;
     op.lastError = error;
-    op.retryAtMs = nowMs + Math.min(FIRST_RETRY_MS * 2 ** op.attempts, MAX_RETRY_MS);
-    op.attempts += 1;
+    op.retryAtMs = nowMs + Math.min(FIRST_RETRY_MS * 2 ** op.refusals, MAX_RETRY_MS);
+    op.refusals += 1;
     this.held.push(op);
   }
 
@@ -240,24 +299,43 @@ export class Outbox<H extends object, T> {
   }
 
   private leave(op: PendingOp<H, T>): void {
+    op.settled = true;
     this.ops -= 1;
     this.bytes -= op.bytes;
+    if (op.batch === null) this.mustSweep = true;
   }
 
+  private sweep(): void {
+    if (!this.mustSweep) return;
+    this.mustSweep = false;
+    this.waiting = this.waiting.filter((op) => !op.settled);
+    this.held = this.held.filter((op) => !op.settled);
+  }
+
+  /** The message was not delivered to anybody. */
   private holdRest(batch: Batch<H, T>, error: ShardlineError): void {
     this.forget(batch);
-    for (const op of batch.ops) if (op !== null) this.hold(op, error);
+    for (const op of ownOps(batch)) this.hold(op, error);
   }
 
-  /** An unreadable or missing answer: a read is asked again, what a change did is not known. */
+  /** An unreadable or missing answer. */
   private failRest(batch: Batch<H, T>, error: ShardlineError): void {
     this.forget(batch);
-    for (const op of batch.ops) {
-      if (op === null) continue;
-      if (error.code !== 'BAD_MESSAGE') this.refused(op, error);
-      else if (this.repeatable) this.hold(op, error);
-      else this.fail(op, outcomeUnknown(error.message));
+    for (const op of ownOps(batch)) this.refused(op, error);
+  }
+
+  /** Whether the message was received is not known: what it carried goes again, before everything else. It stays listened for. */
+  private repeat(batch: Batch<H, T>, error: ShardlineError): void {
+    const ops = ownOps(batch);
+    this.releaseSlot(batch);
+    if (ops.length === 0) return;
+    for (const op of ops) {
+      op.doubt();
+      op.batch = null;
+      op.lastError = error;
     }
+    this.waiting = [...ops, ...this.waiting];
+    this.scheduleFlush();
   }
 
   private forget(batch: Batch<H, T>): void {
@@ -282,33 +360,36 @@ export class Outbox<H extends object, T> {
   }
 
   private tick(nowMs: number): void {
-    this.expireBatches(nowMs);
+    for (const batch of this.batches) if (nowMs - batch.sentAtMs >= SLOT_MS) this.look(batch, nowMs);
+    this.sweep();
     this.retryHeld(nowMs);
     this.expireWaiting(nowMs);
     if (this.ops === 0 && this.ticker !== null) {
+      for (const batch of this.batches) this.forget(batch);
       clearInterval(this.ticker);
       this.ticker = null;
     }
   }
 
-  private expireBatches(nowMs: number): void {
-    const { requestTimeoutMs } = this.limits;
-    const timeoutMs = this.repeatable ? requestTimeoutMs / READ_ATTEMPTS : requestTimeoutMs;
-    for (const batch of [...this.batches]) {
-      const ageMs = nowMs - batch.sentAtMs;
-      if (ageMs >= SLOT_MS) this.releaseSlot(batch);
-      if (ageMs >= timeoutMs) this.expire(batch, nowMs);
+  /** At a batch that is not answered in full for some time. */
+  private look(batch: Batch<H, T>, nowMs: number): void {
+    this.releaseSlot(batch);
+    const { holdMs, requestTimeoutMs } = this.limits;
+    const patienceMs = Math.max(holdMs, requestTimeoutMs);
+    for (const op of ownOps(batch)) {
+      if (nowMs - op.admittedAtMs < patienceMs) continue;
+      op.doubt();
+      this.fail(op, new ShardlineError('OUTCOME_UNKNOWN', `no answer within ${patienceMs} ms`));
     }
-  }
-
-  private expire(batch: Batch<H, T>, nowMs: number): void {
-    this.forget(batch);
-    for (const op of batch.ops) {
-      if (op === null) continue;
-      if (this.repeatable && nowMs - op.admittedAtMs < this.limits.requestTimeoutMs) this.waiting.push(op);
-      else this.fail(op, outcomeUnknown(`no answer within ${this.limits.requestTimeoutMs} ms`));
+    if (batch.ops.every((op) => op === null || op.settled)) {
+      this.forget(batch);
+      return;
     }
-    this.scheduleFlush();
+    const [first] = ownOps(batch);
+    if (first === undefined) return;
+    this.wire.missAnswer();
+    const isOverdue = nowMs - batch.sentAtMs >= REPEAT_MS * 2 ** (first.attempts - 1);
+    if (isOverdue && nowMs - first.admittedAtMs < holdMs) this.repeat(batch, unanswered(nowMs - batch.sentAtMs));
   }
 
   private retryHeld(nowMs: number): void {
@@ -320,27 +401,34 @@ export class Outbox<H extends object, T> {
     this.scheduleFlush();
   }
 
-  /** What waits has not been sent, so that it can be refused without doubt. */
   private expireWaiting(nowMs: number): void {
-    const { holdMs, requestTimeoutMs } = this.limits;
-    const patienceMs = this.repeatable ? Math.max(holdMs, requestTimeoutMs) : holdMs;
-    const expired = this.waiting.filter((op) => nowMs - op.admittedAtMs >= patienceMs);
-    if (expired.length === 0) return;
-    this.waiting = this.waiting.filter((op) => nowMs - op.admittedAtMs < patienceMs);
+    const { holdMs } = this.limits;
+    const expired = this.waiting.filter((op) => nowMs - op.admittedAtMs >= holdMs);
     for (const op of expired) this.fail(op, op.lastError ?? this.notSent());
+    this.sweep();
   }
 
   private notSent(): ShardlineError {
-    return this.wire.isConnected()
+    if (!this.wire.isConnected()) return new ShardlineError('NO_LEADER', 'NATS cannot be reached', true);
+    return this.wire.isReady()
       ? new ShardlineError('BUSY', 'the leader is too busy to take more: ask again in a moment', true)
-      : new ShardlineError('NO_LEADER', 'NATS cannot be reached', true);
+      : leaderless();
   }
 }
 
-function keyBytes(keys: readonly number[]): number {
-  return keys.length < 2 ? 0 : JSON.stringify(keys).length;
+/** Those that have no later message than this one, and no answer. */
+function ownOps<H, T>(batch: Batch<H, T>): PendingOp<H, T>[] {
+  return batch.ops.filter((op): op is PendingOp<H, T> => op?.batch === batch && !op.settled);
 }
 
-function outcomeUnknown(why: string): ShardlineError {
-  return new ShardlineError('OUTCOME_UNKNOWN', why);
+function leaderless(): ShardlineError {
+  return new ShardlineError('NO_LEADER', 'nobody leads the cluster right now', true);
+}
+
+function unanswered(ageMs: number): ShardlineError {
+  return new ShardlineError('OUTCOME_UNKNOWN', `no answer within ${Math.round(ageMs)} ms`);
+}
+
+function nothing(): void {
+  // A read leaves nothing to be doubted.
 }

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
 
 const FIRST_PAUSE_MS = 25;
-const MAX_PAUSE_MS = 400;
+/** What has come back must not be waited for much longer than it was away. */
+const MAX_PAUSE_MS = 100;
 
 /** Repeats `attempt` while it fails with what is safe to ask again after, until `holdMs` have passed. @throws its last failure */
 export async function withPatience<T>(holdMs: number, attempt: () => Promise<T>): Promise<T> {

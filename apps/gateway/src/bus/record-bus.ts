@@ -14,10 +14,15 @@ import { SUBJECTS } from '#common/contracts/subjects';
 import { joinRows } from '#common/nats/lines';
 import type { KeyedRows } from '../core/record-requests';
 import type { Outcome } from './batch';
-import { Outbox, type OutboxLimits, type OutboxWire } from './outbox';
+import { LeaderWatch } from './leader-watch';
+import type { Operation } from './operations';
+import { Outbox, type Asked, type OutboxLimits, type OutboxWire } from './outbox';
 import { ReplyMux } from './reply-mux';
 
 export type ReadAnswer = PointRead | RangeRead;
+/** Room for an operation's id and print. */
+const ID_BYTES = 200;
+
 export type OpKind = 'read' | 'write' | 'update' | 'del';
 
 export class RecordBus {
@@ -26,6 +31,7 @@ export class RecordBus {
   private readonly updates: Outbox<Omit<UpdateOp, 'id'>, ChangeDone>;
   private readonly deletes: Outbox<Omit<DeleteOp, 'id'>, ChangeDone>;
   private readonly reads: Outbox<Omit<ReadOp, 'id'>, ReadAnswer>;
+  private readonly leader: LeaderWatch;
   private connected = true;
 
   constructor(
@@ -34,19 +40,29 @@ export class RecordBus {
     observeBatch: (kind: string, ops: number) => void,
   ) {
     this.mux = new ReplyMux(nats);
+    this.leader = new LeaderWatch(nats);
     const wire: OutboxWire = {
       publish: (subject, data, reply) => {
         nats.publish(subject, data, { reply });
       },
       mux: this.mux,
+      isReady: () => this.connected && !this.leader.isNobodyThere,
       isConnected: () => this.connected,
+      epoch: () => this.leader.epoch,
+      foundNobody: () => {
+        this.leader.foundNobody();
+      },
+      missAnswer: () => {
+        this.leader.missAnswer();
+      },
       maxPayload: () => nats.info?.max_payload ?? 1_048_576,
       observeBatch,
     };
-    this.writes = new Outbox('write', SUBJECTS.cmd.write, false, wire, limits);
-    this.updates = new Outbox('update', SUBJECTS.cmd.update, false, wire, limits);
-    this.deletes = new Outbox('del', SUBJECTS.cmd.del, false, wire, limits);
-    this.reads = new Outbox('read', SUBJECTS.cmd.read, true, wire, limits);
+    this.writes = new Outbox('write', SUBJECTS.cmd.write, wire, limits);
+    this.updates = new Outbox('update', SUBJECTS.cmd.update, wire, limits);
+    this.deletes = new Outbox('del', SUBJECTS.cmd.del, wire, limits);
+    this.reads = new Outbox('read', SUBJECTS.cmd.read, wire, limits);
+    for (const outbox of this.outboxes()) this.leader.listen(outbox);
   }
 
   /** Follows the connection's ups and downs until it is closed. */
@@ -57,30 +73,41 @@ export class RecordBus {
         for (const outbox of this.outboxes()) outbox.onDisconnected();
       } else if (status.type === Events.Reconnect) {
         this.connected = true;
+        this.leader.onConnected();
         for (const outbox of this.outboxes()) outbox.onConnected();
       }
     }
   }
 
   /** No key may stand twice. Resolves with how many rows were added. @throws ShardlineError as Outbox.submit */
-  async write(configId: number, onConflict: WriteOp['onConflict'], { keys, rows }: KeyedRows): Promise<number> {
-    const { result } = await this.writes.submit(configId, { onConflict, keys }, joinRows(rows), keys);
+  async write(
+    operation: Operation,
+    configId: number,
+    onConflict: WriteOp['onConflict'],
+    { keys, rows }: KeyedRows,
+  ): Promise<number> {
+    const text = JSON.stringify(keys);
+    const header = { ...nameOf(operation, 'write', onConflict, text, ...rows), onConflict, keys };
+    const asked = { configId, header, rows: joinRows(rows), headerBytes: text.length };
+    const { result } = await this.writes.submit(change(operation, asked));
     return result.added;
   }
 
   /** @throws ShardlineError as Outbox.submit */
-  async update(configId: number, key: number, row: string): Promise<void> {
-    await this.updates.submit(configId, { key }, row);
+  async update(operation: Operation, configId: number, key: number, row: string): Promise<void> {
+    const header = { ...nameOf(operation, 'update', String(key), row), key };
+    await this.updates.submit(change(operation, { configId, header, rows: row }));
   }
 
   /** @throws ShardlineError as Outbox.submit */
-  async delete(configId: number, key: number): Promise<void> {
-    await this.deletes.submit(configId, { key });
+  async delete(operation: Operation, configId: number, key: number): Promise<void> {
+    const header = { ...nameOf(operation, 'delete', String(key)), key };
+    await this.deletes.submit(change(operation, { configId, header }));
   }
 
   /** The row itself, or where to get the rows. @throws ShardlineError as Outbox.submit */
   read(configId: number, low: number, high: number): Promise<Outcome<ReadAnswer>> {
-    return this.reads.submit(configId, { low, high });
+    return this.reads.submit({ configId, header: { low, high } });
   }
 
   /** How many operations of each kind have no answer yet. */
@@ -93,7 +120,24 @@ export class RecordBus {
     };
   }
 
-  private outboxes(): Pick<Outbox<never, never>, 'onConnected' | 'onDisconnected'>[] {
+  private outboxes(): Pick<Outbox<never, never>, 'onConnected' | 'onDisconnected' | 'onLeader' | 'onNobody'>[] {
     return [this.writes, this.updates, this.deletes, this.reads];
   }
+}
+
+/** The fields by which the leader knows a change again. */
+function nameOf(
+  operation: Operation,
+  kind: string,
+  ...asked: readonly string[]
+): { operation: string; print?: string } {
+  const print = operation.print(kind, ...asked);
+  return { operation: operation.id, ...(print === undefined ? {} : { print }) };
+}
+
+function change<H>(operation: Operation, asked: Asked<H>): Asked<H> {
+  const doubt = (): void => {
+    operation.inDoubt = true;
+  };
+  return { ...asked, headerBytes: (asked.headerBytes ?? 0) + ID_BYTES, arrivedAtMs: operation.arrivedAtMs, doubt };
 }

@@ -1,6 +1,6 @@
 /** What the OpenAPI page says of a route, in one decorator. */
 import { applyDecorators, HttpCode, type Type } from '@nestjs/common';
-import { ApiBody, ApiOperation, ApiResponse } from '@nestjs/swagger';
+import { ApiBody, ApiHeader, ApiOperation, ApiResponse } from '@nestjs/swagger';
 import { FailureAnswer } from './dto/answers';
 
 /** Failures by status, in the words of the page. */
@@ -9,6 +9,7 @@ const FAILURES = {
   404: 'There is no such record',
   409: 'It does not fit what is there (no configuration yet, another configuration, a key that exists); nothing was changed',
   413: 'The body is larger than BODY_LIMIT',
+  422: 'The Idempotency-Key was used for another request before; nothing was changed',
   503: 'It cannot be done now; nothing was changed, ask again after `Retry-After` seconds',
   504: 'No answer in time; the outcome is not known',
 } as const;
@@ -18,11 +19,24 @@ const NOTES: Partial<Record<FailureStatus, { headers: Record<string, object> }>>
   503: { headers: { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' } } } },
 };
 
+const OPERATION_ID_HEADER = {
+  'Operation-Id': { description: 'Names the change: `GET /operations/{id}`', schema: { type: 'string' } },
+} as const;
+const IDEMPOTENCY_KEY_HEADER = {
+  name: 'Idempotency-Key',
+  required: false,
+  description:
+    "The client's own name for the change. The same request again with the same key gets the first answer and changes nothing.",
+  schema: { type: 'string', pattern: '^[!-~]{1,128}$' },
+} as const;
+
 export interface RouteDescription {
   summary: string;
   description?: string;
   body?: Type | object;
   bodyRequired?: boolean;
+  /** It changes records: it has an operation id. */
+  changes?: boolean;
   answer: Type;
   answerDescription: string;
   failures: readonly FailureStatus[];
@@ -36,11 +50,17 @@ export function DescribeRoute(route: RouteDescription): MethodDecorator {
       summary: route.summary,
       ...(route.description === undefined ? {} : { description: route.description }),
     }),
-    ApiResponse({ status: 200, description: route.answerDescription, type: route.answer }),
+    ApiResponse({
+      status: 200,
+      description: route.answerDescription,
+      type: route.answer,
+      ...(route.changes === true ? { headers: OPERATION_ID_HEADER } : {}),
+    }),
     ...route.failures.map((status) =>
       ApiResponse({ status, description: FAILURES[status], type: FailureAnswer, ...NOTES[status] }),
     ),
   ];
+  if (route.changes === true) decorators.push(ApiHeader(IDEMPOTENCY_KEY_HEADER));
   if (route.body !== undefined) decorators.push(describeBody(route.body, route.bodyRequired ?? true));
   return applyDecorators(...decorators);
 }

@@ -66,6 +66,11 @@ const ROUTES: RouteHelp[] = [
     example: { Stud_id: EXAMPLE_ROW.Stud_id, data: { ...EXAMPLE_ROW, Stud_marks: '28' } },
   },
   { route: 'DELETE /del', does: 'deletes one record', takes: '{Stud_id}', example: { Stud_id: EXAMPLE_ROW.Stud_id } },
+  {
+    route: 'GET /operations/{id}',
+    does: 'tells whether a change was committed, refused, or is not known',
+    takes: 'nothing; the id is the Operation-Id of the answer to the change',
+  },
   { route: 'GET /help', does: 'this list', takes: 'nothing' },
   { route: 'GET /docs', does: 'the OpenAPI page; /docs-json is its text', takes: 'nothing' },
   { route: 'GET /healthz', does: 'tells whether the gateway runs', takes: 'nothing' },
@@ -75,7 +80,7 @@ const ROUTES: RouteHelp[] = [
 
 export const HELP = {
   message:
-    'Bodies are JSON, whatever the method and content type; field names in any case; with another schema Stud_id is its first column',
+    'Bodies are JSON, whatever the method and content type; field names in any case; with another schema Stud_id is its first column; /write, /update and /del take the header Idempotency-Key: the same request with the same key is carried out once',
   routes: ROUTES,
   status: 'success',
 };

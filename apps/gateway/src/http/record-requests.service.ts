@@ -1,6 +1,11 @@
-/** Record operations from the bytes of a body to the text of the answer. */
+/**
+ * Record operations from the bytes of a body to the text of the answer.
+ *
+ * A request may be checked and sent again, against a configuration that is newer: it stays the same operation.
+ */
 import type { OnConflict, RangeRead } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
+import type { Operation } from '../bus/operations';
 import type { RecordBus } from '../bus/record-bus';
 import type { TableCache } from '../bus/table-cache';
 import { deleteAnswer, READ_ANSWER, updateAnswer, writeAnswer } from '../core/answers';
@@ -27,17 +32,19 @@ export class RecordRequests {
   ) {}
 
   /** @throws ShardlineError */
-  async write(bytes: Buffer | undefined, query: Query): Promise<string> {
+  async write(operation: Operation, bytes: Buffer | undefined, query: Query): Promise<string> {
     const onConflict = conflictPolicyOf(query, this.defaultConflictPolicy);
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows }) => {
       const checked = withoutRepeats(rows.check(writtenRowsOf(body())), onConflict, rows.key);
-      return writeAnswer(checked.keys.length === 0 ? 0 : await this.bus.write(configId, onConflict, checked));
+      return writeAnswer(
+        checked.keys.length === 0 ? 0 : await this.bus.write(operation, configId, onConflict, checked),
+      );
     });
   }
 
   /** @throws ShardlineError */
-  async update(bytes: Buffer | undefined): Promise<string> {
+  async update(operation: Operation, bytes: Buffer | undefined): Promise<string> {
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows }) => {
       const { key, row } = updateOf(body(), rows.key);
@@ -45,17 +52,17 @@ export class RecordRequests {
       if (checked.key !== key) {
         throw badRequest(`data has the ${rows.key} ${checked.key}, not ${key}: an update cannot change the key`);
       }
-      await this.bus.update(configId, key, checked.row).catch(asAbsent(rows.key, key));
+      await this.bus.update(operation, configId, key, checked.row).catch(asAbsent(rows.key, key));
       return updateAnswer(rows.key, key);
     });
   }
 
   /** @throws ShardlineError */
-  async delete(bytes: Buffer | undefined): Promise<string> {
+  async delete(operation: Operation, bytes: Buffer | undefined): Promise<string> {
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows }) => {
       const key = deletedKeyOf(body(), rows.key);
-      await this.bus.delete(configId, key).catch(asAbsent(rows.key, key));
+      await this.bus.delete(operation, configId, key).catch(asAbsent(rows.key, key));
       return deleteAnswer(rows.key, key);
     });
   }

@@ -4,6 +4,7 @@ import { ApiExtraModels, ApiQuery, ApiTags, type ApiQueryOptions } from '@nestjs
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONFLICT_POLICIES } from '#common/contracts/commands';
 import type { Query } from '../core/record-requests';
+import { ChangeRequests } from './change-requests';
 import { DescribeRoute } from './describe-route';
 import { DoneAnswer, RowsAnswer } from './dto/answers';
 import { DeleteBody, KEY_SCHEMA, KeyRangeDto, READ_BODY_SCHEMA, UpdateBody, WriteBody } from './dto/bodies';
@@ -29,6 +30,7 @@ export class RecordsController {
     private readonly records: RecordRequests,
     private readonly ranges: RangeResponder,
     private readonly bodies: BodyReader,
+    private readonly changes: ChangeRequests,
   ) {}
 
   @Post('read')
@@ -71,10 +73,14 @@ export class RecordsController {
     body: WriteBody,
     answer: DoneAnswer,
     answerDescription: '`100 Data entries added`',
-    failures: [400, 409, 413, 503, 504],
+    changes: true,
+    failures: [400, 409, 413, 422, 503, 504],
   })
   async write(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    sendJsonText(reply, await this.records.write(await this.bodies.bytes(request.raw), request.query as Query));
+    const answer = this.changes.run(request, reply, async (operation) => {
+      return this.records.write(operation, await this.bodies.bytes(request.raw), request.query as Query);
+    });
+    sendJsonText(reply, await answer);
   }
 
   @Put('update')
@@ -83,10 +89,14 @@ export class RecordsController {
     body: UpdateBody,
     answer: DoneAnswer,
     answerDescription: '`Data entry for Stud_id: 2255 updated`',
-    failures: [400, 404, 409, 413, 503, 504],
+    changes: true,
+    failures: [400, 404, 409, 413, 422, 503, 504],
   })
   async update(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    sendJsonText(reply, await this.records.update(await this.bodies.bytes(request.raw)));
+    const answer = this.changes.run(request, reply, async (operation) => {
+      return this.records.update(operation, await this.bodies.bytes(request.raw));
+    });
+    sendJsonText(reply, await answer);
   }
 
   @Delete('del')
@@ -95,10 +105,14 @@ export class RecordsController {
     body: DeleteBody,
     answer: DoneAnswer,
     answerDescription: '`Data entry with Stud_id:2255 removed from all replicas`',
-    failures: [400, 404, 409, 413, 503, 504],
+    changes: true,
+    failures: [400, 404, 409, 413, 422, 503, 504],
   })
   async delete(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    sendJsonText(reply, await this.records.delete(await this.bodies.bytes(request.raw)));
+    const answer = this.changes.run(request, reply, async (operation) => {
+      return this.records.delete(operation, await this.bodies.bytes(request.raw));
+    });
+    sendJsonText(reply, await answer);
   }
 
   private async read(request: FastifyRequest, reply: FastifyReply): Promise<void> {

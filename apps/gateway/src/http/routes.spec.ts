@@ -3,6 +3,7 @@ import { RouteTable } from './routes';
 const routes = new RouteTable();
 routes.add('/read', 'POST');
 routes.add('/read', ['GET', 'HEAD']);
+routes.add('/operations/:id', 'GET');
 
 test.each(['/yolo', '//yolo', '/yolo/', '/yolo?x=/read', '/yolo#read'])('%s does not exist', (url) => {
   expect(routes.failure('GET', url)).toMatchObject({ status: 404, message: "'/yolo' endpoint does not exist" });
@@ -10,6 +11,14 @@ test.each(['/yolo', '//yolo', '/yolo/', '/yolo?x=/read', '/yolo#read'])('%s does
 
 test.each(['/read', '//read', '/read/?low=1'])('%s does not take DELETE', (url) => {
   expect(routes.failure('DELETE', url)).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD, POST' } });
+});
+
+test.each(['/operations/x', '//operations/%2F/'])('%s does not take DELETE', (url) => {
+  expect(routes.failure('DELETE', url)).toMatchObject({ status: 405, headers: { allow: 'GET' } });
+});
+
+test.each(['/operations', '/operations/', '/operations/x/y', '/'])('%s does not exist', (url) => {
+  expect(routes.failure('GET', url)).toMatchObject({ status: 404 });
 });
 
 test('a long path does not make a long message', () => {

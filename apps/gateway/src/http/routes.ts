@@ -20,12 +20,20 @@ export class RouteTable {
   /** Why no route took the request. */
   failure(method: string, url: string): HttpFailure {
     const path = pathOf(url);
-    const allowed = this.methods.get(path);
+    const allowed = this.methods.get(path) ?? this.methodsOfPattern(path);
     if (allowed === undefined) {
       return new HttpFailure(404, `'${path.slice(0, PATH_PREVIEW_LENGTH)}' endpoint does not exist`);
     }
     const list = [...allowed].sort().join(', ');
     return new HttpFailure(405, `${path} does not take ${method}: use ${list}`, { allow: list });
+  }
+
+  /** Of a path that fits a route with a parameter at its end. */
+  private methodsOfPattern(path: string): Set<string> | undefined {
+    const parent = path.slice(0, path.lastIndexOf('/') + 1);
+    if (parent === '' || parent === path) return undefined;
+    for (const [route, methods] of this.methods) if (route.startsWith(`${parent}:`)) return methods;
+    return undefined;
   }
 }
 

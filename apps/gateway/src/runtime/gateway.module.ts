@@ -9,10 +9,12 @@ import { ReadTickets } from '../bus/read-tickets';
 import { RecordBus } from '../bus/record-bus';
 import { TableCache } from '../bus/table-cache';
 import type { GatewayConfig } from '../config/gateway-config';
+import { ChangeRequests } from '../http/change-requests';
 import { ALLOW_REINIT, ClusterController } from '../http/cluster.controller';
 import { GatewayMetrics } from '../http/gateway-metrics';
 import { HttpErrorFilter } from '../http/http-error.filter';
 import { OperationsController } from '../http/operations.controller';
+import { OutcomesController } from '../http/outcomes.controller';
 import { RangeResponder } from '../http/range-response';
 import { RecordRequests } from '../http/record-requests.service';
 import { RecordsController } from '../http/records.controller';
@@ -48,12 +50,13 @@ export class GatewayModule {
     const ranges = new RangeResponder(new PageReader(nats), new ReadTickets(nats, config.HOLD_MS), times, logger);
     return {
       module: GatewayModule,
-      controllers: [RecordsController, ClusterController, OperationsController],
+      controllers: [RecordsController, ClusterController, OperationsController, OutcomesController],
       providers: [
         { provide: ClusterCommands, useValue: cluster },
         { provide: TableCache, useValue: tables },
         { provide: RecordRequests, useValue: new RecordRequests(tables, bus, config.WRITE_ON_CONFLICT) },
         { provide: RangeResponder, useValue: ranges },
+        { provide: ChangeRequests, useValue: new ChangeRequests() },
         { provide: BodyReader, useValue: new BodyReader(config.BODY_LIMIT) },
         { provide: GatewayMetrics, useValue: metrics },
         { provide: ALLOW_REINIT, useValue: config.ALLOW_REINIT },

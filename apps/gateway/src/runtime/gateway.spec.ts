@@ -134,11 +134,52 @@ test.each<[string, string, string | undefined]>([
   ['DELETE', '/rm', '{"n":1}'],
   ['GET', '/status', undefined],
   ['GET', '/readyz', undefined],
+  ['GET', '/operations/x', undefined],
 ])('%s %s with nobody leading is 503 and says when to ask again', async (method, path, body) => {
   const answer = await fetch(gateway.url + path, { method, ...(body === undefined ? {} : { body }) });
   expect(answer.status).toBe(503);
   expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
   await failureOf(answer);
+});
+
+describe.each([
+  ['POST', '/write', '{"data":[{}]}'],
+  ['PUT', '/update', '{"Stud_id":1,"data":{}}'],
+  ['DELETE', '/del', '{"Stud_id":1}'],
+])('%s %s', (method, path, body) => {
+  const change = (headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(gateway.url + path, { method, body, headers });
+
+  test('has an id of its own each time, and says how to ask what became of it', async () => {
+    const answers = await Promise.all([change(), change()]);
+    const ids = answers.map((answer) => answer.headers.get('operation-id')!);
+    expect(new Set(ids).size).toBe(2);
+    for (const [index, answer] of answers.entries()) {
+      expect(answer.status).toBe(503);
+      expect((await failureOf(answer)).message).toContain(`GET /operations/${ids[index]!}`);
+    }
+  });
+
+  test("has the client's id when there is one", async () => {
+    const id = '!"#a/b?c%20~';
+    const answer = await change({ 'Idempotency-Key': id });
+    expect(answer.headers.get('operation-id')).toBe(id);
+    expect((await failureOf(answer)).message).toContain(`GET /operations/${encodeURIComponent(id)}`);
+    expect((await fetch(`${gateway.url}/operations/${encodeURIComponent(id)}`)).status).toBe(503);
+  });
+
+  test.each(['', 'a b', 'ä', 'x'.repeat(129)])('takes no id like %j', async (id) => {
+    const answer = await change({ 'Idempotency-Key': id });
+    expect(answer.status).toBe(400);
+    expect((await failureOf(answer)).message).toMatch(/Idempotency-Key/);
+  });
+});
+
+test('an id of an operation is as long as it may be, and valid', async () => {
+  const ask = (id: string): Promise<Response> => fetch(`${gateway.url}/operations/${encodeURIComponent(id)}`);
+  expect((await ask('%'.repeat(128))).status).toBe(503);
+  expect((await ask('a b')).status).toBe(400);
+  expect((await ask('x'.repeat(129))).status).toBe(400);
 });
 
 test('it lives, and its figures are there, without a leader', async () => {

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { MAX_ID_LENGTH_IN_PATH } from '../http/change-requests';
 import { failureBody } from '../http/error-status';
 import type { GatewayMetrics } from '../http/gateway-metrics';
 import { JSON_TYPE } from '../http/replies';
@@ -20,7 +21,11 @@ export function createHttpAdapter(routes: RouteTable, metrics: GatewayMetrics): 
     forceCloseConnections: 'idle',
     // A request that comes while the gateway stops is still answered; its connection is closed behind it.
     return503OnClosing: false,
-    routerOptions: { ignoreDuplicateSlashes: true, ignoreTrailingSlash: true },
+    routerOptions: {
+      ignoreDuplicateSlashes: true,
+      ignoreTrailingSlash: true,
+      maxParamLength: MAX_ID_LENGTH_IN_PATH,
+    },
     frameworkErrors: sendFrameworkError,
     clientErrorHandler: answerUnreadable,
     skipMiddie: true,

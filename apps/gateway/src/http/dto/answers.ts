@@ -1,5 +1,5 @@
 /** Answers, for the OpenAPI page. */
-import { ApiExtraModels, ApiProperty, ApiSchema } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { SUSPECT_CAUSES } from '#common/contracts/commands';
 import { ROW_SCHEMA, ShardDto, TableSchemaDto } from './bodies';
 
@@ -245,6 +245,36 @@ export class RowsAnswer {
 export class HealthAnswer {
   @ApiProperty({ type: 'string' })
   message!: string;
+
+  @ApiProperty(success)
+  status!: string;
+}
+
+@ApiSchema({ name: 'OperationRefusal' })
+export class OperationRefusalDto {
+  @ApiProperty({ type: 'integer', description: 'The status of the answer', example: 409 })
+  httpStatus!: number;
+
+  @ApiProperty({ type: 'string', example: 'KEY_EXISTS' })
+  code!: string;
+
+  @ApiProperty({ type: 'string', pattern: '^<Error> ' })
+  message!: string;
+}
+
+@ApiSchema({ name: 'Operation' })
+export class OperationAnswer {
+  @ApiProperty({ type: 'string', description: 'Its id' })
+  operation!: string;
+
+  @ApiProperty({ type: 'string', enum: ['committed', 'refused', 'unknown'] })
+  outcome!: 'committed' | 'refused' | 'unknown';
+
+  @ApiPropertyOptional({ type: 'integer', description: 'Records written or removed, where it was committed' })
+  added?: number;
+
+  @ApiPropertyOptional({ type: OperationRefusalDto, description: 'Why it was refused' })
+  error?: OperationRefusalDto;
 
   @ApiProperty(success)
   status!: string;

@@ -1,0 +1,158 @@
+/**
+ * Whether anybody leads, and who: what the outboxes need to know to send again early and never in vain.
+ *
+ * The leader is asked (with a question that costs it nothing) when somebody misses an answer, and as long as nobody listens.
+ * NATS tells at once when nobody does; a new leader is announced by an event. Only an answer counts as "there is one", since
+ * the event comes before the new leader listens.
+ */
+import type { NatsConnection, Subscription } from 'nats';
+import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
+import type { CloudEvent } from '#common/contracts/events';
+import { eventSubject, SUBJECTS } from '#common/contracts/subjects';
+import { requestJson } from '#common/nats/connection';
+
+/** Who wants to know. */
+export interface LeaderListener {
+  /** Somebody leads and listens. What was sent under another epoch has gone to a leader that leads no more. */
+  onLeader(epoch: number): void;
+  /** Nobody listens; whatever was sent before `askedAtMs` gets its answer late or never. */
+  onNobody(askedAtMs: number): void;
+}
+
+const NOTHING: ReadDoneRequest = { done: [], keep: [] };
+/** How long an answer is waited for. A leader that is only busy is not judged by it. */
+const ASK_TIMEOUT_MS = 500;
+/** The same while a leader has been announced: what goes to one that stands still is lost, the new one answers at once. */
+const EXPECTING_TIMEOUT_MS = 50;
+/** Between questions while nobody listens. */
+const NOBODY_PAUSE_MS = 25;
+/** Between questions to a leader that is there while an answer is missed. */
+const MISSED_PAUSE_MS = 100;
+/** An announced leader that has not answered by then is not waited for any more. */
+const EXPECTING_MS = 5_000;
+
+export class LeaderWatch {
+  private readonly listeners: LeaderListener[] = [];
+  private readonly announcements: Subscription;
+  private leading = 0;
+  private nobody = false;
+  private expected = { epoch: 0, untilMs: 0 };
+  private timer: NodeJS.Timeout | null = null;
+  private questions = 0;
+  private closed = false;
+  private lastAskedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(private readonly nats: NatsConnection) {
+    this.announcements = nats.subscribe(eventSubject('leader.elected'), {
+      callback: (error, message) => {
+        if (error === null) this.announced(message.data);
+      },
+    });
+    void nats.closed().then(() => {
+      this.stop();
+    });
+    this.askSoon(0);
+  }
+
+  /** The epoch of the leader that answered last; 0 before the first answer. */
+  get epoch(): number {
+    return this.leading;
+  }
+
+  /** True from the moment that nobody listened until somebody has answered. */
+  get isNobodyThere(): boolean {
+    return this.nobody;
+  }
+
+  listen(listener: LeaderListener): void {
+    this.listeners.push(listener);
+  }
+
+  /** A message found nobody who listens: asks until somebody does. */
+  foundNobody(): void {
+    this.nobody = true;
+    this.askSoon(NOBODY_PAUSE_MS);
+  }
+
+  /** An answer is missed: asks whether anybody leads still. */
+  missAnswer(): void {
+    this.askSoon(Math.max(0, this.lastAskedMs + MISSED_PAUSE_MS - performance.now()));
+  }
+
+  /** The connection is back: a leader may have been announced meanwhile. */
+  onConnected(): void {
+    this.askSoon(0);
+  }
+
+  private stop(): void {
+    this.closed = true;
+    this.announcements.unsubscribe();
+    if (this.timer !== null) clearTimeout(this.timer);
+  }
+
+  private announced(data: Uint8Array): void {
+    const epoch = epochOf(data);
+    if (epoch === null || epoch <= this.leading) return;
+    this.expected = { epoch, untilMs: performance.now() + EXPECTING_MS };
+    // At once, also where a question is out: it may have gone to a leader that stands still.
+    void this.ask();
+  }
+
+  private askSoon(afterMs: number): void {
+    if (this.questions > 0 || this.closed) return;
+    if (this.timer !== null) {
+      if (afterMs > 0) return;
+      clearTimeout(this.timer);
+    }
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      void this.ask();
+    }, afterMs);
+  }
+
+  /** Never rejects. */
+  private async ask(): Promise<void> {
+    this.questions += 1;
+    const askedAtMs = performance.now();
+    this.lastAskedMs = askedAtMs;
+    const timeoutMs = this.isExpecting() ? EXPECTING_TIMEOUT_MS : ASK_TIMEOUT_MS;
+    try {
+      const { epoch } = await requestJson<ReadDoneReply>(this.nats, SUBJECTS.cmd.readDone, NOTHING, timeoutMs);
+      this.answered(epoch);
+    } catch (thrown) {
+      if (ShardlineError.from(thrown).code === 'NO_LEADER') this.foundNobodySince(askedAtMs);
+    } finally {
+      this.questions -= 1;
+    }
+    if (this.nobody || this.isExpecting()) this.askSoon(NOBODY_PAUSE_MS);
+  }
+
+  private answered(epoch: number): void {
+    const isNews = this.nobody || epoch !== this.leading;
+    this.nobody = false;
+    this.leading = epoch;
+    if (isNews) for (const listener of this.listeners) listener.onLeader(epoch);
+  }
+
+  private foundNobodySince(askedAtMs: number): void {
+    this.nobody = true;
+    for (const listener of this.listeners) listener.onNobody(askedAtMs);
+  }
+
+  /** A leader was announced, and one of before may be what answers, or what stands still. */
+  private isExpecting(): boolean {
+    return this.expected.epoch > this.leading && performance.now() < this.expected.untilMs;
+  }
+}
+
+/** Null when the event cannot be read: it is somebody else's, then. */
+function epochOf(data: Uint8Array): number | null {
+  try {
+    const event = JSON.parse(Buffer.from(data).toString('utf8')) as Partial<CloudEvent> | null;
+    const epoch = event?.data?.epoch;
+    return typeof epoch === 'number' ? epoch : null;
+  } catch {
+    return null;
+  }
+}

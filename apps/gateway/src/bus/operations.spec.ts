@@ -1,0 +1,55 @@
+import fc from 'fast-check';
+import { OPERATION_PATTERN, PRINT_PATTERN } from '#common/contracts/commands';
+import { Operation, OperationIds } from './operations';
+
+/** A day's clock that may stand still or go back. */
+const clocks = fc.array(fc.integer({ min: 1_700_000_000_000, max: 1_700_000_000_050 }), {
+  minLength: 2,
+  maxLength: 300,
+});
+
+test('ids are short, valid, different and in the order in which they were made, whatever the clock does', () => {
+  fc.assert(
+    fc.property(clocks, (times) => {
+      let at = 0;
+      const ids = new OperationIds(() => times[at++] ?? 0);
+      const made = times.map(() => ids.next());
+      expect(made).toEqual([...new Set(made)].sort());
+      for (const id of made) expect(id).toMatch(OPERATION_PATTERN);
+      expect(Math.max(...made.map((id) => id.length))).toBeLessThan(24);
+    }),
+  );
+});
+
+test('more ids in a millisecond than can be counted go on in the next', () => {
+  const ids = new OperationIds(() => 1);
+  let last = '';
+  for (let made = 0; made < 36 ** 4 + 2; made += 1) {
+    const id = ids.next();
+    if (id <= last) throw new Error(`${id} does not come behind ${last}`);
+    last = id;
+  }
+});
+
+test('two gateways, or one before and after its restart, make no id twice', () => {
+  const makers = Array.from({ length: 50 }, () => new OperationIds(() => 1));
+  expect(new Set(makers.map((ids) => ids.next())).size).toBe(50);
+});
+
+test('a print tells requests apart, and only where the client chose the id', () => {
+  const own = new Operation('a', true, 0);
+  const print = own.print('write', 'error', '[1]', '{"id":1}');
+  expect(print).toMatch(PRINT_PATTERN);
+  expect(own.print('write', 'error', '[1]', '{"id":1}')).toBe(print);
+  for (const other of [
+    ['update', 'error', '[1]', '{"id":1}'],
+    ['write', 'ignore', '[1]', '{"id":1}'],
+    ['write', 'error', '[2]', '{"id":1}'],
+    ['write', 'error', '[1]', '{"id":2}'],
+    ['write', 'error', '[1]', '{"id":1', '}'],
+  ]) {
+    const [kind, ...asked] = other;
+    expect(own.print(kind!, ...asked)).not.toBe(print);
+  }
+  expect(new Operation('a', false, 0).print('write', 'error')).toBeUndefined();
+});

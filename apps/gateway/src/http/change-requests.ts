@@ -1,0 +1,65 @@
+/** What `/write`, `/update` and `/del` have in common: an operation id, and failures that say how to ask for its outcome. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { OPERATION_PATTERN } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
+import { Operation, OperationIds } from '../bus/operations';
+import { badRequest } from '../core/body-fields';
+import { HttpFailure, httpFailureOf, STATUS_OF_CODE } from './error-status';
+
+/** The header by which a client names its request. Node spells names of headers in lower case. */
+export const IDEMPOTENCY_KEY = 'idempotency-key';
+/** The header by which every change is answered. */
+export const OPERATION_ID = 'operation-id';
+/** Readers of a path take no more than this; each character of an id may be spelled with three. */
+export const MAX_ID_LENGTH_IN_PATH = 3 * 128;
+
+export class ChangeRequests {
+  private readonly ids = new OperationIds();
+
+  /**
+   * Carries a change out under the client's name for it, or else a new one, and tells that in the answer's header.
+   *
+   * @throws ShardlineError BAD_REQUEST when the name cannot be one; what `change` throws; HttpFailure 503 or 504, saying whether
+   * anything may have happened
+   */
+  async run<T>(request: FastifyRequest, reply: FastifyReply, change: (operation: Operation) => Promise<T>): Promise<T> {
+    const operation = this.operationOf(request);
+    reply.header(OPERATION_ID, operation.id);
+    try {
+      return await change(operation);
+    } catch (thrown) {
+      throw thrown instanceof ShardlineError ? failureOf(thrown, operation) : thrown;
+    }
+  }
+
+  private operationOf(request: FastifyRequest): Operation {
+    const arrivedAtMs = performance.now();
+    const key = request.headers[IDEMPOTENCY_KEY];
+    if (key === undefined) return new Operation(this.ids.next(), false, arrivedAtMs);
+    return new Operation(operationIdOf(key, 'the Idempotency-Key'), true, arrivedAtMs);
+  }
+}
+
+/** @throws ShardlineError BAD_REQUEST */
+export function operationIdOf(text: unknown, what: string): string {
+  if (typeof text !== 'string' || !OPERATION_PATTERN.test(text)) {
+    throw badRequest(`${what} must be 1 to 128 visible ASCII characters without spaces`);
+  }
+  return text;
+}
+
+/** A failure in the middle says that nothing was changed only where that is certain. */
+function failureOf(error: ShardlineError, operation: Operation): ShardlineError | HttpFailure {
+  const status = STATUS_OF_CODE[error.code];
+  if (status !== 503 && status !== 504) return error;
+  const where = `GET /operations/${encodeURIComponent(operation.id)}`;
+  if (status === 503 && !operation.inDoubt) {
+    const { message, headers } = httpFailureOf(error);
+    return new HttpFailure(503, `${message} (${where} tells what became of it)`, headers);
+  }
+  return new HttpFailure(
+    504,
+    `${error.message}: it may or may not have been done; ${where} tells, and the same request with the header ` +
+      `Idempotency-Key: ${operation.id} is never carried out twice`,
+  );
+}
