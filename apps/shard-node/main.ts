@@ -2,7 +2,8 @@
 import { createLogger, type Logger } from '#common/logging/logger';
 import { runService, stopOnSignals } from '#common/process/service';
 import { parseShardNodeConfig, type ShardNodeConfig } from './src/config/config';
-import { EmbeddedPostgres } from './src/runtime/postgres/embedded-postgres';
+import { removeOwnPidFile } from './src/runtime/pid-file';
+import { LastingPostgres } from './src/runtime/postgres/lasting-postgres';
 
 runService(async () => {
   const config = parseShardNodeConfig(process.env);
@@ -17,15 +18,17 @@ runService(async () => {
   stopOnSignals(logger, config.lifelineSocket, async () => {
     await node.stop();
     await postgres?.stop();
+    await removeOwnPidFile(config.pidFile, logger);
   });
   logger.info({ startedInMs: Math.round(performance.now()) }, 'ready');
 });
 
-/** A node without its Postgres can do nothing: it ends, and whoever watches over it starts another one. */
-async function startPostgres(config: ShardNodeConfig, logger: Logger): Promise<EmbeddedPostgres> {
-  const postgres = await EmbeddedPostgres.start({ dataDir: config.dataDir, logger });
-  postgres.onExit(() => {
-    logger.fatal('Postgres is gone');
+/** A node that cannot bring its Postgres back can do nothing: it ends, and whoever watches over it starts another one. */
+async function startPostgres(config: ShardNodeConfig, logger: Logger): Promise<LastingPostgres> {
+  const { dataDir, postgresRestartTries: tries, postgresRestartPauseMs: pauseMs } = config;
+  const postgres = await LastingPostgres.start({ dataDir, logger }, { tries, pauseMs });
+  postgres.onGivenUp((why) => {
+    logger.fatal({ why }, 'Postgres is gone for good');
     process.exit(1);
   });
   return postgres;

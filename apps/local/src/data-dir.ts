@@ -1,7 +1,6 @@
 /** The folder that holds everything a cluster keeps, and who may use it. */
 import {
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '#common/process/folders';
 import { askLauncher, type LauncherInfo } from './control';
 import { EXIT, Refusal } from './refusal';
 
@@ -95,7 +95,7 @@ export class DataDir {
   /** Makes the folder if it is not there. @throws Refusal when it holds something else, or cannot be written */
   prepare(): void {
     try {
-      mkdirSync(this.path, { recursive: true });
+      makeFolder(this.path);
       const marker = join(this.path, MARKER);
       if (!existsSync(marker) && readdirSync(this.path).length > 0) {
         throw new Refusal(
@@ -103,7 +103,7 @@ export class DataDir {
           EXIT.unavailable,
         );
       }
-      for (const folder of [this.logDir, this.serversDir]) mkdirSync(folder, { recursive: true });
+      for (const folder of [this.logDir, this.serversDir]) makeFolder(folder);
       writeFileSync(marker, 'Everything in this folder belongs to a Shardline cluster. "make clean" removes it.\n');
     } catch (error) {
       throw error instanceof Refusal ? error : cannotWrite(this.shown, error);

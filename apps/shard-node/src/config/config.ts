@@ -11,6 +11,7 @@ const SHAPE = z.object({
   ...COMMON_SETTINGS,
   SERVER_NAME: z.string({ error: NAME_RULE }).regex(IDENTIFIER, NAME_RULE),
   DATA_DIR: z.string().min(1).optional(),
+  PID_FILE: z.string().min(1).optional(),
   DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/, error: 'it must look like postgres://user@host/database' })
     .optional(),
@@ -21,6 +22,8 @@ const SHAPE = z.object({
   COPY_TIMEOUT_MS: setting.int(5_000, 100, 600_000),
   STATEMENT_TIMEOUT_MS: setting.int(30_000, 100, 3_600_000),
   PROBE_TIMEOUT_MS: setting.int(500, 10, 60_000),
+  POSTGRES_RESTART_TRIES: setting.int(5, 0, 1000),
+  POSTGRES_RESTART_PAUSE_MS: setting.int(100, 1, 60_000),
 });
 
 export interface ShardNodeConfig {
@@ -28,6 +31,8 @@ export interface ShardNodeConfig {
   natsServers: string[];
   /** Holds the embedded Postgres; unused with `databaseUrl`. */
   dataDir: string;
+  /** Holds our process id, written by whoever started us; removed at an orderly stop. */
+  pidFile: string | undefined;
   /** A Postgres that somebody else runs, instead of the embedded one. */
   databaseUrl: string | null;
   /** Connections that read. */
@@ -39,6 +44,9 @@ export interface ShardNodeConfig {
   copyTimeoutMs: number;
   statementTimeoutMs: number;
   probeTimeoutMs: number;
+  /** How often in a row the embedded Postgres is started again, and the pause before the first time. */
+  postgresRestartTries: number;
+  postgresRestartPauseMs: number;
   logLevel: string;
   lifelineSocket: string | undefined;
 }
@@ -50,6 +58,7 @@ export function parseShardNodeConfig(env: NodeJS.ProcessEnv): ShardNodeConfig {
     server: given.SERVER_NAME,
     natsServers: given.NATS_URL,
     dataDir: given.DATA_DIR ?? join('.shardline', 'servers', given.SERVER_NAME),
+    pidFile: given.PID_FILE,
     databaseUrl: given.DATABASE_URL ?? null,
     poolSize: given.POOL_SIZE,
     pageBytes: given.PAGE_BYTES,
@@ -58,6 +67,8 @@ export function parseShardNodeConfig(env: NodeJS.ProcessEnv): ShardNodeConfig {
     copyTimeoutMs: given.COPY_TIMEOUT_MS,
     statementTimeoutMs: given.STATEMENT_TIMEOUT_MS,
     probeTimeoutMs: given.PROBE_TIMEOUT_MS,
+    postgresRestartTries: given.POSTGRES_RESTART_TRIES,
+    postgresRestartPauseMs: given.POSTGRES_RESTART_PAUSE_MS,
     logLevel: given.LOG_LEVEL,
     lifelineSocket: given.LIFELINE_SOCKET,
   };

@@ -54,6 +54,12 @@ async function askLines<H>(verb: NodeVerb, header: unknown, rows: string[] = [])
   return decodeLines<H>(await request(nats, nodeSubject('Server0', verb), encodeLines(header, rows), TIMEOUT_MS));
 }
 
+/** The code that a verb with lines is refused with. */
+async function refusal(verb: NodeVerb, header: unknown): Promise<string> {
+  const answer = await request(nats, nodeSubject('Server0', verb), encodeLines(header, []), TIMEOUT_MS);
+  return (JSON.parse(Buffer.from(answer).toString()) as { error: { code: string } }).error.code;
+}
+
 function configure(schema: TableSchema = SCHEMA, name = 'Server0'): Promise<object> {
   return ask('config', { epoch: 1, configId: 1, schema, shards: [shardConfig('sh1')], drop: [] }, name);
 }
@@ -233,6 +239,30 @@ it('tells that Postgres is down when it is', async () => {
     postgres.resume();
   }
   expect(await ask<PingReply>('ping', { epoch: 1, vats: {}, marks: {} })).toMatchObject({ postgres: 'ok' });
+});
+
+it('goes on when its Postgres was killed and is there again: it says so meanwhile, and refuses at once', async () => {
+  await configure(plain);
+  await create(1, [1], [row(1)]);
+  const ping = { epoch: 1, vats: {}, marks: {} };
+  await postgres.crash(async () => {
+    const begun = performance.now();
+    const part = { shard: 'sh1', vat: 1, firstTerm: 2, lastTerm: 2, ops: [{ op: 'delete', key: 1 }] };
+    const apply = { epoch: 1, rounds: [{ round: 2, lastTerms: { sh1: 2 }, parts: [part] }] };
+    expect(await refusal('apply', apply)).toBe('STORE_FAILED');
+    const read = { epoch: 1, reads: [{ shard: 'sh1', vat: 1, low: 1, high: 1 }], maxBytes: 1000 };
+    expect(await refusal('read', read)).toBe('STORE_FAILED');
+    for (let i = 0; i < 3; i += 1) {
+      expect(await ask<PingReply>('ping', ping)).toMatchObject({
+        postgres: 'down',
+        epoch: 1,
+        shards: [{ currentTerm: 1 }],
+      });
+    }
+    expect(performance.now() - begun).toBeLessThan(2_000);
+  });
+  expect(await ask<PingReply>('ping', ping)).toMatchObject({ postgres: 'ok', shards: [{ currentTerm: 1, rows: 1 }] });
+  expect((await create(2, [2], [row(2)])).header.rounds).toHaveLength(1);
 });
 
 it.each<[NodeVerb, string]>([

@@ -13,7 +13,7 @@ export class TestPostgres {
   private paused: number[] = [];
 
   private constructor(
-    private readonly postgres: EmbeddedPostgres,
+    private postgres: EmbeddedPostgres,
     private readonly dir: string,
   ) {}
 
@@ -44,6 +44,20 @@ export class TestPostgres {
 
   resume(): void {
     for (const pid of this.paused.splice(0)) process.kill(pid, 'SIGCONT');
+  }
+
+  /** Kills Postgres, does something while it is gone, and starts it again at the same place. */
+  async crash(meanwhile: () => Promise<void>): Promise<void> {
+    const gone = new Promise((resolve) => {
+      this.postgres.onExit(resolve);
+    });
+    process.kill(Number.parseInt(await readFile(join(this.dir, 'postgres', 'postmaster.pid'), 'utf8'), 10), 'SIGKILL');
+    await gone;
+    try {
+      await meanwhile();
+    } finally {
+      this.postgres = await EmbeddedPostgres.start({ dataDir: this.dir, logger: createLogger('test', 'silent') });
+    }
   }
 
   async stop(): Promise<void> {

@@ -8,11 +8,12 @@
  * process says by its arguments that it is this very node.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ShardlineError } from '#common/contracts/errors';
 import { IDENTIFIER } from '#common/contracts/schema';
 import type { Logger } from '#common/logging/logger';
+import { makeFolder } from '#common/process/folders';
 import { isCode, signalProcess, waitUntilGone } from '#common/process/process-table';
 import type { NodeLauncher } from '../../ports/node-launcher';
 import { isNode, runningPid, spawnNode, type NodePlace } from './node-command';
@@ -58,8 +59,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
     return this.inTurn(server, async (place) => {
       const old = await runningPid(place);
       if (old !== undefined) await this.kill(place, old);
-      await mkdir(place.dataDir, { recursive: true });
-      await mkdir(join(this.dataDir, 'logs'), { recursive: true });
+      for (const folder of [place.dataDir, join(this.dataDir, 'logs')]) makeFolder(folder);
       await setAsideLargeLog(place.logFile);
       const command = [process.execPath, this.options.mainPath ?? DEFAULT_MAIN];
       const pid = await spawnNode(place, command, this.environment(place));
@@ -139,9 +139,9 @@ export class ProcessNodeLauncher implements NodeLauncher {
     };
   }
 
-  private environment({ server, dataDir }: NodePlace): NodeJS.ProcessEnv {
+  private environment({ server, dataDir, pidFile }: NodePlace): NodeJS.ProcessEnv {
     const { natsUrl, env = {} } = this.options;
-    return { ...process.env, ...env, SERVER_NAME: server, DATA_DIR: dataDir, NATS_URL: natsUrl };
+    return { ...process.env, ...env, SERVER_NAME: server, DATA_DIR: dataDir, PID_FILE: pidFile, NATS_URL: natsUrl };
   }
 
   private async folders(): Promise<string[]> {

@@ -189,12 +189,15 @@ export class PostgresVersionStore implements VersionStore {
   private ask(statement: Statement, values: unknown[]): Promise<Cells[]> {
     return guarded(async () => {
       const client = await this.pool.connect();
+      // The end of the connection fails the statement; without anybody who listens it would end the process, too.
+      client.on('error', ignored);
       let failed = true;
       try {
         const rows = await runPrepared(client, statement, values);
         failed = false;
         return rows;
       } finally {
+        client.off('error', ignored);
         // A connection on which something failed is not worth being looked into.
         client.release(failed);
       }
@@ -223,6 +226,10 @@ function textOf(value: unknown): string {
 /** Behind every (key, cat) there can be when nothing has been read yet. */
 function cursorValues(after: CopyCursor | null): [number | string, number] {
   return after === null ? ['-9223372036854775808', 0] : [after.key, after.cat];
+}
+
+function ignored(): void {
+  // told by the statement
 }
 
 async function guarded<T>(work: () => Promise<T>): Promise<T> {

@@ -2,11 +2,12 @@
  * The shard-node's own Postgres: made on first use, on a Unix socket, gone when the shard-node is, whatever ended that.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdir, realpath, rm } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/logging/logger';
+import { makeFolder } from '#common/process/folders';
 import { spawnGuarded } from '#common/process/guard';
 import { findBinaries, type PostgresBinaries } from './binaries';
 import { ensureCluster } from './create-cluster';
@@ -109,7 +110,7 @@ export class EmbeddedPostgres {
 }
 
 async function prepare(givenDir: string, logger: Logger): Promise<Place> {
-  await mkdir(givenDir, { recursive: true });
+  makeFolder(givenDir);
   // A Postgres that runs already is known by the path it was started with, so there must be one spelling.
   const dataDir = await realpath(givenDir);
   const clusterDir = join(dataDir, 'postgres');

@@ -1,0 +1,120 @@
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
+import { createLogger } from '#common/logging/logger';
+import { commandOf, waitUntilGone } from '#common/process/process-table';
+import { killNow, processesWith } from '#common/testing/processes';
+import { LastingPostgres, type RevivalPolicy } from './lasting-postgres';
+import { postmasterPid } from './leftover';
+
+jest.setTimeout(60_000);
+
+const logger = createLogger('test', 'silent');
+const POLICY: RevivalPolicy = { tries: 3, pauseMs: 20 };
+
+describe('a Postgres that is started again when it ends by itself', () => {
+  let dataDir: string;
+  const running: LastingPostgres[] = [];
+
+  beforeEach(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'shardline-pg-'));
+  });
+
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((postgres) => postgres.stop()));
+    killNow(processesWith(dataDir));
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  const start = async (policy = POLICY): Promise<LastingPostgres> => {
+    const postgres = await LastingPostgres.start({ dataDir, logger }, policy);
+    running.push(postgres);
+    return postgres;
+  };
+  const postmaster = async (): Promise<number> => (await postmasterPid(join(dataDir, 'postgres')))!;
+  const kill = async (): Promise<number> => {
+    const pid = await postmaster();
+    process.kill(pid, 'SIGKILL');
+    return pid;
+  };
+  const whyGivenUp = (postgres: LastingPostgres): Promise<string> =>
+    new Promise((resolve) => {
+      postgres.onGivenUp(resolve);
+    });
+
+  it('has every committed row again, at the same place, each time it is killed', async () => {
+    const postgres = await start();
+    await ask(postgres, 'CREATE TABLE committed AS SELECT generate_series(1, 1000) AS v');
+    for (const count of [1000, 1001]) {
+      const killed = await kill();
+      expect(await askUntilAnswered(postgres, 'SELECT count(*)::int AS v FROM committed')).toBe(count);
+      expect(await postmaster()).not.toBe(killed);
+      await ask(postgres, 'INSERT INTO committed VALUES (0)');
+    }
+  });
+
+  it('is given up when it was killed once too often in a row', async () => {
+    const postgres = await start({ tries: 1, pauseMs: 1 });
+    const why = whyGivenUp(postgres);
+    await kill();
+    await askUntilAnswered(postgres, 'SELECT 1 AS v');
+    await kill();
+    expect(await why).toMatch(/^Postgres failed 2 times in a row: it ended with /);
+  });
+
+  it('is given up, with the end of its log, when it does not start again', async () => {
+    const postgres = await start();
+    const why = whyGivenUp(postgres);
+    await rename(join(dataDir, 'postgres', 'global', 'pg_control'), join(dataDir, 'gone'));
+    await kill();
+    expect(await why).toMatch(/^Postgres failed 4 times in a row: .*pg_control/s);
+  });
+
+  it('leaves the data to whoever has claimed them meanwhile', async () => {
+    const first = await start();
+    const why = whyGivenUp(first);
+    const old = await postmaster();
+    // Its Postgres does not end by itself then, so that the second one has to end it.
+    const second = await start();
+    expect(await why).toBe('another process has taken over the data');
+    expect(await commandOf(old)).toBeUndefined();
+    const owned = await postmaster();
+    expect(await ask(second, 'SELECT 1 AS v')).toBe(1);
+    await first.stop();
+    expect(await commandOf(owned)).toBeDefined();
+  });
+
+  it('stays away when it is stopped while it waits to be started again', async () => {
+    const postgres = await start({ tries: 3, pauseMs: 60_000 });
+    const killed = await kill();
+    await waitUntilGone(async () => (await commandOf(killed)) !== undefined, 5_000);
+    await postgres.stop();
+    expect(processesWith(dataDir)).toEqual([]);
+  });
+});
+
+async function ask(postgres: LastingPostgres, sql: string): Promise<unknown> {
+  const client = new Client(postgres.connection);
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ v: unknown }>(sql);
+    return rows[0]?.v;
+  } finally {
+    await client.end();
+  }
+}
+
+async function askUntilAnswered(postgres: LastingPostgres, sql: string): Promise<unknown> {
+  const deadline = performance.now() + 20_000;
+  for (;;) {
+    try {
+      return await ask(postgres, sql);
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await delay(20);
+    }
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The shard-node's own Postgres, started again when it ends by itself: what was committed is there, and the node has all of
+ * its replicas still. So many failures in a row are too many: then somebody else has to look after it.
+ *
+ * The data have one owner, whoever claimed them last. A process that was paused and finds, when it goes on, that
+ * another one has claimed them (and ended its Postgres) must leave them alone.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { makeFolder } from '#common/process/folders';
+import { isCode } from '#common/process/process-table';
+import {
+  EmbeddedPostgres,
+  type EmbeddedPostgresOptions,
+  type PostgresConnection,
+  type UnexpectedExit,
+} from './embedded-postgres';
+
+/** When Postgres is started again. */
+export interface RevivalPolicy {
+  /** Failures in a row, in living or in starting, that are borne; 0: none is. */
+  tries: number;
+  /** Before the first try; twice as long before each of the next ones. */
+  pauseMs: number;
+}
+
+const LONGEST_PAUSE_MS = 5_000;
+/** A Postgres that has lived so long has not failed in a row. */
+const SETTLED_MS = 30_000;
+const OWNER_FILE = 'postgres.owner';
+
+export class LastingPostgres {
+  readonly connection: PostgresConnection;
+  private failuresInARow = 0;
+  private startedAt = performance.now();
+  private readonly stopping = new AbortController();
+  private reviving: Promise<void> | null = null;
+  private readonly givenUp: Promise<string>;
+  private giveUp: (why: string) => void = () => undefined;
+
+  private constructor(
+    private postgres: EmbeddedPostgres,
+    private readonly options: EmbeddedPostgresOptions,
+    private readonly policy: RevivalPolicy,
+    private readonly owner: string,
+  ) {
+    this.connection = postgres.connection;
+    this.givenUp = new Promise((resolve) => (this.giveUp = resolve));
+    this.watch();
+  }
+
+  /** Claims the data and starts Postgres on them. @throws what `EmbeddedPostgres.start` does */
+  static async start(options: EmbeddedPostgresOptions, policy: RevivalPolicy): Promise<LastingPostgres> {
+    const owner = randomUUID();
+    makeFolder(options.dataDir);
+    await writeFile(join(options.dataDir, OWNER_FILE), owner);
+    return new LastingPostgres(await EmbeddedPostgres.start(options), options, policy, owner);
+  }
+
+  /** Calls back once, when Postgres is gone and is not started again: why. */
+  onGivenUp(listener: (why: string) => void): void {
+    void this.givenUp.then(listener);
+  }
+
+  /** Ends Postgres for good. Resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.reviving;
+    await this.postgres.stop();
+  }
+
+  private get isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  private watch(): void {
+    this.startedAt = performance.now();
+    this.postgres.onExit((exit) => {
+      if (!this.isStopping) this.reviving = this.revive(exit);
+    });
+  }
+
+  /** Never rejects. */
+  private async revive(exit: UnexpectedExit): Promise<void> {
+    if (performance.now() - this.startedAt >= SETTLED_MS) this.failuresInARow = 0;
+    let why = `it ended with ${String(exit.status)}; ${exit.lastLines.slice(-3).join(' | ')}`;
+    while (!this.isStopping) {
+      this.failuresInARow += 1;
+      if (this.failuresInARow > this.policy.tries) {
+        this.giveUp(`Postgres failed ${this.failuresInARow} times in a row: ${why}`);
+        return;
+      }
+      if (!(await this.pause())) return;
+      try {
+        if (!(await this.isOwner())) {
+          this.giveUp('another process has taken over the data');
+          return;
+        }
+        this.postgres = await EmbeddedPostgres.start(this.options);
+        if (this.postgres.connection.host !== this.connection.host) {
+          this.giveUp('its socket cannot be where it was');
+          return;
+        }
+        this.watch();
+        return;
+      } catch (error) {
+        why = error instanceof Error ? error.message : String(error);
+        this.options.logger.error({ err: error, failuresInARow: this.failuresInARow }, 'Postgres does not start again');
+      }
+    }
+  }
+
+  /** False when nothing is wanted any more. */
+  private async pause(): Promise<boolean> {
+    const pauseMs = Math.min(this.policy.pauseMs * 2 ** (this.failuresInARow - 1), LONGEST_PAUSE_MS);
+    this.options.logger.warn({ pauseMs, failuresInARow: this.failuresInARow }, 'starting Postgres again');
+    try {
+      await delay(pauseMs, undefined, { signal: this.stopping.signal });
+      return true;
+    } catch {
+      return false; // `stop` has cut it short
+    }
+  }
+
+  private async isOwner(): Promise<boolean> {
+    try {
+      return (await readFile(join(this.options.dataDir, OWNER_FILE), 'utf8')) === this.owner;
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return false;
+      throw error;
+    }
+  }
+}
