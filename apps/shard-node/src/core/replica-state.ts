@@ -20,6 +20,8 @@ export interface ShardState {
   toldVat: number;
   /** Versions that died at or before this term may be gone. */
   purgedTo: number;
+  /** Outcomes of ops that are stored under this term or a lower one are forgotten, and may be gone. */
+  idsAfter: number;
   newestRound: NewestRound | null;
   configEpoch: number;
   configVersion: number;
@@ -53,6 +55,7 @@ export function emptyShard(config: ShardConfig): ShardState {
     currentTerm: 0,
     toldVat: 0,
     purgedTo: 0,
+    idsAfter: 0,
     newestRound: null,
     configEpoch: config.configEpoch,
     configVersion: config.configVersion,
@@ -70,6 +73,7 @@ export function tellShard(state: ShardState): NodeShardState {
     currentTerm: state.currentTerm,
     toldVat: state.toldVat,
     purgedTo: state.purgedTo,
+    idsAfter: state.idsAfter,
     newestRound: state.newestRound,
     catchingUp: state.catchUp !== null,
     configEpoch: state.configEpoch,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ApplyRequest, RoundOp, ShardPart } from '#common/contracts/node';
 import { rowText, shardState } from '../../test/support/builders';
 import type { ShardState } from './replica-state';
-import { admitPart, decidePart, mustUndo, planSteps, type Measures, type PartTask } from './round-plan';
+import { admitPart, decidePart, mustUndo, planSteps, type Known, type Measures, type PartTask } from './round-plan';
 
 const MEASURES: Measures = {
   digest: (text) => createHash('sha1').update(text).digest('hex'),
@@ -75,6 +75,7 @@ describe('admitPart', () => {
     ['STALE_ROUND', 'a VAT below what is committed', task([remove], [], { vat: 7 }), {}],
     ['STALE_ROUND', 'a VAT that the replica has not got to', task([remove], [], { vat: 11, firstTerm: 12 }), {}],
     ['STALE_ROUND', 'a shard that is catching up', task([remove], []), { catchUp: { from: 0, to: 9 } }],
+    ['STALE_ROUND', 'ids that are forgotten here', task([remove], [], { idsAfter: 4 }), { idsAfter: 5 }],
     ['UNKNOWN_SHARD', 'another shard', task([remove], [], { shard: 'other' }), {}],
     ['BAD_MESSAGE', 'a key of another shard', task([{ op: 'delete', key: 1000 }], []), {}],
     ['BAD_MESSAGE', 'more terms than were reserved', task([remove], [], { lastTerm: 10 }), {}],
@@ -98,6 +99,7 @@ describe('admitPart', () => {
 });
 
 describe('decidePart', () => {
+  const known = (living: number[], ops: Known['ops'] = new Map()): Known => ({ living: new Set(living), ops });
   const before = shardState('sh', { currentTerm: 10, rows: 4, maxRowBytes: 20 });
 
   it('writes births and deaths, and moves the state on to the end of the round', () => {
@@ -105,7 +107,7 @@ describe('decidePart', () => {
       [create([1]), { op: 'update', key: 2 }, { op: 'delete', key: 3 }],
       [rowText(1, 'a'), rowText(2, 'é')],
     );
-    const { reply, write } = decidePart(before, -1, new Set([2, 3]), one, MEASURES);
+    const { reply, write } = decidePart(before, -1, known([2, 3]), one, MEASURES);
     expect(reply.outcomes).toEqual([{ ok: 1 }, { ok: 1 }, { ok: 1 }]);
     expect(write.births).toEqual([
       { key: 1, cat: 11, row: rowText(1, 'a') },
@@ -127,14 +129,14 @@ describe('decidePart', () => {
 
   it('stores no version that is born and dies in the same round', () => {
     const one = task([create([1]), { op: 'delete', key: 1 }], [rowText(1, 'a')]);
-    const { reply, write } = decidePart(before, 0, new Set(), one, MEASURES);
+    const { reply, write } = decidePart(before, 0, known([]), one, MEASURES);
     expect(reply.outcomes).toEqual([{ ok: 1 }, { ok: 1 }]);
     expect([write.births, write.deaths, write.state.rows]).toEqual([[], [], 4]);
   });
 
   it('remembers a round that was refused here, and writes nothing of it', () => {
     const one = task([create([5]), create([2], true)], [rowText(5, 'a'), rowText(2, 'b')]);
-    const { reply, write } = decidePart(before, 0, new Set([2]), one, MEASURES);
+    const { reply, write } = decidePart(before, 0, known([2]), one, MEASURES);
     expect(reply.outcomes).toEqual([{ ok: 1 }, { refused: 'KEY_EXISTS', key: 2 }]);
     expect([write.births, write.deaths]).toEqual([[], []]);
     expect(write.state).toMatchObject({ currentTerm: 19, rows: 4, newestRound: { refused: true } });
@@ -142,11 +144,51 @@ describe('decidePart', () => {
 
   it('digests what was done: the same for the same, another for any difference', () => {
     const digest = (living: number[], row: string, key = 1): string =>
-      decidePart(before, 0, new Set(living), task([create([key])], [row]), MEASURES).reply.digest;
+      decidePart(before, 0, known(living), task([create([key])], [row]), MEASURES).reply.digest;
     const same = digest([], 'r');
     expect(digest([], 'r')).toBe(same);
     expect(digest([7], 'r')).toBe(same);
     const others = [digest([1], 'r'), digest([], 'R'), digest([], 'r', 2)];
     expect(new Set([same, ...others]).size).toBe(4);
+  });
+
+  it('stores the outcomes of ops with ids, and up to where they are forgotten', () => {
+    const one = task(
+      [
+        { ...create([1]), id: 'a', print: 'p' },
+        { op: 'delete', key: 9, id: 'b' },
+      ],
+      [rowText(1, 'a')],
+      {
+        idsAfter: 4,
+      },
+    );
+    const { reply, write } = decidePart(before, 0, known([]), one, MEASURES);
+    expect(reply.outcomes).toEqual([{ ok: 1 }, { refused: 'KEY_NOT_FOUND', key: 9 }]);
+    expect(write.records).toEqual([
+      { term: 11, id: 'a', print: 'p', outcome: { ok: 1 } },
+      { term: 12, id: 'b', outcome: { refused: 'KEY_NOT_FOUND', key: 9 } },
+    ]);
+    expect(write.state.idsAfter).toBe(4);
+  });
+
+  it('writes nothing for an op that is known, and its digest says so', () => {
+    const one = task([{ ...create([1]), id: 'a' }], [rowText(1, 'a')]);
+    const first = decidePart(before, 0, known([]), one, MEASURES);
+    const again = decidePart(before, 0, known([], new Map([['a', { outcome: { ok: 1 } }]])), one, MEASURES);
+    expect(again.reply.outcomes).toEqual([{ ok: 1, known: true }]);
+    expect([again.write.births, again.write.records]).toEqual([[], []]);
+    expect(again.reply.digest).not.toBe(first.reply.digest);
+  });
+
+  it('stores no outcome of a round that was refused here', () => {
+    const one = task(
+      [
+        { ...create([5]), id: 'a' },
+        { ...create([2], true), id: 'b' },
+      ],
+      [rowText(5, 'a'), rowText(2, 'b')],
+    );
+    expect(decidePart(before, 0, known([2]), one, MEASURES).write.records).toEqual([]);
   });
 });

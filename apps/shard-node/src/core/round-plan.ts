@@ -5,9 +5,19 @@
  * once that is durable.
  */
 import { ShardlineError } from '#common/contracts/errors';
-import type { ApplyRequest, OpOutcome, PartReply, RoundId, ShardPart } from '#common/contracts/node';
-import { decideRound, keysOf, rowsOf, termsOf, type Death, type RoundDecision } from '#common/protocol/round';
+import type { ApplyRequest, OpOutcome, OpRecord, PartReply, RoundId, ShardPart } from '#common/contracts/node';
+import {
+  decideRound,
+  idsOf,
+  keysOf,
+  rowsOf,
+  termsOf,
+  type Death,
+  type KnownOps,
+  type RoundDecision,
+} from '#common/protocol/round';
 import { ALIVE } from '#common/protocol/visibility';
+import { outcomeText } from './op-records';
 import { shardOf, type ShardState } from './replica-state';
 
 /** One shard's part of one round, with its own rows. */
@@ -17,6 +27,15 @@ export interface PartTask {
   part: ShardPart;
   rows: readonly string[];
   keys: readonly number[];
+  ids: readonly string[];
+}
+
+/** What a part needs to know of what is stored, as it was at the VAT that the part builds on. */
+export interface Known {
+  /** Which of the task's keys have a version that is visible then. */
+  living: ReadonlySet<number>;
+  /** The outcomes of those of the task's ids that are stored in `(idsAfter, vat]`. */
+  ops: KnownOps;
 }
 
 /** A new version of a record that lives from `cat` on. */
@@ -32,6 +51,8 @@ export interface PartWrite {
   state: ShardState;
   births: LivingBirth[];
   deaths: Death[];
+  /** Outcomes of ops, by their ids. */
+  records: OpRecord[];
 }
 
 export interface PartResult {
@@ -73,6 +94,7 @@ export function planSteps(request: ApplyRequest, rows: readonly string[]): PartT
         part,
         rows: own,
         keys: keysOf(part.ops),
+        ids: idsOf(part.ops),
       });
     }
   }
@@ -101,6 +123,10 @@ export function admitPart(shards: ReadonlyMap<string, ShardState>, task: PartTas
   if (part.vat < shard.toldVat) refuse(`it builds on VAT ${part.vat}, but ${shard.toldVat} is committed`);
   if (part.vat > shard.currentTerm)
     refuse(`it builds on VAT ${part.vat}, but the replica ends at ${shard.currentTerm}`);
+  const idsAfter = part.idsAfter ?? 0;
+  // The leader has not been told yet what may be gone here; others would know ids that this replica does not.
+  if (idsAfter < shard.idsAfter)
+    refuse(`it asks for ids behind term ${idsAfter}, but those up to ${shard.idsAfter} are forgotten`);
   checkPart(shard, task);
   return shard;
 }
@@ -115,20 +141,20 @@ export function mustUndo(shard: ShardState, part: ShardPart): boolean {
  *
  * @param before the shard, as `admitPart` returned it
  * @param undone by how many versions the living ones changed when rules 2 and 3 were applied
- * @param living which of the task's keys have a version that is visible at the part's VAT
  */
 export function decidePart(
   before: ShardState,
   undone: number,
-  living: ReadonlySet<number>,
+  known: Known,
   task: PartTask,
   measures: Measures,
 ): PartResult {
   const { part, rows } = task;
-  const decision = decideRound(living, part.ops, part.firstTerm);
+  const decision = decideRound(known.living, part.ops, part.firstTerm, known.ops);
   // A round that was refused here is never committed: its writes would only have to be undone.
   const births = decision.refused ? [] : livingBirths(decision, rows);
   const deaths = decision.refused ? [] : decision.deaths;
+  const records = decision.refused ? [] : decision.records;
   const maxRowBytes = births.reduce(
     (most, birth) => Math.max(most, measures.byteLength(birth.row)),
     before.maxRowBytes,
@@ -137,12 +163,16 @@ export function decidePart(
     ...before,
     currentTerm: part.lastTerm,
     toldVat: part.vat,
+    idsAfter: part.idsAfter ?? 0,
     newestRound: { ...task.id, lastTerms: task.lastTerms, refused: decision.refused },
     rows: before.rows + undone + births.length - deaths.length,
     maxRowBytes,
   };
   const digest = measures.digest(describe(decision, rows));
-  return { reply: { shard: part.shard, outcomes: decision.outcomes, digest }, write: { state, births, deaths } };
+  return {
+    reply: { shard: part.shard, outcomes: decision.outcomes, digest },
+    write: { state, births, deaths, records },
+  };
 }
 
 function isNewer(id: RoundId, than: RoundId): boolean {
@@ -177,5 +207,5 @@ function describe(decision: RoundDecision, rows: readonly string[]): string {
 }
 
 function describeOutcome(outcome: OpOutcome): string {
-  return outcome.refused === undefined ? `=${outcome.ok}` : `!${outcome.refused} ${outcome.key}`;
+  return `${outcomeText(outcome)}${outcome.known === true ? ' known' : ''}`;
 }

@@ -1,6 +1,7 @@
 /** Which reads a replica may answer, and what a ping, a configuration and a catch-up do to its state. */
 import { ShardlineError } from '#common/contracts/errors';
 import type { CatchupRequest, ConfigRequest, CopyRequest, PingRequest, ShardConfig } from '#common/contracts/node';
+import { compareConfigs } from '#common/protocol/in-sync-set';
 import { emptyShard, shardOf, type ReplicaState, type ShardState } from './replica-state';
 
 /**
@@ -89,15 +90,12 @@ function created(config: ShardConfig): ShardState {
   return { ...emptyShard(config), catchUp: config.configVersion > 1 ? { from: 0, to: 0 } : null };
 }
 
-/** The configuration version never goes back: an older one changes nothing. */
+/** A configuration never goes back: an older one changes nothing. */
 function reconfigure(shard: ShardState, config: ShardConfig): ShardState | null {
   if (shard.low !== config.low || shard.size !== config.size) {
     throw new ShardlineError('BAD_REQUEST', `shard ${shard.shard} is held with another key range`);
   }
-  const older =
-    config.configEpoch < shard.configEpoch ||
-    (config.configEpoch === shard.configEpoch && config.configVersion < shard.configVersion);
-  if (older) return null;
+  if (compareConfigs(config, shard) < 0) return null;
   const { configEpoch, configVersion, inSync } = config;
   return { ...shard, configEpoch, configVersion, inSync: [...inSync] };
 }

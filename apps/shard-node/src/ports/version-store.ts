@@ -1,8 +1,8 @@
 /** Where a replica keeps its versions and what it knows of itself. Two adapters: Postgres, and memory for tests. */
-import type { CopyCursor, DigestRange, DigestReply } from '#common/contracts/node';
+import type { CopyCursor, DigestRange, DigestReply, OperationLookupReply, OpRecord } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import type { NodeIdentity, ReplicaState, ShardState } from '../core/replica-state';
-import type { PartWrite } from '../core/round-plan';
+import type { Known, PartWrite } from '../core/round-plan';
 
 /** Rows as JSON texts joined by `,\n`, none of them with a raw line feed in it. */
 export interface RowsText {
@@ -15,9 +15,36 @@ export interface RowPage extends RowsText {
   next: number | null;
 }
 
-/** A page of versions in (key, cat) order: rows with `cat` and `dat` as their last members. */
+/** A page of versions in (key, cat) order: rows with `cat` and `dat` as their last members; outcomes behind the last of them. */
 export interface VersionPage extends RowsText {
   next: CopyCursor | null;
+  records?: readonly OpRecord[];
+}
+
+/** A page of outcomes in the order of their terms. `next`: the term to read on behind; null when nothing is left. */
+export interface RecordPage {
+  records: OpRecord[];
+  next: number | null;
+}
+
+/** What a part has to know before it can be decided: of `keys` and of `ids`, at `vat`. */
+export interface PartQuestion {
+  shard: string;
+  vat: number;
+  keys: readonly number[];
+  /** Outcomes under this term or a lower one do not count. */
+  idsAfter: number;
+  ids: readonly string[];
+}
+
+/** Where an outcome was found. */
+export type FoundRecord = OperationLookupReply['found'][number];
+
+/** Outcomes that are stored under terms in `(after, upTo]`. */
+export interface RecordRange {
+  shard: string;
+  after: number;
+  upTo: number;
 }
 
 /** Which versions of a shard: those born or died in `(from, to]`; with `from` 0 those visible at `to`. */
@@ -40,27 +67,30 @@ export interface RowRange {
  * may be performed as late as the commit.
  */
 export interface WriteTransaction {
-  /** Which of the keys have a version that is visible at `vat`. */
-  livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>>;
-  /** Rules 2 and 3: undoes births and deaths above `vat`. Answers by how many the living versions changed. */
+  lookUp(question: PartQuestion): Promise<Known>;
+  /** Rules 2 and 3: undoes births, deaths and outcomes above `vat`. Answers by how many the living versions changed. */
   undoAbove(shard: string, vat: number): Promise<number>;
-  /** Births, deaths of living versions, and of the shard's state what a round changes: the rest must be as it is stored. */
+  /** Births, deaths of living versions, outcomes, and of the shard's state what a round changes: the rest must be as it is stored. */
   write(write: PartWrite): void;
   saveShard(state: ShardState): void;
   saveIdentity(identity: NodeIdentity): void;
   /** Creates the shard's empty table as well. */
   createShard(state: ShardState, schema: TableSchema): Promise<void>;
   dropShard(shard: string): void;
-  /** Removes every version of the shard. */
+  /** Removes every version and outcome of the shard. */
   clearShard(shard: string): void;
   /** As `clearShard`, but what was there is kept where no verb reaches it, instead of what was kept there before. */
   setShardAside(shard: string, schema: TableSchema): Promise<void>;
   /** Stores versions as `copyPage` told them; one that is there already gets the death told. */
   putVersions(shard: string, versions: RowsText): void;
+  /** Stores outcomes as `recordPage` told them; what is there already stays. */
+  putRecords(shard: string, records: readonly OpRecord[]): void;
   /** Versions that live. */
   countLiving(shard: string): Promise<number>;
   /** Rule 1: removes up to `limit` versions that died at or before `mark`; answers how many it removed. */
   purge(shard: string, mark: number, limit: number): Promise<number>;
+  /** Removes up to `limit` outcomes under terms up to `idsAfter`; answers how many it removed. */
+  forget(shard: string, idsAfter: number, limit: number): Promise<number>;
 }
 
 export interface VersionStore {
@@ -80,6 +110,12 @@ export interface VersionStore {
   readKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** At most `maxBytes`, but at least one version when there is one. A death after `to` is told as "alive". */
   copyPage(range: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage>;
+  /** At most about `maxBytes`, but at least one outcome when there is one. @throws ShardlineError STORE_FAILED */
+  recordPage(range: RecordRange, maxBytes: number): Promise<RecordPage>;
+  /** The outcomes that are stored under the id in these ranges. @throws ShardlineError STORE_FAILED */
+  findRecords(id: string, ranges: readonly RecordRange[]): Promise<FoundRecord[]>;
+  /** Over everything that is stored of these outcomes. @throws ShardlineError STORE_FAILED */
+  digestRecords(range: RecordRange): Promise<string>;
   /** Over key, cat and row of every version that is visible at `vat`, whatever the order; all of them, or those `within`. */
   digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply>;
   /** Resolves when the store answers. @throws ShardlineError STORE_FAILED */

@@ -9,9 +9,10 @@ import type {
   DigestRequest,
   FenceRequest,
   NodeReadRequest,
+  OperationLookup,
   PingRequest,
 } from '#common/contracts/node';
-import { CONFLICT_POLICIES } from '#common/contracts/commands';
+import { CONFLICT_POLICIES, OPERATION_PATTERN, PRINT_PATTERN } from '#common/contracts/commands';
 import { DTYPES, IDENTIFIER, KEY_LIMIT, RESERVED_COLUMNS, type TableSchema } from '#common/contracts/schema';
 import { parseJson } from '#common/nats/connection';
 import { decodeRawLines, splitRows } from '#common/nats/lines';
@@ -24,7 +25,18 @@ const whole = z
 const term = whole.refine((value) => value >= 0, 'negative');
 const terms = z.record(z.string(), term);
 const pageBytes = whole.refine((value) => value >= 1 && value <= 8 * 1024 * 1024, 'not a size of a page');
-const cursor = z.object({ key: whole, cat: term }).nullable();
+const cursor = z.object({ key: whole, cat: term, op: term.exactOptional() }).nullable();
+
+const id = z.string().regex(OPERATION_PATTERN);
+const opName = { id: id.exactOptional(), print: z.string().regex(PRINT_PATTERN).exactOptional() };
+const outcome = z.union([
+  z.object({ ok: term, known: z.literal(true).exactOptional() }).strict(),
+  z.object({
+    refused: z.enum(['KEY_EXISTS', 'KEY_NOT_FOUND', 'ID_REUSED']),
+    key: whole,
+    known: z.literal(true).exactOptional(),
+  }),
+]);
 
 const op = z.discriminatedUnion('op', [
   z.object({
@@ -32,12 +44,21 @@ const op = z.discriminatedUnion('op', [
     onConflict: z.enum(CONFLICT_POLICIES),
     keys: z.array(whole),
     spans: z.literal(true).exactOptional(),
+    ...opName,
   }),
-  z.object({ op: z.literal('update'), key: whole }),
-  z.object({ op: z.literal('delete'), key: whole }),
+  z.object({ op: z.literal('update'), key: whole, ...opName }),
+  z.object({ op: z.literal('delete'), key: whole, ...opName }),
+  z.object({ op: z.literal('note'), outcome, ...opName, id }),
 ]);
 
-const part = z.object({ shard: z.string(), vat: term, firstTerm: term, lastTerm: term, ops: z.array(op) });
+const part = z.object({
+  shard: z.string(),
+  vat: term,
+  idsAfter: term.exactOptional(),
+  firstTerm: term,
+  lastTerm: term,
+  ops: z.array(op),
+});
 const apply = z.object({
   epoch: term,
   rounds: z.array(z.object({ round: term, lastTerms: terms, parts: z.array(part) })),
@@ -84,7 +105,18 @@ const digestRange = z
     parts: whole.refine((value) => value >= 2 && value <= 1024, 'too few or too many'),
   })
   .refine(({ low, high }) => low <= high, 'no keys');
-const digest = z.object({ epoch: term, shard: z.string(), vat: term, within: digestRange.exactOptional() });
+const digest = z.object({
+  epoch: term,
+  shard: z.string(),
+  vat: term,
+  idsAfter: term.exactOptional(),
+  within: digestRange.exactOptional(),
+});
+const operation = z.object({
+  epoch: term,
+  id,
+  shards: z.array(z.object({ shard: z.string(), vat: term, idsAfter: term })),
+});
 
 /** Reads each message. @throws ShardlineError BAD_MESSAGE */
 export const parseMessage = {
@@ -99,6 +131,7 @@ export const parseMessage = {
   ping: (data: Uint8Array): PingRequest => check(ping, parseJson(data)),
   catchup: (data: Uint8Array): CatchupRequest => check(catchup, parseJson(data)),
   digest: (data: Uint8Array): DigestRequest => check(digest, parseJson(data)),
+  operation: (data: Uint8Array): OperationLookup => check(operation, parseJson(data)),
 } as const;
 
 const BRACKET = '['.charCodeAt(0);

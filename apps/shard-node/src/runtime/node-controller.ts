@@ -2,7 +2,14 @@
 import { Controller, UseFilters, type Type } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
 import { ShardlineError } from '#common/contracts/errors';
-import type { CatchupReply, ConfigReply, DigestReply, FenceReply, PingReply } from '#common/contracts/node';
+import type {
+  CatchupReply,
+  ConfigReply,
+  DigestReply,
+  FenceReply,
+  OperationLookupReply,
+  PingReply,
+} from '#common/contracts/node';
 import { nodeSubject } from '#common/contracts/subjects';
 import { encodeRawLines } from '#common/nats/lines';
 import { ShardlineRpcFilter } from '#common/nats/nest-transport';
@@ -59,6 +66,11 @@ export function createNodeController(server: string, replica: Replica, work: Wor
     @MessagePattern(nodeSubject(server, 'digest'))
     async digest(@Payload() data: Uint8Array): Promise<DigestReply> {
       return work.track(replica.digest(parseMessage.digest(data)));
+    }
+
+    @MessagePattern(nodeSubject(server, 'operation'))
+    async operation(@Payload() data: Uint8Array): Promise<OperationLookupReply> {
+      return work.track(replica.operation(parseMessage.operation(data)));
     }
   }
   return NodeController;

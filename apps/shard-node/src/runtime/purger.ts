@@ -1,15 +1,18 @@
-/** Removes dead versions in the background, a batch at a time, up to the marks that the leader tells. */
+/** Removes dead versions and forgotten outcomes in the background, a batch at a time, up to the marks that the leader tells. */
 import type { Logger } from '#common/logging/logger';
 import { withShards } from '../core/replica-state';
 import { purgeTarget } from '../core/serving';
 import type { GuardedState } from './guarded-state';
 
 const BATCH_VERSIONS = 500;
+const BATCH_RECORDS = 2000;
 
 export class Purger {
   private marks: Readonly<Record<string, number>> = {};
   private running: Promise<void> | null = null;
   private stopped = false;
+  /** By shard and configuration: up to where outcomes have been removed in the life of this process. */
+  private readonly forgotten = new Map<string, number>();
 
   constructor(
     private readonly guarded: GuardedState,
@@ -39,6 +42,7 @@ export class Purger {
     for (const shard of this.guarded.current.shards.keys()) {
       try {
         await this.purgeShard(shard);
+        await this.forgetIds(shard);
       } catch (error) {
         this.logger.warn({ err: error, shard }, 'could not purge; the next mark tries again');
       }
@@ -56,6 +60,22 @@ export class Purger {
         return { state, result: mark === 0 ? 0 : await transaction.purge(shard, mark, BATCH_VERSIONS) };
       });
     }
+  }
+
+  /** Nobody counts on outcomes up to the shard's mark any more; that is durable already. */
+  private async forgetIds(shard: string): Promise<void> {
+    const { configId, shards } = this.guarded.current;
+    const name = `${configId} ${shard}`;
+    const idsAfter = shards.get(shard)?.idsAfter ?? 0;
+    if (idsAfter <= (this.forgotten.get(name) ?? 0)) return;
+    let removed = BATCH_RECORDS;
+    while (removed === BATCH_RECORDS && !this.stopped) {
+      removed = await this.guarded.change(null, async (transaction, state) => {
+        const mark = Math.min(idsAfter, state.shards.get(shard)?.idsAfter ?? 0);
+        return { state, result: mark === 0 ? 0 : await transaction.forget(shard, mark, BATCH_RECORDS) };
+      });
+    }
+    if (!this.stopped) this.forgotten.set(name, idsAfter);
   }
 
   /** Nobody may read below the target any more: that is durable before the first version goes. */

@@ -16,6 +16,8 @@ import type {
   FenceRequest,
   NodeReadReply,
   NodeReadRequest,
+  OperationLookup,
+  OperationLookupReply,
   PingReply,
   PingRequest,
 } from '#common/contracts/node';
@@ -27,6 +29,7 @@ import {
   decidePart,
   mustUndo,
   planSteps,
+  type Known,
   type Measures,
   type PartResult,
   type PartTask,
@@ -42,11 +45,12 @@ import {
   type CatchUpStart,
 } from '../core/serving';
 import type { CopySource } from '../ports/copy-source';
-import type { VersionPage, VersionStore, WriteTransaction } from '../ports/version-store';
+import type { PartQuestion, VersionPage, VersionStore, WriteTransaction } from '../ports/version-store';
 import { GuardedState } from './guarded-state';
 import { Lanes } from './lanes';
 import { Purger } from './purger';
 import { planReads } from './read-plan';
+import { readCopyPage } from './copy-page';
 
 export interface ReplicaOptions {
   server: string;
@@ -210,15 +214,15 @@ export class Replica {
 
   async copy(request: CopyRequest): Promise<RawLines<CopyReply>> {
     await this.admit(request.epoch);
-    const { shard, from, to, after, maxBytes } = request;
+    const { shard } = request;
     const admitted = (): ShardState => {
       this.refuseReplaced(shard);
       return admitCopy(this.guarded.current, request);
     };
     admitted();
-    const page = await this.reads.run(() => this.store.copyPage({ shard, from, to }, after, maxBytes));
+    const { text, ...header } = await this.reads.run(() => readCopyPage(this.store, request, admitted().idsAfter));
     admitted();
-    return { header: { count: page.count, next: page.next }, text: page.text };
+    return { header, text };
   }
 
   /** Fetches one page from the source and stores it. @throws ShardlineError */
@@ -240,12 +244,30 @@ export class Replica {
 
   async digest(request: DigestRequest): Promise<DigestReply> {
     await this.admit(request.epoch);
-    const { shard, vat, within } = request;
+    const { shard, vat, idsAfter, within } = request;
     this.admitRead(shard, vat);
     const reply = await this.reads.run(() => this.store.digest(shard, vat, within));
+    if (idsAfter !== undefined && within === undefined) {
+      const records = await this.reads.run(() => this.store.digestRecords({ shard, after: idsAfter, upTo: vat }));
+      reply.digest = `${reply.digest}/${records}`;
+    }
     admitEpoch(this.guarded.current, request.epoch);
     this.admitRead(shard, vat);
     return reply;
+  }
+
+  /** What became of an op, as far as that is not forgotten. @throws ShardlineError */
+  async operation(request: OperationLookup): Promise<OperationLookupReply> {
+    await this.admit(request.epoch);
+    const admitAll = (): void => {
+      for (const { shard, vat } of request.shards) this.admitRead(shard, vat);
+    };
+    admitAll();
+    const ranges = request.shards.map(({ shard, vat, idsAfter }) => ({ shard, after: idsAfter, upTo: vat }));
+    const found = await this.reads.run(() => this.store.findRecords(request.id, ranges));
+    admitEpoch(this.guarded.current, request.epoch);
+    admitAll();
+    return { found };
   }
 
   /** Resolves when nothing goes on in the background. */
@@ -319,6 +341,7 @@ export class Replica {
         if (start.kind === 'drop') await drop(transaction, state, start, request);
         if (start.kind === 'undo') await transaction.undoAbove(name, start.shard.toldVat);
         transaction.putVersions(name, page);
+        transaction.putRecords(name, page.records ?? []);
         const largest = splitRows(page.text).reduce((most, row) => Math.max(most, Buffer.byteLength(row)), 0);
         const begun = beginCatchUp(start, request);
         const grown = { ...begun, maxRowBytes: Math.max(begun.maxRowBytes, largest) };
@@ -356,12 +379,16 @@ async function applyStep(
       return mustUndo(before, task.part) ? transaction.undoAbove(shard, vat) : Promise.resolve(0);
     }),
   );
-  const living = await Promise.all(
-    admitted.map(({ task }) => transaction.livingKeys(task.part.shard, task.part.vat, task.keys)),
-  );
+  const known = await Promise.all(admitted.map(({ task }) => transaction.lookUp(questionOf(task))));
   return admitted.map(({ task, before }, index) => {
-    const result = decidePart(before, undone[index] ?? 0, living[index] ?? new Set(), task, MEASURES);
+    const result = decidePart(before, undone[index] ?? 0, known[index] ?? NOTHING_KNOWN, task, MEASURES);
     transaction.write(result.write);
     return result;
   });
+}
+
+const NOTHING_KNOWN: Known = { living: new Set(), ops: new Map() };
+
+function questionOf({ part, keys, ids }: PartTask): PartQuestion {
+  return { shard: part.shard, vat: part.vat, keys, idsAfter: part.idsAfter ?? 0, ids };
 }

@@ -234,7 +234,7 @@ export interface CopyRequest {
 export interface CopyReply {
   count: number;
   next: CopyCursor | null;
-  records?: OpRecord[];
+  records?: readonly OpRecord[];
 }
 
 /**

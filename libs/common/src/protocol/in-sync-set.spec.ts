@@ -33,11 +33,12 @@ describe('answersNeeded', () => {
 describe('configurations', () => {
   const stamp = fc.record({ configEpoch: fc.nat({ max: 4 }), configVersion: fc.nat({ max: 4 }) });
 
-  it('are ordered by version, then by epoch', () => {
-    const older = { configEpoch: 9, configVersion: 1 };
-    const newer = { configEpoch: 1, configVersion: 2 };
+  it('are ordered by epoch, then by version', () => {
+    const older = { configEpoch: 1, configVersion: 9 };
+    const newer = { configEpoch: 2, configVersion: 2 };
     expect(compareConfigs(newer, older)).toBeGreaterThan(0);
-    expect(compareConfigs({ ...newer, configEpoch: 2 }, newer)).toBeGreaterThan(0);
+    expect(compareConfigs(older, newer)).toBeLessThan(0);
+    expect(compareConfigs({ ...newer, configVersion: 3 }, newer)).toBeGreaterThan(0);
     expect(compareConfigs(newer, { ...newer })).toBe(0);
   });
 

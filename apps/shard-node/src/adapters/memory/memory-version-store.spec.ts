@@ -1,7 +1,11 @@
-import { describeVersionStore } from '../../../test/contract/version-store.contract';
+import { describeOpRecords } from '../../../test/contract/op-records.contract';
+import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';
 import { MemoryVersionStore } from './memory-version-store';
 
-describeVersionStore('memory', {
+const factory: StoreFactory = {
   fresh: async () => new MemoryVersionStore('Server0'),
   reopen: async (store) => store,
-});
+};
+
+describeVersionStore('memory', factory);
+describeOpRecords('memory', factory);

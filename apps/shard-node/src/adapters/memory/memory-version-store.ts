@@ -1,13 +1,18 @@
 /** The versions of a replica in memory: for tests, and for simulations of whole clusters. */
 import { createHash } from 'node:crypto';
 import { ShardlineError } from '#common/contracts/errors';
-import type { CopyCursor, DigestPart, DigestRange, DigestReply } from '#common/contracts/node';
+import type { CopyCursor, DigestPart, DigestRange, DigestReply, OpRecord } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import { ALIVE, ALIVE_TEXT, isPurgeable, isVisible, undoAbove } from '#common/protocol/visibility';
 import { partAt, partWidth, sumOf } from '../../core/digest-parts';
 import type { NodeIdentity, ReplicaState, ShardState } from '../../core/replica-state';
-import type { PartWrite } from '../../core/round-plan';
+import { recordBytes, recordText } from '../../core/op-records';
+import type { Known, PartWrite } from '../../core/round-plan';
 import type {
+  FoundRecord,
+  PartQuestion,
+  RecordPage,
+  RecordRange,
   RowPage,
   RowRange,
   RowsText,
@@ -32,6 +37,8 @@ interface Contents {
   identity: NodeIdentity;
   states: Map<string, ShardState>;
   tables: Map<string, Versions>;
+  /** Outcomes by shard, in the order of their terms. Lists are never changed, only replaced. */
+  records: Map<string, readonly OpRecord[]>;
 }
 
 export class MemoryVersionStore implements VersionStore {
@@ -42,6 +49,7 @@ export class MemoryVersionStore implements VersionStore {
       identity: { server, epoch: 0, configId: 0, schema: null },
       states: new Map(),
       tables: new Map(),
+      records: new Map(),
     };
   }
 
@@ -50,11 +58,12 @@ export class MemoryVersionStore implements VersionStore {
   }
 
   async transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
-    const { identity, states, tables } = this.contents;
+    const { identity, states, tables, records } = this.contents;
     const draft: Contents = {
       identity,
       states: new Map(states),
       tables: new Map([...tables].map(([shard, versions]) => [shard, new Map(versions)])),
+      records: new Map(records),
     };
     const result = await work(new MemoryTransaction(draft));
     this.contents = draft;
@@ -82,6 +91,27 @@ export class MemoryVersionStore implements VersionStore {
     const last = told[page.count - 1];
     const next = page.count < told.length && last !== undefined ? { key: last.key, cat: last.cat } : null;
     return { ...page, next };
+  }
+
+  async recordPage(range: RecordRange, maxBytes: number): Promise<RecordPage> {
+    const told = recordsWithin(this.contents, range);
+    let bytes = 0;
+    const fitting = told.findIndex((record) => (bytes += recordBytes(record)) > maxBytes);
+    const records = fitting === -1 ? told : told.slice(0, Math.max(1, fitting));
+    return { records, next: records.length < told.length ? (records[records.length - 1]?.term ?? null) : null };
+  }
+
+  async findRecords(id: string, ranges: readonly RecordRange[]): Promise<FoundRecord[]> {
+    return ranges.flatMap((range) =>
+      recordsWithin(this.contents, range)
+        .filter((record) => record.id === id)
+        .map(({ term, outcome }) => ({ shard: range.shard, term, outcome })),
+    );
+  }
+
+  async digestRecords(range: RecordRange): Promise<string> {
+    const sum = recordsWithin(this.contents, range).reduce((total, record) => total + hash64(recordText(record)), 0n);
+    return String(sum);
   }
 
   async digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply> {
@@ -120,7 +150,14 @@ export class MemoryVersionStore implements VersionStore {
 class MemoryTransaction implements WriteTransaction {
   constructor(private readonly draft: Contents) {}
 
-  async livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>> {
+  async lookUp({ shard, vat, keys, idsAfter, ids }: PartQuestion): Promise<Known> {
+    const asked = new Set(ids);
+    const stored = asked.size === 0 ? [] : recordsWithin(this.draft, { shard, after: idsAfter, upTo: vat });
+    const ops = new Map(stored.filter(({ id }) => asked.has(id)).map((record) => [record.id, record]));
+    return { living: this.livingKeys(shard, vat, keys), ops };
+  }
+
+  private livingKeys(shard: string, vat: number, keys: readonly number[]): ReadonlySet<number> {
     const wanted = new Set(keys);
     const living = new Set<number>();
     for (const version of tableOf(this.draft, shard).values()) {
@@ -137,10 +174,14 @@ class MemoryTransaction implements WriteTransaction {
       if (stays === null) table.delete(id);
       else table.set(id, stays);
     }
+    this.setRecords(
+      shard,
+      this.recordsOf(shard).filter(({ term }) => term <= vat),
+    );
     return living(table) - before;
   }
 
-  write({ state, births, deaths }: PartWrite): void {
+  write({ state, births, deaths, records }: PartWrite): void {
     const table = tableOf(this.draft, state.shard);
     for (const { key, dat } of deaths) {
       const version = [...table.values()].find((one) => one.key === key && one.dat === ALIVE);
@@ -148,6 +189,7 @@ class MemoryTransaction implements WriteTransaction {
       put(table, { ...version, dat });
     }
     for (const { key, cat, row } of births) put(table, { key, cat, dat: ALIVE, row });
+    if (records.length > 0) this.setRecords(state.shard, [...this.recordsOf(state.shard), ...records]);
     this.saveShard(state);
   }
 
@@ -166,11 +208,13 @@ class MemoryTransaction implements WriteTransaction {
 
   dropShard(shard: string): void {
     this.draft.tables.delete(shard);
+    this.draft.records.delete(shard);
     this.draft.states.delete(shard);
   }
 
   clearShard(shard: string): void {
     tableOf(this.draft, shard).clear();
+    this.draft.records.delete(shard);
   }
 
   async setShardAside(shard: string, _schema: TableSchema): Promise<void> {
@@ -184,6 +228,16 @@ class MemoryTransaction implements WriteTransaction {
     for (const line of text === '' ? [] : text.split(',\n')) put(table, parseVersion(line, keyColumn));
   }
 
+  putRecords(shard: string, records: readonly OpRecord[]): void {
+    const before = this.recordsOf(shard);
+    const terms = new Set(before.map(({ term }) => term));
+    const added = records.filter(({ term }) => !terms.has(term));
+    this.setRecords(
+      shard,
+      [...before, ...added].sort((a, b) => a.term - b.term),
+    );
+  }
+
   async countLiving(shard: string): Promise<number> {
     return living(tableOf(this.draft, shard));
   }
@@ -194,12 +248,33 @@ class MemoryTransaction implements WriteTransaction {
     for (const [id] of dead) table.delete(id);
     return dead.length;
   }
+
+  async forget(shard: string, idsAfter: number, limit: number): Promise<number> {
+    const records = this.recordsOf(shard);
+    const kept = records.findIndex(({ term }) => term > idsAfter);
+    const gone = Math.min(limit, kept === -1 ? records.length : kept);
+    this.setRecords(shard, records.slice(gone));
+    return gone;
+  }
+
+  private recordsOf(shard: string): readonly OpRecord[] {
+    return this.draft.records.get(shard) ?? [];
+  }
+
+  private setRecords(shard: string, records: readonly OpRecord[]): void {
+    this.draft.records.set(shard, records);
+  }
 }
 
 function tableOf(contents: Contents, shard: string): Versions {
   const table = contents.tables.get(shard);
   if (table === undefined) throw new ShardlineError('UNKNOWN_SHARD', `this replica does not hold shard ${shard}`);
   return table;
+}
+
+/** The outcomes under terms in `(after, upTo]`. */
+function recordsWithin(contents: Contents, { shard, after, upTo }: RecordRange): OpRecord[] {
+  return (contents.records.get(shard) ?? []).filter(({ term }) => term > after && term <= upTo);
 }
 
 function put(table: Versions, version: Version): void {

@@ -21,7 +21,7 @@ export class NatsCopySource implements CopySource {
     // Rows come as an array, a failure as an object.
     if (data[0] === BRACE) unwrapAnswer(parseJson<{ error?: ErrorBody }>(data));
     const { header, text } = decodeRawLines<CopyReply>(data);
-    return { count: header.count, next: header.next, text };
+    return { ...header, text };
   }
 
   private async ask(server: string, request: CopyRequest): Promise<Uint8Array> {

@@ -1,6 +1,8 @@
 import { Client } from 'pg';
-import { runSql, TestPostgres } from '../../../test/support/test-postgres';
+import { DataSource } from 'typeorm';
+import { openStore, runSql, TestPostgres } from '../../../test/support/test-postgres';
 import { openDataSource } from './data-source';
+import { FixedTables1760000000000 } from './migrations/1760000000000-fixed-tables';
 
 let postgres: TestPostgres;
 
@@ -23,6 +25,29 @@ it('makes by its migrations exactly the tables that the entities describe', asyn
     expect(upQueries.map((query) => query.query)).toEqual([]);
   } finally {
     await dataSource.destroy();
+  }
+});
+
+it('opens the data of a node that knew nothing of the ids of changes', async () => {
+  const address = await postgres.freshDatabase();
+  if ('url' in address) throw new Error('a socket was expected');
+  const old = new DataSource({
+    ...{ type: 'postgres', host: address.host, username: address.user, database: address.database },
+    ...{ migrations: [FixedTables1760000000000], migrationsTableName: 'migrations', migrationsRun: true },
+  });
+  await old.initialize();
+  await old.query(`INSERT INTO node_t VALUES (1, 'Server0', 3, 7, '{"columns":["id"],"dtypes":["Number"]}')`);
+  await old.query(
+    `INSERT INTO term_t VALUES ('sh', 0, 10, 5, 4, 2, 3, 9, '{"sh":5}', false, 3, 1, '["Server0"]', 0, 9, NULL, NULL, 6)`,
+  );
+  await old.destroy();
+  const store = await openStore(address, 'Server0');
+  try {
+    const shard = (await store.load()).shards.get('sh');
+    expect(shard).toMatchObject({ currentTerm: 5, toldVat: 4, idsAfter: 0, newestRound: { epoch: 3, round: 9 } });
+    expect(await store.recordPage({ shard: 'sh', after: 0, upTo: 5 }, 1000)).toEqual({ records: [], next: null });
+  } finally {
+    await store.close();
   }
 });
 

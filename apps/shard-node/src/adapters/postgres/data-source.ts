@@ -2,7 +2,8 @@
 import type { Pool } from 'pg';
 import { DataSource } from 'typeorm';
 import { FixedTables1760000000000 } from './migrations/1760000000000-fixed-tables';
-import { NodeT, TermT } from './node-entities';
+import { Operations1761000000000 } from './migrations/1761000000000-operations';
+import { NodeT, OpT, TermT } from './node-entities';
 
 /** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
 export type PostgresAddress = { host: string; port?: number; user: string; database: string } | { url: string };
@@ -29,8 +30,8 @@ export async function openDataSource({
     ...('url' in address
       ? { url: address.url }
       : { host: address.host, port: address.port ?? 5432, username: address.user, database: address.database }),
-    entities: [NodeT, TermT],
-    migrations: [FixedTables1760000000000],
+    entities: [NodeT, TermT, OpT],
+    migrations: [FixedTables1760000000000, Operations1761000000000],
     migrationsTableName: 'migrations',
     migrationsRun: true,
     poolSize: poolSize + 2,

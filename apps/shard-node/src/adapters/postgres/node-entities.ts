@@ -1,4 +1,4 @@
-/** The fixed tables: what a node knows of itself, and one row for each of its shards. */
+/** The fixed tables: what a node knows of itself, one row for each of its shards, and the outcomes of ops. */
 import { EntitySchema, EntitySchemaOptions, type ValueTransformer } from 'typeorm';
 import type { NewestRound } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
@@ -32,8 +32,19 @@ export interface TermRow {
   maxRowBytes: number;
   catchUpFrom: number | null;
   catchUpTo: number | null;
+  idsAfter: number;
   /** Grows with every write of the row: a writer whose idea of the row is out of date changes nothing. */
   version: number;
+}
+
+/** A row of `op_t`: what became of an op, under the first of the op's terms. */
+export interface OpRow {
+  shard: string;
+  term: number;
+  id: string;
+  print: string | null;
+  /** As `outcomeText` spells it. */
+  outcome: string;
 }
 
 /** Every bigint of these tables lies within the whole numbers that a double holds. */
@@ -80,7 +91,23 @@ export const TermT = new EntitySchema<TermRow>(
       maxRowBytes: { ...bigint, name: 'max_row_bytes' },
       catchUpFrom: { ...optionalBigint, name: 'catch_up_from' },
       catchUpTo: { ...optionalBigint, name: 'catch_up_to' },
+      idsAfter: { ...bigint, name: 'ids_after', default: 0 },
       version: { ...bigint },
     },
+  } as const),
+);
+
+export const OpT = new EntitySchema<OpRow>(
+  Object.assign(new EntitySchemaOptions<OpRow>(), {
+    name: 'OpT',
+    tableName: 'op_t',
+    columns: {
+      shard: { type: 'text', primary: true },
+      term: { ...bigint, primary: true },
+      id: { type: 'text' },
+      print: { type: 'text', nullable: true },
+      outcome: { type: 'text' },
+    },
+    indices: [{ name: 'op_t_id', columns: ['shard', 'id'] }],
   } as const),
 );

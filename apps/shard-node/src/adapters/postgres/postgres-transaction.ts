@@ -6,11 +6,13 @@
  */
 import type { PoolClient } from 'pg';
 import { ShardlineError } from '#common/contracts/errors';
+import type { OpRecord } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import type { NodeIdentity, ShardState } from '../../core/replica-state';
-import type { PartWrite } from '../../core/round-plan';
-import type { RowsText, WriteTransaction } from '../../ports/version-store';
-import type { RoundKind, ShardStatements, Statement } from './shard-statements';
+import type { Known, PartWrite } from '../../core/round-plan';
+import type { PartQuestion, RowsText, WriteTransaction } from '../../ports/version-store';
+import { CLEAR_OPS, FORGET_OPS, KNOWN_OPS, PUT_OPS, recordOf, recordValues, texts, UNDO_OPS } from './op-statements';
+import type { ShardStatements, Statement } from './shard-statements';
 import {
   DELETE_TERM,
   INSERT_TERM,
@@ -60,7 +62,15 @@ export class PostgresTransaction implements WriteTransaction {
     private readonly context: TransactionContext,
   ) {}
 
-  async livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>> {
+  async lookUp({ shard, vat, keys, idsAfter, ids }: PartQuestion): Promise<Known> {
+    const [living, ops] = await Promise.all([
+      this.livingKeys(shard, vat, keys),
+      ids.length === 0 ? [] : this.ask(KNOWN_OPS, [shard, texts(ids), idsAfter, vat]),
+    ]);
+    return { living, ops: new Map(ops.map(recordOf).map((record) => [record.id, record])) };
+  }
+
+  private async livingKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlySet<number>> {
     if (keys.length === 0) return new Set();
     const rows = await this.ask(this.statements(shard).livingKeys, [bigints(keys), vat]);
     const living = new Set<number>();
@@ -74,11 +84,12 @@ export class PostgresTransaction implements WriteTransaction {
     const [born, died] = await Promise.all([
       this.ask(statements.undoBirths, [vat]),
       this.ask(statements.undoDeaths, [vat]),
+      this.ask(UNDO_OPS, [shard, vat]),
     ]);
     return countOf(died) - countOf(born);
   }
 
-  write({ state, births, deaths }: PartWrite): void {
+  write({ state, births, deaths, records }: PartWrite): void {
     const values = roundValues(state, this.nextVersion(state));
     if (births.length > 0) {
       values.push(
@@ -90,7 +101,9 @@ export class PostgresTransaction implements WriteTransaction {
     if (deaths.length > 0) {
       values.push(bigints(deaths.map((death) => death.key)), bigints(deaths.map((death) => death.dat)));
     }
-    this.later(this.statements(state.shard).round(roundKind(births.length, deaths.length)), values);
+    if (records.length > 0) values.push(...recordValues(records));
+    const kind = { births: births.length > 0, deaths: deaths.length > 0, records: records.length > 0 };
+    this.later(this.statements(state.shard).round(kind), values);
   }
 
   saveShard(state: ShardState): void {
@@ -112,6 +125,7 @@ export class PostgresTransaction implements WriteTransaction {
   dropShard(shard: string): void {
     this.later(this.statements(shard).drop, []);
     this.later(this.statements(shard).dropAside, []);
+    this.later(CLEAR_OPS, [shard]);
     this.later(DELETE_TERM, [shard]);
     this.effects.created.delete(shard);
     this.effects.versions.delete(shard);
@@ -121,15 +135,21 @@ export class PostgresTransaction implements WriteTransaction {
 
   clearShard(shard: string): void {
     this.later(this.statements(shard).clear, []);
+    this.later(CLEAR_OPS, [shard]);
   }
 
   async setShardAside(shard: string, schema: TableSchema): Promise<void> {
     for (const text of this.statements(shard).setAside) this.later(text, []);
+    this.later(CLEAR_OPS, [shard]);
     for (const text of await this.context.createTable(shard, schema)) this.later(text, []);
   }
 
   putVersions(shard: string, { count, text }: RowsText): void {
     if (count > 0) this.later(this.statements(shard).putVersions, [`[${text}]`]);
+  }
+
+  putRecords(shard: string, records: readonly OpRecord[]): void {
+    if (records.length > 0) this.later(PUT_OPS, [shard, ...recordValues(records)]);
   }
 
   async countLiving(shard: string): Promise<number> {
@@ -139,6 +159,10 @@ export class PostgresTransaction implements WriteTransaction {
   async purge(shard: string, mark: number, limit: number): Promise<number> {
     this.begin();
     return countOf(await this.ask(this.statements(shard).purge, [mark, limit]));
+  }
+
+  async forget(shard: string, idsAfter: number, limit: number): Promise<number> {
+    return countOf(await this.ask(FORGET_OPS, [shard, idsAfter, limit]));
   }
 
   async commit(): Promise<void> {
@@ -209,11 +233,6 @@ export class PostgresTransaction implements WriteTransaction {
 async function settleAll(sent: readonly Promise<unknown>[]): Promise<void> {
   const outcomes = await Promise.allSettled(sent);
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-}
-
-function roundKind(births: number, deaths: number): RoundKind {
-  if (births > 0) return deaths > 0 ? 'both' : 'births';
-  return deaths > 0 ? 'deaths' : 'state';
 }
 
 /** Whole numbers as a Postgres array; cheaper than having `pg` look at each. */

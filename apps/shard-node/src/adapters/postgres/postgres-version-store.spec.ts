@@ -1,8 +1,9 @@
 import type { PostgresAddress } from './data-source';
 import type { VersionStore } from '../../ports/version-store';
-import { rowText, SCHEMA, shardState } from '../../../test/support/builders';
-import { describeVersionStore } from '../../../test/contract/version-store.contract';
+import { describeOpRecords } from '../../../test/contract/op-records.contract';
+import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';
 import { openStore, runSql, TestPostgres } from '../../../test/support/test-postgres';
+import { rowText, SCHEMA, shardState } from '../../../test/support/builders';
 
 let postgres: TestPostgres;
 const addresses = new Map<VersionStore, PostgresAddress>();
@@ -21,14 +22,17 @@ async function open(address: PostgresAddress): Promise<VersionStore> {
   return store;
 }
 
-describeVersionStore('Postgres', {
+const factory: StoreFactory = {
   fresh: async () => open(await postgres.freshDatabase()),
   reopen: (store) => {
     const address = addresses.get(store);
     if (address === undefined) throw new Error('a store that was not opened here');
     return open(address);
   },
-});
+};
+
+describeVersionStore('Postgres', factory);
+describeOpRecords('Postgres', factory);
 
 it('keeps what was set aside last where people can look at it, until the shard is dropped', async () => {
   const address = await postgres.freshDatabase();
@@ -44,7 +48,7 @@ it('keeps what was set aside last where people can look at it, until the shard i
     for (const key of [1, 2]) {
       await store.transact(async (transaction) => {
         const births = [{ key, cat: key, row: rowText(key, 'x') }];
-        transaction.write({ state: shardState('sh'), births, deaths: [] });
+        transaction.write({ state: shardState('sh'), births, deaths: [], records: [] });
       });
       await store.transact((transaction) => transaction.setShardAside('sh', SCHEMA));
       expect(await asideKeys()).toEqual([key]);

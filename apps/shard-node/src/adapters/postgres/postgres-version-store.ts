@@ -4,8 +4,12 @@ import type { DataSource } from 'typeorm';
 import { ShardlineError } from '#common/contracts/errors';
 import type { CopyCursor, DigestPart, DigestRange, DigestReply } from '#common/contracts/node';
 import { partAt, partWidth, sumOf } from '../../core/digest-parts';
+import { parseOutcome } from '../../core/op-records';
 import type { NodeIdentity, ReplicaState } from '../../core/replica-state';
 import type {
+  FoundRecord,
+  RecordPage,
+  RecordRange,
   RowPage,
   RowRange,
   VersionPage,
@@ -16,6 +20,7 @@ import type {
 import { poolOf } from './data-source';
 import { asStoreFailure } from './failures';
 import { NodeT, TermT } from './node-entities';
+import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './op-statements';
 import { readPage, RowSizes, type Chunk, type ChunkAsk, type ChunkSource } from './page-reader';
 import { bigints, PostgresTransaction, type TransactionEffects } from './postgres-transaction';
 import { createTableStatements } from './shard-entity';
@@ -138,6 +143,29 @@ export class PostgresVersionStore implements VersionStore {
     return readPage({ plain: null, cut }, after, maxBytes, sizes, maxRowBytes + VERSION_BYTES);
   }
 
+  async recordPage({ shard, after, upTo }: RecordRange, maxBytes: number): Promise<RecordPage> {
+    const limit = Math.max(1, Math.floor(maxBytes / RECORD_BYTES));
+    const rows = await this.ask(OP_PAGE, [shard, after, upTo, limit]);
+    const records = rows.map(recordOf);
+    return { records, next: records.length < limit ? null : (records[limit - 1]?.term ?? null) };
+  }
+
+  async findRecords(id: string, ranges: readonly RecordRange[]): Promise<FoundRecord[]> {
+    const shards = texts(ranges.map(({ shard }) => shard));
+    const terms = [bigints(ranges.map(({ after }) => after)), bigints(ranges.map(({ upTo }) => upTo))];
+    const rows = await this.ask(FIND_OPS, [id, shards, ...terms]);
+    return rows.map(([shard, term, outcome]) => ({
+      shard: String(shard),
+      term: Number(term),
+      outcome: parseOutcome(String(outcome)),
+    }));
+  }
+
+  async digestRecords({ shard, after, upTo }: RecordRange): Promise<string> {
+    const [sum] = await this.askOne(DIGEST_OPS, [shard, after, upTo]);
+    return String(sum);
+  }
+
   async digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply> {
     if (within !== undefined) return this.digestWithin(shard, vat, within);
     const [rows, sum] = await this.askOne(this.handle(shard).statements.digest, [vat]);
@@ -211,6 +239,9 @@ export class PostgresVersionStore implements VersionStore {
 
 /** `,"cat":…,"dat":…` behind a row, at the most. */
 const VERSION_BYTES = 64;
+
+/** A record at its largest: an id of 128 characters, a print of 64, what stands around them. */
+const RECORD_BYTES = 288;
 
 const NOTHING: Chunk<number> = { text: '', count: 0, looked: 0, last: null };
 

@@ -63,16 +63,22 @@ const ROUND_COLUMNS = [
   'newest_refused',
   'live_rows',
   'max_row_bytes',
+  'ids_after',
 ] as const;
 
-export type RoundKind = 'state' | 'births' | 'deaths' | 'both';
+/** What a round writes besides the shard's state. */
+export interface RoundKind {
+  births: boolean;
+  deaths: boolean;
+  records: boolean;
+}
 
 export class ShardStatements {
   readonly table: string;
   private readonly columns: readonly [ShardColumn, ...ShardColumn[]];
   private readonly key: string;
   private readonly json: string;
-  private readonly rounds = new Map<RoundKind, Statement>();
+  private readonly rounds = new Map<string, Statement>();
 
   /** Keys `$1` with a version that is visible at `$2`. */
   readonly livingKeys: Statement;
@@ -165,38 +171,44 @@ export class ShardStatements {
   }
 
   /**
-   * One round on the shard in one statement: births `$11…$13` (rows as a JSON array, keys, cats), deaths (keys, dats), and
-   * the shard's row of `term_t` from version `$2` on. It fails, and with it the transaction, when the row has another
+   * One round on the shard in one statement: births `$12…$14` (rows as a JSON array, keys, cats), deaths (keys, dats), outcomes
+   * of ops (terms, ids, prints, outcomes), and the shard's row of `term_t` from version `$2` on. It fails, and with it the transaction, when the row has another
    * version or when not every death took place; a birth without a key, a term or its row is refused by the table.
    */
   round(kind: RoundKind): Statement {
-    let statement = this.rounds.get(kind);
+    const name = `${kind.births} ${kind.deaths} ${kind.records}`;
+    let statement = this.rounds.get(name);
     if (statement === undefined) {
       statement = prepared(this.roundText(kind));
-      this.rounds.set(kind, statement);
+      this.rounds.set(name, statement);
     }
     return statement;
   }
 
   private roundText(kind: RoundKind): string {
-    const withBirths = kind === 'births' || kind === 'both';
-    const withDeaths = kind === 'deaths' || kind === 'both';
     const sets = ROUND_COLUMNS.map((column, index) => `${column} = $${index + 3}`).join(', ');
     const parts = [
       `term AS (UPDATE term_t SET version = version + 1, ${sets} WHERE shard = $1 AND version = $2 RETURNING 1)`,
     ];
     const checks = ['(SELECT count(*) FROM term) = 1'];
     let next = ROUND_COLUMNS.length + 3;
-    if (withBirths) {
+    if (kind.births) {
       parts.push(`births AS (${this.birthsText(next)})`);
       next += 3;
     }
-    if (withDeaths) {
+    if (kind.deaths) {
       parts.push(`deaths AS (
         UPDATE ${this.table} AS version SET dat = death.dat
         FROM term, unnest($${next}::bigint[], $${next + 1}::bigint[]) AS death(key, dat)
         WHERE version.${this.key} = death.key AND version.dat = ${ALIVE_TEXT} RETURNING 1)`);
       checks.push(`(SELECT count(*) FROM deaths) = cardinality($${next}::bigint[])`);
+      next += 2;
+    }
+    if (kind.records) {
+      const arrays = `$${next}::bigint[], $${next + 1}::text[], $${next + 2}::text[], $${next + 3}::text[]`;
+      parts.push(`records AS (
+        INSERT INTO op_t (shard, term, id, print, outcome)
+        SELECT $1, op.term, op.id, op.print, op.outcome FROM term, unnest(${arrays}) AS op(term, id, print, outcome))`);
     }
     // A division by zero is the plainest way to fail from within a statement.
     return `WITH ${parts.join(', ')} SELECT 1 / (CASE WHEN ${checks.join(' AND ')} THEN 1 ELSE 0 END)`;
