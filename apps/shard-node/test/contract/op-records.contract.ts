@@ -47,7 +47,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
 
     it('knows ids again, as they were written, between the mark and the VAT', async () => {
       const told = (records: OpRecord[]): unknown[] =>
-        records.map((record) => [record.id, expect.objectContaining(record)]);
+        records.map((record): unknown => [record.id, expect.objectContaining(record)]);
       expect(await known(0, 9)).toEqual(told(RECORDS));
       expect(await known(2, 8)).toEqual(told(RECORDS.slice(1, 3)));
       expect(await known(0, 100, ['unheard'])).toEqual([]);
