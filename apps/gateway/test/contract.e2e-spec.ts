@@ -314,7 +314,7 @@ describe('with a gateway of its own', () => {
   test('a leader that does not answer is 504, and the outcome is said to be unknown', async () => {
     await startGateway({ REQUEST_TIMEOUT_MS: '500', HOLD_MS: '300' });
     expect(await askIt('POST', '/write', { data: [] })).toEqual(added(0));
-    const balancer = cluster.pidOf('balancer');
+    const balancer = cluster.pidOf(await cluster.leader());
     process.kill(balancer, 'SIGSTOP');
     try {
       expect(await askIt('POST', '/write?onConflict=ignore', { data: [student(1)] })).toEqual(

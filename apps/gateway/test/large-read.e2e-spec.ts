@@ -73,7 +73,7 @@ function residentMiB(pid: number): number {
 }
 
 test('goes through every process in bounded memory, however slowly the client takes it', async () => {
-  const names = ['gateway', 'balancer', 'Server0', 'Server1', 'Server2'];
+  const names = ['gateway', 'balancer-1', 'balancer-2', 'Server0', 'Server1', 'Server2'];
   const pids = names.map((name) => cluster.pidOf(name));
   // Once to warm up: a process grows to its working size with its first large read.
   await takeAll(await askForAll());

@@ -10,6 +10,7 @@ import { Supervised, type Watcher } from './supervised';
 import type { Terminal } from './terminal';
 
 const NATS_HOST = '127.0.0.1';
+const BALANCERS = ['balancer-1', 'balancer-2'];
 const NATS_DEADLINE_MS = 30_000;
 /** A service gives itself 10 s; past that it hangs. */
 const STOP_DEADLINE_MS = 12_000;
@@ -28,7 +29,8 @@ export interface ClusterPlan {
 
 export class Cluster implements Watcher {
   private readonly natsServer: Supervised;
-  private readonly balancer: Supervised;
+  /** One leads, the others stand by for it. */
+  private readonly balancers: readonly Supervised[];
   private readonly gateway: Supervised;
   private lifeline: LifelineServer | undefined;
   private stopped: Promise<void> | undefined;
@@ -46,8 +48,8 @@ export class Cluster implements Watcher {
       },
       this,
     );
-    this.balancer = this.service('balancer');
-    this.gateway = this.service('gateway');
+    this.balancers = BALANCERS.map((name) => this.service('balancer', name));
+    this.gateway = this.service('gateway', 'gateway');
   }
 
   /** Aborted when the cluster is to end: waiting is over then. */
@@ -64,7 +66,7 @@ export class Cluster implements Watcher {
   async start(): Promise<void> {
     this.lifeline = await LifelineServer.listen(this.plan.dataDir.lifelineSocket);
     this.natsServer.start();
-    this.balancer.start();
+    for (const balancer of this.balancers) balancer.start();
     this.gateway.start();
     const place = { host: NATS_HOST, port: this.plan.natsPort };
     if ((await natsServerAnswers(place, NATS_DEADLINE_MS, this.ending)) || this.ending.aborted) return;
@@ -84,14 +86,14 @@ export class Cluster implements Watcher {
   /** Ends everything at once; `stop` then resolves soon. */
   killAll(): void {
     this.stopSignal.abort();
-    for (const service of [this.gateway, this.balancer, this.natsServer]) service.kill();
+    for (const service of [this.gateway, ...this.balancers, this.natsServer]) service.kill();
     this.lifeline?.killRest();
   }
 
   private async stopAll(): Promise<void> {
     this.stopSignal.abort();
     await this.stopOne(this.gateway);
-    await this.stopOne(this.balancer);
+    await Promise.all(this.balancers.map((balancer) => this.stopOne(balancer)));
     await this.stopShardNodes();
     await this.stopOne(this.natsServer);
   }
@@ -113,7 +115,7 @@ export class Cluster implements Watcher {
     await lifeline.close();
   }
 
-  private service(name: 'balancer' | 'gateway'): Supervised {
+  private service(app: 'balancer' | 'gateway', name: string): Supervised {
     const { dataDir, natsPort, port, env } = this.plan;
     const settings: NodeJS.ProcessEnv = {
       ...env,
@@ -123,6 +125,7 @@ export class Cluster implements Watcher {
       DATA_DIR: dataDir.path,
       PORT: String(port),
     };
+    if (app === 'balancer') settings.BALANCER_ID = name;
     // One database for all shard-nodes would be none for each; here each runs its own.
     delete settings.DATABASE_URL;
     return new Supervised(
@@ -132,7 +135,8 @@ export class Cluster implements Watcher {
         // The balancer's shard-nodes outlive it: the next balancer finds them at work.
         endsWithItsGroup: false,
         spawn: (log) =>
-          spawn(process.execPath, ['--enable-source-maps', join(APPS, name, 'main.js')], {
+          // The name stands behind for whoever lists processes.
+          spawn(process.execPath, ['--enable-source-maps', join(APPS, app, 'main.js'), name], {
             detached: true,
             stdio: ['ignore', log, log],
             env: settings,

@@ -109,7 +109,7 @@ test('two clusters side by side have nothing to do with one another', async () =
 test('services that die are started again, and the cluster goes on', async () => {
   const cluster = await start({ init: EXAMPLE });
   await fill(cluster);
-  for (const name of ['gateway', 'balancer', 'nats-server']) {
+  for (const name of ['gateway', 'balancer-1', 'balancer-2', 'nats-server']) {
     const pid = cluster.pidOf(name);
     cluster.kill(name);
     await untilReadable(cluster);
@@ -122,7 +122,7 @@ test('services that die are started again, and the cluster goes on', async () =>
 
 test.each([
   ['gateway', { BODY_LIMIT: 'large' }, /shardline: gateway: wrong configuration: BODY_LIMIT is "large"/],
-  ['balancer', { HEARTBEAT_MISSES: '-1' }, /shardline: balancer: wrong configuration: HEARTBEAT_MISSES is "-1"/],
+  ['balancer', { HEARTBEAT_MISSES: '-1' }, /shardline: balancer-1: wrong configuration: HEARTBEAT_MISSES is "-1"/],
 ])(
   'a wrong setting of the %s ends the run with one line that says which and why',
   async (_service, env, word) => {

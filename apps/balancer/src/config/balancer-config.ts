@@ -7,6 +7,7 @@ const SHAPE = z.object({
   ...COMMON_SETTINGS,
   BALANCER_ID: setting.text(`balancer-${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')}-${process.pid}`),
   DATA_DIR: setting.text('.shardline'),
+  LEASE_MS: setting.int(3000, 300, 600_000),
   LAUNCHER: setting.choice(['process', 'none'], 'process'),
   HEARTBEAT_INTERVAL_MS: setting.int(1000, 20, 600_000),
   HEARTBEAT_MISSES: setting.int(5, 1, 100),
@@ -37,6 +38,11 @@ const SHAPE = z.object({
 });
 
 export type BalancerConfig = z.infer<typeof SHAPE>;
+
+/** How long the bucket may take to answer: a renewal that hangs must leave time for another within the lease. */
+export function catalogTimeoutMs({ LEASE_MS }: BalancerConfig): number {
+  return Math.ceil(LEASE_MS / 3);
+}
 
 /** @throws ConfigError with one line that says what is wrong and why */
 export function loadBalancerConfig(env: NodeJS.ProcessEnv): BalancerConfig {

@@ -7,10 +7,12 @@
 import type { ClusterStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { RoundOp } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from './catalog';
 import { Cluster } from './cluster';
 import { Desk } from './desk';
 import type { CoreEvent, Effect, RecordCommand } from './effects';
+import { Leadership, type Lease } from './leadership';
 import type { RingHash } from './hash-ring';
 import { Health } from './health';
 import { InSyncSets } from './in-sync-sets';
@@ -34,12 +36,18 @@ export interface NamedRingHash {
 export class BalancerCore {
   private readonly desk = new Desk();
   private readonly cluster: Cluster;
+  private readonly catalog: Catalog;
+  private readonly leadership: Leadership;
   private readonly writer: Writer;
   private readonly reader: Reader;
   private readonly recovery: Recovery;
   private readonly health: Health;
   private readonly membership: Membership;
   private readonly takeOver: TakeOver;
+  /** Answers that wait until it is certain that this balancer still leads. */
+  private withheld: Effect[] = [];
+  private isReleasing = false;
+  private isGivingWay = false;
 
   constructor(
     private readonly settings: CoreSettings,
@@ -54,10 +62,18 @@ export class BalancerCore {
     const catalog = new Catalog(desk, stepDown);
     const inSyncSets = new InSyncSets(desk, cluster, catalog);
     this.cluster = cluster;
-    this.writer = new Writer(desk, cluster, inSyncSets, settings, stepDown);
-    this.reader = new Reader(desk, cluster, settings, stepDown);
+    this.catalog = catalog;
+    const elected = (lease: Lease): void => {
+      this.takeTheLead(lease);
+    };
+    const fenced = (error: ErrorBody): void => {
+      this.giveWay(error);
+    };
+    this.leadership = new Leadership(desk, catalog, settings, elected, stepDown);
+    this.writer = new Writer(desk, cluster, inSyncSets, settings, fenced);
+    this.reader = new Reader(desk, cluster, settings, fenced);
     this.recovery = new Recovery(desk, cluster, inSyncSets, this.writer, settings);
-    this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, stepDown);
+    this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, fenced);
     const { writer, reader, recovery, health } = this;
     this.takeOver = new TakeOver(desk, cluster, catalog, inSyncSets, health, writer, settings);
     this.membership = new Membership({
@@ -71,22 +87,19 @@ export class BalancerCore {
     this.desk.nowMs = event.nowMs;
     this.handle(event);
     this.writer.flush();
-    return this.hasSteppedDown() ? withoutAnswers(this.desk.take()) : this.desk.take();
+    return this.outgoing(this.desk.take());
   }
 
-  private hasSteppedDown(): boolean {
-    return this.cluster.phase === 'steppedDown';
-  }
-
-  /** What `/status` shows; changes nothing. */
-  status(nowMs: number): ClusterStatus {
-    return statusOf(this.cluster, this.settings, this.ring.name, nowMs);
-  }
-
-  /** The end of reads, and the renewal of others: answered at once, and without effects. */
-  readDone(request: ReadDoneRequest, nowMs: number): ReadDoneReply {
+  /** What `/status` shows; changes nothing. Null when somebody else may lead. */
+  status(nowMs: number): ClusterStatus | null {
     this.desk.nowMs = nowMs;
-    return this.reader.done(request);
+    return this.leadership.holds ? statusOf(this.cluster, this.settings, this.ring.name, nowMs) : null;
+  }
+
+  /** The end of reads, and the renewal of others: answered at once, and without effects. Null when somebody else may lead. */
+  readDone(request: ReadDoneRequest, nowMs: number): ReadDoneReply | null {
+    this.desk.nowMs = nowMs;
+    return this.leadership.holds ? this.reader.done(request) : null;
   }
 
   /** Numbers for the metrics. */
@@ -99,9 +112,13 @@ export class BalancerCore {
   private handle(event: CoreEvent): void {
     switch (event.on) {
       case 'start':
-        run(this.takeOver.lead(event.catalog), () => {
-          this.begin();
-        });
+        this.leadership.tick();
+        break;
+      case 'leaderChanged':
+        this.leadership.hint();
+        break;
+      case 'release':
+        this.release();
         break;
       case 'records':
         for (const command of event.commands) this.record(command, event.configId);
@@ -118,15 +135,23 @@ export class BalancerCore {
     }
   }
 
-  private begin(): void {
-    if (this.cluster.phase === 'steppedDown') return;
+  private takeTheLead({ epoch, cause }: Lease): void {
+    const sinceMs = this.desk.nowMs;
+    this.desk.emit({ do: 'log', level: 'info', message: 'ELECTED', data: { epoch, cause } });
+    run(this.takeOver.lead(epoch), () => {
+      if (!this.isOver()) this.begin(cause, Math.round(this.desk.nowMs - sinceMs));
+    });
+  }
+
+  private begin(cause: string, durationMs: number): void {
     const { balancerId } = this.settings;
-    const data = { cause: 'take-over', epoch: this.cluster.epoch, shards: this.cluster.shards.size };
+    const data = { cause, epoch: this.cluster.epoch, shards: this.cluster.shards.size, durationMs };
     this.desk.emit({ do: 'publish', event: { kind: 'leader.elected', subject: balancerId, data } });
     this.desk.emit({ do: 'serve' });
   }
 
   private tick(): void {
+    this.leadership.tick();
     this.desk.wakeSleepers();
     this.health.tick();
     this.reader.expire();
@@ -182,19 +207,72 @@ export class BalancerCore {
     this.desk.emit({ do: 'answer', batch: command.batch, answered: { result: { id: command.id, error } } });
   }
 
+  /**
+   * What may leave now. Without a lease that certainly holds, answers stay here: for those to whom it matters another
+   * balancer may speak by now. They go when the lease has been renewed, and never when it is lost.
+   */
+  private outgoing(effects: Effect[]): Effect[] {
+    if (this.isReleasing) return effects.filter(isPartOfRelease);
+    if (this.isOver()) return effects.filter((effect) => !isAnswer(effect));
+    if (this.leadership.holds) {
+      if (this.withheld.length === 0) return effects;
+      const free = [...this.withheld, ...effects];
+      this.withheld = [];
+      return free;
+    }
+    this.withheld.push(...effects.filter(isAnswer));
+    return effects.filter((effect) => !isAnswer(effect));
+  }
+
+  private isOver(): boolean {
+    return this.cluster.phase === 'steppedDown';
+  }
+
+  /** A graceful end: the lease goes back, whoever stands by need not wait for its end. */
+  private release(): void {
+    this.isReleasing = true;
+    if (this.leadership.holds) this.publishLost('it stops, and hands over');
+    this.leadership.release(() => {
+      this.desk.emit({ do: 'released' });
+    });
+    this.catalog.end();
+  }
+
+  /**
+   * A replica has seen a higher epoch. Mostly another balancer leads, and what is stored here conflicts; but if the catalog was set
+   * back, nobody does, and whoever comes next must begin above that epoch.
+   */
+  private giveWay({ message, epoch }: ErrorBody): void {
+    if (this.isGivingWay) return;
+    this.isGivingWay = true;
+    this.leadership.release(() => {
+      this.stepDown(message);
+    }, epoch);
+  }
+
   private stepDown(why: string): void {
-    if (this.cluster.phase === 'steppedDown') return;
+    if (this.isOver()) return;
     this.cluster.phase = 'steppedDown';
-    const event = { kind: 'leader.lost' as const, subject: this.settings.balancerId, data: { cause: why } };
-    this.desk.emit({ do: 'publish', event });
+    this.leadership.end();
+    this.catalog.end();
+    this.publishLost(why);
     this.desk.emit({ do: 'stepDown', why });
+  }
+
+  private publishLost(cause: string): void {
+    const data = { cause, epoch: this.cluster.epoch };
+    this.desk.emit({ do: 'publish', event: { kind: 'leader.lost', subject: this.settings.balancerId, data } });
   }
 }
 
-/** Behind the word that it no longer leads, a balancer answers nothing: it does not know any more. */
-function withoutAnswers(effects: readonly Effect[]): Effect[] {
-  const end = effects.findIndex((effect) => effect.do === 'stepDown');
-  return effects.slice(0, end + 1);
+function isAnswer(effect: Effect): boolean {
+  return effect.do === 'answer' || effect.do === 'answerAdmin';
+}
+
+/** A balancer that hands over begins nothing else any more. */
+function isPartOfRelease(effect: Effect): boolean {
+  if (effect.do === 'store') return effect.key === BUCKET_KEYS.leader;
+  return effect.do === 'released' || effect.do === 'publish';
 }
 
 function addToPart(

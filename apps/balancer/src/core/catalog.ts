@@ -1,53 +1,82 @@
 /**
  * The catalog as the leader last saw it: every change is a compare-and-set on the revision that it knows.
  *
- * A conflict means that somebody else has written, which only another leader does: the core steps down. A change whose
- * outcome is not known is tried again; if the lost answer had been a success, the repeated try conflicts, and the balancer
- * steps down as well, which is safe: it takes over anew from what is stored.
+ * Every value carries the epoch of who wrote it (`by`). That is how a change whose answer was lost is told from one that somebody else
+ * made: what is stored is then read and compared. Anything else than our own value under our own epoch means that another
+ * balancer leads: the core steps down.
  */
+import type { AskTypes, CatalogValue } from './effects';
 import type { Desk } from './desk';
 import { wait, type Workflow } from './workflow';
 
-const TRIES = 10;
 const RETRY_MS = 200;
-
-/** Thrown through the workflows of a leader that must not go on. */
-export class SteppedDown extends Error {
-  override readonly name = 'SteppedDown';
-}
 
 export class Catalog {
   private readonly revisions = new Map<string, number>();
+  private epoch = 0;
+  private isOver = false;
 
   constructor(
     private readonly desk: Desk,
     private readonly stepDown: (why: string) => void,
   ) {}
 
-  /** What is stored, from the load at the start. */
-  adopt(entries: readonly { key: string; revision: number }[]): void {
-    this.revisions.clear();
-    for (const { key, revision } of entries) this.revisions.set(key, revision);
+  /** From now on values are written under this epoch. */
+  lead(epoch: number): void {
+    this.epoch = epoch;
   }
 
-  /** Writes a value, or removes it with null. Resolves true once it is durable; false after the core has stepped down. */
-  *put(key: string, value: unknown): Workflow<boolean> {
-    for (let attempt = 0; attempt < TRIES; attempt += 1) {
-      const expected = this.revisions.get(key) ?? 0;
-      if (value === null && expected === 0) return true;
-      const outcome = yield* wait(this.desk.ask('store', { key, value, expected }));
+  /** Nothing is written any more. */
+  end(): void {
+    this.isOver = true;
+  }
+
+  /** A key stands at this revision. */
+  saw(key: string, revision: number): void {
+    if (revision === 0) this.revisions.delete(key);
+    else this.revisions.set(key, revision);
+  }
+
+  /** The compare-and-set that puts the value in place of what was seen; null removes it. */
+  change(key: string, value: object | null): AskTypes['store']['ask'] {
+    const stamped = value === null ? null : { ...value, by: this.epoch };
+    return { key, value: stamped, expected: this.revisions.get(key) ?? 0 };
+  }
+
+  /**
+   * Writes a value, or removes it with null. Resolves true once it is durable; false after the core has stepped down. While the
+   * catalog does not answer it is asked again: without it nothing can be changed, and who leads then is for the lease to say.
+   */
+  *put(key: string, value: object | null): Workflow<boolean> {
+    for (;;) {
+      if (this.isOver) return false;
+      const change = this.change(key, value);
+      if (value === null && change.expected === 0) return true;
+      const outcome = yield* wait(this.desk.ask('store', change));
       if (outcome.ok && outcome.value !== null) {
-        if (value === null) this.revisions.delete(key);
-        else this.revisions.set(key, outcome.value);
+        this.saw(key, value === null ? 0 : outcome.value);
         return true;
       }
       if (outcome.ok) {
-        this.stepDown(`somebody else changed ${key} in the catalog`);
-        return false;
+        const isOurs = yield* this.isStored(key, change.value);
+        if (isOurs === true) return true;
+        if (isOurs === false) {
+          this.stepDown(`somebody else changed ${key} in the catalog`);
+          return false;
+        }
       }
       yield* wait(this.desk.sleep(RETRY_MS));
     }
-    this.stepDown(`the catalog does not take ${key}`);
-    return false;
+  }
+
+  /** Whether the key has this very value, which only we can have written; null when that cannot be found out now. */
+  private *isStored(key: string, value: unknown): Workflow<boolean | null> {
+    const outcome = yield* wait(this.desk.ask('readKey', { key }));
+    if (!outcome.ok) return null;
+    const stored: CatalogValue | null = outcome.value;
+    // A value that we wanted removed may have been removed by us only: others write values, and mark them as theirs.
+    if (JSON.stringify(stored?.value ?? null) !== JSON.stringify(value)) return false;
+    this.saw(key, stored?.revision ?? 0);
+    return true;
   }
 }

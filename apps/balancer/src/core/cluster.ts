@@ -42,11 +42,14 @@ export interface ServerState {
   leaving: boolean;
 }
 
-/** `serving`: commands are taken. `takingOver`: the shards' VATs are being worked out. */
-export type Phase = 'takingOver' | 'unconfigured' | 'configuring' | 'serving' | 'steppedDown';
+/**
+ * `standby`: another balancer leads. `takingOver`: the shards' VATs are being worked out. `serving`: commands are taken.
+ * `steppedDown`: nothing is begun or answered any more.
+ */
+export type Phase = 'standby' | 'takingOver' | 'unconfigured' | 'configuring' | 'serving' | 'steppedDown';
 
 export class Cluster {
-  phase: Phase = 'takingOver';
+  phase: Phase = 'standby';
   epoch = 0;
   /** Of all configurations that left a record anywhere. */
   highestConfigId = 0;
@@ -70,6 +73,12 @@ export class Cluster {
   }
   get schema(): TableSchema | null {
     return this.record?.schema ?? null;
+  }
+
+  /** This balancer has been elected. */
+  begin(epoch: number): void {
+    this.phase = 'takingOver';
+    this.epoch = epoch;
   }
 
   /** An id that no configuration had, not even one that did not come into force. */

@@ -19,6 +19,13 @@ import type {
 } from '#common/contracts/node';
 import type { OnConflict } from '#common/contracts/commands';
 
+/** A value of the catalog; its revision grows with every change of the key. */
+export interface CatalogValue {
+  key: string;
+  value: unknown;
+  revision: number;
+}
+
 /** What came of something the core had asked for. */
 export type Outcome<T> = { ok: true; value: T } | { ok: false; error: ErrorBody };
 
@@ -31,6 +38,10 @@ export interface AskTypes {
   digest: { ask: { server: string; request: DigestRequest }; answer: DigestReply };
   apply: { ask: { server: string; epoch: number; round: RoundPart; rows: string[] }; answer: PartReply[] };
   readOne: { ask: { server: string; epoch: number; read: PageRead }; answer: string | null };
+  /** One value of the catalog, null when the key has none. */
+  readKey: { ask: { key: string }; answer: CatalogValue | null };
+  /** Every value of the catalog. */
+  load: { ask: object; answer: CatalogValue[] };
   /** Compare-and-set of a catalog value; `value` null removes it. The answer is the new revision, or null on a conflict. */
   store: { ask: { key: string; value: unknown; expected: number }; answer: number | null };
   startNode: { ask: { server: string }; answer: null };
@@ -59,6 +70,8 @@ export type Effect =
   | { do: 'serve' }
   /** Another one leads: stop at once, answer nothing more. */
   | { do: 'stepDown'; why: string }
+  /** After `release`: the lease is given back, or was not held. Nothing follows. */
+  | { do: 'released' }
   /** A round has ended: for the metrics. */
   | { do: 'roundDone'; requests: number; rows: number; shards: number; tookMs: number };
 
@@ -76,9 +89,13 @@ export type AdminCommand = { request: number } & (
 
 /** Every event carries the time, in milliseconds of a clock that only moves forward. */
 export type CoreEvent = { nowMs: number } &
-  /** The balancer starts: everything that the catalog holds. */
+  /** The balancer starts, as a standby. */
   (
-    | { on: 'start'; catalog: { key: string; value: unknown; revision: number }[] }
+    | { on: 'start' }
+    /** The value of the leader's key may have changed: worth a look before its time. */
+    | { on: 'leaderChanged' }
+    /** Give the lease back, so that another balancer need not wait for its end. Nothing is begun or answered afterwards. */
+    | { on: 'release' }
     | { on: 'records'; configId: number; commands: RecordCommand[] }
     | { on: 'admin'; command: AdminCommand }
     | { on: 'answered'; token: number; outcome: Outcome<unknown> }

@@ -6,6 +6,7 @@
  * and its replicas are brought in sync.
  */
 import type { SuspectCause } from '#common/contracts/commands';
+import type { ErrorBody } from '#common/contracts/errors';
 import type { EventKind } from '#common/contracts/events';
 import type { FenceReply, NodeShardState, PingReply, PingRequest } from '#common/contracts/node';
 import type { Cluster, ServerState } from './cluster';
@@ -28,7 +29,7 @@ export class Health {
     private readonly inSyncSets: InSyncSets,
     private readonly recovery: Recovery,
     private readonly settings: CoreSettings,
-    private readonly fenced: (why: string) => void,
+    private readonly fenced: (error: ErrorBody) => void,
   ) {}
 
   /** Sends the heartbeats that are due. */
@@ -46,7 +47,7 @@ export class Health {
     for (;;) {
       const outcome = yield* wait(this.desk.ask('fence', { server: name, request: { epoch: this.cluster.epoch } }));
       if (outcome.ok) return outcome.value;
-      if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
+      if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
       if (outcome.error.code === 'FENCED' || this.desk.nowMs >= deadlineMs) return null;
       yield* wait(this.desk.sleep(START_POLL_MS));
     }
@@ -92,7 +93,7 @@ export class Health {
     this.desk.request('ping', { server: server.name, request: this.pingRequest(server.name) }, (outcome) => {
       if (this.cluster.servers.get(server.name) !== server || server.dead || server.leaving) return;
       if (outcome.ok) this.answered(server, sequence, outcome.value, mustHave);
-      else if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
+      else if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
       else this.missed(server, sequence, outcome.error.message);
     });
   }

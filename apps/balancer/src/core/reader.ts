@@ -40,7 +40,7 @@ export class Reader {
     private readonly desk: Desk,
     private readonly cluster: Cluster,
     private readonly settings: CoreSettings,
-    private readonly fenced: (why: string) => void,
+    private readonly fenced: (error: ErrorBody) => void,
   ) {}
 
   submit(request: ReadRequest): void {
@@ -92,7 +92,7 @@ export class Reader {
     this.desk.request('readOne', { server, epoch: this.cluster.epoch, read: page }, (outcome) => {
       shard.countRead(server, -1);
       if (outcome.ok) this.answerOne(request, [shard.id], outcome.value);
-      else if (outcome.error.code === 'FENCED') this.fenced(outcome.error.message);
+      else if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
       else this.tryOne(request, shard, read, tried);
     });
   }

@@ -3,6 +3,10 @@ import type { SuspicionSettings } from './suspicion';
 /** What the core can be told by configuration. Times in milliseconds of the event clock. */
 export interface CoreSettings {
   balancerId: string;
+  /** Tells this process from every other one, also from an earlier one of the same id. */
+  instance: string;
+  /** How long the leader may lead without having renewed its lease. */
+  leaseMs: number;
   heartbeatIntervalMs: number;
   /** So many missed heartbeats in a row are a flatline. */
   heartbeatMisses: number;

@@ -13,6 +13,7 @@ import { decideVats, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster, ClusterRecord, ServerRecord } from './cluster';
 import type { Desk } from './desk';
+import type { CatalogValue } from './effects';
 import type { Health } from './health';
 import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
@@ -22,18 +23,6 @@ import type { Writer } from './writer';
 
 const POLL_MS = 50;
 const RESTART_PAUSE_MS = 1000;
-
-/** Who leads: the value of the catalog's `leader` key. */
-export interface LeaderRecord {
-  epoch: number;
-  balancer: string;
-}
-
-interface CatalogValue {
-  key: string;
-  value: unknown;
-  revision: number;
-}
 
 export class TakeOver {
   /** What the servers told when they were fenced. */
@@ -51,15 +40,15 @@ export class TakeOver {
     private readonly settings: CoreSettings,
   ) {}
 
-  /** Takes over from what is stored. Ends when every shard is served, or after the time of grace with those that are; the rest follows. */
-  *lead(entries: readonly CatalogValue[]): Workflow {
+  /**
+   * Takes over from what is stored, under an epoch that this balancer has taken. Ends when every shard is served, or after the
+   * time of grace with those that are; the rest follows.
+   */
+  *lead(epoch: number): Workflow {
+    this.cluster.begin(epoch);
+    const entries = yield* this.claim();
+    if (entries === null) return;
     const values = new Map(entries.map(({ key, value }) => [key, value]));
-    this.catalog.adopt(entries);
-    const before = values.get(BUCKET_KEYS.leader) as LeaderRecord | undefined;
-    this.cluster.epoch = (before?.epoch ?? 0) + 1;
-    const mine: LeaderRecord = { epoch: this.cluster.epoch, balancer: this.settings.balancerId };
-    if (!(yield* this.catalog.put(BUCKET_KEYS.leader, mine))) return;
-    if (!(yield* this.claim(entries))) return;
     this.cluster.highestConfigId = Math.max(0, ...[...values.values()].map(configIdOf));
     const record = values.get(BUCKET_KEYS.cluster) as ClusterRecord | undefined;
     if (record === undefined) {
@@ -75,13 +64,29 @@ export class TakeOver {
   }
 
   /**
-   * Writes every other value anew, unchanged: the revisions that a deposed leader knows are old from here on, so that it can
-   * change nothing any more. If it has since we loaded, the write conflicts, and we begin again from what is stored.
+   * Loads everything and writes it anew, unchanged but for our epoch: the revisions that a deposed leader knows are old from
+   * here on, so that it can change nothing any more. Where it just has, the write conflicts, and we load again. Null when
+   * somebody else leads by now.
    */
-  private *claim(entries: readonly CatalogValue[]): Workflow<boolean> {
-    const others = entries.filter(({ key }) => key !== BUCKET_KEYS.leader);
-    const claimed = yield* wait(all(others.map(({ key, value }) => running(this.catalog.put(key, value)))));
-    return !claimed.includes(false);
+  private *claim(): Workflow<CatalogValue[] | null> {
+    while (this.cluster.phase !== 'steppedDown') {
+      const loaded = yield* wait(this.desk.ask('load', {}));
+      const others = loaded.ok ? loaded.value.filter(({ key }) => key !== BUCKET_KEYS.leader) : [];
+      if (loaded.ok && (yield* this.rewrite(others))) return others;
+      yield* wait(this.desk.sleep(POLL_MS));
+    }
+    return null;
+  }
+
+  private *rewrite(entries: readonly CatalogValue[]): Workflow<boolean> {
+    for (const { key, revision } of entries) this.catalog.saw(key, revision);
+    const changes = entries.map(({ key, value }) => this.catalog.change(key, value as object));
+    const outcomes = yield* wait(all(changes.map((change) => this.desk.ask('store', change))));
+    return outcomes.every((outcome, index) => {
+      if (!outcome.ok || outcome.value === null) return false;
+      this.catalog.saw(entries[index]?.key ?? '', outcome.value);
+      return true;
+    });
   }
 
   /** Builds the cluster from its records. Records of another configuration are leftovers of an `/init` that did not end. */

@@ -33,7 +33,7 @@ export class Writer {
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly settings: CoreSettings,
-    private readonly fenced: (why: string) => void,
+    private readonly fenced: (error: ErrorBody) => void,
   ) {
     this.lanes = new ShardLanes(settings);
   }
@@ -106,7 +106,7 @@ export class Writer {
     const entries = [...round.shards.values()];
     const fencing = entries.flatMap((entry) => [...entry.failures.values()]).find((error) => error.code === 'FENCED');
     if (fencing !== undefined) {
-      this.fenced(fencing.message);
+      this.fenced(fencing);
       return;
     }
     const kept = yield* wait(all(entries.map((entry) => running(this.settle(entry)))));

@@ -11,6 +11,8 @@ export interface CatalogEntry {
 export type PutOutcome = { ok: true; revision: number } | { ok: false; conflict: true };
 
 export interface CatalogStore {
+  /** The key's value; null when it has none. @throws as `put` */
+  get(key: string): Promise<CatalogEntry | null>;
   /** Every key that has a value. */
   load(): Promise<CatalogEntry[]>;
   /**
@@ -20,4 +22,6 @@ export interface CatalogStore {
   put(key: string, value: unknown, expected: number): Promise<PutOutcome>;
   /** Removes the value if the key's revision is still `expected`. @throws as `put` */
   remove(key: string, expected: number): Promise<PutOutcome>;
+  /** Calls back when somebody may have changed the key: a hint, which can be missed. */
+  watch(key: string, onChange: () => void): void;
 }

@@ -8,7 +8,7 @@ import { NatsCatalogStore } from '../adapters/nats/nats-catalog-store';
 import { NatsEventSink } from '../adapters/nats/nats-event-sink';
 import { NatsShardTransport } from '../adapters/nats/nats-shard-transport';
 import { ProcessNodeLauncher } from '../adapters/process/process-node-launcher';
-import type { BalancerConfig } from '../config/balancer-config';
+import { catalogTimeoutMs, type BalancerConfig } from '../config/balancer-config';
 import type { NamedRingHash } from '../core/balancer-core';
 import type { NodeLauncher } from '../ports/node-launcher';
 import { BalancerMetrics } from './balancer-metrics';
@@ -58,7 +58,10 @@ export class BalancerModule {
         { provide: tokens.LOGGER, useValue: logger },
         { provide: tokens.RING_HASH, useValue: ring },
         { provide: tokens.SHARD_TRANSPORT, useValue: transport },
-        { provide: tokens.CATALOG_STORE, useValue: await NatsCatalogStore.open(nats) },
+        {
+          provide: tokens.CATALOG_STORE,
+          useValue: await NatsCatalogStore.open(nats, { timeoutMs: catalogTimeoutMs(config) }),
+        },
         {
           provide: tokens.EVENT_SINK,
           useValue: await NatsEventSink.open(nats, { logger, source: config.BALANCER_ID }),

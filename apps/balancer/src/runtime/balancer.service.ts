@@ -1,6 +1,8 @@
 /** Puts the core, its ports and its leadership together. */
+import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import type { ClusterStatus } from '#common/contracts/commands';
+import type { ClusterStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
 import { WorkInFlight } from '#common/process/work-in-flight';
 import type { BalancerConfig } from '../config/balancer-config';
@@ -24,6 +26,7 @@ export class BalancerService {
   private readonly core: BalancerCore;
   private onServe: () => void = () => undefined;
   private onStepDown: (why: string) => void = () => undefined;
+  private onReleased: () => void = () => undefined;
 
   constructor(
     @Inject(tokens.BALANCER_CONFIG) config: BalancerConfig,
@@ -47,18 +50,25 @@ export class BalancerService {
       stepDown: (why) => {
         this.onStepDown(why);
       },
+      released: () => {
+        this.onReleased();
+      },
     });
   }
 
-  /** Takes over; `serve` is called when commands may come, `stepDown` when this balancer no longer leads. */
-  async lead(serve: () => void, stepDown: (why: string) => void): Promise<void> {
+  /** Stands by; `serve` is called when it leads and commands may come, `stepDown` when it no longer leads. */
+  standBy(serve: () => void, stepDown: (why: string) => void): void {
     this.onServe = serve;
     this.onStepDown = stepDown;
-    await this.runner.start();
+    this.runner.start();
   }
 
-  /** Ends: nothing is begun any more, and events on their way are kept. */
+  /** Ends: the lease is given back, nothing is begun any more, and events on their way are kept. */
   async stop(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.onReleased = resolve;
+      this.runner.release();
+    });
     this.runner.stop();
     await this.events.flush();
   }
@@ -68,18 +78,31 @@ export class BalancerService {
     return this.work.track(this.runner.administer(command));
   }
 
+  /** @throws ShardlineError NO_LEADER when somebody else may lead */
   status(): ClusterStatus {
-    return this.core.status(this.runner.nowMs());
+    return this.core.status(this.runner.nowMs()) ?? leaseInDoubt();
   }
 
+  /** @throws ShardlineError NO_LEADER when somebody else may lead */
+  readDone(request: ReadDoneRequest): ReadDoneReply {
+    return this.runner.readDone(request) ?? leaseInDoubt();
+  }
+
+  /** @throws ShardlineError as `status` */
   metricsText(): Promise<string> {
     return this.metrics.text(this.status(), this.core.gauges());
   }
 }
 
+function leaseInDoubt(): never {
+  throw new ShardlineError('NO_LEADER', 'the lease has run out, and may be renewed or lost', true);
+}
+
 function coreSettings(config: BalancerConfig): CoreSettings {
   return {
     balancerId: config.BALANCER_ID,
+    instance: randomUUID(),
+    leaseMs: config.LEASE_MS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
     heartbeatMisses: config.HEARTBEAT_MISSES,
     suspicion: {

@@ -88,7 +88,7 @@ export class CommandsController {
 
   @MessagePattern(SUBJECTS.cmd.readDone)
   readDone(@Payload() data: Uint8Array): ReadDoneReply {
-    return this.balancer.runner.readDone(parseJson<ReadDoneRequest>(data));
+    return this.balancer.readDone(parseJson<ReadDoneRequest>(data));
   }
 
   private batch<Op>(data: Uint8Array, translate: Translate<Op>): Observable<Uint8Array> {

@@ -1,6 +1,7 @@
 /** Performs the core's effects through the ports and hands back what came of them. The only place where the core is stepped. */
 import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Logger } from '#common/logging/logger';
 import type { BalancerCore } from '../core/balancer-core';
 import type { AdminCommand, AdminResult, CoreEvent, Effect, Outcome } from '../core/effects';
@@ -13,6 +14,8 @@ import type { BalancerMetrics } from './balancer-metrics';
 
 /** How often the core is told the time. */
 const TICK_MS = 50;
+/** JetStream stores what it hears within this time, mostly. */
+const STORED_AFTER_MS = 10;
 
 /** Everything that effects are performed with. */
 export interface EffectPorts {
@@ -29,6 +32,8 @@ export interface EffectPorts {
 export interface Leadership {
   serve: () => void;
   stepDown: (why: string) => void;
+  /** The lease has been given back, or could not be. */
+  released: () => void;
 }
 
 /** An event without the time, which the runner adds. */
@@ -49,13 +54,23 @@ export class EffectRunner {
     private readonly leadership: Leadership,
   ) {}
 
-  /** Loads the catalog and lets the core take over. */
-  async start(): Promise<void> {
-    const catalog = await this.ports.catalog.load();
+  /** Lets the core stand by, and lead when nobody else does. */
+  start(): void {
     this.ticker = setInterval(() => {
       this.dispatch({ on: 'tick' });
     }, TICK_MS);
-    this.dispatch({ on: 'start', catalog });
+    this.ports.catalog.watch(BUCKET_KEYS.leader, () => {
+      // What is announced is not stored yet; a moment later it is.
+      setTimeout(() => {
+        this.dispatch({ on: 'leaderChanged' });
+      }, STORED_AFTER_MS);
+    });
+    this.dispatch({ on: 'start' });
+  }
+
+  /** Gives the lease back; `Leadership.released` follows. */
+  release(): void {
+    this.dispatch({ on: 'release' });
   }
 
   /** Nothing is begun any more. */
@@ -88,7 +103,7 @@ export class EffectRunner {
     });
   }
 
-  readDone(request: ReadDoneRequest): ReadDoneReply {
+  readDone(request: ReadDoneRequest): ReadDoneReply | null {
     return this.core.readDone(request, this.nowMs());
   }
 
@@ -122,6 +137,9 @@ export class EffectRunner {
       case 'stepDown':
         this.leadership.stepDown(effect.why);
         break;
+      case 'released':
+        this.leadership.released();
+        break;
     }
   }
 
@@ -142,6 +160,10 @@ export class EffectRunner {
         return transport.catchup(effect.server, effect.request);
       case 'digest':
         return transport.digest(effect.server, effect.request);
+      case 'readKey':
+        return this.ports.catalog.get(effect.key);
+      case 'load':
+        return this.ports.catalog.load();
       case 'store':
         return this.store(effect.key, effect.value, effect.expected);
       case 'startNode':

@@ -43,5 +43,6 @@ export async function startBalancer(): Promise<void> {
     logger.fatal({ why }, 'no longer leading');
     process.exit(1);
   };
-  await balancer.lead(serve, stepDown);
+  balancer.standBy(serve, stepDown);
+  logger.info({ leaseMs: config.LEASE_MS }, 'STANDING BY');
 }

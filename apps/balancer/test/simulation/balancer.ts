@@ -1,5 +1,6 @@
 /** A balancer's process in the simulated world: the real core, with its effects carried out by simulated parts. */
 import { keysOf } from '#common/protocol/round';
+import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
 import { PUBLISHED_HASH } from '../../src/core/hash-ring';
 import { seededRandom } from '../../src/core/random';
 import { BalancerCore } from '../../src/core/balancer-core';
@@ -14,7 +15,8 @@ const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
 const START_MS = 1200;
 
-export const SETTINGS: Omit<CoreSettings, 'balancerId'> = {
+export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
+  leaseMs: 400,
   heartbeatIntervalMs: 150,
   heartbeatMisses: 3,
   suspicion: { misses: 1, diskFreeBytes: 1000, eventLoopMs: 50, answerMs: 40, answerFactor: 4, pings: 3 },
@@ -57,6 +59,8 @@ export class SimBalancer {
   /** Commands are taken. */
   isServing = false;
   readonly core: BalancerCore;
+  private isPaused = false;
+  private readonly inbox: Happening[] = [];
 
   constructor(
     readonly name: string,
@@ -67,7 +71,7 @@ export class SimBalancer {
     private readonly flaws: BalancerFlaws,
   ) {
     const ring = { name: 'quadratic', hash: PUBLISHED_HASH };
-    this.core = new BalancerCore({ ...SETTINGS, balancerId: name }, ring, seededRandom(1));
+    this.core = new BalancerCore({ ...SETTINGS, balancerId: name, instance: name }, ring, seededRandom(1));
     flaws.patchCore?.(this.core);
   }
 
@@ -78,10 +82,26 @@ export class SimBalancer {
 
   start(): void {
     this.scheduler.note(() => `${this.name} starts`);
-    this.catalog.load((catalog) => {
-      this.dispatch({ on: 'start', catalog });
-      this.tick();
+    this.dispatch({ on: 'start' });
+    this.tick();
+  }
+
+  /** Stands still: what comes in meanwhile is looked at afterwards. */
+  pause(ms: number): void {
+    if (!this.isAlive || this.isPaused) return;
+    this.scheduler.note(() => `${this.name} pauses for ${ms}`);
+    this.isPaused = true;
+    this.scheduler.after(ms, () => {
+      this.isPaused = false;
+      this.scheduler.note(() => `${this.name} goes on`);
+      for (const happening of this.inbox.splice(0)) this.dispatch(happening);
     });
+  }
+
+  /** Ends as a service does that is asked to: the lease goes back first. */
+  stop(): void {
+    this.isServing = false;
+    this.dispatch({ on: 'release' });
   }
 
   /** Ends at once; what was asked of it is never answered. */
@@ -95,14 +115,23 @@ export class SimBalancer {
 
   dispatch(happening: Happening): void {
     if (!this.isAlive) return;
+    if (this.isPaused) {
+      this.inbox.push(happening);
+      return;
+    }
     const effects = this.core.step({ ...happening, nowMs: this.scheduler.nowMs });
     for (const effect of effects) this.begin(effect);
     this.watcher.stepped(this);
   }
 
+  /** Null when it does not know whether it leads, or does not answer. */
+  readDone(request: ReadDoneRequest): ReadDoneReply | null {
+    return this.isPaused ? null : this.core.readDone(request, this.scheduler.nowMs);
+  }
+
   private tick(): void {
     if (!this.isAlive) return;
-    this.dispatch({ on: 'tick' });
+    if (!this.isPaused) this.dispatch({ on: 'tick' });
     this.scheduler.after(TICK_MS, () => {
       this.tick();
     });
@@ -128,6 +157,9 @@ export class SimBalancer {
       case 'serve':
         this.isServing = true;
         this.scheduler.note(() => `${this.name} serves under epoch ${this.cluster.epoch}`);
+        break;
+      case 'released':
+        this.crash();
         break;
       case 'stepDown':
         this.scheduler.note(() => `${this.name} steps down: ${effect.why}`);
@@ -159,6 +191,12 @@ export class SimBalancer {
       case 'apply':
       case 'readOne':
         this.network.call({ from: this.name, server: ask.server, ...callOf(ask, this.watcher) }, answer);
+        break;
+      case 'readKey':
+        this.catalog.get(this.name, ask.key, answer);
+        break;
+      case 'load':
+        this.catalog.load(this.name, answer);
         break;
       case 'store':
         this.catalog.store(this.name, ask.key, ask.value, ask.expected, answer);

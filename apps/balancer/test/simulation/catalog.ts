@@ -1,20 +1,16 @@
 /** The simulated bucket: durable, every change a compare-and-set; requests and answers may come late or not at all. */
-import type { LeaderRecord } from '../../src/core/take-over';
+import type { LeaderRecord } from '../../src/core/leadership';
 import type { ShardRecord } from '../../src/core/shard';
-import type { Outcome } from '../../src/core/effects';
+import type { CatalogValue, Outcome } from '../../src/core/effects';
 import type { Network } from './servers';
 import type { Scheduler } from './scheduler';
 
-const TIMEOUT_MS = 300;
-
-export interface Entry {
-  key: string;
-  value: unknown;
-  revision: number;
-}
+const TIMEOUT_MS = 130;
+/** The bucket's name where who is cut off from whom is noted. */
+export const BUCKET = 'bucket';
 
 export class SimCatalog {
-  private readonly entries = new Map<string, Entry>();
+  private readonly entries = new Map<string, CatalogValue>();
   private revision = 0;
   /** Told of every new configuration of a shard, with the one before. */
   onShard: (next: ShardRecord, before: ShardRecord | undefined) => void = () => undefined;
@@ -24,14 +20,12 @@ export class SimCatalog {
     private readonly network: Network,
   ) {}
 
-  /** What is stored at some moment between now and the answer. */
-  load(done: (entries: Entry[]) => void): void {
-    this.scheduler.after(this.network.delay(), () => {
-      const entries = [...this.entries.values()];
-      this.scheduler.after(this.network.delay(), () => {
-        done(entries);
-      });
-    });
+  load(by: string, done: (outcome: Outcome<CatalogValue[]>) => void): void {
+    this.ask(by, () => [...this.entries.values()], done);
+  }
+
+  get(by: string, key: string, done: (outcome: Outcome<CatalogValue | null>) => void): void {
+    this.ask(by, () => this.entries.get(key) ?? null, done);
   }
 
   store(
@@ -41,9 +35,19 @@ export class SimCatalog {
     expected: number,
     done: (outcome: Outcome<number | null>) => void,
   ): void {
+    const put = (): number | null => {
+      const revision = this.put(key, value, expected);
+      this.scheduler.note(() => `${by} stores ${key} = ${JSON.stringify(value)}: ${revision ?? 'conflict'}`);
+      return revision;
+    };
+    this.ask(by, put, done);
+  }
+
+  /** Does the work at some moment between now and the answer; both may get lost on their way. */
+  private ask<T>(by: string, work: () => T, done: (outcome: Outcome<T>) => void): void {
     const { scheduler, network } = this;
     let isSettled = false;
-    const settle = (outcome: Outcome<number | null>): void => {
+    const settle = (outcome: Outcome<T>): void => {
       if (!isSettled) done(outcome);
       isSettled = true;
     };
@@ -53,13 +57,13 @@ export class SimCatalog {
         error: { code: 'OUTCOME_UNKNOWN', message: 'the bucket does not answer', retryable: false },
       });
     });
-    if (network.isLost()) return;
+    const isLost = (): boolean => network.isLost() || network.cuts.has(`${by}>${BUCKET}`);
+    if (isLost()) return;
     scheduler.after(network.delay(), () => {
-      const revision = this.put(key, value, expected);
-      scheduler.note(() => `${by} stores ${key} = ${JSON.stringify(value)}: ${revision ?? 'conflict'}`);
-      if (!network.isLost())
+      const found = work();
+      if (!isLost())
         scheduler.after(network.delay(), () => {
-          settle({ ok: true, value: revision });
+          settle({ ok: true, value: found });
         });
     });
   }
@@ -82,7 +86,7 @@ export class SimCatalog {
   }
 
   private check(key: string, value: unknown, before: unknown): void {
-    if (key === 'leader' && before !== undefined && (value as LeaderRecord).epoch <= (before as LeaderRecord).epoch) {
+    if (key === 'leader' && before !== undefined && (value as LeaderRecord).epoch < (before as LeaderRecord).epoch) {
       this.scheduler.violate('the epoch went back in the catalog');
     }
     if (!key.startsWith('shard.')) return;

@@ -29,8 +29,6 @@ export interface ClientWorld {
   limit: number;
   /** Those that take commands now; more than one while an old leader has not noticed. */
   serving: () => SimBalancer[];
-  /** Whether a later leader has taken over, so that what this one reads may be old. */
-  isDeposed: (balancer: SimBalancer) => boolean;
 }
 
 interface Pending {
@@ -86,11 +84,7 @@ export class Clients {
     else if ('plan' in result) {
       this.pending.delete(batch);
       new RangePull(this.world, pending, (result as unknown as RangeRead).plan).run();
-    } else
-      this.end(
-        batch,
-        this.world.isDeposed(pending.balancer) ? { how: 'none' } : { how: 'seen', values: [tokenOf(row)] },
-      );
+    } else this.end(batch, { how: 'seen', values: [tokenOf(row)] });
   }
 
   /** What the batch asked for, while it waits. */
@@ -226,8 +220,8 @@ class RangePull {
         return;
       }
       const { ticket } = this.plan;
-      const { unknown } = balancer.core.readDone({ done: [ticket], keep: [] }, scheduler.nowMs);
-      const isCurrent = unknown.length === 0 && !this.world.isDeposed(balancer);
+      const word = balancer.readDone({ done: [ticket], keep: [] });
+      const isCurrent = word?.unknown.length === 0;
       const values = entry.operation.keys.map((key) => this.rows.get(key) ?? null);
       this.finish(isCurrent ? { how: 'seen', values } : { how: 'none' });
     });

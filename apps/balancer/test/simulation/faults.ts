@@ -1,16 +1,26 @@
 /** What goes wrong, and when: drawn from the run's one generator. */
 import type { SimBalancer } from './balancer';
+import { BUCKET } from './catalog';
 import type { Network, SimServer } from './servers';
 import type { Dice, Scheduler } from './scheduler';
 import type { Watch } from './watch';
 
-/** Who leads, and how somebody else gets to. */
+/** Who leads, as far as anybody can tell. */
 export interface Leaders {
   leader: () => SimBalancer | undefined;
-  replaceLeader: () => void;
 }
 
-const KINDS = ['end', 'restart', 'lose disk', 'pause', 'cut', 'leader ends', 'second leader'] as const;
+const KINDS = [
+  'end',
+  'restart',
+  'lose disk',
+  'pause',
+  'cut',
+  'leader ends',
+  'leader stops',
+  'leader pauses',
+  'leader loses bucket',
+] as const;
 
 export class Faults {
   private readonly dice: Dice;
@@ -85,16 +95,19 @@ export class Faults {
         server.pause(dice.between(20, 700));
         break;
       case 'cut':
-        this.cut(server, dice.between(100, 800));
+        this.cut(server.name, dice.between(100, 800));
+        break;
+      case 'leader loses bucket':
+        this.cut(BUCKET, dice.between(300, 1_500));
         break;
       case 'leader ends':
         this.leaders.leader()?.crash();
-        scheduler.after(dice.between(1, 200), () => {
-          if (this.leaders.leader() === undefined) this.leaders.replaceLeader();
-        });
         break;
-      case 'second leader':
-        this.secondLeader();
+      case 'leader stops':
+        this.leaders.leader()?.stop();
+        break;
+      case 'leader pauses':
+        this.leaders.leader()?.pause(dice.between(50, 1_500));
         break;
     }
   }
@@ -107,21 +120,12 @@ export class Faults {
     if (this.dice.chance(0.5)) server.start();
   }
 
-  private cut(server: SimServer, ms: number): void {
+  private cut(from: string, ms: number): void {
     const leader = this.leaders.leader();
     if (leader === undefined) return;
-    const pair = `${leader.name}>${server.name}`;
+    const pair = `${leader.name}>${from}`;
     this.scheduler.note(() => `${pair} is cut for ${ms}`);
     this.network.cuts.add(pair);
     this.scheduler.after(ms, () => this.network.cuts.delete(pair));
-  }
-
-  /** The old one goes on until it notices, or ends some time later. */
-  private secondLeader(): void {
-    const old = this.leaders.leader();
-    this.leaders.replaceLeader();
-    this.scheduler.after(this.dice.between(200, 2_000), () => {
-      old?.crash();
-    });
   }
 }

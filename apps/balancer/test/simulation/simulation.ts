@@ -16,6 +16,7 @@ const SHARD_KEYS = 10;
 const GROUPS = 3;
 const CHECK_EVERY_MS = 200;
 const SUPERVISOR_MS = 100;
+const BALANCERS = 2;
 
 rememberRings();
 
@@ -86,17 +87,12 @@ class Simulation {
       ...{ scheduler: this.scheduler, network: this.network, history: this.history, keys, configId: 1 },
       limit: this.limits.operations ?? Number.POSITIVE_INFINITY,
       serving: () => this.balancers.filter((balancer) => balancer.isServing),
-      isDeposed: (balancer) =>
-        this.balancers.some((other) => other.cluster.epoch > balancer.cluster.epoch && hasShown(other)),
     });
     this.watch.clients = clients;
     clients.start(this.scheduler.between(2, 4));
     this.supervise();
     const leaders = {
       leader: () => this.leader(),
-      replaceLeader: () => {
-        this.startBalancer();
-      },
     };
     const faults = new Faults(this.scheduler, this.network, this.watch, leaders, this.limits.faults);
     const endMs = this.scheduler.nowMs + FAULTS_UNTIL_MS;
@@ -146,15 +142,16 @@ class Simulation {
     return balancer;
   }
 
-  /** The newest balancer that lives. */
+  /** Of those that live, the one with the highest epoch. */
   private leader(): SimBalancer | undefined {
-    return [...this.balancers].reverse().find((balancer) => balancer.isAlive);
+    const living = this.balancers.filter((balancer) => balancer.isAlive);
+    return living.sort((a, b) => b.cluster.epoch - a.cluster.epoch)[0];
   }
 
-  /** Whoever steps down is started anew, as a service manager would. */
+  /** Whoever ends is started anew, as a service manager would. */
   private supervise(): void {
     if (!this.supervised) return;
-    if (this.leader() === undefined) this.startBalancer();
+    if (this.balancers.filter((balancer) => balancer.isAlive).length < BALANCERS) this.startBalancer();
     this.scheduler.after(SUPERVISOR_MS, () => {
       this.supervise();
     });
@@ -211,9 +208,4 @@ class Simulation {
       timeline: timeline ?? [],
     };
   }
-}
-
-/** It has decided a shard's VAT, so that there may be newer things than its predecessors know. */
-function hasShown({ cluster }: SimBalancer): boolean {
-  return [...cluster.shards.values()].some((shard) => shard.resolved);
 }

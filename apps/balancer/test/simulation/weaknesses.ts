@@ -1,8 +1,9 @@
 /** Rules of the protocol, each broken on purpose: the simulation must notice every one of them. */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome } from '#common/contracts/node';
-import type { AskTypes, Effect } from '../../src/core/effects';
+import type { AskTypes, Effect, CatalogValue } from '../../src/core/effects';
 import type { BalancerCore } from '../../src/core/balancer-core';
+import type { Catalog } from '../../src/core/catalog';
 import type { Cluster } from '../../src/core/cluster';
 import type { Desk } from '../../src/core/desk';
 import type { LaneRequest, ShardLanes } from '../../src/core/shard-lane';
@@ -43,7 +44,7 @@ export const WEAKNESSES: readonly Weakness[] = [
   {
     name: 'leaves a deposed leader its revisions of the catalog',
     fromSeed: 1,
-    withinSeeds: 400,
+    withinSeeds: 1000,
     flaws: claimsNothing,
   },
   { name: 'supersedes no refused round', fromSeed: 1, withinSeeds: 500, flaws: supersedesNothing },
@@ -142,8 +143,10 @@ function withEpoch(ask: Ask, epoch: number): Ask {
 function claimsNothing(): Flaws {
   return {
     patchCore: (core) => {
-      insides(core).takeOver.claim = () =>
+      const { takeOver, catalog } = insides(core);
+      takeOver.rewrite = (entries) =>
         wait((resume) => {
+          for (const { key, revision } of entries) catalog.saw(key, revision);
           resume(true);
         });
     },
@@ -199,7 +202,8 @@ interface Insides {
     refuse: (request: LaneRequest, error: ErrorBody) => void;
     send: (round: WriteRound, ended: () => void) => void;
   };
-  takeOver: { claim: () => Workflow<boolean> };
+  takeOver: { rewrite: (entries: readonly CatalogValue[]) => Workflow<boolean> };
+  catalog: Catalog;
   cluster: Cluster;
   desk: Desk;
 }

@@ -110,7 +110,8 @@ export function shardOf(shards: ReadonlyMap<string, ShardState>, name: string): 
  */
 export function admitEpoch(identity: NodeIdentity, epoch: number): number | null {
   if (epoch < identity.epoch) {
-    throw new ShardlineError('FENCED', `epoch ${epoch} is over, this replica has seen ${identity.epoch}`);
+    const why = `epoch ${epoch} is over, this replica has seen ${identity.epoch}`;
+    throw new ShardlineError('FENCED', why, false, { epoch: identity.epoch });
   }
   return epoch > identity.epoch ? epoch : null;
 }

@@ -55,6 +55,8 @@ export interface ErrorBody {
   message: string;
   /** True when asking again, unchanged, is safe and may succeed. */
   retryable: boolean;
+  /** With FENCED: the epoch that the replica has seen. */
+  epoch?: number;
 }
 
 /** A failure with its code, as it is thrown inside one process. */
@@ -65,19 +67,22 @@ export class ShardlineError extends Error {
     readonly code: ErrorCode,
     message: string,
     readonly retryable = false,
-    options?: { cause?: unknown },
+    private readonly options: { cause?: unknown; epoch?: number } = {},
   ) {
-    super(message, options);
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
   }
 
   /** The failure as it travels. */
   toBody(): ErrorBody {
-    return { code: this.code, message: this.message, retryable: this.retryable };
+    const { epoch } = this.options;
+    const body = { code: this.code, message: this.message, retryable: this.retryable };
+    return epoch === undefined ? body : { ...body, epoch };
   }
 
   /** The failure as it arrived. */
   static fromBody(body: ErrorBody): ShardlineError {
-    return new ShardlineError(body.code, body.message, body.retryable);
+    const { code, message, retryable, epoch } = body;
+    return new ShardlineError(code, message, retryable, epoch === undefined ? {} : { epoch });
   }
 
   /** Any thrown thing as a ShardlineError; what is not one already becomes `code`. */

@@ -80,17 +80,30 @@ export class LocalCluster {
     return this.launcher.pid;
   }
 
-  /** The process of a shard-node (`Server0`), or of `gateway`, `balancer`, `nats-server`. @throws when it does not run */
+  /**
+   * The process of a shard-node (`Server0`), or of `gateway`, `balancer-1`, `balancer-2`, `nats-server`.
+   *
+   * @throws when it does not run
+   */
   pidOf(name: string): number {
-    if (name === 'gateway' || name === 'balancer' || name === 'nats-server') {
-      const wanted = name === 'nats-server' ? /nats-server$/ : new RegExp(`/apps/${name}/main\\.js$`);
-      const found = this.processes().find(
-        ({ args }) => args.some((arg) => wanted.test(arg)) && !(args[0] ?? '').endsWith('/sh'),
+    if (name === 'gateway' || name.startsWith('balancer-') || name === 'nats-server') {
+      const found = this.processes().find(({ args }) =>
+        name === 'nats-server'
+          ? args.some((arg) => arg.endsWith('/nats-server')) && !(args[0] ?? '').endsWith('/sh')
+          : args.at(-1) === name && (args.at(-2) ?? '').endsWith('/main.js'),
       );
       if (found === undefined) throw new Error(`no process of ${name} runs`);
       return found.pid;
     }
     return Number(readFileSync(join(this.dataDir, 'servers', name, 'node.pid'), 'utf8').trim());
+  }
+
+  /** The name of the balancer that leads. @throws when nobody tells */
+  async leader(): Promise<string> {
+    const answer = await fetch(`${this.baseUrl}/status`);
+    const { leader } = (await answer.json()) as { leader?: string };
+    if (leader === undefined) throw new Error(`GET /status answered ${answer.status} and names no leader`);
+    return leader;
   }
 
   /** Sends SIGKILL to one process. */

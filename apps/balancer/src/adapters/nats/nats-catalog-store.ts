@@ -30,6 +30,7 @@ const json = JSONCodec();
 
 export class NatsCatalogStore implements CatalogStore {
   private constructor(
+    private readonly nats: NatsConnection,
     private readonly streams: JetStreamManager['streams'],
     private readonly jetstream: JetStreamClient,
     private readonly timeoutMs: number,
@@ -53,7 +54,7 @@ export class NatsCatalogStore implements CatalogStore {
       openTimeoutMs,
       `the bucket ${BUCKET} cannot be opened`,
     );
-    return new NatsCatalogStore(streams, jetstream, timeoutMs);
+    return new NatsCatalogStore(nats, streams, jetstream, timeoutMs);
   }
 
   async load(): Promise<CatalogEntry[]> {
@@ -65,6 +66,25 @@ export class NatsCatalogStore implements CatalogStore {
     } catch (error) {
       throw asStoreFailure(error, 'the metadata cannot be read');
     }
+  }
+
+  async get(key: string): Promise<CatalogEntry | null> {
+    try {
+      const message = await this.lastMessage(SUBJECT_PREFIX + key);
+      return message !== undefined && holdsValue(message) ? entryOf(message) : null;
+    } catch (error) {
+      throw asStoreFailure(error, `${key} cannot be read`);
+    }
+  }
+
+  /** Changes travel as messages on the key's subject, which everybody may hear, before they are stored. */
+  watch(key: string, onChange: () => void): void {
+    this.nats.subscribe(SUBJECT_PREFIX + key, {
+      callback: (error) => {
+        // The end of the connection ends the hints; whoever waits for them looks by itself now and then.
+        if (error === null) onChange();
+      },
+    });
   }
 
   put(key: string, value: unknown, expected: number): Promise<PutOutcome> {

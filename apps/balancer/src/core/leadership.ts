@@ -1,0 +1,222 @@
+/**
+ * The lease: who of several balancers leads, and until when that is certain.
+ *
+ * The `leader` key of the catalog holds the leader's epoch. The leader writes it anew every third of the lease, each time by
+ * compare-and-set on the revision that it wrote last; a standby that sees one revision for longer than the lease takes the
+ * key, by compare-and-set on that very revision, with the next epoch. So two balancers never hold one epoch, and no
+ * synchronised clocks are needed: the leader counts its lease from when it *asked* for the renewal, a standby from when it *saw*
+ * the result, which is later, and waits longer by `DRIFT_MARGIN`, for clocks that run at different speeds.
+ *
+ * A paused process may believe in a lease that has run out, but only until it looks at a clock: whoever answers a client
+ * asks `holds` first.
+ */
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { Catalog } from './catalog';
+import type { Desk } from './desk';
+import type { CatalogValue, Outcome } from './effects';
+
+/** Who leads: the value of the catalog's `leader` key. */
+export interface LeaderRecord {
+  epoch: number;
+  balancer: string;
+  /** The process: a balancer that was started again is another one. */
+  instance: string;
+  /** How long the leader may believe that it leads after it has written this. */
+  leaseMs: number;
+  /** Grows by one with every renewal, so that each makes a new revision. */
+  renewal: number;
+  /** The leader has given the lease back. */
+  released?: true;
+}
+
+/** A standby waits so much longer than the lease: the two clocks may differ by 10 % in speed. */
+const DRIFT_MARGIN = 1.2;
+/** The lease is renewed every third of its length, so that one lost message does no harm. */
+const RENEWALS_PER_LEASE = 3;
+/** A renewal that failed is tried again so much sooner. */
+const HURRY = 4;
+
+type Role = 'standby' | 'claiming' | 'leader' | 'gone';
+
+/** Why the lease could be taken. */
+export type Vacancy = 'nobody has led yet' | 'the leader handed over' | 'the lease ran out';
+
+export interface Lease {
+  epoch: number;
+  cause: Vacancy;
+}
+
+export class Leadership {
+  private role: Role = 'standby';
+  /** As a standby: the newest revision of the leader's key, and since when it is there. */
+  private seen: { revision: number; sinceMs: number; record: LeaderRecord } | null = null;
+  private isBusy = false;
+  private nextMs = Number.NEGATIVE_INFINITY;
+  private validUntilMs = Number.NEGATIVE_INFINITY;
+  private epoch = 0;
+  private renewal = 0;
+  /** When the lease was last asked for. */
+  private claimedMs = 0;
+
+  /**
+   * @param elected called once, when the lease has been taken
+   * @param deposed called when another balancer has it
+   */
+  constructor(
+    private readonly desk: Desk,
+    private readonly catalog: Catalog,
+    private readonly settings: { balancerId: string; instance: string; leaseMs: number },
+    private readonly elected: (lease: Lease) => void,
+    private readonly deposed: (why: string) => void,
+  ) {}
+
+  /** Whether it is certain at this moment that nobody else leads. */
+  get holds(): boolean {
+    return this.role === 'leader' && this.desk.nowMs < this.validUntilMs;
+  }
+
+  /** Sees to what is due: a standby looks at the leader's key, the leader renews its lease. */
+  tick(): void {
+    if (this.isBusy || this.desk.nowMs < this.nextMs) return;
+    if (this.role === 'standby') this.look();
+    else if (this.role === 'leader') this.renew();
+  }
+
+  /** Somebody has written the leader's key. */
+  hint(): void {
+    if (this.role !== 'standby') return;
+    this.nextMs = this.desk.nowMs;
+    this.tick();
+  }
+
+  /**
+   * Gives the lease back; `done` is called when that is stored, or was not possible: then the lease runs out. From the call on it is
+   * held no more.
+   *
+   * @param seenEpoch an epoch that a replica has seen: the next leader's will be higher (the catalog may have been set back)
+   */
+  release(done: () => void, seenEpoch = 0): void {
+    const led = this.role === 'leader';
+    this.role = 'gone';
+    if (!led) {
+      done();
+      return;
+    }
+    const epoch = Math.max(this.epoch, seenEpoch);
+    const record: LeaderRecord = { ...this.nextRecord(), epoch, released: true };
+    this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, record), done);
+  }
+
+  /** This balancer is deposed: it renews nothing any more. */
+  end(): void {
+    this.role = 'gone';
+  }
+
+  private look(): void {
+    this.isBusy = true;
+    this.desk.request('readKey', { key: BUCKET_KEYS.leader }, (outcome) => {
+      this.isBusy = false;
+      if (this.role === 'standby') this.looked(outcome);
+    });
+  }
+
+  private looked(outcome: Outcome<CatalogValue | null>): void {
+    const { nowMs } = this.desk;
+    if (!outcome.ok) {
+      // While the catalog is out of reach nobody can renew anything: the leader gets its time anew.
+      this.seen = null;
+      this.nextMs = nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
+      return;
+    }
+    const entry = outcome.value;
+    if (entry === null) {
+      this.claim(0, 0, 'nobody has led yet');
+      return;
+    }
+    const record = entry.value as LeaderRecord;
+    if (this.isOurs(record)) {
+      // We have it: it was the answer that got lost.
+      this.lead(entry.revision, 'the lease ran out');
+      return;
+    }
+    if (this.seen?.revision !== entry.revision) this.seen = { revision: entry.revision, sinceMs: nowMs, record };
+    // A balancer of the first release wrote no lease.
+    const { leaseMs = this.settings.leaseMs } = record as Partial<LeaderRecord>;
+    const waitMs = leaseMs * DRIFT_MARGIN;
+    if (record.released === true) this.claim(entry.revision, record.epoch, 'the leader handed over');
+    else if (nowMs - this.seen.sinceMs >= waitMs) this.claim(entry.revision, record.epoch, 'the lease ran out');
+    else this.nextMs = Math.min(this.seen.sinceMs + waitMs, nowMs + this.settings.leaseMs / RENEWALS_PER_LEASE);
+  }
+
+  /** Takes the lease if the key is still as it was seen. Should the answer be lost, the next look finds our own record. */
+  private claim(revision: number, lastEpoch: number, cause: Vacancy): void {
+    this.role = 'claiming';
+    this.epoch = lastEpoch + 1;
+    this.renewal = 0;
+    this.claimedMs = this.desk.nowMs;
+    this.catalog.lead(this.epoch);
+    this.catalog.saw(BUCKET_KEYS.leader, revision);
+    this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, this.nextRecord()), (outcome) => {
+      if (this.role !== 'claiming') return;
+      if (!outcome.ok || outcome.value === null) {
+        // Somebody else was quicker, or nobody knows; in both cases what is stored must be looked at again.
+        this.role = 'standby';
+        this.seen = null;
+        this.nextMs = this.desk.nowMs;
+        return;
+      }
+      this.lead(outcome.value, cause);
+    });
+  }
+
+  private lead(revision: number, cause: Vacancy): void {
+    this.role = 'leader';
+    this.stored(revision, this.claimedMs);
+    this.elected({ epoch: this.epoch, cause });
+  }
+
+  private renew(): void {
+    this.isBusy = true;
+    const askedMs = this.desk.nowMs;
+    const record = this.nextRecord();
+    this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, record), (outcome) => {
+      this.isBusy = false;
+      if (this.role !== 'leader') return;
+      if (outcome.ok && outcome.value !== null) this.stored(outcome.value, askedMs);
+      else if (outcome.ok) this.lookAgain();
+      else this.nextMs = this.desk.nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
+    });
+  }
+
+  /** Somebody has written the key: ourselves, in a renewal whose answer was lost, or another leader. */
+  private lookAgain(): void {
+    this.isBusy = true;
+    this.desk.request('readKey', { key: BUCKET_KEYS.leader }, (outcome) => {
+      this.isBusy = false;
+      if (this.role !== 'leader') return;
+      if (!outcome.ok) return;
+      const record = outcome.value?.value as LeaderRecord | undefined;
+      if (record !== undefined && this.isOurs(record) && outcome.value !== null) {
+        // How long that renewal is good for is not known any more; the next one, at once, will be.
+        this.catalog.saw(BUCKET_KEYS.leader, outcome.value.revision);
+      } else this.deposed(`${record?.balancer ?? 'nobody'} leads under epoch ${record?.epoch ?? 0}`);
+    });
+  }
+
+  private stored(revision: number, askedMs: number): void {
+    this.catalog.saw(BUCKET_KEYS.leader, revision);
+    this.validUntilMs = askedMs + this.settings.leaseMs;
+    this.nextMs = askedMs + this.settings.leaseMs / RENEWALS_PER_LEASE;
+  }
+
+  /** Written by this very process, in its present attempt to lead. */
+  private isOurs({ epoch, instance }: LeaderRecord): boolean {
+    return epoch === this.epoch && instance === this.settings.instance;
+  }
+
+  private nextRecord(): LeaderRecord {
+    this.renewal += 1;
+    const { balancerId: balancer, instance, leaseMs } = this.settings;
+    return { epoch: this.epoch, balancer, instance, leaseMs, renewal: this.renewal };
+  }
+}
