@@ -251,7 +251,8 @@ export class BalancerCore {
   }
 
   private stepDown(why: string): void {
-    if (this.isOver()) return;
+    // One that hands over ends by itself.
+    if (this.isOver() || this.isReleasing) return;
     this.cluster.phase = 'steppedDown';
     this.leadership.end();
     this.catalog.end();

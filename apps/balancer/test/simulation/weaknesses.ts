@@ -40,7 +40,7 @@ export const WEAKNESSES: readonly Weakness[] = [
     withinSeeds: 100,
     flaws: believesHighestTerm,
   },
-  { name: 'fences nobody', fromSeed: 1, withinSeeds: 100, flaws: fencesNobody },
+  { name: 'fences nobody', fromSeed: 1, withinSeeds: 1000, flaws: fencesNobody },
   {
     name: 'leaves a deposed leader its revisions of the catalog',
     fromSeed: 1,
