@@ -80,7 +80,7 @@ export class Faults {
   }
 
   private strike(kind: (typeof KINDS)[number], server: SimServer): void {
-    const { scheduler, dice } = this;
+    const { dice } = this;
     switch (kind) {
       case 'end':
         server.kill();
