@@ -67,6 +67,14 @@ export class FaultRun {
     return this.cluster.folder;
   }
 
+  get baseUrl(): string {
+    return this.cluster.baseUrl;
+  }
+
+  get dataDir(): string {
+    return this.cluster.dataDir;
+  }
+
   /** Causes one fault and judges what came of it. */
   async run(fault: Fault): Promise<Outcome> {
     const index = this.chapters.length;

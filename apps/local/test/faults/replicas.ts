@@ -63,17 +63,28 @@ async function allRows(baseUrl: string): Promise<Row[]> {
 
 /** The rows of a shard that are visible at `vat` on one server. */
 async function replicaRows(dataDir: string, server: string, shard: string, vat: number): Promise<Row[]> {
+  return withPostgres(dataDir, server, async (postgres) => {
+    const { rows } = await postgres.query<Row & { Stud_id: string }>(
+      `SELECT "Stud_id", "Stud_name", "Stud_marks" FROM shards."${shard}" WHERE cat <= $1 AND dat > $1 ORDER BY "Stud_id"`,
+      [vat],
+    );
+    return rows.map((row) => ({ ...row, Stud_id: Number(row.Stud_id) }));
+  });
+}
+
+/** Runs `use` with a connection to the Postgres of one server. */
+export async function withPostgres<T>(
+  dataDir: string,
+  server: string,
+  use: (postgres: Client) => Promise<T>,
+): Promise<T> {
   const host = join(dataDir, 'servers', server, 'socket');
   const socket = readdirSync(host).find((name) => /^\.s\.PGSQL\.\d+$/.test(name));
   const port = Number(socket?.split('.').pop());
   const postgres = new Client({ host, port, user: 'shardline', database: 'postgres' });
   await postgres.connect();
   try {
-    const { rows } = await postgres.query<Row & { Stud_id: string }>(
-      `SELECT "Stud_id", "Stud_name", "Stud_marks" FROM shards."${shard}" WHERE cat <= $1 AND dat > $1 ORDER BY "Stud_id"`,
-      [vat],
-    );
-    return rows.map((row) => ({ ...row, Stud_id: Number(row.Stud_id) }));
+    return await use(postgres);
   } finally {
     await postgres.end();
   }

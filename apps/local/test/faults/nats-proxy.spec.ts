@@ -1,0 +1,117 @@
+import { connect, type NatsConnection } from 'nats';
+import { TestNatsServer } from '#common/testing/nats-server';
+import { Chance } from './chance';
+import { NatsProxy, type Treatment } from './nats-proxy';
+
+let server: TestNatsServer;
+let proxy: NatsProxy;
+const connections: NatsConnection[] = [];
+
+beforeAll(async () => {
+  server = await TestNatsServer.start();
+});
+afterAll(async () => {
+  await server.stop();
+});
+beforeEach(async () => {
+  proxy = await NatsProxy.open(server.port, new Chance(1));
+});
+afterEach(async () => {
+  await Promise.all(connections.splice(0).map((nats) => nats.close()));
+  await proxy.close();
+});
+
+async function client(name: string, url = proxy.url): Promise<NatsConnection> {
+  const nats = await connect({ servers: url, name, reconnectTimeWait: 20, maxReconnectAttempts: -1 });
+  connections.push(nats);
+  return nats;
+}
+
+/** A client that answers every question with the question. */
+async function echo(name: string): Promise<NatsConnection> {
+  const nats = await client(name);
+  nats.subscribe(`echo.${name}`, { callback: (_error, message) => message.respond(message.data) });
+  await nats.flush();
+  return nats;
+}
+
+/** What the client notices of its connection. */
+async function* statesOf(nats: NatsConnection): AsyncGenerator<string> {
+  for await (const { type } of nats.status()) yield type;
+}
+
+const only =
+  (victim: string, treatment: Treatment) =>
+  (name: string): Treatment | undefined =>
+    name === victim ? treatment : undefined;
+
+test('a connection that stands still breaks nothing off and loses nothing; the others do not notice', async () => {
+  await echo('left');
+  await echo('right');
+  const asker = await client('asker', server.url);
+  proxy.treat(only('left', { how: 'stall' }));
+  const answer = asker.request('echo.left', 'late', { timeout: 10_000 });
+  await expect(asker.request('echo.left', 'never', { timeout: 200 })).rejects.toThrow();
+  expect((await asker.request('echo.right', 'now')).string()).toBe('now');
+  proxy.heal();
+  expect((await answer).string()).toBe('late');
+});
+
+test('one that comes while its name is cut off does not get through', async () => {
+  proxy.treat(only('left', { how: 'stall' }));
+  await expect(connect({ servers: proxy.url, name: 'left', timeout: 300, reconnect: false })).rejects.toThrow();
+  proxy.treat(only('left', { how: 'break' }));
+  await expect(connect({ servers: proxy.url, name: 'left', timeout: 300, reconnect: false })).rejects.toThrow();
+  await client('right');
+});
+
+test('a broken connection is made again once that is allowed', async () => {
+  const left = await echo('left');
+  const asker = await client('asker', server.url);
+  const states = statesOf(left);
+  proxy.treat(only('left', { how: 'break' }));
+  expect(await states.next()).toMatchObject({ value: 'disconnect' });
+  await expect(asker.request('echo.left', 'lost', { timeout: 200 })).rejects.toThrow();
+  proxy.heal();
+  for (let state = await states.next(); state.value !== 'reconnect';) state = await states.next();
+  await left.flush();
+  expect((await asker.request('echo.left', 'here')).string()).toBe('here');
+});
+
+test('messages are lost, repeated and overtaken as it was asked for, and nothing else is', async () => {
+  const reader = await client('reader', server.url);
+  const writer = await client('writer');
+  const receive = async (treatment: Treatment, wanted: number): Promise<string[]> => {
+    proxy.treat(only('writer', treatment));
+    const got: string[] = [];
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const subscription = reader.subscribe('news', {
+      callback: (_error, message) => {
+        if (message.string() === 'end') end();
+        else got.push(message.string());
+      },
+    });
+    await reader.flush();
+    for (let number = 0; number < 200; number += 1) writer.publish('news', String(number));
+    await writer.flush();
+    for (const end = performance.now() + 5_000; got.length < wanted && performance.now() < end;) await reader.flush();
+    proxy.heal();
+    writer.publish('news', 'end');
+    await ended;
+    subscription.unsubscribe();
+    return got;
+  };
+  const all = Array.from({ length: 200 }, (_, number) => String(number));
+  const kept = await receive({ how: 'harm', lose: 0.5, repeat: 0, delay: 0, lateMs: 1 }, 0);
+  expect(kept.length).toBeGreaterThan(50);
+  expect(kept.length).toBeLessThan(150);
+  expect(kept).toEqual(all.filter((number) => kept.includes(number)));
+  const twice = await receive({ how: 'harm', lose: 0, repeat: 1, delay: 0, lateMs: 1 }, 400);
+  expect([...twice].sort()).toEqual([...all, ...all].sort());
+  const late = await receive({ how: 'harm', lose: 0, repeat: 0, delay: 0.3, lateMs: 50 }, 200);
+  expect([...late].sort()).toEqual([...all].sort());
+  expect(late).not.toEqual(all);
+});
