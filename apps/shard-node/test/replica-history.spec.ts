@@ -1,6 +1,6 @@
 /** Random lives of a shard: on Postgres, in memory and with the naive twin they are the same. */
 import fc from 'fast-check';
-import type { ApplyReply, CatchupReply, CopyCursor, RoundOp } from '#common/contracts/node';
+import type { ApplyReply, CatchupReply, RoundOp } from '#common/contracts/node';
 import { splitRows } from '#common/nats/lines';
 import { rowsOf, termsOf } from '#common/protocol/round';
 import { MemoryVersionStore } from '../src/adapters/memory/memory-version-store';
@@ -101,6 +101,7 @@ class History {
   private readonly naive = new NaiveShard();
   private round = 0;
   private purgedTo = 0;
+  private turn = 0;
 
   constructor(private readonly pairs: Pair[]) {}
 
@@ -164,12 +165,12 @@ class History {
   private async catchUp(pair: Pair): Promise<void> {
     const to = this.naive.vat;
     const from = pair.copied < this.purgedTo ? 0 : pair.copied;
-    let after: CopyCursor | null = null;
-    do {
-      const request = { epoch: EPOCH, shard: 'sh', source: `${pair.name}-first`, from, to, after };
-      const reply: CatchupReply = await pair.copy.catchup(request);
-      after = reply.next;
-    } while (after !== null);
+    const ask = (): Promise<CatchupReply> => {
+      this.turn += 1;
+      const range = { shard: 'sh', source: `${pair.name}-first`, from, to };
+      return pair.copy.catchup({ epoch: EPOCH, turn: this.turn, ...range, maxBytes: 1 });
+    };
+    while ((await ask()).next !== null);
     pair.copied = to;
     const told = await digests(pair.copy, to);
     expect(told).toEqual(await digests(pair.replica, to));

@@ -31,6 +31,8 @@ const SHAPE = z.object({
   READ_TICKET_TTL_MS: setting.int(30_000, 1000, 3_600_000),
   TOMBSTONE_HORIZON_S: setting.int(600, 1, 30 * 86_400),
   CATCHUP_GAP_TERMS: setting.int(500, 0, 1_000_000),
+  /** 0: as many as there are. */
+  COPY_BYTES_PER_S: setting.int(0, 0, 10_000_000_000),
   ADMIN_WAIT_MS: setting.int(45_000, 100, 3_600_000),
   DEFAULT_REPLICAS: setting.int(3, 1, 64),
   /** For a run that can be told again; 0: a different one every time. */

@@ -159,6 +159,7 @@ export class Health {
       replica.rows = state.rows;
       replica.purgedTo = state.purgedTo;
     }
+    this.recovery.learn(server.name, reply.shards);
     this.checkData(server, reply.shards, mustHave);
   }
 
@@ -181,6 +182,7 @@ export class Health {
     const reply = yield* this.startUntilThere(server);
     if (reply === null) return;
     this.admit(server);
+    this.recovery.learn(server.name, reply.shards);
     this.checkData(server, reply.shards, mustHave);
     const durationMs = Math.round(this.desk.nowMs - sinceMs);
     this.publish('server.respawned', server.name, {

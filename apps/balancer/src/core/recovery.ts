@@ -6,47 +6,69 @@
  * and the replica enters the in-sync set. The pause lasts as long as one small page.
  *
  * A replica that still has its data begins at the VAT it was last told: what it holds above that is undone first, since
- * nobody can vouch for it.
+ * nobody can vouch for it. One that was being copied goes on where it was: it stores how far it has got with every page, and tells
+ * it to whoever leads. What it needs for that is kept from being purged for as long as tombstones are kept at all.
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { EventKind } from '#common/contracts/events';
-import type { CatchupReply, CatchupRequest, CopyCursor, NodeShardState } from '#common/contracts/node';
+import type { CatchupReply, CatchupRequest, NodeShardState } from '#common/contracts/node';
 import type { Cluster, ServerState } from './cluster';
+import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
 import type { Desk } from './desk';
 import type { Outcome } from './effects';
 import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
-import { all, run, wait, type Workflow } from './workflow';
+import { all, run, running, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
 const RETRY_MS = 500;
+/** Copies to one server at a time: one stores while the other is on its way. */
+const COPIES_PER_SERVER = 2;
+/** With so few terms missing the lane is taken; more are copied before, unless that does not end in so many turns. */
+const LAST_TERMS = 16;
+const LAST_TURNS = 8;
 
-/** Where one copy has got to; everything a later attempt needs to know is in it. */
+/** Where one copy has got to. */
 interface CopyPlan {
   readonly shard: Shard;
   readonly target: string;
-  readonly source: string;
+  /** Who is asked for pages. */
+  source: string;
   /** Everything up to here is there already. */
   from: number;
+  /** The end of a copy that an earlier attempt, perhaps of another leader, has left; null when there is none. */
+  resumeTo: number | null;
+  readonly resumed: boolean;
+  /** Everything is copied, and by this attempt. */
+  isAnew: boolean;
+  /** What sources must not purge for it. */
+  heldVat: number;
+  /** When something last arrived. */
+  progressMs: number;
   rows: number;
   bytes: number;
 }
 
 export class Recovery {
+  private readonly throttle: CopyThrottle;
+  private nextTurn = 1;
+
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly writer: Writer,
     private readonly settings: CoreSettings,
-  ) {}
+  ) {
+    this.throttle = new CopyThrottle(desk, settings.copyBytesPerS);
+  }
 
   /** Begins to bring the server's replicas in sync, unless that is under way already. */
   start(server: ServerState): void {
     // One that misses its heartbeats may be dead already, one without Postgres or room cannot store anything: they are waited for.
     if (server.recovering || !this.cluster.mayReceiveCopies(server.name)) return;
-    if (this.lagging(server.name) === undefined) {
+    if (this.lagging(server.name).length === 0) {
       this.announceWhole(server);
       return;
     }
@@ -59,16 +81,40 @@ export class Recovery {
     for (const server of this.cluster.servers.values()) this.start(server);
   }
 
-  /** Shard by shard, until nothing is left or the server is gone. */
-  private *recoverServer(server: ServerState): Workflow {
-    for (;;) {
-      const shard = this.lagging(server.name);
-      if (shard === undefined || !this.isWanted(server)) break;
-      const done = yield* this.recoverReplica(shard, server.name);
-      if (!done) yield* wait(this.desk.sleep(RETRY_MS));
+  /**
+   * Takes note of copies that have been broken off: what they go on with is not purged for a while. The while begins when the leader
+   * first hears of them, and they are not heard of twice.
+   */
+  learn(server: string, states: readonly NodeShardState[]): void {
+    for (const { shard: id, copy } of states) {
+      const shard = this.cluster.shards.get(id);
+      const replica = shard?.replicas.get(server);
+      if (shard === undefined || replica === undefined || replica.syncing || copy === null) continue;
+      const vat = heldFor(copy.from, copy.to);
+      if (shard.isHeldForCopy(server, vat)) continue;
+      shard.holdForCopy(server, vat, this.desk.nowMs + this.settings.tombstoneHorizonMs);
     }
+  }
+
+  /** Some shards side by side, until nothing is left or the server is gone. */
+  private *recoverServer(server: ServerState): Workflow {
+    const workers = Array.from({ length: COPIES_PER_SERVER }, () => running(this.recoverShards(server)));
+    yield* wait(all(workers));
     server.recovering = false;
     this.announceWhole(server);
+  }
+
+  private *recoverShards(server: ServerState): Workflow {
+    for (;;) {
+      const lagging = this.lagging(server.name);
+      if (lagging.length === 0 || !this.isWanted(server)) return;
+      const shard = lagging.find((one) => (one.replicas.get(server.name)?.nextCopyMs ?? 0) <= this.desk.nowMs);
+      if (shard === undefined) yield* wait(this.desk.sleep(RETRY_MS));
+      else if (!(yield* this.recoverReplica(shard, server.name))) {
+        const replica = shard.replicas.get(server.name);
+        if (replica !== undefined) replica.nextCopyMs = this.desk.nowMs + RETRY_MS;
+      }
+    }
   }
 
   /** Tells, once, that a server that was missed is back with all of its replicas. */
@@ -87,22 +133,22 @@ export class Recovery {
     return this.cluster.shardsOn(server).every((shard) => shard.stateOf(server) === 'in-sync');
   }
 
-  /** A shard of the server that is not in sync there, and that can be copied from somewhere. */
-  private lagging(server: string): Shard | undefined {
-    return this.cluster
-      .shardsOn(server)
-      .find(
-        (shard) => shard.resolved && shard.stateOf(server) !== 'in-sync' && this.sourceFor(shard, server) !== undefined,
-      );
+  /** Shards of the server that are not in sync there, that nobody copies now, and that can be copied from somewhere. */
+  private lagging(server: string): Shard[] {
+    return this.cluster.shardsOn(server).filter((shard) => {
+      const replica = shard.replicas.get(server);
+      const isOpen = shard.stateOf(server) !== 'in-sync' && replica?.syncing === false && !replica.examined;
+      return shard.resolved && isOpen && this.sourceFor(shard, server) !== undefined;
+    });
   }
 
-  /** The in-sync replica with the fewest reads on their way; a suspect one only where there is no other. */
-  private sourceFor(shard: Shard, target: string): string | undefined {
+  /** The in-sync replica with the fewest reads on their way, of those that have not failed; a suspect one only where there is no other. */
+  private sourceFor(shard: Shard, target: string, failed: ReadonlySet<string> = new Set()): string | undefined {
     const reads = (server: string): number => shard.reads.get(server) ?? 0;
     const suspicion = (server: string): number => (this.cluster.health(server) === 'healthy' ? 0 : 1);
     return this.cluster
       .serving(shard)
-      .filter((server) => server !== target)
+      .filter((server) => server !== target && !failed.has(server))
       .sort((a, b) => suspicion(a) - suspicion(b) || reads(a) - reads(b))[0];
   }
 
@@ -110,31 +156,36 @@ export class Recovery {
     const source = this.sourceFor(shard, target);
     const replica = shard.replicas.get(target);
     if (source === undefined || replica === undefined) return false;
-    const startedMs = this.desk.nowMs;
     replica.syncing = true;
     const plan = yield* this.prepare(shard, target, source);
     if (plan === null) {
       replica.syncing = false;
       return false;
     }
-    this.publish('shard.syncing', `${shard.id}/${target}`, {
-      cause: 'not in sync',
-      shard: shard.id,
-      server: target,
-      source,
-    });
     try {
-      if (!(yield* this.approach(plan))) return false;
-      const pauseMs = yield* this.enter(plan);
-      if (pauseMs === null) return false;
-      const { rows, bytes } = plan;
-      const durationMs = Math.round(this.desk.nowMs - startedMs);
-      const data = { cause: 'caught up', shard: shard.id, server: target, source, rows, bytes, durationMs, pauseMs };
-      this.publish('shard.insync', `${shard.id}/${target}`, data);
-      return true;
+      const done = yield* this.carryOut(plan);
+      if (done) shard.releaseCopy(target);
+      else shard.holdForCopy(target, plan.heldVat, plan.progressMs + this.settings.tombstoneHorizonMs);
+      return done;
     } finally {
       replica.syncing = false;
     }
+  }
+
+  private *carryOut(plan: CopyPlan): Workflow<boolean> {
+    const startedMs = this.desk.nowMs;
+    this.publishSyncing(plan, plan.resumed ? 'not in sync; an earlier copy is gone on with' : 'not in sync');
+    if (!(yield* this.approach(plan))) return false;
+    const copiedMs = this.desk.nowMs;
+    if (!(yield* this.closeIn(plan))) return false;
+    const pauseMs = yield* this.enter(plan);
+    if (pauseMs === null) return false;
+    const { shard, target, source, resumed, rows, bytes } = plan;
+    const durationMs = Math.round(this.desk.nowMs - startedMs);
+    const copyMs = Math.round(copiedMs - startedMs);
+    const what = { cause: 'caught up', shard: shard.id, server: target, source, resumed, rows, bytes };
+    this.publish('shard.insync', `${shard.id}/${target}`, { ...what, durationMs, copyMs, pauseMs });
+    return true;
   }
 
   /** Makes sure that the target has the shard's table, and learns how far it got. */
@@ -145,55 +196,106 @@ export class Recovery {
     const outcome = yield* wait(this.desk.ask('config', { server: target, request }));
     if (!outcome.ok) return null;
     const state = outcome.value.shards.find((held) => held.shard === shard.id);
-    return { shard, target, source, from: this.startingPoint(shard, source, state), rows: 0, bytes: 0 };
+    const copy = state?.copy ?? null;
+    const isResumed = copy !== null && copy.to <= shard.vat && (copy.from === 0 || !shard.isDiverged(target));
+    const from = isResumed ? copy.from : this.startingPoint(shard, target, source, state);
+    const resumeTo = isResumed ? copy.to : null;
+    const heldVat = heldFor(from, resumeTo ?? shard.vat);
+    shard.holdForCopy(target, heldVat, Number.POSITIVE_INFINITY);
+    return {
+      ...{ shard, target, source, from, resumeTo, resumed: isResumed, isAnew: from === 0 && !isResumed },
+      ...{ heldVat, progressMs: this.desk.nowMs, rows: 0, bytes: 0 },
+    };
   }
 
   /** The told VAT, when the source still has everything that died since; else 0, for a copy of everything. */
-  private startingPoint(shard: Shard, source: string, state: NodeShardState | undefined): number {
-    if (state === undefined || state.toldVat > shard.vat) return 0;
+  private startingPoint(shard: Shard, target: string, source: string, state: NodeShardState | undefined): number {
+    if (state === undefined || state.toldVat > shard.vat || shard.isDiverged(target)) return 0;
     const purgedTo = shard.replicas.get(source)?.purgedTo ?? 0;
     return state.toldVat >= purgedTo ? state.toldVat : 0;
   }
 
   /** Copies while the shard is being written, until little is missing and both sides agree. */
   private *approach(plan: CopyPlan): Workflow<boolean> {
-    let wasDifference = plan.from > 0;
+    const { shard } = plan;
     for (;;) {
-      const to = plan.shard.vat;
+      const to = plan.resumeTo ?? shard.vat;
+      plan.resumeTo = null;
       const error = yield* this.copy(plan, to);
-      if (error?.code === 'SNAPSHOT_GONE' && plan.from > 0) plan.from = 0;
+      if (error?.code === 'SNAPSHOT_GONE' && !plan.isAnew)
+        this.beginAnew(plan, 'what it was being copied from is gone');
       else if (error !== null) return false;
-      else if (plan.shard.vat - to <= this.settings.catchupGapTerms) {
+      else if (shard.vat - to <= this.settings.catchupGapTerms) {
         const same = yield* this.agree(plan, to);
         if (same === true) return true;
-        if (same === null || !wasDifference) return false;
+        if (same === null || plan.isAnew) return false;
         this.publishDiverged(plan);
-        wasDifference = false;
-        plan.from = 0;
+        this.beginAnew(plan, 'its digest differs');
       }
     }
   }
 
-  /** Copies `(plan.from, to]` page by page. Returns what went wrong, or null. */
-  private *copy(plan: CopyPlan, to: number): Workflow<ErrorBody | null> {
-    const { shard, target, source, from } = plan;
-    const anchor = from === 0 ? to : from;
-    shard.hold(anchor);
-    try {
-      let after: CopyCursor | null = null;
-      do {
-        const request: CatchupRequest = { epoch: this.cluster.epoch, shard: shard.id, source, from, to, after };
-        const outcome: Outcome<CatchupReply> = yield* wait(this.desk.ask('catchup', { server: target, request }));
-        if (!outcome.ok) return outcome.error;
+  /** Everything once more: what is there is not to be gone on with. */
+  private beginAnew(plan: CopyPlan, cause: string): void {
+    plan.from = 0;
+    plan.isAnew = true;
+    this.publishSyncing(plan, cause);
+  }
+
+  /** What was written while the digests were made is copied before the lane is taken. */
+  private *closeIn(plan: CopyPlan): Workflow<boolean> {
+    for (let turn = 0; turn < LAST_TURNS && plan.shard.vat - plan.from > LAST_TERMS; turn += 1) {
+      if ((yield* this.copy(plan, plan.shard.vat)) !== null) return false;
+    }
+    return true;
+  }
+
+  /** Copies `(plan.from, to]`, from one source after the other where they fail. Returns what went wrong, or null. */
+  private *copy(plan: CopyPlan, to: number, isHurried = false): Workflow<ErrorBody | null> {
+    const { shard, target, from } = plan;
+    plan.heldVat = heldFor(from, to);
+    shard.holdForCopy(target, plan.heldVat, Number.POSITIVE_INFINITY);
+    const failed = new Set<string>();
+    let failure: ErrorBody | null = null;
+    for (;;) {
+      const source = this.nextSource(plan, failed);
+      if (source === undefined) return failure ?? GIVEN_UP;
+      plan.source = source;
+      const outcome = yield* this.askForPages(plan, to, isHurried);
+      if (outcome.ok) {
+        failed.clear();
+        plan.progressMs = this.desk.nowMs;
         plan.rows += outcome.value.rows;
         plan.bytes += outcome.value.bytes;
-        after = outcome.value.next;
-      } while (after !== null);
-      plan.from = to;
-      return null;
-    } finally {
-      shard.release(anchor);
+        if (outcome.value.next !== null) continue;
+        plan.from = to;
+        return null;
+      }
+      // Any of the in-sync replicas that has not purged it can send the rest.
+      if (outcome.error.code !== 'SHARD_UNAVAILABLE' && outcome.error.code !== 'SNAPSHOT_GONE') return outcome.error;
+      failed.add(source);
+      if (failure?.code !== 'SNAPSHOT_GONE') failure = outcome.error;
     }
+  }
+
+  /** The one that was asked last, as long as it serves; undefined when there is none, or the copy is not wanted any more. */
+  private nextSource({ shard, target, source }: CopyPlan, failed: ReadonlySet<string>): string | undefined {
+    if (this.cluster.shards.get(shard.id) !== shard || !shard.replicas.has(target)) return undefined;
+    const isServing = this.cluster.serving(shard).includes(source) && !failed.has(source);
+    return isServing ? source : this.sourceFor(shard, target, failed);
+  }
+
+  private *askForPages(plan: CopyPlan, to: number, isHurried: boolean): Workflow<Outcome<CatchupReply>> {
+    const { shard, target, source, from } = plan;
+    const granted = isHurried ? 0 : yield* this.throttle.grant();
+    const request: CatchupRequest = {
+      ...{ epoch: this.cluster.epoch, turn: this.nextTurn++, shard: shard.id, source, from, to },
+      maxBytes: isHurried ? SLICE_BYTES : granted,
+      ...(shard.isDiverged(target) ? { setAside: true } : {}),
+    };
+    const outcome = yield* wait(this.desk.ask('catchup', { server: target, request }));
+    this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
+    return outcome;
   }
 
   /** Whether source and target show the same at `vat`; null when one of them did not answer. */
@@ -214,7 +316,7 @@ export class Recovery {
     yield* this.writer.lockLane(shard);
     const pausedMs = this.desk.nowMs;
     try {
-      if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat)) !== null) return null;
+      if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat, true)) !== null) return null;
       if (!this.cluster.isReachable(target) || !shard.replicas.has(target)) return null;
       if (!(yield* this.inSyncSets.promote(shard, target))) return null;
       const replica = shard.replicas.get(target);
@@ -225,12 +327,24 @@ export class Recovery {
     }
   }
 
+  private publishSyncing({ shard, target, source, from, resumeTo }: CopyPlan, cause: string): void {
+    const data = { cause, shard: shard.id, server: target, source, resumed: resumeTo !== null, from };
+    this.publish('shard.syncing', `${shard.id}/${target}`, data);
+  }
+
   private publishDiverged({ shard, target }: CopyPlan): void {
-    const data = { cause: 'its digest differs after the copy of a difference', shard: shard.id, server: target };
+    const data = { cause: 'its digest differs after a copy of what it lacked', shard: shard.id, server: target };
     this.publish('shard.diverged', `${shard.id}/${target}`, data);
   }
 
   private publish(kind: EventKind, subject: string, data: Record<string, unknown>): void {
     this.desk.emit({ do: 'publish', event: { kind, subject, data } });
   }
+}
+
+const GIVEN_UP: ErrorBody = { code: 'SHARD_UNAVAILABLE', message: 'nobody to copy from', retryable: true };
+
+/** What a source must not purge for a copy of `(from, to]`: for a snapshot what is visible at its end, else what died since. */
+function heldFor(from: number, to: number): number {
+  return from === 0 ? to : from;
 }

@@ -29,6 +29,8 @@ export interface CoreSettings {
   tombstoneHorizonMs: number;
   /** A replica enters the in-sync set when at most so many terms are missing. */
   catchupGapTerms: number;
+  /** Bytes a second that all copies may take together; 0: no limit. */
+  copyBytesPerS: number;
   /** How long `/add` and `/rm` wait for copies before they answer that it goes on. */
   adminWaitMs: number;
   /** Replicas of a shard when `/init` leaves the placement to the balancer. */

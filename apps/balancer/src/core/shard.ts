@@ -38,6 +38,15 @@ export interface Replica {
   proven: Proof | null;
   /** It diverged, and what it holds is being looked at: it is not copied anew before that is done. */
   examined: boolean;
+  /** A copy has failed: the next one is not begun before this. */
+  nextCopyMs: number;
+}
+
+/** What a replica that is being copied still needs, so that a copy that is broken off can be gone on with. */
+interface CopyHold {
+  /** The VAT that must not be purged. */
+  vat: number;
+  untilMs: number;
 }
 
 /** A point in the shard's history: at `ms`, `vat` was committed. */
@@ -61,6 +70,8 @@ export class Shard {
   ring!: HashRing;
   /** VATs that somebody still reads at, with the number of those. */
   private readonly holds = new Map<number, number>();
+  /** By the server that is being filled. */
+  private readonly copyHolds = new Map<string, CopyHold>();
   private history: VatSample[] = [];
 
   /** A take-over has decided its VAT. Unlike `resolved` it does not say that this is stored, so that it may be shown. */
@@ -139,6 +150,17 @@ export class Shard {
     else this.holds.delete(vat);
   }
 
+  /** Keeps what a copy to `server` needs, in place of what it needed before. Infinity: until something else is said. */
+  holdForCopy(server: string, vat: number, untilMs: number): void {
+    this.copyHolds.set(server, { vat, untilMs });
+  }
+  releaseCopy(server: string): void {
+    this.copyHolds.delete(server);
+  }
+  isHeldForCopy(server: string, vat: number): boolean {
+    return this.copyHolds.get(server)?.vat === vat;
+  }
+
   /** Remembers the VAT of this moment; history beyond the horizon shrinks to its last sample. */
   sample(nowMs: number, horizonMs: number): void {
     const last = this.history[this.history.length - 1];
@@ -152,7 +174,8 @@ export class Shard {
   purgeMark(nowMs: number, horizonMs: number): number {
     const first = this.history[0];
     const aged = first !== undefined && first.ms <= nowMs - horizonMs ? first.vat : 0;
-    return Math.min(aged, this.vat, ...this.holds.keys());
+    const copied = [...this.copyHolds.values()].filter(({ untilMs }) => untilMs > nowMs).map(({ vat }) => vat);
+    return Math.min(aged, this.vat, ...this.holds.keys(), ...copied);
   }
 
   private syncReplicas(): void {
@@ -160,11 +183,13 @@ export class Shard {
       if (this.replicas.has(server)) continue;
       // Of a replica that diverged and is still a member, a new leader learns from the record.
       const suspended = this.isDiverged(server) && this.record.inSync.includes(server);
-      const unknown = { rows: null, purgedTo: 0, proven: null };
+      const unknown = { rows: null, purgedTo: 0, proven: null, nextCopyMs: 0 };
       this.replicas.set(server, { syncing: false, suspended, ...unknown, examined: false });
     }
     for (const server of this.replicas.keys()) {
-      if (!this.record.replicas.includes(server)) this.replicas.delete(server);
+      if (this.record.replicas.includes(server)) continue;
+      this.replicas.delete(server);
+      this.copyHolds.delete(server);
     }
   }
 }

@@ -29,6 +29,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   ticketTtlMs: 1_500,
   tombstoneHorizonMs: 300,
   catchupGapTerms: 4,
+  copyBytesPerS: 0,
   adminWaitMs: 5_000,
   defaultReplicas: 3,
 };

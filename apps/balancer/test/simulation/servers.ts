@@ -19,7 +19,8 @@ export interface Weather {
 const CALM: Weather = { lossProbability: 0, slowProbability: 0 };
 const SILENT = createLogger('simulation', 'silent');
 const PAGE_BYTES = 90;
-const COPY_TIMEOUT_MS = 250;
+const COPY_TIMEOUT_MS = 200;
+const COPY_SLICE_MS = 80;
 
 /** What a test may break on purpose; see `weaknesses.ts`. */
 export interface NodeFlaws {
@@ -105,6 +106,7 @@ export class SimServer {
         readWidth: 2,
         readQueueLimit: 100,
         pageBytes: PAGE_BYTES,
+        catchUpSliceMs: COPY_SLICE_MS,
       },
       ...{ probeTimeoutMs: 5_000, nowMs: () => this.scheduler.nowMs },
     };

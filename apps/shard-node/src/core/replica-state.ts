@@ -1,12 +1,22 @@
 /** What a replica knows of itself and of its shards. Immutable: a change is a new object, taken over once it is durable. */
 import { ShardlineError } from '#common/contracts/errors';
-import type { NewestRound, NodeShardState, ShardConfig } from '#common/contracts/node';
+import type { CopyCursor, CopyProgress, NewestRound, NodeShardState, ShardConfig } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 
 /** The pages `(from, to]` of another replica that are being stored; until the last one the shard serves nobody. */
-export interface CatchUpRange {
+export interface CatchUp {
   from: number;
   to: number;
+  /** Where the last page came from; empty before the first. */
+  source: string;
+  /** The last that is stored; null before the first page. */
+  after: CopyCursor | null;
+}
+
+/** The newest request for a copy that was taken: older ones come late. */
+export interface CopyTurn {
+  epoch: number;
+  turn: number;
 }
 
 /** One shard of a replica, without its rows. */
@@ -30,7 +40,8 @@ export interface ShardState {
   rows: number;
   /** No row of the shard came in with more bytes than this. */
   maxRowBytes: number;
-  catchUp: CatchUpRange | null;
+  catchUp: CatchUp | null;
+  copyTurn: CopyTurn;
 }
 
 /** The replica as a whole. `configId` is 0 and `schema` null before the first configuration. */
@@ -63,6 +74,7 @@ export function emptyShard(config: ShardConfig): ShardState {
     rows: 0,
     maxRowBytes: 0,
     catchUp: null,
+    copyTurn: { epoch: 0, turn: 0 },
   };
 }
 
@@ -76,11 +88,19 @@ export function tellShard(state: ShardState): NodeShardState {
     idsAfter: state.idsAfter,
     newestRound: state.newestRound,
     catchingUp: state.catchUp !== null,
+    copy: tellCopy(state.catchUp),
     configEpoch: state.configEpoch,
     configVersion: state.configVersion,
     inSync: [...state.inSync],
     rows: state.rows,
   };
+}
+
+function tellCopy(catchUp: CatchUp | null): CopyProgress | null {
+  const after = catchUp?.after ?? null;
+  return catchUp === null || after === null
+    ? null
+    : { source: catchUp.source, from: catchUp.from, to: catchUp.to, after };
 }
 
 /** What the replica tells of all of its shards, by name. */

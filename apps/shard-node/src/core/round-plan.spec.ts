@@ -74,7 +74,12 @@ describe('admitPart', () => {
     ['STALE_ROUND', 'terms that were used', task([remove], [], { firstTerm: 10 }), {}],
     ['STALE_ROUND', 'a VAT below what is committed', task([remove], [], { vat: 7 }), {}],
     ['STALE_ROUND', 'a VAT that the replica has not got to', task([remove], [], { vat: 11, firstTerm: 12 }), {}],
-    ['STALE_ROUND', 'a shard that is catching up', task([remove], []), { catchUp: { from: 0, to: 9 } }],
+    [
+      'STALE_ROUND',
+      'a shard that is catching up',
+      task([remove], []),
+      { catchUp: { from: 0, to: 9, source: 'Server1', after: null } },
+    ],
     ['STALE_ROUND', 'ids that are forgotten here', task([remove], [], { idsAfter: 4 }), { idsAfter: 5 }],
     ['UNKNOWN_SHARD', 'another shard', task([remove], [], { shard: 'other' }), {}],
     ['BAD_MESSAGE', 'a key of another shard', task([{ op: 'delete', key: 1000 }], []), {}],

@@ -1,18 +1,9 @@
-import type { CatchupRequest, ConfigRequest, PingRequest } from '#common/contracts/node';
+import type { ConfigRequest, PingRequest } from '#common/contracts/node';
 import { SCHEMA, shardConfig, shardState } from '../../test/support/builders';
 import { admitEpoch, type ReplicaState, type ShardState } from './replica-state';
-import {
-  admitCatchUp,
-  admitCopy,
-  admitSnapshot,
-  beginCatchUp,
-  endCatchUp,
-  planConfig,
-  purgeTarget,
-  toldByPing,
-} from './serving';
+import { admitCopy, admitSnapshot, planConfig, purgeTarget, toldByPing } from './serving';
 
-const CATCHING_UP = { catchUp: { from: 0, to: 20 } };
+const CATCHING_UP = { catchUp: { from: 0, to: 20, source: 'Server1', after: null } };
 
 function replica(changed: Partial<ShardState> = {}): ReplicaState {
   const shard = shardState('sh', { currentTerm: 20, toldVat: 18, purgedTo: 5, ...changed });
@@ -116,46 +107,5 @@ describe('a configuration', () => {
   it('refuses another key range for a shard that is held', () => {
     const moved = shardConfig('sh', 7);
     expect(() => planConfig(replica(), request({ shards: [moved] }))).toThrow(failing('BAD_REQUEST'));
-  });
-});
-
-describe('a catch-up', () => {
-  const ask = (from: number, to: number, after: CatchupRequest['after'] = null): CatchupRequest => ({
-    epoch: 4,
-    shard: 'sh',
-    source: 'Server1',
-    from,
-    to,
-    after,
-  });
-
-  it('from the beginning drops everything, and ends as a snapshot that knows nothing older', () => {
-    const start = admitCatchUp(replica(), ask(0, 30));
-    expect(start.kind).toBe('drop');
-    const begun = beginCatchUp(start, ask(0, 30));
-    expect(begun).toMatchObject({ currentTerm: 0, toldVat: 0, newestRound: null, catchUp: { from: 0, to: 30 } });
-    expect(endCatchUp(begun, 7)).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 30, rows: 7, catchUp: null });
-  });
-
-  it('by difference undoes what is above the told VAT, and keeps its history', () => {
-    const start = admitCatchUp(replica(), ask(18, 30));
-    expect(start.kind).toBe('undo');
-    const ended = endCatchUp(beginCatchUp(start, ask(18, 30)), 7);
-    expect(ended).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 5, catchUp: null });
-  });
-
-  it('goes on only with the range that is under way', () => {
-    const after = { key: 1, cat: 1 };
-    expect(admitCatchUp(replica(CATCHING_UP), ask(0, 20, after)).kind).toBe('resume');
-    expect(() => admitCatchUp(replica(CATCHING_UP), ask(0, 21, after))).toThrow(failing('BAD_REQUEST'));
-    expect(() => admitCatchUp(replica(), ask(0, 20, after))).toThrow(failing('BAD_REQUEST'));
-  });
-
-  it.each([
-    ['leaves a gap', 19, 30],
-    ['goes back', 17, 16],
-    ['ends below what is committed', 10, 17],
-  ])('is refused when it %s', (_name, from, to) => {
-    expect(() => admitCatchUp(replica(), ask(from, to))).toThrow(failing('BAD_REQUEST'));
   });
 });

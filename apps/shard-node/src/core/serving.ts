@@ -1,8 +1,8 @@
-/** Which reads a replica may answer, and what a ping, a configuration and a catch-up do to its state. */
+/** Which reads a replica may answer, and what a ping and a configuration do to its state. */
 import { ShardlineError } from '#common/contracts/errors';
-import type { CatchupRequest, ConfigRequest, CopyRequest, PingRequest, ShardConfig } from '#common/contracts/node';
+import type { ConfigRequest, CopyRequest, PingRequest, ShardConfig } from '#common/contracts/node';
 import { compareConfigs } from '#common/protocol/in-sync-set';
-import { emptyShard, shardOf, type ReplicaState, type ShardState } from './replica-state';
+import { emptyShard, shardOf, type CatchUp, type ReplicaState, type ShardState } from './replica-state';
 
 /**
  * The shard, if the replica holds all versions that are visible at `vat`.
@@ -82,12 +82,14 @@ export function planConfig(state: ReplicaState, request: ConfigRequest): ConfigP
   return plan;
 }
 
+const NOTHING_COPIED: CatchUp = { from: 0, to: 0, source: '', after: null };
+
 /**
  * Only in a shard's first configuration is an empty replica a whole one. Later it is new, or its disk was lost: it is
  * filled before it counts, whatever the configuration says of it.
  */
 function created(config: ShardConfig): ShardState {
-  return { ...emptyShard(config), catchUp: config.configVersion > 1 ? { from: 0, to: 0 } : null };
+  return { ...emptyShard(config), catchUp: config.configVersion > 1 ? NOTHING_COPIED : null };
 }
 
 /** A configuration never goes back: an older one changes nothing. */
@@ -98,45 +100,6 @@ function reconfigure(shard: ShardState, config: ShardConfig): ShardState | null 
   if (compareConfigs(config, shard) < 0) return null;
   const { configEpoch, configVersion, inSync } = config;
   return { ...shard, configEpoch, configVersion, inSync: [...inSync] };
-}
-
-/** How a page of a catch-up begins: `restart` drops or undoes first, `resume` goes on with what is stored. */
-export interface CatchUpStart {
-  kind: 'drop' | 'undo' | 'resume';
-  shard: ShardState;
-}
-
-/** @throws ShardlineError UNKNOWN_SHARD, BAD_REQUEST */
-export function admitCatchUp(state: ReplicaState, request: CatchupRequest): CatchUpStart {
-  const shard = shardOf(state.shards, request.shard);
-  const { from, to, after } = request;
-  const refuse = (why: string): never => {
-    throw new ShardlineError('BAD_REQUEST', `cannot catch up shard ${request.shard} from ${from} to ${to}: ${why}`);
-  };
-  if (to < from) refuse('the end lies before the start');
-  if (after !== null) {
-    if (shard.catchUp?.from !== from || shard.catchUp.to !== to) refuse('no such catch-up is under way');
-    return { kind: 'resume', shard };
-  }
-  if (from === 0) return { kind: 'drop', shard };
-  if (from > shard.toldVat) refuse(`the replica was told no more than ${shard.toldVat}`);
-  if (to < shard.toldVat) refuse(`the replica was told ${shard.toldVat} already`);
-  return { kind: 'undo', shard };
-}
-
-/** The shard while it catches up: nothing above the told VAT counts, and after a drop nothing at all. */
-export function beginCatchUp({ kind, shard }: CatchUpStart, range: { from: number; to: number }): ShardState {
-  if (kind === 'resume') return shard;
-  const catchUp = { from: range.from, to: range.to };
-  if (kind === 'undo') return { ...shard, newestRound: null, catchUp };
-  return { ...shard, currentTerm: 0, toldVat: 0, purgedTo: 0, newestRound: null, rows: 0, maxRowBytes: 0, catchUp };
-}
-
-/** The shard after the last page. A snapshot lacks what died before it, so that nothing older can be read from it. */
-export function endCatchUp(shard: ShardState, rows: number): ShardState {
-  const { from, to } = shard.catchUp ?? { from: 0, to: 0 };
-  const purgedTo = from === 0 ? to : shard.purgedTo;
-  return { ...shard, currentTerm: to, toldVat: to, purgedTo, rows, catchUp: null };
 }
 
 function gone(shard: string, why: string): ShardlineError {

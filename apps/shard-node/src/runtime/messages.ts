@@ -91,11 +91,12 @@ const ping = z.object({ epoch: term, vats: terms, marks: terms });
 const copy = z.object({ epoch: term, shard: z.string(), from: term, to: term, after: cursor, maxBytes: pageBytes });
 const catchup = z.object({
   epoch: term,
+  turn: term,
   shard: z.string(),
   source: z.string(),
   from: term,
   to: term,
-  after: cursor,
+  maxBytes: term,
   setAside: z.literal(true).exactOptional(),
 });
 const digestRange = z

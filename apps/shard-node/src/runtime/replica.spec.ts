@@ -1,5 +1,5 @@
 import { ShardlineError } from '#common/contracts/errors';
-import type { ApplyRequest, PingRequest } from '#common/contracts/node';
+import type { ApplyRequest, CatchupRequest, PingRequest } from '#common/contracts/node';
 import { splitRows } from '#common/nats/lines';
 import { MemoryVersionStore } from '../adapters/memory/memory-version-store';
 import type { WriteTransaction } from '../ports/version-store';
@@ -56,6 +56,7 @@ beforeEach(async () => {
 describe('the fence', () => {
   const ping = (epoch: number): PingRequest => ({ epoch, vats: {}, marks: {} });
   const copy = { shard: 'sh', from: 0, to: 0, after: null };
+  let turn = 0;
 
   it.each<[string, (epoch: number) => Promise<unknown>]>([
     ['apply', (epoch) => replica.apply({ epoch, rounds: [] }, [])],
@@ -64,7 +65,7 @@ describe('the fence', () => {
     ['fence', (epoch) => replica.fence({ epoch })],
     ['ping', (epoch) => replica.ping(ping(epoch))],
     ['copy', (epoch) => replica.copy({ epoch, ...copy, maxBytes: 1000 })],
-    ['catchup', (epoch) => replica.catchup({ epoch, ...copy, source: 'Server0' })],
+    ['catchup', (epoch) => replica.catchup({ epoch, ...copy, turn: (turn += 1), source: 'Server0', maxBytes: 1000 })],
     ['digest', (epoch) => replica.digest({ epoch, shard: 'sh', vat: 0 })],
   ])('of %s: refuses lower epochs, and keeps a higher one durably', async (_verb, ask) => {
     await replica.fence({ epoch: 3 });
@@ -134,29 +135,36 @@ describe('purging', () => {
 });
 
 describe('catching up', () => {
-  const ask = (from: number, to: number, after: { key: number; cat: number } | null = null): never =>
-    ({ epoch: 1, shard: 'sh', source: 'Server0', from, to, after }) as never;
+  let turn = 0;
+  const ask = (from: number, to: number, maxBytes = 1): CatchupRequest => {
+    turn += 1;
+    return { epoch: 1, turn, shard: 'sh', source: 'Server0', from, to, maxBytes };
+  };
 
-  it('serves nobody until the last page, can be resumed by a new process, and then follows by difference', async () => {
+  it('serves nobody until the last page, is resumed by a new process, and then follows by difference', async () => {
     for (let round = 1; round <= 9; round += 1) await replica.apply(...creating(round, round));
     const copyStore = new MemoryVersionStore('Copy');
     let copy = await configured('Copy', copyStore);
     let page = await copy.catchup(ask(0, 9));
+    const copied = page.rows;
     expect(page.next).not.toBeNull();
     await expect(keysAt(copy, 0)).rejects.toMatchObject({ code: 'SNAPSHOT_GONE' });
     await expect(copy.apply(...creating(1, 50))).rejects.toMatchObject({ code: 'STALE_ROUND' });
     copy = await openReplica('Copy', copyStore, source);
-    while (page.next !== null) page = await copy.catchup(ask(0, 9, page.next));
+    expect((await copy.fence({ epoch: 1 })).shards).toMatchObject([
+      { catchingUp: true, copy: { source: 'Server0', from: 0, to: 9, after: page.next } },
+    ]);
+    page = await copy.catchup(ask(0, 9, 1_000_000));
+    expect(page).toMatchObject({ rows: 9 - copied, next: null });
     expect(await keysAt(copy, 9)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect((await copy.fence({ epoch: 1 })).shards).toMatchObject([
-      { currentTerm: 9, toldVat: 9, purgedTo: 9, rows: 9 },
+      { currentTerm: 9, toldVat: 9, purgedTo: 9, rows: 9, copy: null },
     ]);
 
     await copy.apply(...creating(10, 77)); // reaches only this one, and is never committed
     await replica.apply(...creating(10, 10));
     await replica.apply(...creating(11, 11));
-    page = await copy.catchup(ask(9, 11));
-    while (page.next !== null) page = await copy.catchup(ask(9, 11, page.next));
+    while ((await copy.catchup(ask(9, 11))).next !== null);
     expect(await keysAt(copy, 11)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     const digest = { epoch: 1, shard: 'sh', vat: 11 };
     expect(await copy.digest(digest)).toEqual(await replica.digest(digest));
@@ -179,18 +187,39 @@ describe('catching up', () => {
     }
     const copy = await configured('Copy', new AsideStore('Copy'));
     await copy.apply(...creating(1, 70));
-    const begin = { ...(ask(0, 9) as object), setAside: true } as never;
-    await copy.catchup(begin);
-    let page = await copy.catchup(begin); // its answer was lost, for instance
-    while (page.next !== null) page = await copy.catchup(ask(0, 9, page.next));
+    await copy.catchup({ ...ask(0, 8), setAside: true });
+    while ((await copy.catchup({ ...ask(0, 9), setAside: true })).next !== null);
     expect(aside).toEqual(['sh']);
     expect(await keysAt(copy, 9)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
+  it('goes on from another source when the one dies that it began with', async () => {
+    for (let round = 1; round <= 9; round += 1) await replica.apply(...creating(round, round));
+    const second = await configured('Second', new MemoryVersionStore('Second'));
+    while ((await second.catchup(ask(0, 9))).next !== null);
+    const copy = await configured('Copy', new MemoryVersionStore('Copy'));
+    const { rows, next } = await copy.catchup(ask(0, 9));
+    source.replicas.delete('Server0');
+    await expect(copy.catchup(ask(0, 9))).rejects.toMatchObject({ code: 'SHARD_UNAVAILABLE', retryable: true });
+    expect((await copy.fence({ epoch: 1 })).shards).toMatchObject([{ copy: { after: next } }]);
+    const rest = await copy.catchup({ ...ask(0, 9, 1_000_000), source: 'Second' });
+    expect(rest).toMatchObject({ rows: 9 - rows, next: null });
+    expect(await keysAt(copy, 9)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  it('refuses a request that comes late, when the replica may be in sync', async () => {
+    await replica.apply(...creating(1, 5));
+    const copy = await configured('Copy', new MemoryVersionStore('Copy'));
+    const late = ask(0, 1);
+    await copy.catchup(ask(0, 1));
+    await copy.apply(...creating(2, 6));
+    await expect(copy.catchup(late)).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+    expect(await keysAt(copy, 2)).toEqual([5, 6]);
+  });
+
   it('leaves everything as it was when the source does not answer', async () => {
     await replica.apply(...creating(1, 5));
-    const request = { epoch: 1, shard: 'sh', source: 'Nobody', from: 0, to: 9, after: null };
-    await expect(replica.catchup(request)).rejects.toThrow('no replica Nobody');
+    await expect(replica.catchup({ ...ask(0, 9), source: 'Nobody' })).rejects.toThrow('no replica Nobody');
     expect(await keysAt(replica, 1)).toEqual([5]);
   });
 });

@@ -22,7 +22,7 @@ import type {
   PingRequest,
 } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
-import { joinRows, splitRows, type RawLines } from '#common/nats/lines';
+import { joinRows, type RawLines } from '#common/nats/lines';
 import { admitEpoch, tellShards, withShards, type ReplicaState, type ShardState } from '../core/replica-state';
 import {
   admitPart,
@@ -34,25 +34,17 @@ import {
   type PartResult,
   type PartTask,
 } from '../core/round-plan';
-import {
-  admitCatchUp,
-  admitCopy,
-  admitSnapshot,
-  beginCatchUp,
-  endCatchUp,
-  planConfig,
-  toldByPing,
-  type CatchUpStart,
-} from '../core/serving';
+import { admitCopy, admitSnapshot, planConfig, toldByPing } from '../core/serving';
 import type { CopySource } from '../ports/copy-source';
-import type { PartQuestion, VersionPage, VersionStore, WriteTransaction } from '../ports/version-store';
+import type { PartQuestion, VersionStore, WriteTransaction } from '../ports/version-store';
+import { CatchUps, type CatchUpOptions } from './catch-up';
 import { GuardedState } from './guarded-state';
 import { Lanes } from './lanes';
 import { Purger } from './purger';
 import { planReads } from './read-plan';
 import { readCopyPage } from './copy-page';
 
-export interface ReplicaOptions {
+export interface ReplicaOptions extends CatchUpOptions {
   server: string;
   /** Another one after every start of the process. */
   instance: string;
@@ -61,11 +53,8 @@ export interface ReplicaOptions {
   /** Reads that run at once, and that may wait. */
   readWidth: number;
   readQueueLimit: number;
-  /** Bytes of a page that this replica fetches to catch up. */
-  pageBytes: number;
   /** How long the store may take to prove that it is there. */
   probeTimeoutMs: number;
-  nowMs: () => number;
   /** What pings tell of the process and its machine; without it nothing is known of them. */
   vitals?: ProcessVitals;
 }
@@ -87,13 +76,13 @@ export class Replica {
   private readonly reads: Lanes;
   private readonly purger: Purger;
   private readonly startedMs: number;
-  private readonly catchingUp = new Set<string>();
+  private readonly catchUps: CatchUps;
   private readonly vitals: ProcessVitals | null;
   private telling: Promise<void> | null = null;
 
   private constructor(
     private readonly store: VersionStore,
-    private readonly source: CopySource,
+    source: CopySource,
     private readonly guarded: GuardedState,
     private readonly options: ReplicaOptions,
     private readonly logger: Logger,
@@ -101,6 +90,7 @@ export class Replica {
     this.vitals = options.vitals ?? null;
     this.reads = new Lanes('reads', options.readWidth, options.readQueueLimit);
     this.purger = new Purger(guarded, logger);
+    this.catchUps = new CatchUps(guarded, source, options);
     this.startedMs = options.nowMs();
   }
 
@@ -225,21 +215,10 @@ export class Replica {
     return { header, text };
   }
 
-  /** Fetches one page from the source and stores it. @throws ShardlineError */
+  /** Fetches pages from the source and stores them. @throws ShardlineError */
   async catchup(request: CatchupRequest): Promise<CatchupReply> {
     await this.admit(request.epoch);
-    const { epoch, shard, source, from, to, after } = request;
-    if (this.catchingUp.has(shard)) throw new ShardlineError('BUSY', `shard ${shard} is fetching a page already`, true);
-    this.catchingUp.add(shard);
-    try {
-      admitCatchUp(this.guarded.current, request);
-      const maxBytes = this.options.pageBytes;
-      const page = await this.source.fetch(source, { epoch, shard, from, to, after, maxBytes });
-      await this.storePage(request, page);
-      return { rows: page.count, bytes: Buffer.byteLength(page.text), next: page.next };
-    } finally {
-      this.catchingUp.delete(shard);
-    }
+    return this.catchUps.run(request);
   }
 
   async digest(request: DigestRequest): Promise<DigestReply> {
@@ -331,39 +310,6 @@ export class Replica {
     clearTimeout(timer);
     return health;
   }
-
-  private storePage(request: CatchupRequest, page: VersionPage): Promise<void> {
-    const { shard: name, epoch } = request;
-    return this.guarded.change(
-      epoch,
-      async (transaction, state) => {
-        const start = admitCatchUp(state, request);
-        if (start.kind === 'drop') await drop(transaction, state, start, request);
-        if (start.kind === 'undo') await transaction.undoAbove(name, start.shard.toldVat);
-        transaction.putVersions(name, page);
-        transaction.putRecords(name, page.records ?? []);
-        const largest = splitRows(page.text).reduce((most, row) => Math.max(most, Buffer.byteLength(row)), 0);
-        const begun = beginCatchUp(start, request);
-        const grown = { ...begun, maxRowBytes: Math.max(begun.maxRowBytes, largest) };
-        const next = page.next === null ? endCatchUp(grown, await transaction.countLiving(name)) : grown;
-        transaction.saveShard(next);
-        return { state: withShards(state, [next]), result: undefined };
-      },
-      [name],
-    );
-  }
-}
-
-/** Removes what the shard held; a copy that was begun and not ended is not worth being kept. */
-async function drop(
-  transaction: WriteTransaction,
-  { schema }: ReplicaState,
-  { shard }: CatchUpStart,
-  { setAside }: CatchupRequest,
-): Promise<void> {
-  const isBegunCopy = shard.catchUp?.from === 0;
-  if (setAside !== true || isBegunCopy || schema === null) transaction.clearShard(shard.shard);
-  else await transaction.setShardAside(shard.shard, schema);
 }
 
 /** The parts of a step: what they need to know is asked for in one go, then each is decided and written. */

@@ -206,11 +206,11 @@ it('copies a shard from another server over NATS', async () => {
   const other = await startNode('Server1', await postgres.freshDatabase());
   try {
     await configure(plain, 'Server1');
-    const catchup = { epoch: 1, shard: 'sh1', source: 'Server0', from: 0, to: 1, after: null };
+    const catchup = { epoch: 1, turn: 1, shard: 'sh1', source: 'Server0', from: 0, to: 1, maxBytes: 1_000_000 };
     expect(await ask('catchup', catchup, 'Server1')).toMatchObject({ rows: 500, next: null });
     const digest = { epoch: 1, shard: 'sh1', vat: 1 };
     expect(await ask('digest', digest, 'Server1')).toEqual(await ask('digest', digest));
-    const lost = { ...catchup, source: 'Nobody' };
+    const lost = { ...catchup, turn: 2, source: 'Nobody' };
     await expect(ask('catchup', lost, 'Server1')).rejects.toMatchObject({ code: 'SHARD_UNAVAILABLE', retryable: true });
   } finally {
     await other.stop();
@@ -282,7 +282,7 @@ it.each<[NodeVerb, string]>([
   ['config', '{"epoch":1,"configId":1,"schema":{"columns":["a"],"dtypes":["String"]},"shards":[],"drop":[]}'],
   ['ping', 'ping'],
   ['fence', '{"epoch":-1}'],
-  ['catchup', '{"epoch":1,"shard":"sh1","from":0,"to":1,"after":{}}'],
+  ['catchup', '{"epoch":1,"turn":1,"shard":"sh1","source":"Server1","from":0,"to":1}'],
   ['digest', '"digest"'],
 ])('answers BAD_MESSAGE to %s with %s', async (verb, payload) => {
   const answer = await request(nats, nodeSubject('Server0', verb), payload, TIMEOUT_MS);

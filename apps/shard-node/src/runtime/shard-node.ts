@@ -13,6 +13,9 @@ import { MeasuredVitals } from './process-vitals';
 import { Replica, type ReplicaOptions } from './replica';
 import { WorkInFlight } from '#common/process/work-in-flight';
 
+/** Well below what a balancer waits for (CATCHUP_TIMEOUT_MS), a page that takes long included. */
+const CATCH_UP_SLICE_MS = 1_000;
+
 export class ShardNode {
   private constructor(
     private readonly app: INestMicroservice,
@@ -59,6 +62,7 @@ function replicaOptions(config: ShardNodeConfig): ReplicaOptions {
     readWidth: poolSize,
     readQueueLimit,
     pageBytes,
+    catchUpSliceMs: CATCH_UP_SLICE_MS,
     probeTimeoutMs,
     nowMs: () => performance.now(),
   };

@@ -61,7 +61,8 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
         newestRound,
         inSync: ['Server0', 'S[1]'],
         maxRowBytes: 99,
-        catchUp: { from: 1, to: 5 },
+        catchUp: { from: 1, to: 5, source: 'Server1', after: { key: -3, cat: 4 } },
+        copyTurn: { epoch: 3, turn: 12 },
       };
       await given([{ key: 1, cat: 5, row: rowText(1, 'Ada') }], state);
       await store.close();

@@ -52,6 +52,7 @@ export function openReplica(
     readWidth: 2,
     readQueueLimit: 100,
     pageBytes,
+    catchUpSliceMs: 60_000,
     probeTimeoutMs: 5_000,
     nowMs: () => performance.now(),
   };

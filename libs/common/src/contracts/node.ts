@@ -124,6 +124,8 @@ export interface NodeShardState {
   newestRound: NewestRound | null;
   /** It holds only a part of the shard, if anything: what it tells says nothing about what was acknowledged. */
   catchingUp: boolean;
+  /** How far the copy has got that is under way there, so that whoever leads can have it go on; null when there is none. */
+  copy: CopyProgress | null;
   /** The shard's configuration as stored here. */
   configEpoch: number;
   configVersion: number;
@@ -214,6 +216,14 @@ export interface CopyCursor {
   cat: number;
   op?: number;
 }
+/** A copy of `(from, to]` that is under way, as stored with its last page: `after` is the last thing that is there. */
+export interface CopyProgress {
+  /** The replica that its last page came from; any that still has the snapshot may send the next. */
+  source: string;
+  from: number;
+  to: number;
+  after: CopyCursor;
+}
 
 /**
  * One page of the versions of a shard that were born or died in `(from, to]`, in (key, cat) order behind `after`; a death
@@ -238,19 +248,24 @@ export interface CopyReply {
 }
 
 /**
- * To a replica that is not in sync: fetch one page of `(from, to]` from `source` and store it. With `from` 0 and no `after`
- * everything held so far is dropped first, or with `setAside` kept out of reach, instead of what was kept before; with no
- * `after` everything above the told VAT is undone first. After the last page the replica's told VAT and term are `to`.
+ * To a replica that is not in sync: fetch pages of `(from, to]` from `source` and store them, each with the cursor behind it in
+ * one transaction. It goes on where a copy of the same range has got to, whatever it was fetched from. Else it begins: from 0
+ * everything held so far is dropped (or with `setAside` kept out of reach, instead of what was kept before), from any other term what lies above the told VAT is undone. After the last page the
+ * replica's told VAT and term are `to`. Failures of the source: SNAPSHOT_GONE as it says, anything else as SHARD_UNAVAILABLE.
  */
 export interface CatchupRequest {
   epoch: number;
+  /** Grows with every request under one epoch. One that comes late is refused: the replica may be in sync by then. */
+  turn: number;
   shard: string;
   source: string;
   from: number;
   to: number;
-  after: CopyCursor | null;
+  /** It answers when it has stored so many bytes, or earlier: after one page at the least. */
+  maxBytes: number;
   setAside?: true;
 }
+/** What was stored, and where the copy goes on with another request; `next` is null when it has ended. */
 export interface CatchupReply {
   rows: number;
   bytes: number;

@@ -1,6 +1,6 @@
 /** The fixed tables: what a node knows of itself, one row for each of its shards, and the outcomes of ops. */
 import { EntitySchema, EntitySchemaOptions, type ValueTransformer } from 'typeorm';
-import type { NewestRound } from '#common/contracts/node';
+import type { CopyCursor, NewestRound } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 
 /** The one row of `node_t`. */
@@ -33,6 +33,10 @@ export interface TermRow {
   catchUpFrom: number | null;
   catchUpTo: number | null;
   idsAfter: number;
+  catchUpSource: string | null;
+  catchUpAfter: CopyCursor | null;
+  copyEpoch: number;
+  copyTurn: number;
   /** Grows with every write of the row: a writer whose idea of the row is out of date changes nothing. */
   version: number;
 }
@@ -92,6 +96,10 @@ export const TermT = new EntitySchema<TermRow>(
       catchUpFrom: { ...optionalBigint, name: 'catch_up_from' },
       catchUpTo: { ...optionalBigint, name: 'catch_up_to' },
       idsAfter: { ...bigint, name: 'ids_after', default: 0 },
+      catchUpSource: { type: 'text', nullable: true, name: 'catch_up_source' },
+      catchUpAfter: { type: 'json', nullable: true, name: 'catch_up_after' },
+      copyEpoch: { ...bigint, name: 'copy_epoch' },
+      copyTurn: { ...bigint, name: 'copy_turn' },
       version: { ...bigint },
     },
   } as const),

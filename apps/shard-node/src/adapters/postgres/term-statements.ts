@@ -11,15 +11,15 @@ export const SAVE_NODE = prepared(`
 export const INSERT_TERM = prepared(`
   INSERT INTO term_t (shard, version, low, size, current_term, told_vat, purged_to, newest_epoch, newest_round,
     newest_last_terms, newest_refused, config_epoch, config_version, in_sync, live_rows, max_row_bytes, catch_up_from, catch_up_to,
-    ids_after)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`);
+    ids_after, catch_up_source, catch_up_after, copy_epoch, copy_turn)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`);
 
 /** Fails when the row has another version than `$2`. */
 export const UPDATE_TERM = prepared(`
   WITH term AS (UPDATE term_t SET version = version + 1, low = $3, size = $4, current_term = $5, told_vat = $6,
     purged_to = $7, newest_epoch = $8, newest_round = $9, newest_last_terms = $10, newest_refused = $11, config_epoch = $12,
     config_version = $13, in_sync = $14, live_rows = $15, max_row_bytes = $16, catch_up_from = $17, catch_up_to = $18,
-    ids_after = $19
+    ids_after = $19, catch_up_source = $20, catch_up_after = $21, copy_epoch = $22, copy_turn = $23
     WHERE shard = $1 AND version = $2 RETURNING 1)
   SELECT 1 / count(*) FROM term`);
 
@@ -53,7 +53,16 @@ export function termValues(state: ShardState, version: number): unknown[] {
     state.catchUp?.from ?? null,
     state.catchUp?.to ?? null,
     state.idsAfter,
+    state.catchUp?.source ?? null,
+    afterAsJson(state),
+    state.copyTurn.epoch,
+    state.copyTurn.turn,
   ];
+}
+
+function afterAsJson({ catchUp }: ShardState): string | null {
+  const after = catchUp?.after ?? null;
+  return after === null ? null : JSON.stringify(after);
 }
 
 /** What a round changes in `term_t`: the first parameters of `ShardStatements.round`. */
@@ -80,7 +89,7 @@ export function identityOf(row: NodeRow): NodeIdentity {
 
 export function shardStateOf(row: TermRow): ShardState {
   const { newestEpoch: epoch, newestRound: round, newestLastTerms: lastTerms, newestRefused: refused } = row;
-  const { catchUpFrom: from, catchUpTo: to } = row;
+  const { catchUpFrom: from, catchUpTo: to, catchUpSource: source, catchUpAfter: after } = row;
   return {
     shard: row.shard,
     low: row.low,
@@ -95,6 +104,7 @@ export function shardStateOf(row: TermRow): ShardState {
     inSync: row.inSync,
     rows: row.liveRows,
     maxRowBytes: row.maxRowBytes,
-    catchUp: from === null || to === null ? null : { from, to },
+    catchUp: from === null || to === null ? null : { from, to, source: source ?? '', after },
+    copyTurn: { epoch: row.copyEpoch, turn: row.copyTurn },
   };
 }

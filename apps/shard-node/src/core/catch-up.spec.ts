@@ -1,0 +1,80 @@
+import type { CatchupRequest } from '#common/contracts/node';
+import { SCHEMA, shardState } from '../../test/support/builders';
+import { admitCatchUp, admitNextPage, beginCatchUp, endCatchUp, storedUpTo } from './catch-up';
+import { tellShard, type ReplicaState, type ShardState } from './replica-state';
+
+const AFTER = { key: 7, cat: 3 };
+
+function replica(changed: Partial<ShardState> = {}): ReplicaState {
+  const shard = shardState('sh', { currentTerm: 20, toldVat: 18, purgedTo: 5, ...changed });
+  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, shards: new Map([['sh', shard]]) };
+}
+
+function ask(from: number, to: number, changed: Partial<CatchupRequest> = {}): CatchupRequest {
+  return { epoch: 4, turn: 9, shard: 'sh', source: 'Server1', from, to, maxBytes: 1000, ...changed };
+}
+
+function underWay(from: number, to: number): Partial<ShardState> {
+  return { catchUp: { from, to, source: 'Server1', after: AFTER }, copyTurn: { epoch: 4, turn: 8 } };
+}
+
+const REFUSED = expect.objectContaining({ code: 'BAD_REQUEST' }) as Error;
+
+it('from the beginning drops everything, and ends as a snapshot that knows nothing older', () => {
+  const step = admitCatchUp(replica(), ask(0, 30));
+  expect(step.kind).toBe('drop');
+  const begun = beginCatchUp(step, ask(0, 30));
+  expect(begun).toMatchObject({ currentTerm: 0, toldVat: 0, newestRound: null, catchUp: { from: 0, to: 30 } });
+  expect(endCatchUp(begun, 7)).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 30, rows: 7, catchUp: null });
+});
+
+it('by difference undoes what is above the told VAT, and keeps its history', () => {
+  const step = admitCatchUp(replica(), ask(18, 30));
+  expect(step.kind).toBe('undo');
+  const ended = endCatchUp(beginCatchUp(step, ask(18, 30)), 7);
+  expect(ended).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 5, catchUp: null });
+});
+
+it('tells how far it has got, and goes on there when the same range is asked for, whatever the source', () => {
+  const begun = beginCatchUp(admitCatchUp(replica(), ask(0, 30)), ask(0, 30));
+  expect(tellShard(begun)).toMatchObject({ catchingUp: true, copy: null });
+  const stored = storedUpTo(begun, AFTER);
+  expect(tellShard(stored)).toMatchObject({ copy: { source: 'Server1', from: 0, to: 30, after: AFTER } });
+  const again = ask(0, 30, { turn: 10, source: 'Server2' });
+  const step = admitCatchUp(replica(stored), again);
+  expect(step).toMatchObject({ kind: 'resume', after: AFTER });
+  expect(tellShard(beginCatchUp(step, again)).copy).toEqual({ source: 'Server2', from: 0, to: 30, after: AFTER });
+});
+
+it.each([
+  ['another end', 0, 31],
+  ['another start', 18, 30],
+])('begins anew for %s', (_name, from, to) => {
+  const step = admitCatchUp(replica(underWay(0, 30)), ask(from, to));
+  expect(step.kind).not.toBe('resume');
+  expect(beginCatchUp(step, ask(from, to)).catchUp).toEqual({ from, to, source: 'Server1', after: null });
+});
+
+it.each([
+  ['leaves a gap', 19, 30],
+  ['goes back', 17, 16],
+  ['ends below what is committed', 10, 17],
+])('is refused when it %s', (_name, from, to) => {
+  expect(() => admitCatchUp(replica(), ask(from, to))).toThrow(REFUSED);
+});
+
+it('refuses what comes late: a replica that is in sync by now must not be dropped', () => {
+  const ended = replica({ copyTurn: { epoch: 4, turn: 9 } });
+  expect(() => admitCatchUp(ended, ask(0, 20))).toThrow(REFUSED);
+  expect(() => admitCatchUp(ended, ask(0, 20, { turn: 8 }))).toThrow(REFUSED);
+  expect(admitCatchUp(ended, ask(0, 20, { turn: 10 })).kind).toBe('drop');
+  expect(admitCatchUp(ended, ask(0, 20, { epoch: 5, turn: 1 })).kind).toBe('drop');
+});
+
+it('takes a further page only behind the one before, of the same request', () => {
+  const ours = { ...underWay(0, 30), copyTurn: { epoch: 4, turn: 9 } };
+  expect(admitNextPage(replica(ours), ask(0, 30), { ...AFTER })).toMatchObject({ kind: 'resume', after: AFTER });
+  expect(() => admitNextPage(replica(ours), ask(0, 30), { key: 8, cat: 3 })).toThrow(REFUSED);
+  expect(() => admitNextPage(replica(underWay(0, 30)), ask(0, 30), AFTER)).toThrow(REFUSED);
+  expect(() => admitNextPage(replica(), ask(0, 30), AFTER)).toThrow(REFUSED);
+});

@@ -1,0 +1,78 @@
+/** What the pages of a copy do to the state of the shard that is being filled. */
+import { ShardlineError } from '#common/contracts/errors';
+import type { CatchupRequest, CopyCursor } from '#common/contracts/node';
+import { shardOf, type ReplicaState, type ShardState } from './replica-state';
+
+/** How a page is stored: after everything was dropped, after what nobody can vouch for was undone, or behind the last one. */
+export interface CatchUpStep {
+  kind: 'drop' | 'undo' | 'resume';
+  shard: ShardState;
+  /** What the page comes behind. */
+  after: CopyCursor | null;
+}
+
+/**
+ * What a request that has just come in is to begin with.
+ *
+ * @throws ShardlineError UNKNOWN_SHARD, BAD_REQUEST
+ */
+export function admitCatchUp(state: ReplicaState, request: CatchupRequest): CatchUpStep {
+  const shard = shardOf(state.shards, request.shard);
+  const { epoch, turn, from, to } = request;
+  // The replica may be in sync since: what it holds must not be dropped for a request that was given up long ago.
+  if (epoch === shard.copyTurn.epoch && turn <= shard.copyTurn.turn) refuse(request, 'the request comes late');
+  if (to < from) refuse(request, 'the end lies before the start');
+  const { catchUp } = shard;
+  if (catchUp?.from === from && catchUp.to === to && catchUp.after !== null) {
+    return { kind: 'resume', shard, after: catchUp.after };
+  }
+  if (from === 0) return { kind: 'drop', shard, after: null };
+  if (from > shard.toldVat) refuse(request, `the replica was told no more than ${shard.toldVat}`);
+  if (to < shard.toldVat) refuse(request, `the replica was told ${shard.toldVat} already`);
+  return { kind: 'undo', shard, after: null };
+}
+
+/**
+ * A further page of a request: nothing else may have happened to the copy since the page before.
+ *
+ * @throws ShardlineError UNKNOWN_SHARD, BAD_REQUEST
+ */
+export function admitNextPage(state: ReplicaState, request: CatchupRequest, after: CopyCursor): CatchUpStep {
+  const shard = shardOf(state.shards, request.shard);
+  const { catchUp, copyTurn } = shard;
+  const isOurs = copyTurn.epoch === request.epoch && copyTurn.turn === request.turn;
+  if (!isOurs || !isSame(catchUp?.after ?? null, after)) refuse(request, 'the copy has been given up');
+  return { kind: 'resume', shard, after };
+}
+
+/** The shard while the page is stored: nothing above the told VAT counts any more, and after a drop nothing at all. */
+export function beginCatchUp({ kind, shard }: CatchUpStep, request: CatchupRequest): ShardState {
+  const { epoch, turn, from, to, source } = request;
+  const copyTurn = { epoch, turn };
+  const catchUp = { from, to, source, after: shard.catchUp?.after ?? null };
+  if (kind === 'resume') return { ...shard, copyTurn, catchUp };
+  const begun = { ...shard, newestRound: null, copyTurn, catchUp: { ...catchUp, after: null } };
+  if (kind === 'undo') return begun;
+  return { ...begun, currentTerm: 0, toldVat: 0, purgedTo: 0, rows: 0, maxRowBytes: 0 };
+}
+
+/** The shard with a page stored and more to come. */
+export function storedUpTo(shard: ShardState, after: CopyCursor): ShardState {
+  return shard.catchUp === null ? shard : { ...shard, catchUp: { ...shard.catchUp, after } };
+}
+
+/** The shard after the last page. A snapshot lacks what died before it, so that nothing older can be read from it. */
+export function endCatchUp(shard: ShardState, rows: number): ShardState {
+  const { from, to } = shard.catchUp ?? { from: 0, to: 0 };
+  const purgedTo = from === 0 ? to : shard.purgedTo;
+  return { ...shard, currentTerm: to, toldVat: to, purgedTo, rows, catchUp: null };
+}
+
+/** Cursors are what they are written as: stored, and told, as JSON. */
+function isSame(a: CopyCursor | null, b: CopyCursor): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function refuse({ shard, from, to }: CatchupRequest, why: string): never {
+  throw new ShardlineError('BAD_REQUEST', `cannot catch up shard ${shard} from ${from} to ${to}: ${why}`);
+}
