@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { LocalCluster } from '#common/testing/local-cluster';
 import { Client, student, type Row } from './support/client';
 import { EventWatch } from './support/events';
-import { tableRows } from './support/replica-tables';
+import { Load } from './support/load';
+import { compareReplicas } from './support/replica-tables';
 import { sixServers } from './support/six-servers';
 
 const KEYS = 16_384;
@@ -27,103 +28,13 @@ describe('healing', () => {
     await cluster.destroy();
   }, 60_000);
 
-  /** Clients that write, update, delete and read until told to stop; they know what must be there. */
-  class Load {
-    readonly expected = new Map<number, Row>();
-    readonly failures: string[] = [];
-    acknowledged = 0;
-    private stopped = false;
-    private readonly running: Promise<void>[];
-
-    /** @param tolerant whether a 503 or 504 is no failure; what became of the change is then looked up */
-    constructor(
-      clients: number,
-      from: number,
-      to: number,
-      private readonly tolerant = false,
-    ) {
-      const share = Math.floor((to - from) / clients);
-      this.running = Array.from({ length: clients }, (_, index) => this.work(from + index * share, share));
-    }
-
-    async stop(): Promise<void> {
-      this.stopped = true;
-      await Promise.all(this.running);
-    }
-
-    /** One client, alone on its keys, so that it knows what to expect. */
-    private async work(from: number, share: number): Promise<void> {
-      for (let turn = 0; !this.stopped; turn += 1) {
-        const id = from + (turn % share);
-        const present = this.expected.get(id);
-        if (present === undefined) await this.change('POST', '/write', { data: [student(id)] }, id, student(id));
-        else if (turn % 3 === 0) await this.change('DELETE', '/del', { Stud_id: id }, id, undefined);
-        else {
-          const row = student(id, `turn ${turn}`);
-          await this.change('PUT', '/update', { Stud_id: id, data: row }, id, row);
-        }
-        const { status, body } = await client.ask('POST', '/read', { Stud_id: id });
-        const expected = this.expected.get(id);
-        const data = JSON.stringify(body.data);
-        if (status !== 200 || data !== JSON.stringify(expected === undefined ? [] : [expected])) {
-          this.failures.push(`read of ${id}: ${status} ${data}, expected ${JSON.stringify(expected)}`);
-        }
-      }
-    }
-
-    /** A change whose answer was lost has happened or has not; nothing else can be there. */
-    private async learn(id: number, changed: Row | undefined): Promise<void> {
-      const [found] = await client.rows(id, id);
-      const possible = [this.expected.get(id), changed].map((row) => JSON.stringify(row));
-      if (!possible.includes(JSON.stringify(found))) {
-        this.failures.push(`after a lost answer ${id} is ${JSON.stringify(found)}, not one of ${possible.join(', ')}`);
-      }
-      if (found === undefined) this.expected.delete(id);
-      else this.expected.set(id, found);
-    }
-
-    private async change(method: string, path: string, body: unknown, id: number, row: Row | undefined): Promise<void> {
-      const reply = await client.ask(method, path, body);
-      if (this.tolerant && (reply.status === 503 || reply.status === 504)) {
-        await this.learn(id, row);
-        return;
-      }
-      if (reply.status !== 200) {
-        this.failures.push(`${method} ${path} ${id}: ${reply.status} ${JSON.stringify(reply.body)}`);
-        return;
-      }
-      this.acknowledged += 1;
-      if (row === undefined) this.expected.delete(id);
-      else this.expected.set(id, row);
-    }
-  }
-
-  async function untilWhole(): Promise<void> {
-    const end = performance.now() + 60_000;
-    while (!(await client.isWhole())) {
-      if (performance.now() > end) throw new Error(`not whole: ${JSON.stringify(await client.shards())}`);
-    }
-  }
-
-  /** Every replica of every shard has exactly the rows that it must have, told by its own Postgres. */
-  async function expectReplicas(expected: readonly Row[]): Promise<void> {
-    for (const [server, shards] of Object.entries(await client.servers())) {
-      for (const shard of shards) {
-        const low = (Number(shard.slice(2)) - 1) * 4096;
-        const own = expected.filter(({ Stud_id: id }) => id >= low && id < low + 4096);
-        expect({ server, shard, rows: await tableRows(cluster.dataDir, server, shard) }).toEqual({
-          server,
-          shard,
-          rows: own,
-        });
-      }
-    }
-  }
+  const untilWhole = (): Promise<void> => client.untilWhole();
+  const expectReplicas = (expected: readonly Row[]): Promise<void> => compareReplicas(cluster, client, expected, 4096);
 
   const sorted = (rows: Iterable<Row>): Row[] => [...rows].sort((a, b) => a.Stud_id - b.Stud_id);
 
   test('SIGKILL of a shard-node under load: no client error, nothing lost, all replicas alike again', async () => {
-    const load = new Load(24, 0, KEYS);
+    const load = new Load(client, 24, 0, KEYS);
     cluster.kill('Server0');
     const flatline = await events.until('server.flatline', 'Server0');
     const respawned = await events.until('server.respawned', 'Server0');
@@ -158,26 +69,12 @@ describe('healing', () => {
     await expectReplicas(before);
   }, 120_000);
 
-  test('SIGKILL of a Postgres alone: its node reports it by its end and is replaced', async () => {
-    const before = await client.rows(0, KEYS);
-    const postmaster = cluster
-      .processes()
-      .find(
-        ({ args }) => args[0]?.endsWith('/postgres') === true && args.some((arg) => arg.includes('servers/Server6/')),
-      );
-    if (postmaster === undefined) throw new Error('no Postgres of Server6');
-    process.kill(postmaster.pid, 'SIGKILL');
-    await events.until('server.recovered', 'Server6');
-    await untilWhole();
-    await expectReplicas(before);
-  }, 120_000);
-
   test('SIGKILL of the leading balancer: the one that stands by takes over from the replicas, nothing is lost', async () => {
     const { body } = await client.ask('GET', '/status');
     await client.ask('DELETE', '/del', { Stud_id: 0 });
     const before = await client.rows(64, KEYS);
     for (const { Stud_id: id } of await client.rows(0, 63)) await client.ask('DELETE', '/del', { Stud_id: id });
-    const load = new Load(8, 0, 64, true);
+    const load = new Load(client, 8, 0, 64, true);
     cluster.kill(await cluster.leader());
     const end = performance.now() + 60_000;
     let epoch: unknown;

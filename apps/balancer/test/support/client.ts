@@ -51,6 +51,14 @@ export class Client {
     return (await this.shards()).every((shard) => shard.replicas.every(({ state }) => state === 'in-sync'));
   }
 
+  /** @throws when that takes longer than a minute */
+  async untilWhole(): Promise<void> {
+    const end = performance.now() + 60_000;
+    while (!(await this.isWhole())) {
+      if (performance.now() > end) throw new Error(`not whole: ${JSON.stringify(await this.shards())}`);
+    }
+  }
+
   /** Writes rows `from`…`to-1` in batches, several at a time. @throws when one is not acknowledged */
   async fill(from: number, to: number, batch = 500): Promise<void> {
     let next = from;

@@ -2,7 +2,8 @@
 import { Client as PgClient } from 'pg';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Row } from './client';
+import type { LocalCluster } from '#common/testing/local-cluster';
+import type { Client, Row } from './client';
 
 /** The living rows of a shard on one server, in key order. */
 export async function tableRows(dataDir: string, server: string, shard: string): Promise<Row[]> {
@@ -33,5 +34,25 @@ export async function withPostgres<T>(
     return await use(postgres);
   } finally {
     await postgres.end();
+  }
+}
+
+/**
+ * Expects every replica of every shard (`sh1`, `sh2`, ... of `size` keys each) to have exactly the rows that it must have, told by
+ * its own Postgres.
+ */
+export async function compareReplicas(
+  cluster: LocalCluster,
+  client: Client,
+  expected: readonly Row[],
+  size: number,
+): Promise<void> {
+  for (const [server, shards] of Object.entries(await client.servers())) {
+    for (const shard of shards) {
+      const low = (Number(shard.slice(2)) - 1) * size;
+      const own = expected.filter(({ Stud_id: id }) => id >= low && id < low + size);
+      const rows = await tableRows(cluster.dataDir, server, shard);
+      expect({ server, shard, rows }).toEqual({ server, shard, rows: own });
+    }
   }
 }
