@@ -1,6 +1,6 @@
 /** One shard as the leader knows it. */
 import type { ReplicaState } from '#common/contracts/commands';
-import type { ShardConfig } from '#common/contracts/node';
+import type { EpochStart, ShardConfig } from '#common/contracts/node';
 import type { ShardRange } from '#common/contracts/schema';
 import { minInSync } from '#common/protocol/in-sync-set';
 import type { HashRing } from './hash-ring';
@@ -60,6 +60,9 @@ export class Shard {
   vat = 0;
   /** The next term that was never used. */
   nextTerm = 1;
+  /** What take-overs decided of it, the newest last; and whether the next round is to carry it to the replicas. */
+  epochStarts: readonly EpochStart[] = [];
+  epochStartsAreNew = false;
   /** It has been told that the shard takes no writes; not told again before it has taken one. */
   announcedUnavailable = false;
   /** One change of the configuration at a time. */
@@ -133,7 +136,7 @@ export class Shard {
   /** As the replicas store it. */
   config(): ShardConfig {
     const { shard, low, size, configEpoch, configVersion, inSync } = this.record;
-    return { shard, low, size, configEpoch, configVersion, inSync };
+    return { shard, low, size, configEpoch, configVersion, inSync, epochStarts: this.epochStarts };
   }
 
   countRead(server: string, change: 1 | -1): void {

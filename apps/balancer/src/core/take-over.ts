@@ -9,7 +9,7 @@
 import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import { decideVats, type ReplicaReport } from '#common/protocol/take-over';
+import { decideVats, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster, ClusterRecord, ServerRecord } from './cluster';
 import type { Desk } from './desk';
@@ -141,6 +141,17 @@ export class TakeOver {
       yield* wait(all(this.linked(decidable).map((shards) => running(this.resolve(shards)))));
       yield* wait(this.desk.sleep(POLL_MS));
     }
+    this.forgetEarlierStarts();
+  }
+
+  /** Every shard has a round of this epoch as its newest now: no later take-over will ask what became of earlier ones. */
+  private forgetEarlierStarts(): void {
+    if (this.unresolved().length > 0) return;
+    for (const shard of this.cluster.shards.values()) {
+      if (shard.epochStarts.length <= 1) continue;
+      shard.epochStarts = shard.epochStarts.slice(-1);
+      shard.epochStartsAreNew = true;
+    }
   }
 
   /**
@@ -170,7 +181,10 @@ export class TakeOver {
       shard.vat = outlook.vat;
       shard.nextTerm = Math.max(outlook.nextTerm, this.highestTermSeen(shard) + 1);
       for (const server of shard.inSync) this.suspendIfLost(shard, server);
-      this.decidedBy.set(shard.id, reports.get(shard.id) ?? []);
+      const votes = reports.get(shard.id) ?? [];
+      shard.epochStarts = [...newestStarts(votes), { epoch: this.cluster.epoch, vat: shard.vat }];
+      shard.epochStartsAreNew = true;
+      this.decidedBy.set(shard.id, votes);
       shard.decided = true;
     }
   }

@@ -153,6 +153,7 @@ export class WriteRound {
 
   private open(shard: Shard): RoundShard {
     const part: ShardPart = { shard: shard.id, vat: shard.vat, firstTerm: 0, lastTerm: 0, ops: [] };
+    if (shard.epochStartsAreNew) part.epochStarts = shard.epochStarts;
     const entry: RoundShard = {
       shard,
       part,

@@ -143,6 +143,7 @@ export class Writer {
     for (const { shard, part, rows: shardRows } of round.shards.values()) {
       shard.vat = part.lastTerm;
       shard.announcedUnavailable = false;
+      if (part.epochStarts === shard.epochStarts) shard.epochStartsAreNew = false;
       rows += shardRows.length;
     }
     for (const request of round.requests) this.answer(request, outcomes.get(request) ?? { ok: 0 });

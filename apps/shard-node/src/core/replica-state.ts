@@ -1,6 +1,13 @@
 /** What a replica knows of itself and of its shards. Immutable: a change is a new object, taken over once it is durable. */
 import { ShardlineError } from '#common/contracts/errors';
-import type { CopyCursor, CopyProgress, NewestRound, NodeShardState, ShardConfig } from '#common/contracts/node';
+import type {
+  CopyCursor,
+  CopyProgress,
+  EpochStart,
+  NewestRound,
+  NodeShardState,
+  ShardConfig,
+} from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 
 /** The pages `(from, to]` of another replica that are being stored; until the last one the shard serves nobody. */
@@ -33,6 +40,7 @@ export interface ShardState {
   /** Outcomes of ops that are stored under this term or a lower one are forgotten, and may be gone. */
   idsAfter: number;
   newestRound: NewestRound | null;
+  epochStarts: readonly EpochStart[];
   configEpoch: number;
   configVersion: number;
   inSync: readonly string[];
@@ -68,6 +76,7 @@ export function emptyShard(config: ShardConfig): ShardState {
     purgedTo: 0,
     idsAfter: 0,
     newestRound: null,
+    epochStarts: config.epochStarts ?? [],
     configEpoch: config.configEpoch,
     configVersion: config.configVersion,
     inSync: [...config.inSync],
@@ -87,6 +96,7 @@ export function tellShard(state: ShardState): NodeShardState {
     purgedTo: state.purgedTo,
     idsAfter: state.idsAfter,
     newestRound: state.newestRound,
+    epochStarts: state.epochStarts,
     catchingUp: state.catchUp !== null,
     copy: tellCopy(state.catchUp),
     configEpoch: state.configEpoch,

@@ -165,6 +165,7 @@ export function decidePart(
     toldVat: part.vat,
     idsAfter: part.idsAfter ?? 0,
     newestRound: { ...task.id, lastTerms: task.lastTerms, refused: decision.refused },
+    epochStarts: part.epochStarts ?? before.epochStarts,
     rows: before.rows + undone + births.length - deaths.length,
     maxRowBytes,
   };

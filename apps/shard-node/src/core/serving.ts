@@ -98,8 +98,8 @@ function reconfigure(shard: ShardState, config: ShardConfig): ShardState | null 
     throw new ShardlineError('BAD_REQUEST', `shard ${shard.shard} is held with another key range`);
   }
   if (compareConfigs(config, shard) < 0) return null;
-  const { configEpoch, configVersion, inSync } = config;
-  return { ...shard, configEpoch, configVersion, inSync: [...inSync] };
+  const { configEpoch, configVersion, inSync, epochStarts = shard.epochStarts } = config;
+  return { ...shard, configEpoch, configVersion, inSync: [...inSync], epochStarts };
 }
 
 function gone(shard: string, why: string): ShardlineError {

@@ -329,6 +329,8 @@ async function applyStep(
   return admitted.map(({ task, before }, index) => {
     const result = decidePart(before, undone[index] ?? 0, known[index] ?? NOTHING_KNOWN, task, MEASURES);
     transaction.write(result.write);
+    // Rare, so that the statement of every round need not carry it.
+    if (task.part.epochStarts !== undefined) transaction.saveShard(result.write.state);
     return result;
   });
 }

@@ -59,6 +59,10 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
         purgedTo: 2,
         idsAfter: 3,
         newestRound,
+        epochStarts: [
+          { epoch: 2, vat: 1 },
+          { epoch: 3, vat: 4 },
+        ],
         inSync: ['Server0', 'S[1]'],
         maxRowBytes: 99,
         catchUp: { from: 1, to: 5, source: 'Server1', after: { key: -3, cat: 4 } },

@@ -65,6 +65,12 @@ export interface OpRecord {
   outcome: OpOutcome;
 }
 
+/** What a take-over decided of a shard: of all rounds of earlier epochs, those that end above `vat` are not committed in it. */
+export interface EpochStart {
+  epoch: number;
+  vat: number;
+}
+
 /** A round's part for one shard. The ops use terms from `firstTerm` to `lastTerm`, both reserved by the leader. */
 export interface ShardPart {
   shard: string;
@@ -78,6 +84,8 @@ export interface ShardPart {
   firstTerm: number;
   lastTerm: number;
   ops: RoundOp[];
+  /** In place of those that the replica has; absent: they stay. Stored with the round. */
+  epochStarts?: readonly EpochStart[];
 }
 
 /** One round as one server sees it. `lastTerms` names every shard that the round touches, on whatever server. */
@@ -126,6 +134,8 @@ export interface NodeShardState {
   catchingUp: boolean;
   /** How far the copy has got that is under way there, so that whoever leads can have it go on; null when there is none. */
   copy: CopyProgress | null;
+  /** The newest last. Absent: none. */
+  epochStarts?: readonly EpochStart[];
   /** The shard's configuration as stored here. */
   configEpoch: number;
   configVersion: number;
@@ -138,6 +148,8 @@ export interface ShardConfig extends ShardRange {
   configEpoch: number;
   configVersion: number;
   inSync: string[];
+  /** As in a round's part. */
+  epochStarts?: readonly EpochStart[];
 }
 
 /**

@@ -97,6 +97,15 @@ function replica(
 ) {
   return { toldVat, currentTerm, newestRound: { epoch: 1, round, lastTerms, refused } };
 }
+/** A replica whose newest round, of epoch 4, is known to be committed. */
+function later(vat: number, epochStarts: ReplicaReport['epochStarts'] & object): ReplicaReport {
+  return {
+    toldVat: vat,
+    currentTerm: vat,
+    newestRound: { epoch: 4, round: 9, lastTerms: { B: vat }, refused: false },
+    epochStarts,
+  };
+}
 const EMPTY: ReplicaReport = { toldVat: 0, currentTerm: 0, newestRound: null };
 
 describe('decideVats on examples', () => {
@@ -130,6 +139,29 @@ describe('decideVats on examples', () => {
       'a round over two shards whose commit the other one was told of by its next round',
       { A: [replica(5, 7, 2, both)], B: [replica(4, 6, 3, { B: 6 }), replica(1, 4, 2, both)] },
       { A: 7, B: 4 },
+    ],
+    [
+      'a round that never got to the other shard, which has gone on under a later leader',
+      { A: [replica(5, 7, 2, both)], B: [later(9, [{ epoch: 2, vat: 3 }]), later(9, [])] },
+      { A: 5, B: 9 },
+    ],
+    [
+      'a round that the other shard, which has gone on under a later leader, was found to have',
+      { A: [replica(5, 7, 2, both)], B: [later(9, []), later(9, [{ epoch: 2, vat: 4 }])] },
+      { A: 7, B: 9 },
+    ],
+    [
+      'the same, two leaders later',
+      {
+        A: [replica(5, 7, 2, both)],
+        B: [
+          later(9, [
+            { epoch: 2, vat: 3 },
+            { epoch: 4, vat: 6 },
+          ]),
+        ],
+      },
+      { A: 5, B: 9 },
     ],
     ['a round over a shard of which nobody tells', { A: [replica(5, 7, 2, both)] }, { A: 5 }],
   ])('%s', (_, reports, vats) => {

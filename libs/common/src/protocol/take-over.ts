@@ -7,19 +7,25 @@
  * replica was told stands. The minimum of `currentTerm`, which looks right, is not: it takes a round that one of its shards
  * refused for a committed one, and two replicas can hold different rounds that end in the same term.
  *
+ * A shard may have gone on under a later leader while all replicas of another one that a round touched were silent. That its VAT has
+ * grown past the round's terms says nothing about the round then; what was decided at the take-over does. So a shard remembers
+ * at which VAT each epoch began (as Kafka's replicas do with their leader epochs, KIP-101), until no round from before can be anybody's newest.
+ *
  * **What the leader owes this rule.** A round over several shards that has failed (one of them refused a request, or it was
  * given up) must be superseded in *all* of its shards before any of them goes on: the leader runs it again, with an empty
  * part for shards that have nothing left to do. Otherwise one shard could move past the round while another still holds
  * it as its newest, applied; "the other shard was told a VAT as high" would then be taken for its commit, and half of a
  * refused write would appear. `take-over.spec.ts` shows both.
  */
-import type { NewestRound } from '../contracts/node';
+import type { EpochStart, NewestRound } from '../contracts/node';
 
 /** What one in-sync replica tells of one shard. */
 export interface ReplicaReport {
   toldVat: number;
   currentTerm: number;
   newestRound: NewestRound | null;
+  /** What earlier take-overs decided of the shard, the newest last. Absent: nothing. */
+  epochStarts?: readonly EpochStart[];
 }
 
 /** By shard: the reports of its whole in-sync set. */
@@ -55,9 +61,23 @@ function isCommitted(round: NewestRound, reports: InSyncReports): boolean {
   return Object.entries(round.lastTerms).every(([shard, lastTerm]) => {
     const replicas = reports.get(shard);
     if (replicas === undefined || replicas.length === 0) return false;
+    const start = startAfter(round.epoch, replicas);
+    if (start !== undefined) return start.vat >= lastTerm;
     if (replicas.some((replica) => replica.toldVat >= lastTerm)) return true;
     return replicas.every((replica) => isSameRound(replica.newestRound, round) && !replica.newestRound?.refused);
   });
+}
+
+/** The first take-over behind the epoch that decided the shard, if one did: it has said already what became of the epoch's rounds. */
+function startAfter(epoch: number, replicas: readonly ReplicaReport[]): EpochStart | undefined {
+  return newestStarts(replicas).find((start) => start.epoch > epoch);
+}
+
+/** The longest memory among the replicas: a decision reaches all of them before the shard goes on under it. */
+export function newestStarts(replicas: readonly Pick<ReplicaReport, 'epochStarts'>[]): readonly EpochStart[] {
+  const last = (starts: readonly EpochStart[]): number => starts.at(-1)?.epoch ?? 0;
+  const all = replicas.map(({ epochStarts = [] }) => epochStarts);
+  return all.reduce((best, starts) => (last(starts) > last(best) ? starts : best), []);
 }
 
 function isSameRound(a: NewestRound | null, b: NewestRound): boolean {

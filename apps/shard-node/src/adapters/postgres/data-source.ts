@@ -4,6 +4,7 @@ import { DataSource } from 'typeorm';
 import { FixedTables1760000000000 } from './migrations/1760000000000-fixed-tables';
 import { Operations1761000000000 } from './migrations/1761000000000-operations';
 import { CopyProgress1763800000000 } from './migrations/1763800000000-copy-progress';
+import { EpochStarts1763900000000 } from './migrations/1763900000000-epoch-starts';
 import { NodeT, OpT, TermT } from './node-entities';
 
 /** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
@@ -32,7 +33,12 @@ export async function openDataSource({
       ? { url: address.url }
       : { host: address.host, port: address.port ?? 5432, username: address.user, database: address.database }),
     entities: [NodeT, TermT, OpT],
-    migrations: [FixedTables1760000000000, Operations1761000000000, CopyProgress1763800000000],
+    migrations: [
+      FixedTables1760000000000,
+      Operations1761000000000,
+      CopyProgress1763800000000,
+      EpochStarts1763900000000,
+    ],
     migrationsTableName: 'migrations',
     migrationsRun: true,
     poolSize: poolSize + 2,

@@ -1,6 +1,6 @@
 /** The fixed tables: what a node knows of itself, one row for each of its shards, and the outcomes of ops. */
 import { EntitySchema, EntitySchemaOptions, type ValueTransformer } from 'typeorm';
-import type { CopyCursor, NewestRound } from '#common/contracts/node';
+import type { CopyCursor, EpochStart, NewestRound } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 
 /** The one row of `node_t`. */
@@ -37,6 +37,7 @@ export interface TermRow {
   catchUpAfter: CopyCursor | null;
   copyEpoch: number;
   copyTurn: number;
+  epochStarts: EpochStart[];
   /** Grows with every write of the row: a writer whose idea of the row is out of date changes nothing. */
   version: number;
 }
@@ -100,6 +101,7 @@ export const TermT = new EntitySchema<TermRow>(
       catchUpAfter: { type: 'json', nullable: true, name: 'catch_up_after' },
       copyEpoch: { ...bigint, name: 'copy_epoch' },
       copyTurn: { ...bigint, name: 'copy_turn' },
+      epochStarts: { type: 'json', name: 'epoch_starts', default: [] },
       version: { ...bigint },
     },
   } as const),

@@ -11,15 +11,15 @@ export const SAVE_NODE = prepared(`
 export const INSERT_TERM = prepared(`
   INSERT INTO term_t (shard, version, low, size, current_term, told_vat, purged_to, newest_epoch, newest_round,
     newest_last_terms, newest_refused, config_epoch, config_version, in_sync, live_rows, max_row_bytes, catch_up_from, catch_up_to,
-    ids_after, catch_up_source, catch_up_after, copy_epoch, copy_turn)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`);
+    ids_after, catch_up_source, catch_up_after, copy_epoch, copy_turn, epoch_starts)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`);
 
 /** Fails when the row has another version than `$2`. */
 export const UPDATE_TERM = prepared(`
   WITH term AS (UPDATE term_t SET version = version + 1, low = $3, size = $4, current_term = $5, told_vat = $6,
     purged_to = $7, newest_epoch = $8, newest_round = $9, newest_last_terms = $10, newest_refused = $11, config_epoch = $12,
     config_version = $13, in_sync = $14, live_rows = $15, max_row_bytes = $16, catch_up_from = $17, catch_up_to = $18,
-    ids_after = $19, catch_up_source = $20, catch_up_after = $21, copy_epoch = $22, copy_turn = $23
+    ids_after = $19, catch_up_source = $20, catch_up_after = $21, copy_epoch = $22, copy_turn = $23, epoch_starts = $24
     WHERE shard = $1 AND version = $2 RETURNING 1)
   SELECT 1 / count(*) FROM term`);
 
@@ -57,6 +57,7 @@ export function termValues(state: ShardState, version: number): unknown[] {
     afterAsJson(state),
     state.copyTurn.epoch,
     state.copyTurn.turn,
+    JSON.stringify(state.epochStarts),
   ];
 }
 
@@ -99,6 +100,7 @@ export function shardStateOf(row: TermRow): ShardState {
     purgedTo: row.purgedTo,
     idsAfter: row.idsAfter,
     newestRound: epoch === null || round === null ? null : { epoch, round, lastTerms: lastTerms ?? {}, refused },
+    epochStarts: row.epochStarts,
     configEpoch: row.configEpoch,
     configVersion: row.configVersion,
     inSync: row.inSync,
