@@ -1,7 +1,9 @@
 /** Every fault that a cluster must survive. Each is caused while clients work, and is over when `cause` resolves. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { nodeSubject } from '#common/contracts/subjects';
 import type { Chance } from './chance';
 import { FLATLINE_MS, type FaultCluster } from './fault-cluster';
+import type { Frame } from './nats-frames';
 import type { Treatment } from './nats-proxy';
 import { SERVERS, SHARDS } from './table';
 
@@ -27,6 +29,8 @@ export const SMALL_DISK_SERVER = 'Server3';
 /** Longer than the leader's lease and what a standby waits beyond it. */
 const LONGER_THAN_A_LEASE_MS = 7_000;
 const LONGER_THAN_A_FLATLINE_MS = 2 * FLATLINE_MS;
+/** Replicas that got a round have stored it by then. */
+const MID_ROUND_MS = 50;
 const PARTITION_MS = 5_000;
 const HARM_MS = 6_000;
 
@@ -35,6 +39,11 @@ export const FAULTS: readonly Fault[] = [
   { name: 'postgres-killed', what: 'SIGKILL of one Postgres alone', cause: killPostgres },
   { name: 'replicas-in-turn', what: 'SIGKILL of two replicas of a shard in turn', cause: killTwoInTurn },
   { name: 'leader-killed', what: 'SIGKILL of the leading balancer, twice', cause: killLeader },
+  {
+    name: 'leader-in-round',
+    what: 'SIGKILL of the leader when a part of the replicas has a round',
+    cause: killLeaderInRound,
+  },
   { name: 'gateway-killed', what: 'SIGKILL of the gateway, twice', cause: killGateway },
   { name: 'nats-killed', what: 'SIGKILL of the NATS server; the launcher starts it again', cause: killNats },
   { name: 'power-cut', what: 'SIGKILL of everything, and a new start', cause: cutPower },
@@ -62,6 +71,7 @@ export const FAULTS: readonly Fault[] = [
     cause: (scene) => cutLeader(scene, 'break'),
   },
   { name: 'disk-full', what: 'no room on one server’s disk for a while', cause: fillDisk },
+  { name: 'storm', what: 'several of the above, one upon the other', cause: storm },
   {
     name: 'messages-lost',
     what: '1 % of all messages get lost',
@@ -122,6 +132,29 @@ async function killLeader({ cluster, note }: Scene): Promise<void> {
     const { name, pid, epoch } = await cluster.leader();
     note(name);
     process.kill(pid, 'SIGKILL');
+    await cluster.newLeader(epoch);
+    await delay(500);
+  }
+}
+
+/** One replica has not got the round, or only one has, or all have it and the leader does not hear of it. */
+async function killLeaderInRound({ cluster, chance, note }: Scene): Promise<void> {
+  for (const got of chance.some(['all but one', 'only one', 'all'] as const, 3)) {
+    const { name: leader, pid, epoch } = await cluster.leader();
+    const server = chance.pick(SERVERS);
+    await new Promise<void>((resolve) => {
+      let begun = false;
+      const drops = ({ subject }: Frame): boolean => {
+        if (!subject.endsWith('.apply')) return begun && got === 'all' && subject.startsWith('_INBOX.');
+        if (!begun) setTimeout(resolve, MID_ROUND_MS);
+        begun = true;
+        return got !== 'all' && (subject === nodeSubject(server, 'apply')) === (got === 'all but one');
+      };
+      cluster.proxy.treat((name) => (name === leader ? { how: 'drop', drops } : undefined));
+    });
+    process.kill(pid, 'SIGKILL');
+    cluster.proxy.heal();
+    note(`${leader} when ${got} of the replicas had it (${server})`);
     await cluster.newLeader(epoch);
     await delay(500);
   }
@@ -199,6 +232,32 @@ async function harm({ cluster }: Scene, what: Omit<Treatment & { how: 'harm' }, 
   cluster.proxy.treat(() => ({ how: 'harm', ...what, lateMs: 1_000 }));
   await delay(HARM_MS);
   cluster.proxy.heal();
+}
+
+const STRIKES: Record<string, (cluster: FaultCluster, server: string) => number | Promise<number>> = {
+  replica: (cluster, server) => cluster.pidOf(server),
+  Postgres: (cluster, server) => cluster.postgresOf(server),
+  leader: async (cluster) => (await cluster.leader(5_000)).pid,
+  NATS: (cluster) => cluster.pidOf('nats-server'),
+  gateway: (cluster) => cluster.pidOf('gateway'),
+};
+
+/** The next one comes before the cluster has got over the last one. Disks stay, so that nothing may be lost. */
+async function storm({ cluster, chance, note }: Scene): Promise<void> {
+  for (let strike = 0; strike < 6; strike += 1) {
+    const server = chance.pick(SERVERS);
+    const [what, find] = chance.pick(Object.entries(STRIKES));
+    const whom = what === 'replica' || what === 'Postgres' ? `${what} of ${server}` : what;
+    try {
+      const pid = await find(cluster, server);
+      // 0 would be this process's own group.
+      if (pid > 1) process.kill(pid, 'SIGKILL');
+      note(whom);
+    } catch {
+      note(`${whom} (was not there)`);
+    }
+    await delay(300 + chance.below(2_500));
+  }
 }
 
 /** SIGSTOP, and SIGCONT later; false when the process was gone by then, since somebody replaced it. */

@@ -10,6 +10,8 @@ const WITH_PAYLOAD = new Set(['PUB', 'HPUB', 'MSG', 'HMSG']);
 
 export interface Frame {
   verb: string;
+  /** Of a message: where it goes. */
+  subject: string;
   /** The frame as it is on the wire, both line ends included. */
   bytes: Buffer;
 }
@@ -60,6 +62,6 @@ export class FrameCutter {
       this.needed = length;
       return undefined;
     }
-    return { verb, bytes: bytes.subarray(0, length) };
+    return { verb, subject: words[1] ?? '', bytes: bytes.subarray(0, length) };
   }
 }

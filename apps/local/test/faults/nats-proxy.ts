@@ -9,10 +9,13 @@ import type { Chance } from './chance';
 /**
  * What is done to a connection. `stall`: nothing moves, in either direction, and the connection stays open; afterwards all that
  * was on its way arrives. `break`: it is closed, and so is every new one. `harm`: each message is lost, repeated or
- * delayed (by up to `lateMs`, so that others overtake it) with the given probabilities.
+ * delayed (by up to `lateMs`, so that others overtake it) with the given probabilities. `drop`: messages of which `drops` says so are lost.
  */
 export type Treatment =
-  { how: 'stall' } | { how: 'break' } | { how: 'harm'; lose: number; repeat: number; delay: number; lateMs: number };
+  | { how: 'stall' }
+  | { how: 'break' }
+  | { how: 'drop'; drops: (message: Frame) => boolean }
+  | { how: 'harm'; lose: number; repeat: number; delay: number; lateMs: number };
 
 /** The treatment of the connection with this name; undefined: none. */
 export type Rule = (name: string) => Treatment | undefined;
@@ -166,7 +169,7 @@ class Way {
   private pass(frame: Frame): void {
     if (this.treatment?.how === 'stall') this.held.push(frame);
     else if (this.treatment?.how === 'harm' && isMessage(frame)) this.harm(frame, this.treatment);
-    else this.send(frame);
+    else if (this.treatment?.how !== 'drop' || !isMessage(frame) || !this.treatment.drops(frame)) this.send(frame);
   }
 
   private harm(frame: Frame, { lose, repeat, delay, lateMs }: Treatment & { how: 'harm' }): void {
