@@ -30,6 +30,7 @@ const SHAPE = z.object({
   RING_LOAD_EPSILON: setting.number(0.25, 0, 1000),
   READ_TICKET_TTL_MS: setting.int(30_000, 1000, 3_600_000),
   TOMBSTONE_HORIZON_S: setting.int(600, 1, 30 * 86_400),
+  OPERATION_HORIZON_S: setting.int(600, 1, 30 * 86_400),
   CATCHUP_GAP_TERMS: setting.int(500, 0, 1_000_000),
   /** 0: as many as there are. */
   COPY_BYTES_PER_S: setting.int(0, 0, 10_000_000_000),

@@ -4,9 +4,9 @@
  *
  * What is asked for in an effect with a token comes back as an `answered` event with that token.
  */
-import type { ClusterStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { ClusterStatus, OperationStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
-import type { RoundOp } from '#common/contracts/node';
+import type { OpName, RoundOp } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from './catalog';
 import { Cluster } from './cluster';
@@ -17,6 +17,7 @@ import type { RingHash } from './hash-ring';
 import { Health } from './health';
 import { InSyncSets } from './in-sync-sets';
 import { Membership } from './membership';
+import { Operations } from './operations';
 import type { Random } from './random';
 import { Reader } from './reader';
 import { Recovery } from './recovery';
@@ -40,6 +41,7 @@ export class BalancerCore {
   private readonly leadership: Leadership;
   private readonly writer: Writer;
   private readonly reader: Reader;
+  private readonly operations: Operations;
   private readonly recovery: Recovery;
   private readonly health: Health;
   private readonly membership: Membership;
@@ -72,6 +74,7 @@ export class BalancerCore {
     this.leadership = new Leadership(desk, catalog, settings, elected, stepDown);
     this.writer = new Writer(desk, cluster, inSyncSets, settings, fenced);
     this.reader = new Reader(desk, cluster, settings, fenced);
+    this.operations = new Operations(desk, cluster, fenced);
     this.recovery = new Recovery(desk, cluster, inSyncSets, this.writer, settings);
     this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, fenced);
     const { writer, reader, recovery, health } = this;
@@ -123,6 +126,9 @@ export class BalancerCore {
       case 'records':
         for (const command of event.commands) this.record(command, event.configId);
         break;
+      case 'operation':
+        this.find(event.operation, event.batch);
+        break;
       case 'admin':
         this.membership.submit(event.command);
         break;
@@ -156,7 +162,9 @@ export class BalancerCore {
     this.health.tick();
     this.reader.expire();
     for (const shard of this.cluster.inKeyOrder()) {
-      if (shard.resolved) shard.sample(this.desk.nowMs, this.settings.tombstoneHorizonMs);
+      if (!shard.resolved) continue;
+      shard.sample(this.desk.nowMs, this.settings.tombstoneHorizonMs);
+      shard.forgottenIds.age(this.desk.nowMs, shard.vat, this.settings.operationHorizonMs);
     }
     this.recovery.startAll();
   }
@@ -166,6 +174,21 @@ export class BalancerCore {
     if (refusal !== null) this.refuse(command, refusal);
     else if (command.op === 'read') this.reader.submit(command);
     else this.change(command);
+  }
+
+  /** Tells what became of a change. */
+  private find(operation: string, batch: number): void {
+    const answer = (told: { status: OperationStatus } | { error: ErrorBody }): void => {
+      this.desk.emit({ do: 'answer', batch, answered: { result: { id: 0, ...told } } });
+    };
+    const refusal = this.refusalOf(this.cluster.configId);
+    if (refusal !== null) {
+      answer({ error: refusal });
+      return;
+    }
+    run(this.operations.find(operation), (outcome) => {
+      answer(outcome.ok ? { status: outcome.value } : { error: outcome.error });
+    });
   }
 
   private refusalOf(configId: number): ErrorBody | null {
@@ -183,6 +206,7 @@ export class BalancerCore {
   /** Splits a change by shards and queues it. */
   private change(command: Exclude<RecordCommand, { op: 'read' }>): void {
     const parts = new Map<string, RequestPart>();
+    const name = nameOf(command);
     const keys = command.op === 'write' ? command.keys : [command.key];
     for (const [index, key] of keys.entries()) {
       const shard = this.cluster.shardOf(key);
@@ -191,11 +215,12 @@ export class BalancerCore {
         this.refuse(command, { code, message: `the key ${key} lies in no shard`, retryable: false });
         return;
       }
-      addToPart(parts, shard.id, command, key, index);
+      addToPart(parts, shard.id, command, name, key, index);
     }
     if (parts.size > 1) for (const { op } of parts.values()) if (op.op === 'create') op.spans = true;
+    const { batch, id } = command;
     const bytes = sizeOf(command);
-    const request: LaneRequest = { batch: command.batch, id: command.id, parts, bytes, arrivedMs: this.desk.nowMs };
+    const request: LaneRequest = { batch, id, parts, name, bytes, arrivedMs: this.desk.nowMs };
     if (parts.size > 0) this.writer.submit(request);
     else {
       const result = { id: command.id, added: 0 };
@@ -276,25 +301,31 @@ function isPartOfRelease(effect: Effect): boolean {
   return effect.do === 'released' || effect.do === 'publish';
 }
 
+function nameOf({ operation, print }: Exclude<RecordCommand, { op: 'read' }>): OpName {
+  if (operation === undefined) return {};
+  return print === undefined ? { id: operation } : { id: operation, print };
+}
+
 function addToPart(
   parts: Map<string, RequestPart>,
   shard: string,
   command: Exclude<RecordCommand, { op: 'read' }>,
+  name: OpName,
   key: number,
   index: number,
 ): void {
-  if (command.op === 'update') parts.set(shard, { op: { op: 'update', key }, rows: [command.row] });
-  else if (command.op === 'delete') parts.set(shard, { op: { op: 'delete', key }, rows: [] });
+  if (command.op === 'update') parts.set(shard, { op: { op: 'update', key, ...name }, rows: [command.row] });
+  else if (command.op === 'delete') parts.set(shard, { op: { op: 'delete', key, ...name }, rows: [] });
   else {
-    const part = parts.get(shard) ?? { op: newCreate(command.onConflict), rows: [] };
+    const part = parts.get(shard) ?? { op: newCreate(command.onConflict, name), rows: [] };
     if (part.op.op === 'create') part.op.keys.push(key);
     part.rows.push(command.rows[index] ?? '');
     parts.set(shard, part);
   }
 }
 
-function newCreate(onConflict: 'error' | 'ignore' | 'replace'): RoundOp {
-  return { op: 'create', onConflict, keys: [] };
+function newCreate(onConflict: 'error' | 'ignore' | 'replace', name: OpName): RoundOp {
+  return { op: 'create', onConflict, keys: [], ...name };
 }
 
 function sizeOf(command: Exclude<RecordCommand, { op: 'read' }>): number {

@@ -1,5 +1,13 @@
 /** What goes into the core and what comes out of it. */
-import type { AddCommand, AddDone, InitCommand, OpResult, RmCommand, RmDone } from '#common/contracts/commands';
+import type {
+  AddCommand,
+  AddDone,
+  InitCommand,
+  OperationName,
+  OpResult,
+  RmCommand,
+  RmDone,
+} from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { ClusterEvent } from '#common/contracts/events';
 import type {
@@ -11,6 +19,8 @@ import type {
   DigestRequest,
   FenceReply,
   FenceRequest,
+  OperationLookup,
+  OperationLookupReply,
   PageRead,
   PartReply,
   PingReply,
@@ -42,6 +52,7 @@ export interface AskTypes {
   readKey: { ask: { key: string }; answer: CatalogValue | null };
   /** Every value of the catalog. */
   load: { ask: object; answer: CatalogValue[] };
+  operation: { ask: { server: string; request: OperationLookup }; answer: OperationLookupReply };
   /** Compare-and-set of a catalog value; `value` null removes it. The answer is the new revision, or null on a conflict. */
   store: { ask: { key: string; value: unknown; expected: number }; answer: number | null };
   startNode: { ask: { server: string }; answer: null };
@@ -77,9 +88,9 @@ export type Effect =
 
 /** One client operation. `batch` is the message it came with; `id` is its name in there. */
 export type RecordCommand = { batch: number; id: number } & (
-  | { op: 'write'; onConflict: OnConflict; keys: number[]; rows: string[] }
-  | { op: 'update'; key: number; row: string }
-  | { op: 'delete'; key: number }
+  | ({ op: 'write'; onConflict: OnConflict; keys: number[]; rows: string[] } & OperationName)
+  | ({ op: 'update'; key: number; row: string } & OperationName)
+  | ({ op: 'delete'; key: number } & OperationName)
   | { op: 'read'; low: number; high: number }
 );
 
@@ -97,6 +108,8 @@ export type CoreEvent = { nowMs: number } &
     /** Give the lease back, so that another balancer need not wait for its end. Nothing is begun or answered afterwards. */
     | { on: 'release' }
     | { on: 'records'; configId: number; commands: RecordCommand[] }
+    /** What became of the change of that name? Answered as the one operation of a batch. */
+    | { on: 'operation'; batch: number; operation: string }
     | { on: 'admin'; command: AdminCommand }
     | { on: 'answered'; token: number; outcome: Outcome<unknown> }
     | { on: 'tick' }

@@ -46,7 +46,10 @@ export class Health {
     const deadlineMs = this.desk.nowMs + withinMs;
     for (;;) {
       const outcome = yield* wait(this.desk.ask('fence', { server: name, request: { epoch: this.cluster.epoch } }));
-      if (outcome.ok) return outcome.value;
+      if (outcome.ok) {
+        if (outcome.value.configId === this.cluster.configId) this.hearForgotten(outcome.value.shards);
+        return outcome.value;
+      }
       if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
       if (outcome.error.code === 'FENCED' || this.desk.nowMs >= deadlineMs) return null;
       yield* wait(this.desk.sleep(START_POLL_MS));
@@ -153,6 +156,7 @@ export class Health {
   private heard(server: ServerState, reply: PingReply, mustHave: ReadonlyMap<string, number>): void {
     server.lastAnswerMs = this.desk.nowMs;
     server.instance = reply.instance;
+    this.hearForgotten(reply.shards);
     for (const state of reply.shards) {
       const replica = this.cluster.shards.get(state.shard)?.replicas.get(server.name);
       if (replica === undefined) continue;
@@ -161,6 +165,11 @@ export class Health {
     }
     this.recovery.learn(server.name, reply.shards);
     this.checkData(server, reply.shards, mustHave);
+  }
+
+  /** What a replica may have forgotten counts for the others neither. */
+  private hearForgotten(states: readonly NodeShardState[]): void {
+    for (const { shard, idsAfter } of states) this.cluster.shards.get(shard)?.forgottenIds.told(idsAfter ?? 0);
   }
 
   private flatline(server: ServerState, cause: string): void {

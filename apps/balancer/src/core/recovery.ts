@@ -301,10 +301,11 @@ export class Recovery {
   /** Whether source and target show the same at `vat`; null when one of them did not answer. */
   private *agree(plan: CopyPlan, vat: number): Workflow<boolean | null> {
     const { shard, target, source } = plan;
-    const request = { epoch: this.cluster.epoch, shard: shard.id, vat };
+    const request = { epoch: this.cluster.epoch, shard: shard.id, vat, idsAfter: shard.forgottenIds.hold() };
     shard.hold(vat);
     const outcomes = yield* wait(all([source, target].map((server) => this.desk.ask('digest', { server, request }))));
     shard.release(vat);
+    shard.forgottenIds.release();
     const [theirs, ours] = outcomes;
     if (theirs?.ok !== true || ours?.ok !== true) return null;
     return theirs.value.digest === ours.value.digest;

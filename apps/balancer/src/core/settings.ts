@@ -27,6 +27,8 @@ export interface CoreSettings {
   ticketTtlMs: number;
   /** How long dead versions are kept for replicas that lag. */
   tombstoneHorizonMs: number;
+  /** How long the outcome of a change is remembered by its id. */
+  operationHorizonMs: number;
   /** A replica enters the in-sync set when at most so many terms are missing. */
   catchupGapTerms: number;
   /** Bytes a second that all copies may take together; 0: no limit. */

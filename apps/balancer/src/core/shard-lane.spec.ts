@@ -6,7 +6,7 @@ const always = (): 'open' => 'open';
 
 function request(id: number, shards: readonly string[], bytes = 10, arrivedMs = 0): LaneRequest {
   const parts = new Map(shards.map((shard) => [shard, { op: { op: 'delete' as const, key: id }, rows: [] }]));
-  return { batch: 1, id, parts, bytes, arrivedMs };
+  return { batch: 1, id, parts, name: {}, bytes, arrivedMs };
 }
 
 function ids(group: LaneGroup | undefined): number[] {

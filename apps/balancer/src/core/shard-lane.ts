@@ -7,7 +7,7 @@
  * behind it: nobody is overtaken on a shard, a request over several shards is never starved, and since lanes are only ever
  * taken all at once there is no deadlock.
  */
-import type { RoundOp } from '#common/contracts/node';
+import type { OpName, RoundOp } from '#common/contracts/node';
 import type { Suspension } from './workflow';
 
 /** What a request asks of one shard. */
@@ -22,6 +22,8 @@ export interface LaneRequest {
   id: number;
   /** By shard id. */
   parts: Map<string, RequestPart>;
+  /** By what it is known again; its ops carry the same. */
+  name: OpName;
   bytes: number;
   arrivedMs: number;
   /** Shares a round with no other request. */

@@ -3,7 +3,9 @@ import type { ReplicaState } from '#common/contracts/commands';
 import type { EpochStart, ShardConfig } from '#common/contracts/node';
 import type { ShardRange } from '#common/contracts/schema';
 import { minInSync } from '#common/protocol/in-sync-set';
+import { ForgottenIds } from './forgotten-ids';
 import type { HashRing } from './hash-ring';
+import { VatHistory } from './vat-history';
 import { Mutex } from './workflow';
 
 /** How a shard stands in the catalog: its range, its replicas, and which of them hold every acknowledged write. */
@@ -49,12 +51,6 @@ interface CopyHold {
   untilMs: number;
 }
 
-/** A point in the shard's history: at `ms`, `vat` was committed. */
-interface VatSample {
-  ms: number;
-  vat: number;
-}
-
 export class Shard {
   /** Highest committed term. */
   vat = 0;
@@ -75,7 +71,9 @@ export class Shard {
   private readonly holds = new Map<number, number>();
   /** By the server that is being filled. */
   private readonly copyHolds = new Map<string, CopyHold>();
-  private history: VatSample[] = [];
+  private readonly history = new VatHistory();
+  /** Up to where outcomes of ops are forgotten. */
+  readonly forgottenIds = new ForgottenIds();
 
   /** A take-over has decided its VAT. Unlike `resolved` it does not say that this is stored, so that it may be shown. */
   decided: boolean;
@@ -164,21 +162,15 @@ export class Shard {
     return this.copyHolds.get(server)?.vat === vat;
   }
 
-  /** Remembers the VAT of this moment; history beyond the horizon shrinks to its last sample. */
+  /** Remembers the VAT of this moment. */
   sample(nowMs: number, horizonMs: number): void {
-    const last = this.history[this.history.length - 1];
-    if (last === undefined || (last.vat !== this.vat && nowMs - last.ms >= horizonMs / 64)) {
-      this.history.push({ ms: nowMs, vat: this.vat });
-    }
-    while (this.history.length > 1 && (this.history[1]?.ms ?? nowMs) <= nowMs - horizonMs) this.history.shift();
+    this.history.sample(nowMs, this.vat, horizonMs);
   }
 
   /** The low-water mark: what died at or before it is needed by no reader and by no replica that lags within the horizon. */
   purgeMark(nowMs: number, horizonMs: number): number {
-    const first = this.history[0];
-    const aged = first !== undefined && first.ms <= nowMs - horizonMs ? first.vat : 0;
     const copied = [...this.copyHolds.values()].filter(({ untilMs }) => untilMs > nowMs).map(({ vat }) => vat);
-    return Math.min(aged, this.vat, ...this.holds.keys(), ...copied);
+    return Math.min(this.history.aged(nowMs, horizonMs), this.vat, ...this.holds.keys(), ...copied);
   }
 
   private syncReplicas(): void {

@@ -13,8 +13,9 @@ export interface RoundShard {
   shard: Shard;
   part: ShardPart;
   rows: string[];
-  /** The requests whose ops these are, in the order of the ops. */
+  /** The requests whose ops these are, in the order of the ops, which stand behind so many notes. */
   requests: LaneRequest[];
+  notes: number;
   /** The in-sync set when the round began, without those whose data is gone. */
   servers: readonly string[];
   replies: Map<string, PartReply>;
@@ -32,8 +33,8 @@ export interface GivenUp {
 }
 
 /**
- * What every request of a round came to. `excluded`: refused in one of several shards, so that the round must be run again
- * without them. A refusal that may be due to one of these itself is none: it is decided anew in the next attempt.
+ * What every request of a round came to. `excluded`: refused in one of several shards, or known in one, so that the round must be
+ * run again without them. A verdict that may be due to one of these itself is none: it is decided anew in the next attempt.
  */
 export interface RoundVerdict {
   excluded: Map<LaneRequest, OpOutcome>;
@@ -46,15 +47,20 @@ export class WriteRound {
   supersedes: GivenUp = { mayHold: new Map(), waiting: [], refusals: new Map() };
   private unanswered = 0;
 
-  /** Reserves the terms and lays out the parts. `emptyShards` take part without any op. */
+  /**
+   * Reserves the terms and lays out the parts. `emptyShards` take part without any op. Of `refusals`, requests of an earlier
+   * attempt, the outcome is noted in all of their shards, so that it is what they get when they come again.
+   */
   constructor(
     readonly number: number,
     readonly requests: readonly LaneRequest[],
     shardOf: (id: string) => Shard,
     readonly startedMs: number,
     emptyShards: readonly Shard[] = [],
+    refusals: ReadonlyMap<LaneRequest, OpOutcome> = new Map(),
   ) {
     for (const shard of emptyShards) this.open(shard);
+    for (const [request, outcome] of refusals) this.note(request, outcome, shardOf);
     for (const request of requests) {
       for (const [id, { op, rows }] of request.parts) {
         const entry = this.shards.get(id) ?? this.open(shardOf(id));
@@ -112,7 +118,7 @@ export class WriteRound {
     const holders = new Map<string, ReadonlySet<string>>();
     for (const [id, { shard, servers, replies, failures }] of this.shards) {
       const before = [...(this.supersedes.mayHold.get(id) ?? [])].filter((server) => !replies.has(server));
-      const own = this.requests.length === 0 ? [] : servers.filter((server) => !certainlyLacks(failures.get(server)));
+      const own = this.isEmpty ? [] : servers.filter((server) => !certainlyLacks(failures.get(server)));
       const counts = (server: string): boolean =>
         shard.inSync.includes(server) && shard.replicas.get(server)?.suspended === false;
       holders.set(id, new Set([...before, ...own].filter(counts)));
@@ -124,41 +130,62 @@ export class WriteRound {
   verdict(): RoundVerdict {
     const outcomes = this.outcomes();
     const excluded = new Map<LaneRequest, OpOutcome>();
-    /** Keys whose state, as later requests of the round saw it, need not be the one that they will find. */
-    const doubtful = new Set<number>();
+    /** Keys and ids whose state, as later requests of the round saw it, need not be the one that they will find. */
+    const doubtful = new Set<number | string>();
     for (const request of this.requests) {
       const outcome = outcomes.get(request);
-      const keys = [...request.parts.values()].flatMap(({ op }) => keysOf([op]));
-      const isDoubtful = keys.some((key) => doubtful.has(key));
-      const isRefused = outcome?.refused !== undefined && request.parts.size > 1;
-      if (isRefused && !isDoubtful) excluded.set(request, outcome);
-      if (isRefused || isDoubtful) for (const key of keys) doubtful.add(key);
+      const touched: (number | string)[] = [...request.parts.values()].flatMap(({ op }) => keysOf([op]));
+      if (request.name.id !== undefined) touched.push(request.name.id);
+      const isDoubtful = touched.some((one) => doubtful.has(one));
+      const hasNoPart = outcome?.refused !== undefined || outcome?.known === true;
+      const isExcluded = hasNoPart && request.parts.size > 1;
+      if (isExcluded && !isDoubtful) excluded.set(request, outcome);
+      if (isExcluded || isDoubtful) for (const one of touched) doubtful.add(one);
     }
     return { excluded, outcomes };
   }
 
+  /** No part does anything: whether it is stored somewhere makes no difference to anybody. */
+  private get isEmpty(): boolean {
+    return [...this.shards.values()].every(({ part }) => part.ops.length === 0);
+  }
+
   private outcomes(): Map<LaneRequest, OpOutcome> {
-    const outcomes = new Map<LaneRequest, OpOutcome>();
+    const told = new Map<LaneRequest, OpOutcome[]>();
     for (const entry of this.shards.values()) {
       const [reply] = entry.replies.values();
       entry.requests.forEach((request, index) => {
-        const outcome = reply?.outcomes[index];
+        const outcome = reply?.outcomes[entry.notes + index];
         if (outcome === undefined) return;
-        const before = outcomes.get(request);
-        outcomes.set(request, before === undefined ? outcome : sum(before, outcome));
+        const before = told.get(request);
+        if (before === undefined) told.set(request, [outcome]);
+        else before.push(outcome);
       });
     }
-    return outcomes;
+    return new Map([...told].map(([request, outcomes]) => [request, combined(outcomes)]));
+  }
+
+  /** What was known before is noted already, or was nothing that a repeat should be told. */
+  private note(request: LaneRequest, outcome: OpOutcome, shardOf: (id: string) => Shard): void {
+    const { id, print } = request.name;
+    if (id === undefined || outcome.known === true) return;
+    for (const shard of request.parts.keys()) {
+      const entry = this.shards.get(shard) ?? this.open(shardOf(shard));
+      entry.part.ops.push({ op: 'note', id, ...(print === undefined ? {} : { print }), outcome });
+      entry.notes += 1;
+    }
   }
 
   private open(shard: Shard): RoundShard {
-    const part: ShardPart = { shard: shard.id, vat: shard.vat, firstTerm: 0, lastTerm: 0, ops: [] };
+    const idsAfter = shard.forgottenIds.upTo;
+    const part: ShardPart = { shard: shard.id, vat: shard.vat, idsAfter, firstTerm: 0, lastTerm: 0, ops: [] };
     if (shard.epochStartsAreNew) part.epochStarts = shard.epochStarts;
     const entry: RoundShard = {
       shard,
       part,
       rows: [],
       requests: [],
+      notes: 0,
       servers: shard.inSync.filter((server) => shard.replicas.get(server)?.suspended !== true),
       replies: new Map(),
       failures: new Map(),
@@ -196,10 +223,22 @@ export function certainlyLacks(failure: ErrorBody | undefined): boolean {
   return ['UNKNOWN_SHARD', 'STALE_ROUND', 'BAD_MESSAGE', 'BAD_REQUEST'].includes(failure.code);
 }
 
+/**
+ * One outcome of what a request came to in its shards. Known in all of them it is the first outcome again. Known in some only, its
+ * id has just been forgotten elsewhere, or was given to something else before: it cannot be told what became of it.
+ */
+function combined(outcomes: readonly OpOutcome[]): OpOutcome {
+  const known = outcomes.filter((outcome) => outcome.known === true).length;
+  const [first, ...others] = outcomes;
+  if (first === undefined) return { ok: 0 };
+  if (known > 0 && known < outcomes.length) return { refused: 'ID_REUSED', key: 0, known: true };
+  return others.reduce(sum, first);
+}
+
 function sum(a: OpOutcome, b: OpOutcome): OpOutcome {
   if (a.refused !== undefined) return a;
   if (b.refused !== undefined) return b;
-  return { ok: a.ok + b.ok };
+  return { ...a, ok: a.ok + b.ok };
 }
 
 function incomplete(server: string, shard: string): ErrorBody {

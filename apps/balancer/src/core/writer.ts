@@ -129,8 +129,9 @@ export class Writer {
   }
 
   /**
-   * Everything was kept by enough replicas: commit, or run again without the requests that one of their shards refused. These
-   * get their answer with the others: what they were refused for may be what another request of the same round did.
+   * Everything was kept by enough replicas: commit, or run again without the requests that one of their shards refused, or that
+   * have been here before. These get their answer with the others: what they were refused for may be what another request of
+   * the same round did.
    */
   private decide(round: WriteRound): void {
     const { excluded, outcomes } = round.verdict();
@@ -166,7 +167,7 @@ export class Writer {
   ): void {
     const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
     const idle = [...failed.shards.values()].map((entry) => entry.shard).filter((shard) => !needed.has(shard.id));
-    const again = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs, idle);
+    const again = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs, idle, refusals);
     again.supersedes = { mayHold: failed.mayHold(), waiting, refusals };
     this.send(again, () => undefined);
   }

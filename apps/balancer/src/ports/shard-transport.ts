@@ -8,6 +8,8 @@ import type {
   DigestRequest,
   FenceReply,
   FenceRequest,
+  OperationLookup,
+  OperationLookupReply,
   PageRead,
   PartReply,
   PingReply,
@@ -26,6 +28,7 @@ export interface ShardTransport {
   fence(server: string, request: FenceRequest): Promise<FenceReply>;
   catchup(server: string, request: CatchupRequest): Promise<CatchupReply>;
   digest(server: string, request: DigestRequest): Promise<DigestReply>;
+  operation(server: string, request: OperationLookup): Promise<OperationLookupReply>;
   /**
    * One round's part for one server, with its rows. Parts that wait for the same server are put into one message: a server
    * has at most one apply in flight, and the next takes everything that came meanwhile.

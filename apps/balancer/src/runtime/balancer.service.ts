@@ -121,6 +121,7 @@ function coreSettings(config: BalancerConfig): CoreSettings {
     loadEpsilon: config.RING_LOAD_EPSILON,
     ticketTtlMs: config.READ_TICKET_TTL_MS,
     tombstoneHorizonMs: config.TOMBSTONE_HORIZON_S * 1000,
+    operationHorizonMs: config.OPERATION_HORIZON_S * 1000,
     catchupGapTerms: config.CATCHUP_GAP_TERMS,
     copyBytesPerS: config.COPY_BYTES_PER_S,
     adminWaitMs: config.ADMIN_WAIT_MS,

@@ -2,6 +2,7 @@
  * Answers on their way back to a gateway: what is ready in one turn of the event loop goes into one message per batch.
  */
 import type { BatchReply, OpResult } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
 import { encodeLines } from '#common/nats/lines';
 import type { WorkInFlight } from '#common/process/work-in-flight';
 import { Observable, type Subscriber } from 'rxjs';
@@ -16,6 +17,7 @@ interface Batch {
 
 export class BatchReplies {
   private readonly batches = new Map<number, Batch>();
+  private readonly singles = new Map<number, (answered: Answered) => void>();
   private readonly touched = new Set<Batch>();
   private nextBatch = 1;
   private scheduled = false;
@@ -42,8 +44,24 @@ export class BatchReplies {
     });
   }
 
+  /** The answer to a single operation, without a message of its own. @throws ShardlineError what is answered instead */
+  one<T extends object>(begin: (batch: number) => void): Promise<T> {
+    const number = this.nextBatch++;
+    const answer = new Promise<T>((resolve, reject) => {
+      this.singles.set(number, ({ result }) => {
+        if (result.error === undefined) resolve(result as unknown as T);
+        else reject(ShardlineError.fromBody(result.error));
+      });
+    });
+    begin(number);
+    return this.work.track(answer);
+  }
+
   /** One operation's answer. */
   add(number: number, answered: Answered): void {
+    const single = this.singles.get(number);
+    this.singles.delete(number);
+    single?.(answered);
     const batch = this.batches.get(number);
     if (batch === undefined) return;
     batch.results.push(answered.result);

@@ -6,6 +6,9 @@ import type {
   AddDone,
   ClusterStatus,
   DeleteOp,
+  OperationName,
+  OperationRequest,
+  OperationStatus,
   ReadDoneReply,
   ReadDoneRequest,
   ReadOp,
@@ -61,24 +64,25 @@ export class CommandsController {
 
   @MessagePattern(SUBJECTS.cmd.write)
   write(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<WriteOp>(data, ({ id, onConflict, keys }, nextRows) => {
-      return { op: 'write', id, onConflict, keys, rows: nextRows(keys.length) };
+    return this.batch<WriteOp>(data, ({ id, onConflict, keys, ...name }, nextRows) => {
+      return { op: 'write', id, onConflict, keys, rows: nextRows(keys.length), ...named(name) };
     });
   }
 
   @MessagePattern(SUBJECTS.cmd.update)
   update(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<UpdateOp>(data, ({ id, key }, nextRows) => ({
+    return this.batch<UpdateOp>(data, ({ id, key, ...name }, nextRows) => ({
       op: 'update',
       id,
       key,
       row: nextRows(1)[0] ?? '',
+      ...named(name),
     }));
   }
 
   @MessagePattern(SUBJECTS.cmd.del)
   del(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<DeleteOp>(data, ({ id, key }) => ({ op: 'delete', id, key }));
+    return this.batch<DeleteOp>(data, ({ id, key, ...name }) => ({ op: 'delete', id, key, ...named(name) }));
   }
 
   @MessagePattern(SUBJECTS.cmd.read)
@@ -89,6 +93,15 @@ export class CommandsController {
   @MessagePattern(SUBJECTS.cmd.readDone)
   readDone(@Payload() data: Uint8Array): ReadDoneReply {
     return this.balancer.readDone(parseJson<ReadDoneRequest>(data));
+  }
+
+  @MessagePattern(SUBJECTS.cmd.operation)
+  async operation(@Payload() data: Uint8Array): Promise<OperationStatus> {
+    const { operation } = parseJson<OperationRequest>(data);
+    const result = await this.balancer.replies.one<{ status: OperationStatus }>((batch) => {
+      this.balancer.runner.dispatch({ on: 'operation', batch, operation });
+    });
+    return result.status;
   }
 
   private batch<Op>(data: Uint8Array, translate: Translate<Op>): Observable<Uint8Array> {
@@ -105,4 +118,8 @@ export class CommandsController {
       this.balancer.runner.dispatch({ on: 'records', configId, commands: commands as RecordCommand[] });
     });
   }
+}
+
+function named({ operation, print }: OperationName): OperationName {
+  return { ...(operation === undefined ? {} : { operation }), ...(print === undefined ? {} : { print }) };
 }

@@ -164,6 +164,8 @@ export class EffectRunner {
         return this.ports.catalog.get(effect.key);
       case 'load':
         return this.ports.catalog.load();
+      case 'operation':
+        return transport.operation(effect.server, effect.request);
       case 'store':
         return this.store(effect.key, effect.value, effect.expected);
       case 'startNode':

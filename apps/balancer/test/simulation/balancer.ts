@@ -28,6 +28,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   loadEpsilon: 0.25,
   ticketTtlMs: 1_500,
   tombstoneHorizonMs: 300,
+  operationHorizonMs: 3_000,
   catchupGapTerms: 4,
   copyBytesPerS: 0,
   adminWaitMs: 5_000,
@@ -189,6 +190,7 @@ export class SimBalancer {
       case 'fence':
       case 'catchup':
       case 'digest':
+      case 'operation':
       case 'apply':
       case 'readOne':
         this.network.call({ from: this.name, server: ask.server, ...callOf(ask, this.watcher) }, answer);
@@ -214,7 +216,10 @@ export class SimBalancer {
   }
 }
 
-type NodeAsk = Extract<Ask, { do: 'ping' | 'config' | 'fence' | 'catchup' | 'digest' | 'apply' | 'readOne' }>;
+type NodeAsk = Extract<
+  Ask,
+  { do: 'ping' | 'config' | 'fence' | 'catchup' | 'digest' | 'operation' | 'apply' | 'readOne' }
+>;
 
 function callOf(ask: NodeAsk, watcher: BalancerWatcher): Pick<Call<unknown>, 'label' | 'timeoutMs' | 'work'> {
   const label = (): string => labelOf(ask);
@@ -229,6 +234,8 @@ function callOf(ask: NodeAsk, watcher: BalancerWatcher): Pick<Call<unknown>, 'la
       return { label, timeoutMs: TIMEOUTS_MS.catchup, work: (replica) => replica.catchup(ask.request) };
     case 'digest':
       return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.digest(ask.request) };
+    case 'operation':
+      return { label, timeoutMs: TIMEOUTS_MS.read, work: (replica) => replica.operation(ask.request) };
     case 'apply':
       return { label, timeoutMs: TIMEOUTS_MS.apply, work: applyOf(ask, watcher) };
     case 'readOne': {
@@ -265,10 +272,12 @@ function labelOf(ask: NodeAsk): string {
       return `catchup ${ask.request.shard} (${ask.request.from}, ${ask.request.to}] from ${ask.request.source}`;
     case 'digest':
       return `digest ${ask.request.shard}`;
+    case 'operation':
+      return `operation ${ask.request.id}`;
     case 'apply': {
       const parts = ask.round.parts.map(({ shard, vat, firstTerm, lastTerm, ops }) => {
         const names = ops.map((op) =>
-          op.op === 'create' ? `${op.onConflict}${op.keys.join('+')}` : `${op.op}${keysOf([op]).join()}`,
+          op.op === 'create' ? `${op.onConflict}${op.keys.join('+')}` : `${op.op}${keysOf([op]).join() || op.id}`,
         );
         return `${shard} ${vat}->[${firstTerm},${lastTerm}] ${names.join(' ')}`;
       });

@@ -1,5 +1,5 @@
 /** About how many bytes requests take on the wire; rather a little too many. */
-import type { RoundPart, ShardPart } from '#common/contracts/node';
+import type { OpName, RoundPart, ShardPart } from '#common/contracts/node';
 
 /** A key, term or VAT with what stands around it; ±2^53 has seventeen characters. */
 const NUMBER_BYTES = 18;
@@ -20,8 +20,15 @@ export function bytesOfRound(round: RoundPart, rows: readonly string[]): number 
   return bytes;
 }
 
+/** The id and the print, with their field names. */
+function bytesOfName({ id, print }: OpName): number {
+  return (id === undefined ? 0 : id.length + 8) + (print === undefined ? 0 : print.length + 11);
+}
+
 function bytesOfPart({ shard, ops }: ShardPart): number {
-  let bytes = PART_BYTES + shard.length + 3 * NUMBER_BYTES;
-  for (const op of ops) bytes += OP_BYTES + NUMBER_BYTES * (op.op === 'create' ? op.keys.length : 1);
+  let bytes = PART_BYTES + shard.length + 4 * NUMBER_BYTES;
+  for (const op of ops) {
+    bytes += OP_BYTES + NUMBER_BYTES * (op.op === 'create' ? op.keys.length : 1) + bytesOfName(op);
+  }
   return bytes;
 }

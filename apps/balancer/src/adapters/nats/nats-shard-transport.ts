@@ -10,6 +10,8 @@ import type {
   DigestRequest,
   FenceReply,
   FenceRequest,
+  OperationLookup,
+  OperationLookupReply,
   PageRead,
   PartReply,
   PingReply,
@@ -92,6 +94,10 @@ export class NatsShardTransport implements ShardTransport {
 
   digest(server: string, request: DigestRequest): Promise<DigestReply> {
     return this.ask(server, 'digest', request, this.options.adminTimeoutMs);
+  }
+
+  operation(server: string, request: OperationLookup): Promise<OperationLookupReply> {
+    return this.ask(server, 'operation', request, this.options.readTimeoutMs);
   }
 
   /** @throws ShardlineError as the port says; BUSY when the server does not keep up, and then nothing was sent */
