@@ -23,6 +23,7 @@ import type {
 } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
+import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
 import { admitEpoch, tellShards, withShards, type ReplicaState, type ShardState } from '../core/replica-state';
 import {
   admitPart,
@@ -79,6 +80,7 @@ export class Replica {
   private readonly catchUps: CatchUps;
   private readonly vitals: ProcessVitals | null;
   private telling: Promise<void> | null = null;
+  private lastApplied: AnsweredMessage | null = null;
 
   private constructor(
     private readonly store: VersionStore,
@@ -103,10 +105,12 @@ export class Replica {
     return new Replica(store, source, await GuardedState.load(store, options.applyQueueLimit), options, logger);
   }
 
-  /** All rounds of the message in one transaction, or none. @throws ShardlineError */
+  /** All rounds of the message in one transaction, or none; the newest message again gets the same answer. @throws ShardlineError */
   apply(request: ApplyRequest, rows: readonly string[]): Promise<ApplyReply> {
     const steps = planSteps(request, rows);
     return this.guarded.change(request.epoch, async (transaction, state) => {
+      const again = answerAgain(state, this.lastApplied, request);
+      if (again !== null) return { state, result: again };
       const shards = new Map(state.shards);
       const replies = new Map<number, ApplyReply['rounds'][number]['parts']>();
       for (const { round } of request.rounds) replies.set(round, []);
@@ -118,6 +122,8 @@ export class Replica {
         });
       }
       const rounds = [...replies].map(([round, parts]) => ({ round, parts }));
+      // When the commit fails, the rounds are not the newest ones, and this is never given.
+      this.lastApplied = { request, reply: { rounds } };
       return { state: { ...state, shards }, result: { rounds } };
     });
   }

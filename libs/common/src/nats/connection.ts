@@ -1,6 +1,7 @@
 /** The connection to NATS, and requests on it that always end. */
 import { connect, ErrorCode, NatsError, type ConnectionOptions, type NatsConnection } from 'nats';
 import { ShardlineError, type ErrorBody } from '../contracts/errors';
+import { onReconnect } from './reconnects';
 
 export type { NatsConnection } from 'nats';
 
@@ -29,7 +30,7 @@ export function connectNats(servers: string[], name: string): Promise<NatsConnec
  * Asks and waits for one answer.
  *
  * @throws ShardlineError `NO_LEADER` when nobody listens on the subject, `OUTCOME_UNKNOWN` when no answer came within
- * `timeoutMs` or the connection failed meanwhile.
+ * `timeoutMs`, or the connection was lost meanwhile: then as soon as it is back, and `wasLostWithConnection` says so.
  */
 export async function request(
   nats: NatsConnection,
@@ -37,12 +38,29 @@ export async function request(
   payload: Uint8Array | string,
   timeoutMs: number,
 ): Promise<Uint8Array> {
+  let unwatch: (() => void) | undefined;
+  const lost = new Promise<never>((_, reject) => {
+    unwatch = onReconnect(nats, () => {
+      reject(new LostWithConnection('the connection was lost'));
+    });
+  });
   try {
-    const answer = await nats.request(subject, payload, { timeout: timeoutMs });
+    const answer = await Promise.race([nats.request(subject, payload, { timeout: timeoutMs }), lost]);
     return answer.data;
   } catch (cause) {
     throw asRequestFailure(cause, subject, timeoutMs);
+  } finally {
+    unwatch?.();
   }
+}
+
+/** The request or its answer was lost with the connection, which is there again. */
+export function wasLostWithConnection(error: unknown): boolean {
+  return error instanceof ShardlineError && error.cause instanceof LostWithConnection;
+}
+
+class LostWithConnection extends Error {
+  override readonly name = 'LostWithConnection';
 }
 
 /** Asks with JSON and waits for a JSON answer. An `{"error"}` answer is thrown. @throws ShardlineError as `request`, or what was answered */

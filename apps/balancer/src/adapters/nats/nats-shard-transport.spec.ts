@@ -1,6 +1,6 @@
 import { Events, type Msg, type NatsConnection } from 'nats';
 import { ShardlineError } from '#common/contracts/errors';
-import type { ApplyRequest, NodeReadRequest, PageRead, RoundPart } from '#common/contracts/node';
+import type { ApplyRequest, NodeReadRequest, PageRead, PartReply, RoundPart } from '#common/contracts/node';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
 import { decodeLines, encodeLines } from '#common/nats/lines';
@@ -28,7 +28,7 @@ class Listener {
     url: string,
     server: string,
     verb: NodeVerb,
-    answer?: (data: Uint8Array) => string,
+    answer?: (data: Uint8Array) => string | null,
   ): Promise<Listener> {
     const nats = await connectNats([url], `listener-${server}`);
     const listener = new Listener(nats);
@@ -36,7 +36,8 @@ class Listener {
       callback: (_error, message) => {
         listener.heard.push(message);
         listener.arrived?.();
-        if (answer !== undefined) message.respond(answer(message.data));
+        const text = answer?.(message.data) ?? null;
+        if (text !== null) message.respond(text);
       },
     });
     // As long as its process lives, something of a node listens there.
@@ -86,7 +87,7 @@ describe('shard-nodes on NATS', () => {
 
   const transport = (options: Partial<NatsShardTransportOptions> = {}): NatsShardTransport =>
     new NatsShardTransport(nats, { ...OPTIONS, ...options });
-  const listen = async (verb: NodeVerb, answer?: (data: Uint8Array) => string): Promise<Listener> => {
+  const listen = async (verb: NodeVerb, answer?: (data: Uint8Array) => string | null): Promise<Listener> => {
     const listener = await Listener.on(server.url, node, verb, answer);
     listeners.push(listener);
     return listener;
@@ -297,6 +298,45 @@ describe('shard-nodes on NATS', () => {
       const sut = transport({ applyTimeoutMs: 1_000 });
       await listen('apply');
       await expect(sut.apply(node, 1, round(1), [])).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    });
+  });
+
+  describe('a request that is under way when NATS is restarted', () => {
+    /** Answers from the second message on, as if the first or its answer had been lost. */
+    const silentFirst = (answer: (data: Uint8Array) => string): Promise<Listener> => {
+      let messages = 0;
+      return listen('apply', (data) => ((messages += 1) === 1 ? null : answer(data)));
+    };
+    const applied = async (listener: Listener): Promise<PartReply[]> => {
+      const answer = transport().apply(node, 1, round(1), [row(1, 'a')]);
+      answer.catch(() => undefined);
+      await listener.message(0);
+      await server.restart();
+      return answer;
+    };
+
+    it('is sent again at once, as it was', async () => {
+      const listener = await silentFirst(answerRounds);
+      const startMs = performance.now();
+      expect(await applied(listener)).toHaveLength(1);
+      expect(performance.now() - startMs).toBeLessThan(OPTIONS.applyTimeoutMs / 2);
+      expect(listener.heard[1]!.data).toEqual(listener.heard[0]!.data);
+    });
+
+    it('may have been carried out, although the node calls it stale now', async () => {
+      const error = { code: 'STALE_ROUND', message: 'round 1/1 has been here', retryable: false };
+      const listener = await silentFirst(() => JSON.stringify({ error }));
+      const failure = { code: 'OUTCOME_UNKNOWN', retryable: false, cause: { code: 'STALE_ROUND' } };
+      await expect(applied(listener)).rejects.toMatchObject(failure);
+    });
+
+    it('may have been carried out, although nobody is there now', async () => {
+      const listener = await listen('apply');
+      const answer = transport({ applyTimeoutMs: 4_000 }).apply(node, 1, round(1), []);
+      answer.catch(() => undefined);
+      await listener.message(0);
+      await Promise.all([server.restart(), ...listeners.splice(0).map((each) => each.close())]);
+      await expect(answer).rejects.toMatchObject({ code: 'NO_LEADER', retryable: false });
     });
   });
 

@@ -24,7 +24,7 @@ import { encodeLines } from '#common/nats/lines';
 import { decodeNodeAnswer } from './node-answers';
 import type { ShardTransport } from '../../ports/shard-transport';
 import { bytesOfRound } from './message-sizes';
-import { NodeCalls } from './node-calls';
+import { NodeCalls, type NodeAnswer } from './node-calls';
 import { ReadPost, type KeyRead } from './read-post';
 import { ServerOutbox, type OutboxPost, type Settled } from './server-outbox';
 
@@ -114,7 +114,7 @@ export class NatsShardTransport implements ShardTransport {
   }
 
   private async ask<T extends object>(server: string, verb: NodeVerb, request: unknown, timeoutMs: number): Promise<T> {
-    const data = await this.calls.call(server, verb, JSON.stringify(request), timeoutMs);
+    const { data } = await this.calls.call(server, verb, JSON.stringify(request), timeoutMs);
     return unwrapAnswer<T>(parseJson<T & { error?: ErrorBody }>(data));
   }
 
@@ -135,9 +135,9 @@ export class NatsShardTransport implements ShardTransport {
     let reads = this.reads.get(server);
     if (reads === undefined) {
       const { readTimeoutMs } = this.options;
-      const post = new ReadPost(readTimeoutMs, (payload, count, timeoutMs) => {
+      const post = new ReadPost(readTimeoutMs, async (payload, count, timeoutMs) => {
         this.options.onMessage?.('read', count, payload.length);
-        return this.calls.call(server, 'read', payload, timeoutMs);
+        return (await this.calls.call(server, 'read', payload, timeoutMs)).data;
       });
       reads = { outbox: new ServerOutbox(server, post, { ...READ_LIMITS, queueMs: readTimeoutMs }), post };
       this.reads.set(server, reads);
@@ -152,13 +152,26 @@ export class NatsShardTransport implements ShardTransport {
       applies.flatMap(({ rows }) => rows),
     );
     this.options.onMessage?.('apply', applies.length, payload.length);
-    const data = await this.calls.call(server, 'apply', payload, this.options.applyTimeoutMs);
-    const { rounds } = decodeNodeAnswer<ApplyReply>(data).header;
+    const answer = await this.calls.call(server, 'apply', payload, this.options.applyTimeoutMs);
+    const { rounds } = appliedRounds(server, answer);
     const byNumber = new Map(rounds.map(({ round, parts }) => [round, parts]));
     return applies.map(({ round }) => {
       const value = byNumber.get(round.round);
       return value === undefined ? { ok: false, error: missing(server, round.round) } : { ok: true, value };
     });
+  }
+}
+
+/** @throws ShardlineError what the node answered */
+function appliedRounds(server: string, { data, isRepeat }: NodeAnswer): ApplyReply {
+  try {
+    return decodeNodeAnswer<ApplyReply>(data).header;
+  } catch (thrown) {
+    const error = ShardlineError.from(thrown);
+    if (!isRepeat || error.code !== 'STALE_ROUND') throw error;
+    // It may be stale because it has been applied, and a node that has been restarted since cannot give its answer again.
+    const message = `what ${server} did before the connection was lost is not known: ${error.message}`;
+    throw new ShardlineError('OUTCOME_UNKNOWN', message, false, { cause: error });
   }
 }
 

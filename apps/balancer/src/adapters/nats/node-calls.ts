@@ -4,11 +4,13 @@
  * NATS tells at once when nobody listens to a request that is being sent, but nothing of a request that is under way to a
  * process that dies: it would wait for its whole deadline. So while a request takes long, its node is asked something
  * else every now and then, only to see whether anybody listens there.
+ *
+ * A request that was under way when the connection to NATS was lost is sent again as soon as that is back: every verb may be.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
-import { isNoResponders, request, type NatsConnection } from '#common/nats/connection';
+import { isNoResponders, request, wasLostWithConnection, type NatsConnection } from '#common/nats/connection';
 import { ReconnectWatch } from './reconnect-watch';
 
 /** From when on a request counts as slow, and how often its node is looked at. */
@@ -17,6 +19,13 @@ const LOOK_EVERY_MS = 100;
 const LOOK_TIMEOUT_MS = 300;
 const EMPTY = new Uint8Array(0);
 const RETRY_MS = 50;
+
+/** A node's answer. */
+export interface NodeAnswer {
+  data: Uint8Array;
+  /** The request was sent before, and may have been carried out then: a refusal does not say that it was not. */
+  isRepeat: boolean;
+}
 
 interface UnderWay {
   sinceMs: number;
@@ -39,15 +48,21 @@ export class NodeCalls {
    * @throws ShardlineError NO_LEADER when nobody listens, or the node's process is gone before it has answered; then
    * `retryable` says whether the request was never delivered. OUTCOME_UNKNOWN when no answer came within `timeoutMs`
    */
-  async call(server: string, verb: NodeVerb, payload: Uint8Array | string, timeoutMs: number): Promise<Uint8Array> {
+  async call(server: string, verb: NodeVerb, payload: Uint8Array | string, timeoutMs: number): Promise<NodeAnswer> {
     const deadlineMs = performance.now() + timeoutMs;
+    let isRepeat = false;
     for (;;) {
       try {
-        return await this.callOnce(server, verb, payload, Math.max(1, Math.ceil(deadlineMs - performance.now())));
+        const leftMs = Math.max(1, Math.ceil(deadlineMs - performance.now()));
+        return { data: await this.callOnce(server, verb, payload, leftMs), isRepeat };
       } catch (error) {
+        // A ping tells how the node is now: it is asked anew with the next one.
+        const isLost = wasLostWithConnection(error) && verb !== 'ping';
         // Nobody has got it, and after a restart of NATS the node may be back in a moment.
-        const again = wasNotDelivered(error) && verb !== 'ping' && this.connection.isSettling();
-        if (!again || performance.now() + RETRY_MS >= deadlineMs) throw error;
+        const again = isLost || (wasNotDelivered(error) && verb !== 'ping' && this.connection.isSettling());
+        isRepeat ||= isLost;
+        if (!again || performance.now() + RETRY_MS >= deadlineMs) throw isRepeat ? uncertain(error) : error;
+        if (isLost) continue;
       }
       await delay(RETRY_MS);
     }
@@ -118,6 +133,13 @@ export class NodeCalls {
 /** Nobody has got the request. */
 function wasNotDelivered(error: unknown): boolean {
   return error instanceof ShardlineError && error.code === 'NO_LEADER' && error.retryable;
+}
+
+/** That nobody has got it this time does not say that nobody has. */
+function uncertain(error: unknown): unknown {
+  if (!wasNotDelivered(error)) return error;
+  const { message } = error as ShardlineError;
+  return new ShardlineError('NO_LEADER', message, false, { cause: error });
 }
 
 function processGone(server: string): ShardlineError {
