@@ -61,7 +61,7 @@ export class Clients {
       const entry = this.history.call(client, request.operation);
       const usesId = this.options.repeats && request.operation.kind !== 'read' && chance.happens(0.6);
       const ending = usesId
-        ? await this.insist(request, `${this.options.prefix}-op${entry.id}`)
+        ? await this.insist(request, `${this.options.prefix}-op${entry.id}`, chance)
         : await this.once(request);
       this.history.answer(entry, ending);
       this.told(entry, ending);
@@ -79,7 +79,7 @@ export class Clients {
   }
 
   /** Asks again under the same id while it is not known what became of it: all of that is one operation. */
-  private async insist(request: Request, operationId: string): Promise<Ending> {
+  private async insist(request: Request, operationId: string, chance: Chance): Promise<Ending> {
     const endMs = performance.now() + REPEAT_MS;
     let ending = await this.once(request, operationId);
     while (ending.how === 'unknown' && performance.now() < endMs) {
@@ -88,7 +88,19 @@ export class Clients {
       // "Nothing was changed" is said of the repetition, not of what went before.
       if (again.how !== 'none') ending = again;
     }
+    if (chance.happens(0.1)) await this.compareWithRecord(operationId, ending);
     return ending;
+  }
+
+  /** `GET /operations/{id}` must tell what the client was told. */
+  private async compareWithRecord(operationId: string, { how }: Ending): Promise<void> {
+    const expected = { done: 'committed', refused: 'refused' }[how as string];
+    if (expected === undefined) return;
+    const reply = await ask(this.options.baseUrl, { method: 'GET', path: `/operations/${operationId}` });
+    this.count(reply);
+    if (typeof reply === 'string' || reply.status === 503 || reply.status === 504) return;
+    const { outcome } = JSON.parse(reply.text) as { outcome?: string };
+    if (outcome !== expected) this.wrongAnswers.push(`${operationId} was ${how}, and is told as ${reply.text}`);
   }
 
   private count(reply: Reply | Lost): void {
