@@ -35,6 +35,7 @@ const SHAPE = z.object({
   /** 0: as many as there are. */
   COPY_BYTES_PER_S: setting.int(0, 0, 10_000_000_000),
   ADMIN_WAIT_MS: setting.int(45_000, 100, 3_600_000),
+  SCRUB_INTERVAL_S: setting.int(3600, 0, 30 * 86_400),
   DEFAULT_REPLICAS: setting.int(3, 1, 64),
   /** For a run that can be told again; 0: a different one every time. */
   RANDOM_SEED: setting.int(0, 0, 2 ** 32 - 1),

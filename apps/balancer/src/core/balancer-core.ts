@@ -11,6 +11,7 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from './catalog';
 import { Cluster } from './cluster';
 import { Desk } from './desk';
+import { Divergence } from './divergence';
 import type { CoreEvent, Effect, RecordCommand } from './effects';
 import { Leadership, type Lease } from './leadership';
 import type { RingHash } from './hash-ring';
@@ -21,6 +22,7 @@ import { Operations } from './operations';
 import type { Random } from './random';
 import { Reader } from './reader';
 import { Recovery } from './recovery';
+import { Scrub } from './scrub';
 import type { CoreSettings } from './settings';
 import type { LaneRequest, RequestPart } from './shard-lane';
 import { statusOf } from './status';
@@ -43,6 +45,7 @@ export class BalancerCore {
   private readonly reader: Reader;
   private readonly operations: Operations;
   private readonly recovery: Recovery;
+  private readonly scrub: Scrub;
   private readonly health: Health;
   private readonly membership: Membership;
   private readonly takeOver: TakeOver;
@@ -72,11 +75,13 @@ export class BalancerCore {
       this.giveWay(error);
     };
     this.leadership = new Leadership(desk, catalog, settings, elected, stepDown);
-    this.writer = new Writer(desk, cluster, inSyncSets, settings, fenced);
+    const divergence = new Divergence(desk, cluster, inSyncSets);
+    this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, fenced);
     this.reader = new Reader(desk, cluster, settings, fenced);
     this.operations = new Operations(desk, cluster, fenced);
-    this.recovery = new Recovery(desk, cluster, inSyncSets, this.writer, settings);
+    this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, settings);
     this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, fenced);
+    this.scrub = new Scrub(desk, cluster, divergence, this.writer, settings, fenced);
     const { writer, reader, recovery, health } = this;
     this.takeOver = new TakeOver(desk, cluster, catalog, inSyncSets, health, writer, settings);
     this.membership = new Membership({
@@ -130,7 +135,8 @@ export class BalancerCore {
         this.find(event.operation, event.batch);
         break;
       case 'admin':
-        this.membership.submit(event.command);
+        if (event.command.op === 'scrub') this.scrub.submit(event.command.request);
+        else this.membership.submit(event.command);
         break;
       case 'answered':
         this.desk.deliver(event.token, event.outcome);
@@ -167,6 +173,7 @@ export class BalancerCore {
       shard.forgottenIds.age(this.desk.nowMs, shard.vat, this.settings.operationHorizonMs);
     }
     this.recovery.startAll();
+    this.scrub.tick();
   }
 
   private record(command: RecordCommand, configId: number): void {

@@ -7,6 +7,7 @@ import type {
   OpResult,
   RmCommand,
   RmDone,
+  ScrubDone,
 } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { ClusterEvent } from '#common/contracts/events';
@@ -67,7 +68,7 @@ export interface Answered {
 }
 
 /** Done with what an administrator asked for. */
-export type AdminResult = { init: null } | { add: AddDone } | { rm: RmDone };
+export type AdminResult = { init: null } | { add: AddDone } | { rm: RmDone } | { scrub: ScrubDone };
 
 export type Effect =
   | { [K in AskKind]: { do: K; token: number } & AskTypes[K]['ask'] }[AskKind]
@@ -95,7 +96,10 @@ export type RecordCommand = { batch: number; id: number } & (
 );
 
 export type AdminCommand = { request: number } & (
-  { op: 'init'; command: InitCommand } | { op: 'add'; command: AddCommand } | { op: 'rm'; command: RmCommand }
+  | { op: 'init'; command: InitCommand }
+  | { op: 'add'; command: AddCommand }
+  | { op: 'rm'; command: RmCommand }
+  | { op: 'scrub' }
 );
 
 /** Every event carries the time, in milliseconds of a clock that only moves forward. */

@@ -13,6 +13,8 @@ import { all, wait, type Workflow } from './workflow';
 /** `belowMinimum`: the set may not become so small; nothing changed. */
 export type ChangeOutcome = 'changed' | 'unchanged' | 'belowMinimum' | 'steppedDown';
 
+const SILENT = 'did not store the configuration';
+
 export class InSyncSets {
   constructor(
     private readonly desk: Desk,
@@ -33,6 +35,36 @@ export class InSyncSets {
     }
   }
 
+  /**
+   * Takes replicas out that hold something else than the others. The record says so until they have been copied anew, so that the
+   * next leader knows it too. Where too few would be left they stay in the set, but serve nothing: `belowMinimum`.
+   */
+  *quarantine(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
+    yield* wait(shard.configLock.acquire());
+    try {
+      const leaving = servers.filter((server) => shard.inSync.includes(server));
+      if (!this.isCurrent(shard) || leaving.length === 0) return 'unchanged';
+      const remaining = shard.inSync.filter((server) => !leaving.includes(server));
+      const areEnough = remaining.length >= shard.minInSync;
+      for (const server of leaving) if (!areEnough) this.suspend(shard, server);
+      const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
+      const next = this.next({ ...shard.record, diverged, inSync: areEnough ? remaining : shard.record.inSync });
+      if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
+      shard.setRecord(next);
+      if (!areEnough) return this.tooFew(shard, leaving, cause);
+      for (const server of leaving) this.announce('shard.stale', shard, server, cause);
+      const silent = yield* this.tell(shard, remaining);
+      return silent.length > 0 ? yield* this.demoteLocked(shard, silent, SILENT) : 'changed';
+    } finally {
+      shard.configLock.release();
+    }
+  }
+
+  private suspend(shard: Shard, server: string): void {
+    const replica = shard.replicas.get(server);
+    if (replica !== undefined) replica.suspended = true;
+  }
+
   /** Takes a replica into the in-sync set. The caller holds the shard's lane and vouches that nothing is missing. */
   *promote(shard: Shard, server: string): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
@@ -41,11 +73,12 @@ export class InSyncSets {
       const { record } = shard;
       const inSync = record.inSync.includes(server) ? record.inSync : [...record.inSync, server];
       const joining = record.joining.filter((name) => name !== server);
-      const next = this.next({ ...record, inSync, joining });
+      const diverged = (record.diverged ?? []).filter((name) => name !== server);
+      const next = this.next({ ...record, inSync, joining, diverged });
       if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return false;
       shard.setRecord(next);
       const silent = yield* this.tell(shard, next.inSync);
-      if (silent.length > 0) yield* this.demoteLocked(shard, silent, 'did not store the configuration');
+      if (silent.length > 0) yield* this.demoteLocked(shard, silent, SILENT);
       return shard.inSync.includes(server);
     } finally {
       shard.configLock.release();
@@ -85,7 +118,7 @@ export class InSyncSets {
       shard.setRecord(next);
       for (const server of leaving) this.announce('shard.stale', shard, server, cause);
       leaving = yield* this.tell(shard, remaining);
-      cause = 'did not store the configuration';
+      cause = SILENT;
     }
     return 'changed';
   }

@@ -12,6 +12,9 @@ import { Mutex, run, wait, type Workflow } from './workflow';
 
 const ADMIN_QUEUE_LIMIT = 16;
 
+/** A command that changes the cluster's shape. */
+export type MembershipCommand = Exclude<AdminCommand, { op: 'scrub' }>;
+
 export class Membership {
   private readonly turn = new Mutex();
   private waiting = 0;
@@ -19,7 +22,7 @@ export class Membership {
   constructor(private readonly parts: MembershipParts) {}
 
   /** Takes a command; its outcome is answered when it is done. */
-  submit(command: AdminCommand): void {
+  submit(command: MembershipCommand): void {
     if (this.waiting >= ADMIN_QUEUE_LIMIT) {
       this.answer(command, refused('BUSY', 'too many changes of the cluster are waiting', true));
       return;
@@ -31,7 +34,7 @@ export class Membership {
     });
   }
 
-  private *inTurn(command: AdminCommand): Workflow<AdminOutcome> {
+  private *inTurn(command: MembershipCommand): Workflow<AdminOutcome> {
     yield* wait(this.turn.acquire());
     try {
       if (command.op === 'init') return yield* initCluster(command.command, this.parts);
@@ -45,7 +48,7 @@ export class Membership {
     }
   }
 
-  private answer(command: AdminCommand, outcome: AdminOutcome): void {
+  private answer(command: MembershipCommand, outcome: AdminOutcome): void {
     this.parts.desk.emit({ do: 'answerAdmin', request: command.request, outcome });
   }
 }

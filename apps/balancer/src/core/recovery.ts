@@ -15,6 +15,8 @@ import type { CatchupReply, CatchupRequest, NodeShardState } from '#common/contr
 import type { Cluster, ServerState } from './cluster';
 import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
 import type { Desk } from './desk';
+import { isAlike } from './differing-keys';
+import type { Divergence } from './divergence';
 import type { Outcome } from './effects';
 import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
@@ -42,6 +44,9 @@ interface CopyPlan {
   readonly resumed: boolean;
   /** Everything is copied, and by this attempt. */
   isAnew: boolean;
+  /** What the target holds was found to be wrong: it is kept aside when everything is copied. */
+  setAside: boolean;
+  readonly startedMs: number;
   /** What sources must not purge for it. */
   heldVat: number;
   /** When something last arrived. */
@@ -58,6 +63,7 @@ export class Recovery {
     private readonly desk: Desk,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
+    private readonly divergence: Divergence,
     private readonly writer: Writer,
     private readonly settings: CoreSettings,
   ) {
@@ -202,7 +208,9 @@ export class Recovery {
     const resumeTo = isResumed ? copy.to : null;
     const heldVat = heldFor(from, resumeTo ?? shard.vat);
     shard.holdForCopy(target, heldVat, Number.POSITIVE_INFINITY);
+    const setAside = shard.isDiverged(target);
     return {
+      ...{ setAside, startedMs: this.desk.nowMs },
       ...{ shard, target, source, from, resumeTo, resumed: isResumed, isAnew: from === 0 && !isResumed },
       ...{ heldVat, progressMs: this.desk.nowMs, rows: 0, bytes: 0 },
     };
@@ -229,7 +237,8 @@ export class Recovery {
         const same = yield* this.agree(plan, to);
         if (same === true) return true;
         if (same === null || plan.isAnew) return false;
-        this.publishDiverged(plan);
+        yield* this.divergence.tellOfCopy(shard, to, plan.target, plan.source);
+        plan.setAside = true;
         this.beginAnew(plan, 'its digest differs');
       }
     }
@@ -291,7 +300,7 @@ export class Recovery {
     const request: CatchupRequest = {
       ...{ epoch: this.cluster.epoch, turn: this.nextTurn++, shard: shard.id, source, from, to },
       maxBytes: isHurried ? SLICE_BYTES : granted,
-      ...(shard.isDiverged(target) ? { setAside: true } : {}),
+      ...(plan.setAside ? { setAside: true } : {}),
     };
     const outcome = yield* wait(this.desk.ask('catchup', { server: target, request }));
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
@@ -308,7 +317,9 @@ export class Recovery {
     shard.forgottenIds.release();
     const [theirs, ours] = outcomes;
     if (theirs?.ok !== true || ours?.ok !== true) return null;
-    return theirs.value.digest === ours.value.digest;
+    const isSame = isAlike(theirs.value, ours.value);
+    for (const server of [source, target]) if (isSame) shard.prove(server, { ms: this.desk.nowMs, vat });
+    return isSame;
   }
 
   /** The rest under the shard's lane, then into the in-sync set. Returns how long writes had to wait, or null. */
@@ -319,6 +330,8 @@ export class Recovery {
     try {
       if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat, true)) !== null) return null;
       if (!this.cluster.isReachable(target) || !shard.replicas.has(target)) return null;
+      // What was copied from a replica that has turned out to be wrong shows the same as that.
+      if (shard.divergedMs >= plan.startedMs) return null;
       if (!(yield* this.inSyncSets.promote(shard, target))) return null;
       const replica = shard.replicas.get(target);
       if (replica !== undefined) replica.suspended = false;
@@ -331,11 +344,6 @@ export class Recovery {
   private publishSyncing({ shard, target, source, from, resumeTo }: CopyPlan, cause: string): void {
     const data = { cause, shard: shard.id, server: target, source, resumed: resumeTo !== null, from };
     this.publish('shard.syncing', `${shard.id}/${target}`, data);
-  }
-
-  private publishDiverged({ shard, target }: CopyPlan): void {
-    const data = { cause: 'its digest differs after a copy of what it lacked', shard: shard.id, server: target };
-    this.publish('shard.diverged', `${shard.id}/${target}`, data);
   }
 
   private publish(kind: EventKind, subject: string, data: Record<string, unknown>): void {

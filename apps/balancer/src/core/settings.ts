@@ -35,6 +35,8 @@ export interface CoreSettings {
   copyBytesPerS: number;
   /** How long `/add` and `/rm` wait for copies before they answer that it goes on. */
   adminWaitMs: number;
+  /** In so much time the replicas of every shard are compared once; 0: only when somebody asks for it. */
+  scrubIntervalMs: number;
   /** Replicas of a shard when `/init` leaves the placement to the balancer. */
   defaultReplicas: number;
 }

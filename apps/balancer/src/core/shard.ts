@@ -61,6 +61,8 @@ export class Shard {
   epochStartsAreNew = false;
   /** It has been told that the shard takes no writes; not told again before it has taken one. */
   announcedUnavailable = false;
+  /** When replicas were last found to hold different things: what was copied from one of them before cannot be relied on. */
+  divergedMs = -Infinity;
   /** One change of the configuration at a time. */
   readonly configLock = new Mutex();
   readonly replicas = new Map<string, Replica>();
@@ -108,6 +110,12 @@ export class Shard {
   /** Replicas that count: those that have been in sync at least once. */
   get copies(): number {
     return this.record.replicas.length - this.record.joining.length;
+  }
+
+  /** The replica shows the same as another one. */
+  prove(server: string, proof: Proof): void {
+    const replica = this.replicas.get(server);
+    if (replica !== undefined && proof.vat >= (replica.proven?.vat ?? 0)) replica.proven = proof;
   }
 
   /** It holds something else than the others: nothing that it tells of itself is to be believed. */

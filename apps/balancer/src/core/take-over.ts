@@ -249,13 +249,14 @@ export class TakeOver {
   }
 
   /**
-   * What the in-sync replicas that still have the whole shard told. For a shard that has been decided it is what it was decided
+   * What the in-sync replicas told that still have the whole shard, and the same as the others. For a shard that has been decided it is what it was decided
    * by: its in-sync set may have changed since, and a shard that is decided later must come to the same conclusion.
    */
   private votes(shard: Shard): readonly ReplicaReport[] {
     const decidedBy = this.decidedBy.get(shard.id);
     if (decidedBy !== undefined) return decidedBy;
-    const states = shard.inSync.map((server) => this.stateOf(shard, server));
+    const trusted = shard.inSync.filter((server) => !shard.isDiverged(server));
+    const states = trusted.map((server) => this.stateOf(shard, server));
     return states.filter((state) => state !== undefined).filter((state) => !state.catchingUp);
   }
 

@@ -6,6 +6,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome, PartReply, RoundPart, ShardPart } from '#common/contracts/node';
 import { keysOf, termsOf } from '#common/protocol/round';
 import type { LaneRequest } from './shard-lane';
+import type { Vote } from './divergence';
 import type { Shard } from './shard';
 
 /** The round's part in one shard, and what its in-sync replicas said to it. */
@@ -205,15 +206,27 @@ function reserveTerms({ shard, part }: RoundShard): void {
 }
 
 /**
- * Replicas whose digest is not that of the majority (of equal halves: the one with the first server). They have done
- * something else than the others with the same round.
+ * What each replica says that it did, to be compared. Where there is no majority, the one that knows more of the records that it
+ * was asked to change prevails: a lost record is worse than one too many.
  */
-export function diverged(replies: ReadonlyMap<string, PartReply>): string[] {
-  const votes = new Map<string, string[]>();
-  for (const [server, reply] of replies) votes.set(reply.digest, [...(votes.get(reply.digest) ?? []), server]);
-  if (votes.size <= 1) return [];
-  const [majority] = [...votes.values()].sort((a, b) => b.length - a.length);
-  return [...replies.keys()].filter((server) => majority?.includes(server) !== true);
+export function votesOf({ shard, replies }: RoundShard): Vote[] {
+  const votes: Vote[] = [];
+  for (const server of shard.record.replicas) {
+    const reply = replies.get(server);
+    if (reply === undefined) continue;
+    const count = (code: string): number => reply.outcomes.filter(({ refused }) => refused === code).length;
+    votes.push({ server, digest: reply.digest, weight: count('KEY_EXISTS') - count('KEY_NOT_FOUND') });
+  }
+  return votes;
+}
+
+/** The keys of which the replicas told different outcomes, or all of the part where they told the same. */
+export function disputedKeys({ part, replies }: RoundShard): number[] {
+  const disputed = part.ops.filter((_, index) => {
+    const told = new Set([...replies.values()].map(({ outcomes }) => JSON.stringify(outcomes[index])));
+    return told.size > 1;
+  });
+  return keysOf(disputed.length > 0 ? disputed : part.ops);
 }
 
 /** The failure says that the round was not stored and never will be. */

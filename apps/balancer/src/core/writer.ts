@@ -9,12 +9,13 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome } from '#common/contracts/node';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
+import { sidesOf, type Divergence, type Sides } from './divergence';
 import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
 import { ShardLanes, type Gate, type LaneRequest } from './shard-lane';
 import type { Shard } from './shard';
 import { all, run, running, wait, type Suspension, type Workflow } from './workflow';
-import { certainlyLacks, diverged, WriteRound, type GivenUp, type RoundShard } from './write-round';
+import { certainlyLacks, disputedKeys, votesOf, WriteRound, type GivenUp, type RoundShard } from './write-round';
 
 /** Between attempts to supersede a round over several shards of which one has no replica that answers. */
 const SUPERSEDE_PAUSE_MS = 200;
@@ -32,6 +33,7 @@ export class Writer {
     private readonly desk: Desk,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
+    private readonly divergence: Divergence,
     private readonly settings: CoreSettings,
     private readonly fenced: (error: ErrorBody) => void,
   ) {
@@ -116,11 +118,8 @@ export class Writer {
 
   /** Makes sure that the replicas that have the round are the in-sync set; false when they are too few. */
   private *settle(entry: RoundShard): Workflow<boolean> {
-    for (const server of diverged(entry.replies)) {
-      entry.replies.delete(server);
-      entry.failures.set(server, { code: 'INTERNAL', message: 'did something else than the others', retryable: false });
-      this.announceDiverged(entry.shard, server);
-    }
+    const sides = sidesOf(votesOf(entry));
+    if (sides.diverged.length > 0 && !(yield* this.quarantine(entry, sides))) return false;
     const failed = [...entry.failures.keys()].filter((server) => entry.shard.inSync.includes(server));
     if (failed.length === 0) return isKept(entry);
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
@@ -239,9 +238,16 @@ export class Writer {
     this.desk.emit({ do: 'answer', batch: request.batch, answered: { result: { id: request.id, error } } });
   }
 
-  private announceDiverged(shard: Shard, server: string): void {
-    const data = { cause: 'its digest of a round differs from the others', shard: shard.id, server };
-    this.desk.emit({ do: 'publish', event: { kind: 'shard.diverged', subject: `${shard.id}/${server}`, data } });
+  /** Replicas that did something else with the round than the others are out before it is decided. */
+  private *quarantine(entry: RoundShard, sides: Sides): Workflow<boolean> {
+    const { shard, part } = entry;
+    const roundKeys = disputedKeys(entry);
+    for (const server of sides.diverged) {
+      entry.replies.delete(server);
+      entry.failures.set(server, { code: 'INTERNAL', message: 'did something else than the others', retryable: false });
+    }
+    const cause = 'it did something else than the others with a round';
+    return yield* this.divergence.quarantine({ ...sides, shard, vat: part.vat, cause, roundKeys });
   }
 
   private shard(id: string): Shard {

@@ -125,6 +125,7 @@ function coreSettings(config: BalancerConfig): CoreSettings {
     catchupGapTerms: config.CATCHUP_GAP_TERMS,
     copyBytesPerS: config.COPY_BYTES_PER_S,
     adminWaitMs: config.ADMIN_WAIT_MS,
+    scrubIntervalMs: config.SCRUB_INTERVAL_S * 1000,
     defaultReplicas: config.DEFAULT_REPLICAS,
   };
 }

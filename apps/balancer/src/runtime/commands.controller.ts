@@ -14,6 +14,7 @@ import type {
   ReadOp,
   RecordBatch,
   RmDone,
+  ScrubDone,
   UpdateOp,
   WriteOp,
 } from '#common/contracts/commands';
@@ -60,6 +61,12 @@ export class CommandsController {
   async rm(@Payload() data: Uint8Array): Promise<RmDone> {
     const result = await this.balancer.administer({ op: 'rm', command: rmCommand(data) });
     return (result as { rm: RmDone }).rm;
+  }
+
+  @MessagePattern(SUBJECTS.cmd.scrub)
+  async scrub(): Promise<ScrubDone> {
+    const result = await this.balancer.administer({ op: 'scrub' });
+    return (result as { scrub: ScrubDone }).scrub;
   }
 
   @MessagePattern(SUBJECTS.cmd.write)

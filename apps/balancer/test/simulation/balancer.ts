@@ -32,6 +32,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   catchupGapTerms: 4,
   copyBytesPerS: 0,
   adminWaitMs: 5_000,
+  scrubIntervalMs: 900,
   defaultReplicas: 3,
 };
 

@@ -167,8 +167,9 @@ export class Watch implements BalancerWatcher {
     return open.length > 0 ? `no answer to ${open.map((entry) => `#${entry.id}`).join(' ')}` : null;
   }
 
-  /** A replica has been brought in sync. */
+  /** A replica has been brought in sync. None ever diverges: what is on the disks here is what was written. */
   said(kind: string, subject: string): void {
+    if (kind === 'shard.diverged') this.scheduler.violate(`${subject} is said to hold something else than the others`);
     if (kind === 'shard.insync') this.refill(subject);
   }
 

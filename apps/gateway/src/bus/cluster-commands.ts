@@ -8,6 +8,7 @@ import type {
   OperationStatus,
   RmCommand,
   RmDone,
+  ScrubDone,
 } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
@@ -45,6 +46,11 @@ export class ClusterCommands {
   /** @throws ShardlineError as `init` */
   rm(command: RmCommand): Promise<RmDone> {
     return this.administer(SUBJECTS.cmd.rm, command);
+  }
+
+  /** @throws ShardlineError as `init` */
+  scrub(): Promise<ScrubDone> {
+    return this.administer(SUBJECTS.cmd.scrub, {});
   }
 
   /** @throws ShardlineError NO_LEADER, also when the leader is there but does not answer: it is safe to ask again */

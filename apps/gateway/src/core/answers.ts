@@ -1,5 +1,5 @@
 /** Answers as the contract spells them. */
-import type { AddDone, ClusterStatus, ReplicaStatus, RmDone, ShardStatus } from '#common/contracts/commands';
+import type { AddDone, ClusterStatus, ReplicaStatus, RmDone, ScrubDone, ShardStatus } from '#common/contracts/commands';
 
 const PUBLISHED_KEY = 'Stud_id';
 
@@ -46,6 +46,16 @@ export function addAnswer({ n, added }: AddDone): Record<string, unknown> {
 
 export function rmAnswer({ n, removed }: RmDone): Record<string, unknown> {
   return { message: { N: n, servers: removed }, status: 'successful' };
+}
+
+export function scrubAnswer({ shards }: ScrubDone): Record<string, unknown> {
+  const diverged = shards.reduce((count, shard) => count + shard.diverged.length, 0);
+  const found = diverged === 1 ? '1 replica differs' : `${diverged} replicas differ`;
+  return {
+    message: `Compared the replicas of ${shards.length} ${shards.length === 1 ? 'shard' : 'shards'}: ${found}`,
+    shards: shards.map(({ shard, vat, ...rest }) => ({ Shard_id: shard, VAT: vat, ...rest })),
+    status: 'success',
+  };
 }
 
 /** `Server4` is spoken `Server:4`. */

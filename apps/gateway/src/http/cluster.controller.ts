@@ -5,9 +5,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ClusterCommands } from '../bus/cluster-commands';
 import { TableCache } from '../bus/table-cache';
 import { addCommandOf, initCommandOf, rmCommandOf } from '../core/admin-requests';
-import { addAnswer, CONFIGURED, rmAnswer, statusAnswer } from '../core/answers';
+import { addAnswer, CONFIGURED, rmAnswer, scrubAnswer, statusAnswer } from '../core/answers';
 import { DescribeRoute } from './describe-route';
-import { AddedAnswer, DoneAnswer, RemovedAnswer, StatusAnswer } from './dto/answers';
+import { AddedAnswer, DoneAnswer, RemovedAnswer, ScrubbedAnswer, StatusAnswer } from './dto/answers';
 import { AddBody, InitBody, RmBody } from './dto/bodies';
 import { sendJson } from './replies';
 import { BodyReader } from './request-body';
@@ -53,6 +53,19 @@ export class ClusterController {
   })
   async status(@Res() reply: FastifyReply): Promise<void> {
     sendJson(reply, statusAnswer(await this.cluster.status(), timeOf));
+  }
+
+  @Post('scrub')
+  @DescribeRoute({
+    summary: 'Compares the replicas of every shard now',
+    description:
+      'This goes on by itself, each shard once in SCRUB_INTERVAL_S. A replica that shows something else than the others is taken out and copied anew; the event shard.diverged names the keys.',
+    answer: ScrubbedAnswer,
+    answerDescription: 'By shard: the VAT, who was compared, and who differs',
+    failures: [409, 503, 504],
+  })
+  async scrub(@Res() reply: FastifyReply): Promise<void> {
+    sendJson(reply, scrubAnswer(await this.cluster.scrub()));
   }
 
   @Post('add')

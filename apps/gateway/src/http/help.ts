@@ -46,6 +46,7 @@ const ROUTES: RouteHelp[] = [
     takes: '{n, servers: [name]}; when fewer names than n, the rest are chosen at random',
     example: { n: 1, servers: ['Server4'] },
   },
+  { route: 'POST /scrub', does: 'compares the replicas of every shard now', takes: 'nothing' },
   {
     route: 'POST /read',
     does: 'reads one record, or all within a range of keys',

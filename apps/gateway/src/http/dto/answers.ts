@@ -54,6 +54,33 @@ export class RemovedAnswer {
   status!: string;
 }
 
+@ApiSchema({ name: 'ScrubbedShard' })
+export class ScrubbedShardDto {
+  @ApiProperty({ type: 'string' })
+  Shard_id!: string;
+
+  @ApiProperty({ type: 'integer', description: 'The VAT at which the replicas were compared' })
+  VAT!: number;
+
+  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that told what they show' })
+  compared!: string[];
+
+  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that are now copied anew' })
+  diverged!: string[];
+}
+
+@ApiSchema({ name: 'Scrubbed' })
+export class ScrubbedAnswer {
+  @ApiProperty({ type: 'string', example: 'Compared the replicas of 3 shards: 0 replicas differ' })
+  message!: string;
+
+  @ApiProperty({ type: [ScrubbedShardDto] })
+  shards!: ScrubbedShardDto[];
+
+  @ApiProperty(success)
+  status!: string;
+}
+
 @ApiSchema({ name: 'Proof' })
 export class ProofDto {
   @ApiProperty({ type: 'string', format: 'date-time' })

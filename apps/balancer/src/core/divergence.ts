@@ -1,0 +1,140 @@
+/**
+ * What is done with a replica that holds something else than the others.
+ *
+ * It leaves the in-sync set before anything else or, where that would leave too few, serves nothing any more and the shard takes
+ * no writes. Then it is compared with one of the others, so that an event can name the keys. After that `Recovery`
+ * copies all of it anew: no VAT that it tells is a start that could be trusted. What it held is not thrown away but kept aside
+ * in its Postgres, since the others may be the ones that are wrong.
+ */
+import type { DigestRange } from '#common/contracts/node';
+import type { Cluster } from './cluster';
+import type { Desk } from './desk';
+import { differingKeys, KEYS_NAMED, type AskDigest, type Differences } from './differing-keys';
+import type { InSyncSets } from './in-sync-sets';
+import type { Shard } from './shard';
+import { run, type Workflow } from './workflow';
+
+/** One replica's word. Where no side has more than half of the words, `weight` decides: the higher one prevails. */
+export interface Vote {
+  server: string;
+  digest: string;
+  weight: number;
+}
+
+/** Who holds the same, and who does not. */
+export interface Sides {
+  agreeing: string[];
+  diverged: string[];
+  /** More than half agree. Otherwise nobody can tell which side is right. */
+  hasMajority: boolean;
+}
+
+/**
+ * The side with the most replicas prevails; of equal ones that with more weight, then that with the shard's first replica, so
+ * that it does not depend on who answered first.
+ *
+ * @param votes in the order of the shard's replicas
+ */
+export function sidesOf(votes: readonly Vote[]): Sides {
+  const sides = new Map<string, Vote[]>();
+  for (const vote of votes) sides.set(vote.digest, [...(sides.get(vote.digest) ?? []), vote]);
+  const weightOf = (side: readonly Vote[]): number => Math.max(...side.map(({ weight }) => weight));
+  const [first] = [...sides.values()].sort((a, b) => b.length - a.length || weightOf(b) - weightOf(a));
+  const agreeing = (first ?? []).map(({ server }) => server);
+  const diverged = votes.map(({ server }) => server).filter((server) => !agreeing.includes(server));
+  return { agreeing, diverged, hasMajority: agreeing.length * 2 > votes.length };
+}
+
+/** That replicas differ, and at which VAT everything was committed then. */
+export interface Finding extends Sides {
+  shard: Shard;
+  vat: number;
+  cause: string;
+  /** Where it was a round in which they differed: its keys. */
+  roundKeys?: readonly number[];
+}
+
+export class Divergence {
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly inSyncSets: InSyncSets,
+  ) {}
+
+  /**
+   * Takes the replicas out of the in-sync set; what differs is looked for and told afterwards. No round but one that waits for
+   * this may be under way on the shard. Returns false when too few are left, so that they had to be suspended.
+   */
+  *quarantine(finding: Finding): Workflow<boolean> {
+    const { shard, diverged, cause, vat } = finding;
+    for (const server of diverged) {
+      const replica = shard.replicas.get(server);
+      if (replica !== undefined) replica.examined = true;
+    }
+    shard.hold(vat);
+    shard.divergedMs = this.desk.nowMs;
+    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, cause);
+    run(this.examineAll(finding));
+    return outcome !== 'belowMinimum' && outcome !== 'steppedDown';
+  }
+
+  private *examineAll(finding: Finding): Workflow {
+    const { shard, vat, diverged } = finding;
+    for (const server of diverged) {
+      const [reference] = finding.agreeing;
+      const differences = reference === undefined ? null : yield* this.compare(shard, vat, server, reference);
+      this.publish(finding, server, differences);
+      const replica = shard.replicas.get(server);
+      if (replica !== undefined) replica.examined = false;
+    }
+    shard.release(vat);
+  }
+
+  /** Which keys `server` and `other` show differently at `vat`, which the caller holds. */
+  *compare(shard: Shard, vat: number, server: string, other: string): Workflow<Differences> {
+    const { low } = shard.record;
+    return yield* differingKeys(this.asker(shard, vat, server), this.asker(shard, vat, other), {
+      low,
+      high: shard.high,
+    });
+  }
+
+  /**
+   * A replica that was not in sync shows something else than its source after a difference has been copied: tells which keys. The caller
+   * copies everything anew.
+   */
+  *tellOfCopy(shard: Shard, vat: number, server: string, source: string): Workflow {
+    shard.hold(vat);
+    const differences = yield* this.compare(shard, vat, server, source);
+    shard.release(vat);
+    const cause = 'it shows something else than its source after a difference was copied';
+    this.publish({ shard, vat, cause, agreeing: [source], diverged: [server], hasMajority: true }, server, differences);
+  }
+
+  private asker(shard: Shard, vat: number, server: string): AskDigest {
+    return (within: DigestRange) => {
+      const request = { epoch: this.cluster.epoch, shard: shard.id, vat, within };
+      return this.desk.ask('digest', { server, request });
+    };
+  }
+
+  private publish(finding: Finding, server: string, differences: Differences | null): void {
+    const { shard, vat, cause, agreeing, hasMajority, roundKeys } = finding;
+    const kept = 'what it held is kept aside there, and everything is copied anew';
+    const verdict = hasMajority
+      ? `it differs from those that count: ${kept}`
+      : `there is no majority, so that either side may be right; ${agreeing.join(', ')} serves on, having more records or being named first: ${kept}`;
+    const data = { cause, verdict, shard: shard.id, server, vat, agreeing, hasMajority, ...told(differences) };
+    const named = roundKeys === undefined ? {} : { roundKeys: roundKeys.slice(0, KEYS_NAMED) };
+    this.desk.emit({
+      do: 'publish',
+      event: { kind: 'shard.diverged', subject: `${shard.id}/${server}`, data: { ...data, ...named } },
+    });
+  }
+}
+
+/** As events tell it. `complete` false: there may be more. */
+export function told(differences: Differences | null): Record<string, unknown> {
+  if (differences === null) return { differing: 0, complete: false, keys: [] };
+  return { differing: differences.count, complete: differences.isComplete, keys: differences.keys };
+}

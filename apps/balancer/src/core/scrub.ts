@@ -1,0 +1,185 @@
+/**
+ * The scrub: replicas of a shard prove that they show the same. One shard after the other, each once in the interval, every
+ * in-sync replica digests all that it shows at one VAT, while reads and writes go on.
+ *
+ * The shard that has waited longest comes next. A leader begins with another shard than the one before it, so that frequent
+ * take-overs do not keep the last ones from ever being looked at.
+ */
+import type { ScrubDone } from '#common/contracts/commands';
+import type { ErrorBody } from '#common/contracts/errors';
+import type { DigestReply, DigestRequest } from '#common/contracts/node';
+import type { Cluster } from './cluster';
+import type { Desk } from './desk';
+import { sidesOf, type Divergence, type Sides, type Vote } from './divergence';
+import type { CoreSettings } from './settings';
+import type { Shard } from './shard';
+import { all, Mutex, run, wait, type Workflow } from './workflow';
+import type { Writer } from './writer';
+
+/** How soon a shard is looked at again when somebody who could have decided did not answer. */
+const UNDECIDED_PAUSE_MS = 5_000;
+const CAUSE = 'a scrub found that it shows something else than the others';
+
+/** What came of one shard. `undecided`: they differ, but somebody who has a word in it did not answer. */
+type Scrubbed = ScrubDone['shards'][number] & { undecided?: true };
+
+export class Scrub {
+  /** One shard at a time, whoever asks for it. */
+  private readonly turn = new Mutex();
+  /** When a shard was last looked at, by this leader. */
+  private readonly scrubbedMs = new Map<Shard, number>();
+  private nextMs: number | null = null;
+  /** An administrator has asked for all shards, and that is under way. */
+  private isWholeRun = false;
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly divergence: Divergence,
+    private readonly writer: Writer,
+    private readonly settings: CoreSettings,
+    private readonly fenced: (error: ErrorBody) => void,
+  ) {}
+
+  /** Begins with the shard that is due, if one is. */
+  tick(): void {
+    const { scrubIntervalMs } = this.settings;
+    const count = this.cluster.shards.size;
+    if (scrubIntervalMs === 0 || count === 0 || this.cluster.phase !== 'serving') return;
+    const paceMs = scrubIntervalMs / count;
+    // Neither waits a new shard for the pace of few, nor is the first one looked at in the middle of a take-over.
+    this.nextMs = Math.min(this.nextMs ?? Infinity, this.desk.nowMs + paceMs);
+    if (this.nextMs > this.desk.nowMs || this.turn.isHeld) return;
+    this.nextMs = this.desk.nowMs + paceMs;
+    const shard = this.mostUrgent();
+    if (shard !== undefined) run(this.scrub(shard));
+  }
+
+  /** All shards now, one after the other, for an administrator. */
+  submit(request: number): void {
+    const refused = this.refusal();
+    if (refused !== null) {
+      this.desk.emit({ do: 'answerAdmin', request, outcome: { ok: false, error: refused } });
+      return;
+    }
+    this.isWholeRun = true;
+    run(this.scrubAll(), (scrub) => {
+      this.isWholeRun = false;
+      this.desk.emit({ do: 'answerAdmin', request, outcome: { ok: true, value: { scrub } } });
+    });
+  }
+
+  private refusal(): ErrorBody | null {
+    if (this.cluster.record === null)
+      return {
+        code: 'NOT_CONFIGURED',
+        message: 'the cluster has no configuration yet: POST /init first',
+        retryable: false,
+      };
+    if (!this.isWholeRun) return null;
+    return { code: 'BUSY', message: 'all shards are being compared already', retryable: true };
+  }
+
+  private *scrubAll(): Workflow<ScrubDone> {
+    const shards: ScrubDone['shards'] = [];
+    for (const shard of [...this.cluster.inKeyOrder()]) {
+      const { vat, compared, diverged } = yield* this.scrub(shard);
+      shards.push({ shard: shard.id, vat, compared, diverged });
+    }
+    return { shards };
+  }
+
+  private mostUrgent(): Shard | undefined {
+    const shards = this.cluster.inKeyOrder();
+    for (const shard of this.scrubbedMs.keys()) if (!shards.includes(shard)) this.scrubbedMs.delete(shard);
+    const first = this.cluster.epoch % Math.max(shards.length, 1);
+    const order = [...shards.slice(first), ...shards.slice(0, first)];
+    const since = (shard: Shard): number => this.scrubbedMs.get(shard) ?? -Infinity;
+    return order.reduce<Shard | undefined>(
+      (best, shard) => (best === undefined || since(shard) < since(best) ? shard : best),
+      undefined,
+    );
+  }
+
+  private *scrub(shard: Shard): Workflow<Scrubbed> {
+    yield* wait(this.turn.acquire());
+    try {
+      const done = yield* this.compare(shard);
+      if (done.undecided !== true) this.scrubbedMs.set(shard, this.desk.nowMs);
+      else this.nextMs = Math.min(this.nextMs ?? Infinity, this.desk.nowMs + UNDECIDED_PAUSE_MS);
+      return done;
+    } finally {
+      this.turn.release();
+    }
+  }
+
+  /** Digests at the VAT of now, on everybody who serves. */
+  private *compare(shard: Shard): Workflow<Scrubbed> {
+    const { vat } = shard;
+    const done: Scrubbed = { shard: shard.id, vat, compared: [], diverged: [] };
+    if (!shard.resolved || !this.isCurrent(shard)) return done;
+    const asked = this.cluster.serving(shard);
+    if (asked.length < 2) return done;
+    shard.hold(vat);
+    try {
+      const replies = yield* this.digests(shard, vat, asked);
+      const sides = sidesOf(votesOf(shard, replies));
+      done.compared = [...replies.keys()];
+      if (replies.size < 2) return done;
+      if (sides.hasMajority && sides.agreeing.length > 1) this.prove(shard, vat, sides.agreeing);
+      if (sides.diverged.length === 0) return done;
+      if (!sides.hasMajority && replies.size < shard.inSync.length) return { ...done, undecided: true };
+      done.diverged = yield* this.quarantine(shard, vat, sides);
+      return done;
+    } finally {
+      shard.release(vat);
+    }
+  }
+
+  private *digests(shard: Shard, vat: number, servers: readonly string[]): Workflow<Map<string, DigestReply>> {
+    const request: DigestRequest = { epoch: this.cluster.epoch, shard: shard.id, vat };
+    const outcomes = yield* wait(all(servers.map((server) => this.desk.ask('digest', { server, request }))));
+    const replies = new Map<string, DigestReply>();
+    for (const [index, server] of servers.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.ok === true) replies.set(server, outcome.value);
+      else if (outcome?.error.code === 'FENCED') this.fenced(outcome.error);
+    }
+    return replies;
+  }
+
+  /** With the lane held: no round is under way that a replica which stops counting would have to answer. */
+  private *quarantine(shard: Shard, vat: number, sides: Sides): Workflow<string[]> {
+    yield* this.writer.lockLane(shard);
+    try {
+      if (!this.isCurrent(shard)) return [];
+      // Who has left the set meanwhile is compared with the others before it comes back.
+      const serving = this.cluster.serving(shard);
+      const diverged = sides.diverged.filter((server) => serving.includes(server));
+      const agreeing = sides.agreeing.filter((server) => serving.includes(server));
+      if (diverged.length === 0 || agreeing.length === 0) return [];
+      yield* this.divergence.quarantine({ ...sides, agreeing, diverged, shard, vat, cause: CAUSE });
+      return diverged;
+    } finally {
+      this.writer.lanes.release([shard.id]);
+    }
+  }
+
+  private prove(shard: Shard, vat: number, servers: readonly string[]): void {
+    for (const server of servers) shard.prove(server, { ms: this.desk.nowMs, vat });
+  }
+
+  private isCurrent(shard: Shard): boolean {
+    return this.cluster.phase === 'serving' && this.cluster.shards.get(shard.id) === shard;
+  }
+}
+
+/** Where there is no majority, the side that shows more records prevails: a lost one is worse than one too many. */
+function votesOf(shard: Shard, replies: ReadonlyMap<string, DigestReply>): Vote[] {
+  const votes: Vote[] = [];
+  for (const server of shard.record.replicas) {
+    const reply = replies.get(server);
+    if (reply !== undefined) votes.push({ server, digest: `${reply.rows}/${reply.digest}`, weight: reply.rows });
+  }
+  return votes;
+}
