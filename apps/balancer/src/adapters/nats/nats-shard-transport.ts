@@ -32,8 +32,9 @@ export interface NatsShardTransportOptions {
   pingTimeoutMs: number;
   applyTimeoutMs: number;
   readTimeoutMs: number;
-  /** Of config, fence and digest. */
+  /** Of config and fence. */
   adminTimeoutMs: number;
+  /** Of a catch-up's pages, and of digests, which may have to scan a whole shard. */
   catchupTimeoutMs: number;
   /** Told of every message that carries rounds or reads: how many of them, and its size. */
   onMessage?: (verb: 'apply' | 'read', parts: number, bytes: number) => void;
@@ -93,7 +94,7 @@ export class NatsShardTransport implements ShardTransport {
   }
 
   digest(server: string, request: DigestRequest): Promise<DigestReply> {
-    return this.ask(server, 'digest', request, this.options.adminTimeoutMs);
+    return this.ask(server, 'digest', request, this.options.catchupTimeoutMs);
   }
 
   operation(server: string, request: OperationLookup): Promise<OperationLookupReply> {

@@ -1,0 +1,287 @@
+/** Replicas whose disks are changed behind their backs, in the simulated world: found, named, and healed. */
+import type { BalancerCore } from '../src/core/balancer-core';
+import { SimBalancer, type BalancerWatcher } from './simulation/balancer';
+import { SimCatalog } from './simulation/catalog';
+import { Scheduler } from './simulation/scheduler';
+import { Network } from './simulation/servers';
+
+const SHARD = 'sh0';
+const HIGH = 9;
+
+interface Version {
+  key: number;
+  cat: number;
+  dat: number;
+  row: string;
+}
+
+interface Divergence {
+  server: string;
+  hasMajority: boolean;
+  agreeing: string[];
+  differing: number;
+  complete: boolean;
+  keys: { key: number; here: object[]; there: object[] }[];
+  roundKeys?: number[];
+}
+
+/** One balancer, one shard on `copies` servers, and keys 0 to 5 in it. */
+class World {
+  readonly scheduler = new Scheduler(1, true);
+  readonly network = new Network(this.scheduler);
+  readonly catalog = new SimCatalog(this.scheduler, this.network);
+  readonly events: { kind: string; data: Record<string, unknown> }[] = [];
+  readonly answers: (object | undefined)[] = [];
+  balancer: SimBalancer;
+  private nextBatch = 0;
+
+  private constructor(readonly servers: readonly string[]) {
+    this.balancer = this.newBalancer('L1');
+  }
+
+  static async of(copies: number): Promise<World> {
+    const world = new World(Array.from({ length: copies }, (_, index) => `S${index}`));
+    await world.until(() => world.balancer.isServing);
+    const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
+    const servers = Object.fromEntries(world.servers.map((name) => [name, [SHARD]]));
+    const shards = [{ shard: SHARD, low: 0, size: HIGH + 1 }];
+    const command = { n: copies, schema, shards, servers, allowReinit: false };
+    world.balancer.dispatch({ on: 'admin', command: { request: 1, op: 'init', command } });
+    await world.until(() => world.balancer.cluster.phase === 'serving');
+    for (let key = 0; key <= 5; key += 1) await world.write(key);
+    return world;
+  }
+
+  newBalancer(name: string): SimBalancer {
+    const nothing = (): void => undefined;
+    const watcher: BalancerWatcher = {
+      ...{ stepped: nothing, ended: nothing, said: nothing, applied: nothing },
+      answered: (_balancer, batch, { result }) => {
+        this.answers[batch] = result;
+      },
+    };
+    const balancer = new SimBalancer(name, this.scheduler, this.network, this.catalog, watcher, {
+      patchCore: (core) => {
+        this.listen(core);
+      },
+    });
+    balancer.start();
+    return balancer;
+  }
+
+  /** Lets the world run until it is so. */
+  async until(isSo: () => boolean, withinMs = 5_000): Promise<void> {
+    const endMs = this.scheduler.nowMs + withinMs;
+    await this.scheduler.run(endMs, () => isSo() || this.scheduler.violation !== null);
+    const last = (this.scheduler.timeline ?? []).slice(-40).join('\n');
+    if (this.scheduler.violation !== null) throw new Error(`${this.scheduler.violation}\n${last}`);
+    if (!isSo()) throw new Error(`not so within ${withinMs} ms\n${last}`);
+  }
+
+  /** Lets some time pass. */
+  async pass(ms: number): Promise<void> {
+    const endMs = this.scheduler.nowMs + ms;
+    await this.scheduler.run(endMs, () => false);
+    this.scheduler.nowMs = endMs;
+  }
+
+  async change(command: object): Promise<object> {
+    const batch = this.nextBatch++;
+    const commands = [{ batch, id: 0, ...command }] as never;
+    this.balancer.dispatch({ on: 'records', configId: this.balancer.cluster.configId, commands });
+    await this.until(() => this.answers[batch] !== undefined);
+    return this.answers[batch]!;
+  }
+
+  async write(key: number): Promise<void> {
+    const rows = [JSON.stringify({ id: key, mark: `m${key}` })];
+    expect(await this.change({ op: 'write', onConflict: 'error', keys: [key], rows })).toMatchObject({ added: 1 });
+  }
+
+  /** The versions on the disk of a server; what is changed in there is changed behind everybody's back. */
+  disk(server: string): Map<string, Version> {
+    const { disk } = this.network.server(server);
+    const { contents } = disk as unknown as { contents: { tables: Map<string, Map<string, Version>> } };
+    return contents.tables.get(SHARD)!;
+  }
+
+  living(server: string): Version[] {
+    const all = [...this.disk(server).values()].filter(({ dat }) => dat > 1e9);
+    return all.sort((a, b) => a.key - b.key);
+  }
+
+  get divergences(): Divergence[] {
+    return this.events.filter(({ kind }) => kind === 'shard.diverged').map(({ data }) => data as never);
+  }
+
+  get shard() {
+    return this.balancer.cluster.shards.get(SHARD)!;
+  }
+
+  isWhole(): boolean {
+    return (
+      this.servers.every((server) => this.shard.stateOf(server) === 'in-sync') &&
+      this.balancer.cluster.isWritable(this.shard)
+    );
+  }
+
+  expectAlike(): void {
+    for (const server of this.servers) expect(this.living(server)).toEqual(this.living(this.servers[0]!));
+  }
+
+  private listen(core: BalancerCore): void {
+    const step = core.step.bind(core);
+    core.step = (event) => {
+      const effects = step(event);
+      for (const effect of effects) if (effect.do === 'publish') this.events.push(effect.event);
+      return effects;
+    };
+  }
+}
+
+const DAMAGES: [what: string, keys: number[], damage: (disk: Map<string, Version>) => void][] = [
+  [
+    'a row was changed',
+    [3],
+    (disk) => { replace(disk, 3, (version) => ({ ...version, row: '{"id":3,"mark":"forged"}' })); },
+  ],
+  ['a record was deleted', [0], (disk) => { replace(disk, 0, () => null); }],
+  [
+    'a record was added',
+    [HIGH],
+    (disk) => disk.set('9/2', { key: 9, cat: 2, dat: Infinity, row: '{"id":9,"mark":"x"}' }),
+  ],
+  ['a term was changed', [5], (disk) => { replace(disk, 5, (version) => ({ ...version, cat: version.cat - 1 })); }],
+  ['everything is gone', [0, 1, 2, 3, 4, 5], (disk) => { disk.clear(); }],
+];
+
+function replace(disk: Map<string, Version>, key: number, change: (version: Version) => Version | null): void {
+  for (const [name, version] of [...disk]) {
+    if (version.key !== key) continue;
+    disk.delete(name);
+    const changed = change(version);
+    if (changed !== null) disk.set(`${key}/${changed.cat}`, changed);
+  }
+}
+
+test.each(DAMAGES)(
+  'on one of three replicas %s: it is found, the keys are told, and it is healed',
+  async (_what, keys, damage) => {
+    const world = await World.of(3);
+    await world.pass(1_200);
+    expect(world.divergences).toEqual([]);
+    const expected = world.living('S0');
+    damage(world.disk('S1'));
+    await world.until(() => world.divergences.length > 0);
+    await world.until(() => world.isWhole());
+    expect(world.divergences).toHaveLength(1);
+    const [told] = world.divergences;
+    expect(told).toMatchObject({ server: 'S1', hasMajority: true, differing: keys.length, complete: true });
+    expect(told?.keys.map(({ key }) => key)).toEqual(keys);
+    expect(told?.agreeing.sort()).toEqual(['S0', 'S2']);
+    expect(world.living('S1')).toEqual(expected);
+    world.expectAlike();
+    await world.write(7);
+    await world.pass(2_500);
+    expect(world.divergences).toHaveLength(1);
+  },
+);
+
+test.each(DAMAGES)('on one of two replicas %s: the side with more records serves on', async (_what, keys, damage) => {
+  const world = await World.of(2);
+  damage(world.disk('S1'));
+  const [count, other] = [world.living('S1').length, world.living('S0').length];
+  await world.until(() => world.divergences.length > 0);
+  await world.until(() => world.isWhole());
+  const [told] = world.divergences;
+  expect(told).toMatchObject({ server: count > other ? 'S0' : 'S1', hasMajority: false });
+  expect(told?.keys.map(({ key }) => key)).toEqual(keys);
+  world.expectAlike();
+  expect(world.living('S0')).toHaveLength(Math.max(count, other));
+});
+
+test('where too few are left the replica serves nothing, and the shard takes no write, until it is healed', async () => {
+  const world = await World.of(3);
+  const { cluster } = world.balancer;
+  world.network.cuts.add('L1>S2');
+  await world.until(() => !world.shard.inSync.includes('S2'));
+  replace(world.disk('S1'), 3, () => null);
+  await world.until(() => world.shard.replicas.get('S1')?.suspended === true);
+  expect(world.shard.inSync).toEqual(['S0', 'S1']);
+  expect(cluster.serving(world.shard)).toEqual(['S0']);
+  expect(cluster.isWritable(world.shard)).toBe(false);
+  world.network.cuts.clear();
+  await world.until(() => world.isWhole(), 10_000);
+  expect(world.divergences[0]).toMatchObject({ server: 'S1', hasMajority: false, differing: 1 });
+  expect(world.living('S1').map(({ key }) => key)).toEqual([0, 1, 2, 3, 4, 5]);
+  world.expectAlike();
+});
+
+test('a leader that takes over knows of a replica that diverged and is not healed yet', async () => {
+  const world = await World.of(3);
+  world.network.cuts.add('L1>S2');
+  await world.until(() => !world.shard.inSync.includes('S2'));
+  replace(world.disk('S1'), 3, () => null);
+  await world.until(() => world.shard.record.diverged?.includes('S1') === true);
+  world.balancer.crash();
+  world.balancer = world.newBalancer('L2');
+  await world.until(() => world.balancer.isServing, 10_000);
+  expect(world.balancer.cluster.serving(world.shard)).not.toContain('S1');
+  await world.until(() => world.isWhole(), 10_000);
+  expect(world.shard.record.diverged).toEqual([]);
+  world.expectAlike();
+  expect(world.living('S1').map(({ key }) => key)).toEqual([0, 1, 2, 3, 4, 5]);
+});
+
+test('a replica that does something else with a round is out before the round is answered, and its key is told', async () => {
+  const world = await World.of(3);
+  replace(world.disk('S1'), 3, () => null);
+  const row = JSON.stringify({ id: 3, mark: 'new' });
+  expect(await world.change({ op: 'update', key: 3, row })).not.toHaveProperty('error');
+  expect(world.shard.inSync).toEqual(['S0', 'S2']);
+  await world.until(() => world.isWhole());
+  expect(world.divergences).toHaveLength(1);
+  expect(world.divergences[0]).toMatchObject({ server: 'S1', hasMajority: true, differing: 1, roundKeys: [3] });
+  expect(world.divergences[0]?.keys.map(({ key }) => key)).toEqual([3]);
+  expect(world.living('S1').find(({ key }) => key === 3)?.row).toBe(row);
+  world.expectAlike();
+});
+
+test('of two replicas that did different things with a round, the one that knows the record prevails', async () => {
+  for (const damaged of ['S0', 'S1']) {
+    const world = await World.of(2);
+    replace(world.disk(damaged), 3, () => null);
+    const row = JSON.stringify({ id: 3, mark: 'new' });
+    expect(await world.change({ op: 'update', key: 3, row })).not.toHaveProperty('error');
+    await world.until(() => world.isWhole());
+    expect(world.divergences[0]).toMatchObject({ server: damaged, hasMajority: false, differing: 1, roundKeys: [3] });
+    world.expectAlike();
+  }
+});
+
+test('two that differ are left alone as long as the third, who has a word in it, does not answer', async () => {
+  const world = await World.of(3);
+  const call = world.network.call.bind(world.network);
+  let isDeaf = true;
+  world.network.call = (asked, done) => {
+    const isDigest = asked.label().startsWith('digest');
+    if (isDeaf && isDigest && asked.server === 'S0') {
+      done({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'too slow', retryable: false } });
+    } else call(asked, done);
+  };
+  replace(world.disk('S1'), 3, () => null);
+  await world.pass(3_000);
+  expect(world.shard.inSync).toEqual(['S0', 'S1', 'S2']);
+  isDeaf = false;
+  await world.until(() => world.divergences.length > 0, 10_000);
+  expect(world.divergences[0]).toMatchObject({ server: 'S1', hasMajority: true });
+});
+
+test('proofs tell when and at which VAT, and are kept by whoever was compared', async () => {
+  const world = await World.of(3);
+  const vat = world.shard.vat;
+  await world.until(() => world.shard.replicas.get('S0')?.proven !== null);
+  for (const server of world.servers) {
+    expect(world.shard.replicas.get(server)?.proven).toEqual({ ms: world.scheduler.nowMs, vat });
+  }
+});
