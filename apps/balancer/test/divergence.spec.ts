@@ -143,16 +143,36 @@ const DAMAGES: [what: string, keys: number[], damage: (disk: Map<string, Version
   [
     'a row was changed',
     [3],
-    (disk) => { replace(disk, 3, (version) => ({ ...version, row: '{"id":3,"mark":"forged"}' })); },
+    (disk) => {
+      replace(disk, 3, (version) => ({ ...version, row: '{"id":3,"mark":"forged"}' }));
+    },
   ],
-  ['a record was deleted', [0], (disk) => { replace(disk, 0, () => null); }],
+  [
+    'a record was deleted',
+    [0],
+    (disk) => {
+      replace(disk, 0, () => null);
+    },
+  ],
   [
     'a record was added',
     [HIGH],
     (disk) => disk.set('9/2', { key: 9, cat: 2, dat: Infinity, row: '{"id":9,"mark":"x"}' }),
   ],
-  ['a term was changed', [5], (disk) => { replace(disk, 5, (version) => ({ ...version, cat: version.cat - 1 })); }],
-  ['everything is gone', [0, 1, 2, 3, 4, 5], (disk) => { disk.clear(); }],
+  [
+    'a term was changed',
+    [5],
+    (disk) => {
+      replace(disk, 5, (version) => ({ ...version, cat: version.cat - 1 }));
+    },
+  ],
+  [
+    'everything is gone',
+    [0, 1, 2, 3, 4, 5],
+    (disk) => {
+      disk.clear();
+    },
+  ],
 ];
 
 function replace(disk: Map<string, Version>, key: number, change: (version: Version) => Version | null): void {
