@@ -107,7 +107,7 @@ export type CoreEvent = { nowMs: number } &
   /** The balancer starts, as a standby. */
   (
     | { on: 'start' }
-    /** The value of the leader's key may have changed: worth a look before its time. */
+    /** The leader gives its lease back, or is about to. */
     | { on: 'leaderChanged' }
     /** Give the lease back, so that another balancer need not wait for its end. Nothing is begun or answered afterwards. */
     | { on: 'release' }

@@ -36,6 +36,9 @@ const RENEWALS_PER_LEASE = 3;
 /** A renewal that failed is tried again so much sooner. */
 const HURRY = 4;
 
+/** What is announced is stored within milliseconds; each look takes about one. */
+const EAGER_LOOKS = 30;
+
 type Role = 'standby' | 'claiming' | 'leader' | 'gone';
 
 /** Why the lease could be taken. */
@@ -51,6 +54,8 @@ export class Leadership {
   /** As a standby: the newest revision of the leader's key, and since when it is there. */
   private seen: { revision: number; sinceMs: number; record: LeaderRecord } | null = null;
   private isBusy = false;
+  /** As a standby: the key is about to change; it is looked at again at once, so many times at most, until that is seen. */
+  private eagerLooks = 0;
   private nextMs = Number.NEGATIVE_INFINITY;
   private validUntilMs = Number.NEGATIVE_INFINITY;
   private epoch = 0;
@@ -82,9 +87,10 @@ export class Leadership {
     else if (this.role === 'leader') this.renew();
   }
 
-  /** Somebody has written the leader's key. */
+  /** Somebody writes the leader's key: worth a look before its time. */
   hint(): void {
     if (this.role !== 'standby') return;
+    this.eagerLooks = EAGER_LOOKS;
     this.nextMs = this.desk.nowMs;
     this.tick();
   }
@@ -139,13 +145,19 @@ export class Leadership {
       this.lead(entry.revision, 'the lease ran out');
       return;
     }
-    if (this.seen?.revision !== entry.revision) this.seen = { revision: entry.revision, sinceMs: nowMs, record };
+    if (this.seen?.revision !== entry.revision) {
+      this.seen = { revision: entry.revision, sinceMs: nowMs, record };
+      this.eagerLooks = 0;
+    }
     // A balancer of the first release wrote no lease.
     const { leaseMs = this.settings.leaseMs } = record as Partial<LeaderRecord>;
     const waitMs = leaseMs * DRIFT_MARGIN;
     if (record.released === true) this.claim(entry.revision, record.epoch, 'the leader handed over');
     else if (nowMs - this.seen.sinceMs >= waitMs) this.claim(entry.revision, record.epoch, 'the lease ran out');
-    else this.nextMs = Math.min(this.seen.sinceMs + waitMs, nowMs + this.settings.leaseMs / RENEWALS_PER_LEASE);
+    else if (this.eagerLooks > 0) {
+      this.eagerLooks -= 1;
+      this.look();
+    } else this.nextMs = Math.min(this.seen.sinceMs + waitMs, nowMs + leaseMs / RENEWALS_PER_LEASE);
   }
 
   /** Takes the lease if the key is still as it was seen. Should the answer be lost, the next look finds our own record. */

@@ -18,7 +18,7 @@ import type { Health } from './health';
 import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
 import { Shard, type ShardRecord } from './shard';
-import { all, run, running, wait, type Workflow } from './workflow';
+import { all, first, run, running, Signal, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
 const POLL_MS = 50;
@@ -27,6 +27,7 @@ const RESTART_PAUSE_MS = 1000;
 export class TakeOver {
   /** What the servers told when they were fenced. */
   private readonly reports = new Map<string, FenceReply>();
+  private readonly progress = new Signal();
   /** By shard that is decided: the votes that decided it. */
   private readonly decidedBy = new Map<string, readonly ReplicaReport[]>();
 
@@ -59,7 +60,7 @@ export class TakeOver {
     for (const server of this.cluster.servers.keys()) run(this.bring(server));
     run(this.resolveAll(this.desk.nowMs + this.settings.nodeStartMs));
     const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
-    while (this.desk.nowMs < deadlineMs && this.unresolved().length > 0) yield* wait(this.desk.sleep(POLL_MS));
+    while (this.desk.nowMs < deadlineMs && this.unresolved().length > 0) yield* this.untilSomethingHappens();
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
 
@@ -117,6 +118,7 @@ export class TakeOver {
     this.reports.set(name, reply);
     this.adoptNewer(reply);
     this.health.admit(server);
+    this.progress.raise();
   }
 
   /** A replica may know a later configuration than the catalog, when that has been set back. */
@@ -139,9 +141,15 @@ export class TakeOver {
     while (this.unresolved().length > 0 && this.cluster.phase !== 'steppedDown') {
       const decidable = this.decidable(this.desk.nowMs >= graceUntilMs);
       yield* wait(all(this.linked(decidable).map((shards) => running(this.resolve(shards)))));
-      yield* wait(this.desk.sleep(POLL_MS));
+      if (this.unresolved().length > 0) yield* this.untilSomethingHappens();
     }
     this.forgetEarlierStarts();
+    this.progress.raise();
+  }
+
+  /** A server has told what it holds, a shard is resolved, or some time has passed. */
+  private *untilSomethingHappens(): Workflow {
+    yield* wait(first([this.progress.next(), this.desk.sleep(POLL_MS)]));
   }
 
   /** Every shard has a round of this epoch as its newest now: no later take-over will ask what became of earlier ones. */
@@ -169,6 +177,7 @@ export class TakeOver {
     for (const shard of shards) yield* this.writer.lockLane(shard);
     if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) shard.resolved = true;
+    this.progress.raise();
   }
 
   /** Decides each shard once: storing the decision already changes what the replicas would tell. */

@@ -68,6 +68,38 @@ export function all<T>(suspensions: readonly Suspension<T>[]): Suspension<T[]> {
   };
 }
 
+/** Waits for whichever comes first; what the others come to is dropped. */
+export function first<T>(suspensions: readonly Suspension<T>[]): Suspension<T> {
+  return (resume) => {
+    let isOver = false;
+    for (const suspension of suspensions) {
+      suspension((value) => {
+        if (isOver) return;
+        isOver = true;
+        resume(value);
+      });
+    }
+  };
+}
+
+/** Something that happens now and then, and that several may wait for. */
+export class Signal {
+  private waiting: (() => void)[] = [];
+
+  /** Waits for the next time. */
+  next(): Suspension<undefined> {
+    return (resume) => {
+      this.waiting.push(() => {
+        resume(undefined);
+      });
+    };
+  }
+
+  raise(): void {
+    for (const wake of this.waiting.splice(0)) wake();
+  }
+}
+
 /** One at a time, in the order asked for. */
 export class Mutex {
   private held = false;

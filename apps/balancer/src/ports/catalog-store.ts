@@ -22,6 +22,6 @@ export interface CatalogStore {
   put(key: string, value: unknown, expected: number): Promise<PutOutcome>;
   /** Removes the value if the key's revision is still `expected`. @throws as `put` */
   remove(key: string, expected: number): Promise<PutOutcome>;
-  /** Calls back when somebody may have changed the key: a hint, which can be missed. */
-  watch(key: string, onChange: () => void): void;
+  /** Calls back with the value that somebody is about to store under the key: a hint, which can be missed. */
+  watch(key: string, onChange: (value: unknown) => void): void;
 }

@@ -5,6 +5,7 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Logger } from '#common/logging/logger';
 import type { BalancerCore } from '../core/balancer-core';
 import type { AdminCommand, AdminResult, CoreEvent, Effect, Outcome } from '../core/effects';
+import type { LeaderRecord } from '../core/leadership';
 import type { CatalogStore } from '../ports/catalog-store';
 import type { EventSink } from '../ports/event-sink';
 import type { NodeLauncher } from '../ports/node-launcher';
@@ -14,8 +15,6 @@ import type { BalancerMetrics } from './balancer-metrics';
 
 /** How often the core is told the time. */
 const TICK_MS = 50;
-/** JetStream stores what it hears within this time, mostly. */
-const STORED_AFTER_MS = 10;
 
 /** Everything that effects are performed with. */
 export interface EffectPorts {
@@ -59,11 +58,9 @@ export class EffectRunner {
     this.ticker = setInterval(() => {
       this.dispatch({ on: 'tick' });
     }, TICK_MS);
-    this.ports.catalog.watch(BUCKET_KEYS.leader, () => {
-      // What is announced is not stored yet; a moment later it is.
-      setTimeout(() => {
-        this.dispatch({ on: 'leaderChanged' });
-      }, STORED_AFTER_MS);
+    this.ports.catalog.watch(BUCKET_KEYS.leader, (value) => {
+      // Renewals tell a standby nothing that it would not see in time.
+      if ((value as Partial<LeaderRecord> | null)?.released === true) this.dispatch({ on: 'leaderChanged' });
     });
     this.dispatch({ on: 'start' });
   }

@@ -23,8 +23,9 @@ export async function startBalancer(): Promise<void> {
   const app = await NestFactory.createMicroservice(module, options);
   const balancer = app.get(BalancerService);
   stopOnSignals(logger, config.LIFELINE_SOCKET, async () => {
-    await app.close();
+    await strategy.finish();
     await balancer.stop();
+    await app.close();
     await nats.drain();
   });
   const serve = (): void => {
@@ -43,6 +44,7 @@ export async function startBalancer(): Promise<void> {
     logger.fatal({ why }, 'no longer leading');
     process.exit(1);
   };
+  await strategy.prepare();
   balancer.standBy(serve, stepDown);
   logger.info({ leaseMs: config.LEASE_MS }, 'STANDING BY');
 }

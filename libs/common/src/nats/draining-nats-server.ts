@@ -9,6 +9,7 @@ const DRAIN_TIMEOUT_MS = 5_000;
 
 export class DrainingNatsServer extends ServerNats {
   private readonly bound: Subscription[] = [];
+  private prepared: Promise<NatsConnection> | undefined;
 
   constructor(
     options: ConstructorParameters<typeof ServerNats>[0],
@@ -20,6 +21,16 @@ export class DrainingNatsServer extends ServerNats {
   /** The connection. @throws when it is not listening yet */
   get connection(): NatsConnection {
     return this.unwrap<NatsConnection>();
+  }
+
+  /** Connects already: whoever listens later does so at once. */
+  async prepare(): Promise<void> {
+    this.prepared = super.createNatsClient();
+    await this.prepared;
+  }
+
+  override createNatsClient(): Promise<NatsConnection> {
+    return this.prepared ?? super.createNatsClient();
   }
 
   override bindEvents(client: NatsConnection): void {
@@ -41,13 +52,20 @@ export class DrainingNatsServer extends ServerNats {
     return this.work.track(super.handleMessage(channel, message));
   }
 
-  override async close(): Promise<void> {
+  /** Takes nothing more, finishes and answers what it has taken; within a deadline. */
+  async finish(): Promise<void> {
     const late = new AbortController();
     const deadline = after(DRAIN_TIMEOUT_MS, undefined, { signal: late.signal }).catch(() => undefined);
     // Without a broker there is nothing to wait for: nobody can be answered. And who never listened owes nobody an answer.
     if (this.bound.length > 0) await Promise.race([this.drain(), deadline]);
     late.abort();
+  }
+
+  override async close(): Promise<void> {
+    await this.finish();
+    // Nest closes what it has listened with; one that never listened may be connected all the same.
     await super.close();
+    await (await this.prepared)?.close();
   }
 
   private async drain(): Promise<void> {

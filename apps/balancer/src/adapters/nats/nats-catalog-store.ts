@@ -78,11 +78,11 @@ export class NatsCatalogStore implements CatalogStore {
   }
 
   /** Changes travel as messages on the key's subject, which everybody may hear, before they are stored. */
-  watch(key: string, onChange: () => void): void {
+  watch(key: string, onChange: (value: unknown) => void): void {
     this.nats.subscribe(SUBJECT_PREFIX + key, {
-      callback: (error) => {
+      callback: (error, message) => {
         // The end of the connection ends the hints; whoever waits for them looks by itself now and then.
-        if (error === null) onChange();
+        if (error === null && message.data.length > 0) onChange(json.decode(message.data));
       },
     });
   }
