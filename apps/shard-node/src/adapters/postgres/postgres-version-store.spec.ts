@@ -67,3 +67,41 @@ it('keeps what was set aside last where people can look at it, until the shard i
     await store.close();
   }
 });
+
+it('lets one process write to a database, and the next one when that is gone', async () => {
+  const address = await postgres.freshDatabase();
+  const [first, second] = [await open(address), await open(address)];
+  const write = (store: VersionStore): Promise<void> =>
+    store.transact(async (transaction) => {
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA });
+    });
+  try {
+    await write(first);
+    await expect(write(second)).rejects.toThrow(/another process writes/);
+    await write(first);
+    await first.close();
+    await write(second);
+  } finally {
+    await second.close();
+  }
+});
+
+it('writes again when its connection was cut', async () => {
+  const address = await postgres.freshDatabase();
+  const store = await open(address);
+  const write = (): Promise<void> =>
+    store.transact(async (transaction) => {
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA });
+    });
+  try {
+    await write();
+    await runSql(
+      address,
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+    );
+    await write().catch(() => undefined);
+    await write();
+  } finally {
+    await store.close();
+  }
+});

@@ -1,6 +1,13 @@
 /** The one connection that writes. */
 import type { Pool, PoolClient } from 'pg';
+import { ShardlineError } from '#common/contracts/errors';
 import type { Statement } from './shard-statements';
+
+/** Which advisory lock the one that writes to a database holds, for as long as it is connected. */
+const WRITER_LOCK = 7_320_614_905;
+const LOCK_WAIT_MS = 1_000;
+/** SQLSTATE of a lock that was not got within `lock_timeout`. */
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** One cell as `pg` hands it over. */
 export type Cell = string | number | boolean | null;
@@ -25,18 +32,28 @@ export async function runPrepared(
 /**
  * Keeps one client of the pool for writing. Statements go out one behind the other without waiting for answers, so that a
  * transaction of several statements costs one round trip. After a failure of the connection the next use takes another.
+ *
+ * It holds a lock in the database. Two processes that take themselves for the same server (one was paused, and another one was started in
+ * its place) can thus not both write: the replies of the second to one and the same round would contradict those of the first.
  */
 export class WriterConnection {
   private client: PoolClient | null = null;
 
   constructor(private readonly pool: Pool) {}
 
+  /** @throws ShardlineError STORE_FAILED when another process writes to this database */
   async take(): Promise<PoolClient> {
     if (this.client !== null) return this.client;
     const client = await this.pool.connect();
     client.on('error', () => {
       this.discard(client);
     });
+    try {
+      await lock(client);
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
     this.client = client;
     return client;
   }
@@ -52,4 +69,16 @@ export class WriterConnection {
     this.client?.release(true);
     this.client = null;
   }
+}
+
+/** Waits a moment for it: the connection that we had before may not have been found broken over there. */
+async function lock(client: PoolClient): Promise<void> {
+  await client.query(`SET lock_timeout = ${LOCK_WAIT_MS}`);
+  try {
+    await client.query(`SELECT pg_advisory_lock(${WRITER_LOCK})`);
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw cause;
+    throw new ShardlineError('STORE_FAILED', 'another process writes to this database', false, { cause });
+  }
+  await client.query('SET lock_timeout = 0');
 }

@@ -10,7 +10,6 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeFolder } from '#common/process/folders';
-import { isCode } from '#common/process/process-table';
 import {
   EmbeddedPostgres,
   type EmbeddedPostgresOptions,
@@ -92,12 +91,11 @@ export class LastingPostgres {
         this.giveUp(`Postgres failed ${this.failuresInARow} times in a row: ${why}`);
         return;
       }
-      if (!(await this.pause())) return;
       try {
-        if (!(await this.isOwner())) {
-          this.giveUp('another process has taken over the data');
-          return;
-        }
+        // Seen at once by a process that was paused meanwhile.
+        await this.requireOwner();
+        if (!(await this.pause())) return;
+        await this.requireOwner();
         this.postgres = await EmbeddedPostgres.start(this.options);
         if (this.postgres.connection.host !== this.connection.host) {
           this.giveUp('its socket cannot be where it was');
@@ -106,6 +104,10 @@ export class LastingPostgres {
         this.watch();
         return;
       } catch (error) {
+        if (error instanceof TakenOver) {
+          this.giveUp(error.message);
+          return;
+        }
         why = error instanceof Error ? error.message : String(error);
         this.options.logger.error({ err: error, failuresInARow: this.failuresInARow }, 'Postgres does not start again');
       }
@@ -124,12 +126,15 @@ export class LastingPostgres {
     }
   }
 
-  private async isOwner(): Promise<boolean> {
-    try {
-      return (await readFile(join(this.options.dataDir, OWNER_FILE), 'utf8')) === this.owner;
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return false;
-      throw error;
-    }
+  /** @throws TakenOver */
+  private async requireOwner(): Promise<void> {
+    if ((await readFile(join(this.options.dataDir, OWNER_FILE), 'utf8')) !== this.owner) throw new TakenOver();
+  }
+}
+
+/** Somebody else has claimed the data. */
+class TakenOver extends Error {
+  constructor() {
+    super('another process has taken over the data');
   }
 }
