@@ -95,7 +95,9 @@ class World {
 
   async write(key: number): Promise<void> {
     const rows = [JSON.stringify({ id: key, mark: `m${key}` })];
-    expect(await this.change({ op: 'write', onConflict: 'error', keys: [key], rows })).toMatchObject({ added: 1 });
+    expect(
+      await this.change({ op: 'write', onConflict: 'error', keys: [key], rows, operation: `write ${key}` }),
+    ).toMatchObject({ added: 1 });
   }
 
   /** The versions on the disk of a server; what is changed in there is changed behind everybody's back. */
@@ -295,6 +297,19 @@ test('two that differ are left alone as long as the third, who has a word in it,
   isDeaf = false;
   await world.until(() => world.divergences.length > 0, 10_000);
   expect(world.divergences[0]).toMatchObject({ server: 'S1', hasMajority: true });
+});
+
+test('a replica that has forgotten what became of an operation is found as well', async () => {
+  const world = await World.of(3);
+  const { disk } = world.network.server('S1');
+  const { records } = (disk as unknown as { contents: { records: Map<string, readonly object[]> } }).contents;
+  expect(records.get(SHARD)).toHaveLength(6);
+  records.set(SHARD, records.get(SHARD)!.slice(1));
+  await world.until(() => world.divergences.length > 0);
+  expect(world.divergences[0]).toMatchObject({ server: 'S1', hasMajority: true, differing: 0, complete: true });
+  await world.until(() => world.isWhole());
+  const { contents } = disk as unknown as { contents: { records: Map<string, readonly object[]> } };
+  expect(contents.records.get(SHARD)).toHaveLength(6);
 });
 
 test('proofs tell when and at which VAT, and are kept by whoever was compared', async () => {

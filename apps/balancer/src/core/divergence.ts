@@ -133,8 +133,8 @@ export class Divergence {
   }
 }
 
-/** As events tell it. `complete` false: there may be more. */
-export function told(differences: Differences | null): Record<string, unknown> {
+/** As events tell it. `complete` false: there may be more. No key differs where only what is remembered of operations does. */
+function told(differences: Differences | null): Record<string, unknown> {
   if (differences === null) return { differing: 0, complete: false, keys: [] };
   return { differing: differences.count, complete: differences.isComplete, keys: differences.keys };
 }

@@ -137,8 +137,10 @@ export class Scrub {
   }
 
   private *digests(shard: Shard, vat: number, servers: readonly string[]): Workflow<Map<string, DigestReply>> {
-    const request: DigestRequest = { epoch: this.cluster.epoch, shard: shard.id, vat };
+    const idsAfter = shard.forgottenIds.hold();
+    const request: DigestRequest = { epoch: this.cluster.epoch, shard: shard.id, vat, idsAfter };
     const outcomes = yield* wait(all(servers.map((server) => this.desk.ask('digest', { server, request }))));
+    shard.forgottenIds.release();
     const replies = new Map<string, DigestReply>();
     for (const [index, server] of servers.entries()) {
       const outcome = outcomes[index];
