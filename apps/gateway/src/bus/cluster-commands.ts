@@ -10,7 +10,7 @@ import type {
   RmDone,
   ScrubDone,
 } from '#common/contracts/commands';
-import { ShardlineError } from '#common/contracts/errors';
+import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
 import { parseJson, request, requestJson } from '#common/nats/connection';
 import { withPatience } from './patience';
@@ -64,24 +64,20 @@ export class ClusterCommands {
   operation(operation: string): Promise<OperationStatus> {
     const { holdMs, requestTimeoutMs } = this.times;
     const timeoutMs = Math.min(QUESTION_TIMEOUT_MS, requestTimeoutMs);
-    return withPatience(holdMs, () => this.question<OperationStatus>(SUBJECTS.cmd.operation, { operation }, timeoutMs));
+    return withPatience(holdMs, () =>
+      asQuestion(async () => {
+        const data = await request(this.nats, SUBJECTS.cmd.operation, JSON.stringify({ operation }), timeoutMs);
+        const answer = parseJson<OperationStatus | { outcome?: undefined; error: ErrorBody }>(data);
+        // An outcome may carry an error, too: that of the change.
+        if (answer.outcome === undefined) throw ShardlineError.fromBody(answer.error);
+        return answer;
+      }),
+    );
   }
 
   /** One attempt. @throws ShardlineError NO_LEADER */
   statusNow(timeoutMs: number): Promise<ClusterStatus> {
-    return this.question<ClusterStatus>(SUBJECTS.cmd.status, {}, timeoutMs);
-  }
-
-  /** What changes nothing may be asked again when there is no answer. */
-  private async question<T extends object>(subject: string, asked: object, timeoutMs: number): Promise<T> {
-    try {
-      return await requestJson<T>(this.nats, subject, asked, timeoutMs);
-    } catch (thrown) {
-      const error = ShardlineError.from(thrown);
-      if (error.code === 'NO_LEADER') throw leaderless(error);
-      if (error.code !== 'OUTCOME_UNKNOWN') throw error;
-      throw new ShardlineError('NO_LEADER', 'the leader does not answer', true, { cause: error });
-    }
+    return asQuestion(() => requestJson<ClusterStatus>(this.nats, SUBJECTS.cmd.status, {}, timeoutMs));
   }
 
   /** The leader's metrics as Prometheus text. @throws ShardlineError NO_LEADER, OUTCOME_UNKNOWN */
@@ -102,6 +98,18 @@ export class ClusterCommands {
         throw error.code === 'NO_LEADER' ? leaderless(error) : error;
       }
     });
+  }
+}
+
+/** What changes nothing may be asked again when there is no answer. @throws ShardlineError NO_LEADER, what was answered */
+async function asQuestion<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (thrown) {
+    const error = ShardlineError.from(thrown);
+    if (error.code === 'NO_LEADER') throw leaderless(error);
+    if (error.code !== 'OUTCOME_UNKNOWN') throw error;
+    throw new ShardlineError('NO_LEADER', 'the leader does not answer', true, { cause: error });
   }
 }
 
