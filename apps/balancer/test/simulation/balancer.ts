@@ -28,7 +28,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   loadEpsilon: 0.25,
   ticketTtlMs: 1_500,
   tombstoneHorizonMs: 300,
-  operationHorizonMs: 3_000,
+  operationHorizonMs: 4_000,
   catchupGapTerms: 4,
   copyBytesPerS: 0,
   adminWaitMs: 5_000,

@@ -1,6 +1,11 @@
-/** Clients: each asks one or two things at a time of a balancer that takes commands, as the gateway would, and notes what it is told. */
+/**
+ * Clients: each asks one or two things at a time of a balancer that takes commands, as the gateway would, and notes what it is told.
+ *
+ * Every change has an id. One of which nobody knows what became of it is mostly asked for again under its id, and is still one
+ * operation of the history. What was answered is sometimes asked for again, or asked about: it must be told the same.
+ */
 import type { ErrorBody } from '#common/contracts/errors';
-import type { RangeRead, ReadPart, WriteDone } from '#common/contracts/commands';
+import type { OperationStatus, RangeRead, ReadPart, WriteDone } from '#common/contracts/commands';
 import { splitRows } from '#common/nats/lines';
 import type { Ending, Entry, History, Operation } from '#common/testing/history';
 import type { Answered, RecordCommand } from '../../src/core/effects';
@@ -11,6 +16,8 @@ import type { Dice, Scheduler } from './scheduler';
 const READ_TIMEOUT_MS = 200;
 const PAGE_BYTES = 60;
 const PAUSE_MS = 30;
+/** No change is repeated later than this after its first call: long before it is forgotten. */
+const REPEAT_WITHIN_MS = 800;
 
 /** The keys that there are: `groups` of keys that are written together, `all` in key order. */
 export interface KeySpace {
@@ -35,6 +42,8 @@ interface Pending {
   entry: Entry;
   balancer: SimBalancer;
   finish: (ending: Ending) => void;
+  /** Told of what a change came to when that was asked for, instead of `finish`. */
+  told?: (status: OperationStatus) => void;
 }
 
 export class Clients {
@@ -45,9 +54,11 @@ export class Clients {
   private stopped = false;
   private begun = 0;
   private readonly dice: Dice;
+  private readonly repeatDice: Dice;
 
   constructor(private readonly world: ClientWorld) {
     this.dice = world.scheduler.dice(2);
+    this.repeatDice = world.scheduler.dice(4);
   }
 
   start(count: number): void {
@@ -80,7 +91,11 @@ export class Clients {
     const { result, row } = answered;
     const { operation } = pending.entry;
     if (result.error !== undefined) this.end(batch, endingOf(result.error));
-    else if (operation.kind !== 'read') this.end(batch, { how: 'done', added: (result as unknown as WriteDone).added });
+    else if (pending.told !== undefined) {
+      this.pending.delete(batch);
+      pending.told((result as unknown as { status: OperationStatus }).status);
+    } else if (operation.kind !== 'read')
+      this.end(batch, { how: 'done', added: (result as unknown as WriteDone).added });
     else if ('plan' in result) {
       this.pending.delete(batch);
       new RangePull(this.world, pending, (result as unknown as RangeRead).plan).run();
@@ -120,27 +135,90 @@ export class Clients {
   }
 
   private perform(client: string, operation: Operation, done: (ending: Ending) => void): void {
-    const { scheduler, network, history, configId } = this.world;
-    const serving = this.world.serving();
-    if (serving.length === 0) {
+    const { scheduler, history } = this.world;
+    const balancer = this.anyBalancer();
+    if (balancer === undefined) {
       scheduler.after(PAUSE_MS, () => {
         done({ how: 'none' });
       });
       return;
     }
-    const balancer = scheduler.oneOf(serving);
     const entry = history.call(client, operation);
-    const batch = this.nextBatch++;
-    const finish = (ending: Ending): void => {
-      scheduler.note(() => `${client} #${entry.id} ends: ${JSON.stringify(ending)}`);
-      history.answer(entry, ending);
-      done(ending);
+    const startedMs = scheduler.nowMs;
+    const ended = (ending: Ending): void => {
+      if (ending.how === 'unknown' && operation.kind !== 'read' && this.mayRepeat(startedMs)) this.repeat(entry, ended);
+      else {
+        scheduler.note(() => `${client} #${entry.id} ends: ${JSON.stringify(ending)}`);
+        history.answer(entry, ending);
+        done(ending);
+        if (this.repeatDice.chance(0.1)) this.askAgain(entry, ending, startedMs);
+      }
     };
+    this.send(entry, balancer, ended);
+  }
+
+  private anyBalancer(): SimBalancer | undefined {
+    const serving = this.world.serving();
+    return serving.length === 0 ? undefined : this.world.scheduler.oneOf(serving);
+  }
+
+  private send(entry: Entry, balancer: SimBalancer, finish: (ending: Ending) => void): void {
+    const { scheduler, network, configId } = this.world;
+    const { id, client, operation } = entry;
+    const batch = this.nextBatch++;
     this.pending.set(batch, { entry, balancer, finish });
-    scheduler.note(() => `${client} #${entry.id} asks ${balancer.name}: ${JSON.stringify(operation)}`);
+    scheduler.note(() => `${client} #${id} asks ${balancer.name}: ${JSON.stringify(operation)}`);
     scheduler.after(network.delay(), () => {
-      if (balancer.isAlive) balancer.dispatch({ on: 'records', configId, commands: [commandOf(batch, operation)] });
+      if (balancer.isAlive) balancer.dispatch({ on: 'records', configId, commands: [commandOf(batch, entry)] });
       else if (this.pending.has(batch)) this.end(batch, { how: 'none' });
+    });
+  }
+
+  private mayRepeat(startedMs: number): boolean {
+    return this.world.scheduler.nowMs - startedMs < REPEAT_WITHIN_MS && this.repeatDice.chance(0.8);
+  }
+
+  /** Asks for a change again whose first outcome nobody knows: that nothing came of the repeat says nothing about it. */
+  private repeat(entry: Entry, ended: (ending: Ending) => void): void {
+    this.world.scheduler.after(this.repeatDice.between(1, PAUSE_MS), () => {
+      const balancer = this.anyBalancer();
+      if (balancer === undefined) ended({ how: 'unknown' });
+      else {
+        this.send(entry, balancer, (ending) => {
+          ended(ending.how === 'none' ? { how: 'unknown' } : ending);
+        });
+      }
+    });
+  }
+
+  /** Asks for a change again that was answered, or what became of it. */
+  private askAgain(entry: Entry, first: Ending, startedMs: number): void {
+    const balancer = this.anyBalancer();
+    const isAnswered = first.how === 'done' || first.how === 'refused';
+    const isOld = this.world.scheduler.nowMs - startedMs >= REPEAT_WITHIN_MS;
+    if (!isAnswered || isOld || balancer === undefined) return;
+    const compare = (again: Ending | { how: string }): void => {
+      if (JSON.stringify(again) !== JSON.stringify(first))
+        this.world.scheduler.violate(
+          `#${entry.id} ended ${JSON.stringify(first)}, and later it was told ${JSON.stringify(again)}`,
+        );
+    };
+    if (this.repeatDice.chance(0.5)) {
+      this.send(entry, balancer, (ending) => {
+        if (ending.how !== 'none' && ending.how !== 'unknown') compare(ending);
+      });
+      return;
+    }
+    const batch = this.nextBatch++;
+    const told = ({ outcome, added }: OperationStatus): void => {
+      // How many rows it was is not told when one of the shards cannot be looked at.
+      if (outcome === 'committed')
+        compare(added === undefined && first.how === 'done' ? first : { how: 'done', added });
+      else compare({ how: outcome });
+    };
+    this.pending.set(batch, { entry, balancer, finish: () => undefined, told });
+    this.world.scheduler.after(this.world.network.delay(), () => {
+      if (balancer.isAlive) balancer.dispatch({ on: 'operation', batch, operation: nameOf(entry) });
     });
   }
 
@@ -232,20 +310,27 @@ class RangePull {
   }
 }
 
-function commandOf(batch: number, operation: Operation): RecordCommand {
+function commandOf(batch: number, entry: Entry): RecordCommand {
+  const { operation } = entry;
   const { keys } = operation;
   const rows = 'tokens' in operation ? operation.tokens.map((token, place) => rowOf(keys[place]!, token)) : [];
   const request = { batch, id: 1 };
+  const name = { operation: nameOf(entry), print: JSON.stringify(keys) };
   switch (operation.kind) {
     case 'write':
-      return { ...request, op: 'write', onConflict: operation.onConflict, keys, rows };
+      return { ...request, ...name, op: 'write', onConflict: operation.onConflict, keys, rows };
     case 'update':
-      return { ...request, op: 'update', key: keys[0], row: rows[0]! };
+      return { ...request, ...name, op: 'update', key: keys[0], row: rows[0]! };
     case 'delete':
-      return { ...request, op: 'delete', key: keys[0] };
+      return { ...request, ...name, op: 'delete', key: keys[0] };
     case 'read':
       return { ...request, op: 'read', low: keys[0], high: keys[keys.length - 1]! };
   }
+}
+
+/** By what the balancer and the replicas know the operation again. */
+function nameOf({ id }: Entry): string {
+  return `op${id}`;
 }
 
 function rowOf(key: number, token: string): string {
