@@ -8,6 +8,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import type { CatchupReply, CatchupRequest, CopyCursor } from '#common/contracts/node';
 import { splitRows } from '#common/nats/lines';
 import { admitCatchUp, admitNextPage, beginCatchUp, endCatchUp, storedUpTo, type CatchUpStep } from '../core/catch-up';
+import { recordBytes } from '../core/op-records';
 import { withShards, type ReplicaState } from '../core/replica-state';
 import type { CopySource } from '../ports/copy-source';
 import type { VersionPage, WriteTransaction } from '../ports/version-store';
@@ -60,7 +61,7 @@ export class CatchUps {
     for (let after: CopyCursor | null = null; ; after = page.next, page = await this.fetch(request, after)) {
       await this.store(request, page, after);
       total.rows += page.count;
-      total.bytes += Buffer.byteLength(page.text);
+      total.bytes += Buffer.byteLength(page.text) + bytesOfRecords(page.records);
       const isEnough = total.bytes >= request.maxBytes || this.options.nowMs() >= endMs || !underWay.isWanted;
       if (page.next === null || isEnough) return { ...total, next: page.next };
     }
@@ -99,6 +100,10 @@ export class CatchUps {
       [name],
     );
   }
+}
+
+function bytesOfRecords(records: VersionPage['records'] = []): number {
+  return records.reduce((bytes, record) => bytes + recordBytes(record), 0);
 }
 
 /** Removes what the shard held; a copy that was begun and not ended is not worth being kept. */
