@@ -1,0 +1,269 @@
+/** Tells what happens in a world as lines of a story: what leaders want, what replicas make of it. Pings and renewals are left out. */
+import type { FenceReply, PartReply, RoundOp, RoundPart } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { keysOf } from '#common/protocol/round';
+import type { ErrorBody } from '#common/contracts/errors';
+import type { Answered, AskTypes, Effect, Outcome } from '../../../src/core/effects';
+import type { LeaderRecord } from '../../../src/core/leadership';
+import type { ShardRecord } from '../../../src/core/shard';
+import { describeDecision } from './decision';
+import { describeEvent } from './events';
+import type { Ask } from './post';
+import type { Balancer, Listener } from './world';
+
+type Apply = Extract<Ask, { do: 'apply' }>;
+type Digest = Extract<Ask, { do: 'digest' }>;
+
+/** A round on its way, and what its servers made of it so far. */
+interface RoundUnderWay {
+  name: string;
+  open: Set<string>;
+  outcomes: Map<string, Outcome<PartReply[]>>;
+}
+
+/** Digests of one shard at one VAT that were asked for together. */
+interface DigestsUnderWay {
+  open: number;
+  told: Map<string, string>;
+}
+
+export class Narrator implements Listener {
+  /** What has been told so far. */
+  lines: string[] = [];
+  isMuted = false;
+  answered: (batch: number, answered: Answered) => void = () => undefined;
+  private readonly rounds = new Map<string, RoundUnderWay>();
+  private readonly digests = new Map<string, DigestsUnderWay>();
+  private readonly fenced = new Map<Balancer, Map<string, FenceReply>>();
+  private readonly decided = new Map<Balancer, Set<string>>();
+  private readonly withheld = new Map<Balancer, number>();
+  private readonly inSync = new Map<string, string>();
+  private readonly refusedBy = new Set<string>();
+
+  say(line: string): void {
+    if (!this.isMuted) this.lines.push(line);
+  }
+
+  stepped(balancer: Balancer, effects: readonly Effect[]): void {
+    this.decisions(balancer);
+    this.sent(balancer, effects);
+    for (const effect of effects) this.effect(balancer, effect);
+    this.keptBack(balancer);
+  }
+
+  outcome(balancer: Balancer, ask: Ask, outcome: Outcome<unknown>): void {
+    if (!outcome.ok && outcome.error.code === 'FENCED') this.fencing(balancer, ask, outcome.error);
+    switch (ask.do) {
+      case 'apply':
+        this.applied(balancer, ask, outcome as Outcome<PartReply[]>);
+        break;
+      case 'fence':
+        if (outcome.ok) this.fencedBy(balancer).set(ask.server, outcome.value as FenceReply);
+        break;
+      case 'store':
+        this.stored(balancer, ask, outcome as Outcome<number | null>);
+        break;
+      case 'catchup':
+        this.caughtUp(ask, outcome as Outcome<AskTypes['catchup']['answer']>);
+        break;
+      case 'digest':
+        this.compared(balancer, ask, outcome as Outcome<AskTypes['digest']['answer']>);
+        break;
+      default:
+    }
+  }
+
+  arrivedLate(from: string, ask: Ask, outcome: Outcome<unknown>): void {
+    if (ask.do !== 'apply') return;
+    const round = `round ${ask.epoch}/${ask.round.round} of ${from}`;
+    this.say(outcome.ok ? `${round} comes late to ${ask.server}, which stores it` : `${round} comes late to ${ask.server}: ${failure(outcome.error)}`);
+  }
+
+  private effect(balancer: Balancer, effect: Effect): void {
+    switch (effect.do) {
+      case 'answer':
+        this.answered(effect.batch, effect.answered);
+        break;
+      case 'serve':
+        this.say(`${balancer.name} serves clients under epoch ${balancer.cluster.epoch}`);
+        break;
+      case 'stepDown':
+        this.say(`${balancer.name} steps down: ${effect.why}`);
+        break;
+      case 'released':
+        this.say(`${balancer.name} ends`);
+        break;
+      case 'publish': {
+        const text = describeEvent(effect.event);
+        if (text !== null) this.say(`${balancer.name} says: ${text}`);
+        break;
+      }
+      case 'log':
+        if (effect.message === 'ELECTED')
+          this.say(`${balancer.name} takes the lead: epoch ${String(effect.data.epoch)}, ${String(effect.data.cause)}`);
+        break;
+      default:
+    }
+  }
+
+  /** The rounds that begin in this step, one line each. */
+  private sent(balancer: Balancer, effects: readonly Effect[]): void {
+    const byRound = new Map<number, Apply[]>();
+    for (const effect of effects) {
+      if (effect.do === 'apply') byRound.set(effect.round.round, [...(byRound.get(effect.round.round) ?? []), effect]);
+    }
+    for (const [round, applies] of byRound) {
+      const servers = applies.map(({ server }) => server).sort();
+      const name = `round ${applies[0]!.epoch}/${round}`;
+      this.rounds.set(`${balancer.name} ${name}`, { name, open: new Set(servers), outcomes: new Map() });
+      const parts = new Map(applies.flatMap((apply) => apply.round.parts).map((part) => [part.shard, part]));
+      const told = [...parts.values()].sort((a, b) => (a.shard < b.shard ? -1 : 1)).map(describePart);
+      this.say(`${balancer.name} sends ${name} to ${servers.join(' ')}: ${told.join('; ')}`);
+    }
+    this.sentDigests(balancer, effects);
+  }
+
+  private applied(balancer: Balancer, ask: Apply, outcome: Outcome<PartReply[]>): void {
+    const round = this.rounds.get(`${balancer.name} round ${ask.epoch}/${ask.round.round}`);
+    if (round === undefined) return;
+    round.outcomes.set(ask.server, outcome);
+    round.open.delete(ask.server);
+    if (round.open.size === 0) this.say(describeOutcomes(round));
+  }
+
+  private stored(balancer: Balancer, { key, value }: Extract<Ask, { do: 'store' }>, outcome: Outcome<number | null>): void {
+    if (outcome.ok && outcome.value === null) {
+      this.say(`the bucket refuses what ${balancer.name} stores under ${key}: it has been written since`);
+      return;
+    }
+    if (!outcome.ok || value === null) return;
+    if (key === BUCKET_KEYS.leader && (value as LeaderRecord).released === true)
+      this.say(`${balancer.name} gives its lease back`);
+    if (!key.startsWith('shard.')) return;
+    const { shard, inSync } = value as ShardRecord;
+    const names = [...inSync].sort().join(' ');
+    if (this.inSync.get(shard) !== names) this.say(`bucket: in sync on ${shard} are ${names}`);
+    this.inSync.set(shard, names);
+  }
+
+  private caughtUp({ server, request }: Extract<Ask, { do: 'catchup' }>, outcome: Outcome<AskTypes['catchup']['answer']>): void {
+    const { shard, source, from, to } = request;
+    const what = from === 0 ? `everything of ${shard} up to term ${to}` : `what ${shard} lacks from term ${from} to ${to}`;
+    if (!outcome.ok) this.say(`${server} cannot copy ${what} from ${source}: ${failure(outcome.error)}`);
+    else if (outcome.value.next === null) this.say(`${server} has copied ${what} from ${source}: ${outcome.value.rows} versions`);
+  }
+
+  private sentDigests(balancer: Balancer, effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.do !== 'digest' || effect.request.within !== undefined) continue;
+      const name = digestName(balancer, effect);
+      const digests = this.digests.get(name) ?? { open: 0, told: new Map<string, string>() };
+      digests.open += 1;
+      this.digests.set(name, digests);
+    }
+  }
+
+  private compared(balancer: Balancer, ask: Digest, outcome: Outcome<AskTypes['digest']['answer']>): void {
+    const digests = this.digests.get(digestName(balancer, ask));
+    if (digests === undefined || ask.request.within !== undefined) return;
+    digests.open -= 1;
+    digests.told.set(ask.server, outcome.ok ? outcome.value.digest : failure(outcome.error));
+    if (digests.open > 0) return;
+    this.digests.delete(digestName(balancer, ask));
+    this.say(`digests of ${ask.request.shard} at VAT ${ask.request.vat}: ${groupsOf(digests.told)}`);
+  }
+
+  private decisions(balancer: Balancer): void {
+    const known = this.decided.get(balancer) ?? new Set<string>();
+    this.decided.set(balancer, known);
+    for (const shard of balancer.cluster.shards.values()) {
+      if (!shard.decided || known.has(shard.id)) continue;
+      known.add(shard.id);
+      for (const line of describeDecision(balancer.name, shard, this.fencedBy(balancer))) this.say(line);
+    }
+  }
+
+  private fencedBy(balancer: Balancer): Map<string, FenceReply> {
+    const replies = this.fenced.get(balancer) ?? new Map<string, FenceReply>();
+    this.fenced.set(balancer, replies);
+    return replies;
+  }
+
+  /** Said once of each replica and leader, beside what is said of rounds. */
+  private fencing(balancer: Balancer, ask: Ask, error: ErrorBody): void {
+    if (!('server' in ask) || ask.do === 'apply') return;
+    const name = `${ask.server} ${balancer.name}`;
+    if (!this.refusedBy.has(name)) this.say(`${ask.server} refuses ${balancer.name}: ${failure(error)}`);
+    this.refusedBy.add(name);
+  }
+
+  /** Answers that a leader keeps because its lease is doubtful. */
+  private keptBack(balancer: Balancer): void {
+    const { length } = (balancer.core as unknown as { withheld: readonly unknown[] }).withheld;
+    const before = this.withheld.get(balancer) ?? 0;
+    if (length > before) this.say(`${balancer.name} keeps an answer back: it does not know whether it still leads`);
+    this.withheld.set(balancer, length);
+  }
+}
+
+function digestName(balancer: Balancer, { request: { shard, vat } }: Digest): string {
+  return `${balancer.name} ${shard} ${vat}`;
+}
+
+function describePart({ shard, vat, firstTerm, lastTerm, ops }: RoundPart['parts'][number]): string {
+  const terms = firstTerm === lastTerm ? `term ${firstTerm}` : `terms ${firstTerm} to ${lastTerm}`;
+  const done = ops.map(describeOp).join(', ') || 'empty';
+  return `${shard} on VAT ${vat}, ${terms}: ${done}`;
+}
+
+function describeOp(op: RoundOp): string {
+  if (op.op === 'note') return `note what became of ${op.id}`;
+  const keys = keysOf([op]).join(' and ');
+  const name = op.op === 'create' && op.onConflict !== 'error' ? op.onConflict : op.op;
+  return `${name} ${keys}${op.id === undefined ? '' : ` as ${op.id}`}`;
+}
+
+function describeOutcomes({ name, outcomes }: RoundUnderWay): string {
+  const servers = [...outcomes.keys()].sort();
+  const told: string[] = [];
+  const stored = servers.filter((server) => outcomes.get(server)?.ok === true);
+  if (stored.length > 0) told.push(`stored by ${stored.join(' ')}`);
+  for (const server of servers) {
+    const outcome = outcomes.get(server);
+    if (outcome?.ok === false) told.push(`${server}: ${failure(outcome.error)}`);
+  }
+  const replies = [...outcomes.values()].flatMap((outcome) => (outcome.ok ? outcome.value : []));
+  const refusals = new Set(replies.flatMap(({ shard, outcomes: own }) => own.map((one) => refusalIn(shard, one))));
+  refusals.delete('');
+  told.push(...refusals);
+  return `${name}: ${told.join('; ')}${differing(outcomes)}`;
+}
+
+function refusalIn(shard: string, outcome: PartReply['outcomes'][number]): string {
+  const known = outcome.known === true ? ' (known from before)' : '';
+  if (outcome.refused !== undefined) return `${shard} refuses: ${outcome.refused} ${outcome.key}${known}`;
+  return known === '' ? '' : `${shard}: rows: ${outcome.ok}${known}`;
+}
+
+/** Who did something else with the same round. */
+function differing(outcomes: RoundUnderWay['outcomes']): string {
+  const byShard = new Map<string, Map<string, string>>();
+  for (const [server, outcome] of outcomes) {
+    for (const { shard, digest } of outcome.ok ? outcome.value : [])
+      byShard.set(shard, (byShard.get(shard) ?? new Map<string, string>()).set(server, digest));
+  }
+  const told = [...byShard].filter(([, digests]) => new Set(digests.values()).size > 1);
+  return told.map(([shard, digests]) => `; digests of what it did to ${shard}: ${groupsOf(digests)}`).join('');
+}
+
+/** Who told the same: `S0 = S1, S2 differs` for two against one. */
+function groupsOf(told: ReadonlyMap<string, string>): string {
+  const groups = new Map<string, string[]>();
+  for (const [server, text] of [...told].sort()) groups.set(text, [...(groups.get(text) ?? []), server]);
+  const [first = [], ...others] = [...groups.values()].sort((a, b) => b.length - a.length);
+  return [first.join(' = '), ...others.map((servers) => `other than ${servers.join(' = ')}`)].join(', ');
+}
+
+function failure({ code, message }: ErrorBody): string {
+  return `${code}, ${message}`;
+}
