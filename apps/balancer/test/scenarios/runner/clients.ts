@@ -42,7 +42,7 @@ export class Clients {
     else if (wish.kind === 'read') {
       const { low, high } = wish;
       balancer.dispatch({ on: 'records', configId, commands: [{ ...name, op: 'read', low, high }] });
-    } else balancer.dispatch({ on: 'records', configId, commands: [{ ...wish.command, ...name } as RecordCommand] });
+    } else balancer.dispatch({ on: 'records', configId, commands: [{ ...wish.command, ...name }] });
     return number;
   }
 
@@ -69,7 +69,8 @@ export class Clients {
     const client = this.clients[number - 1]!;
     if (result.error !== undefined) this.tell(client, refusal(result.error));
     else if (client.wish.kind === 'lookup') this.tell(client, statusText(result as unknown as StatusResult));
-    else if (client.wish.kind === 'change') this.tell(client, `done, rows: ${String((result as unknown as WriteDone).added)}`);
+    else if (client.wish.kind === 'change')
+      this.tell(client, `done, rows: ${String((result as unknown as WriteDone).added)}`);
     else if (!('plan' in result)) this.tell(client, row === undefined ? 'no such record' : valueOf(row));
     else {
       client.plan = (result as unknown as RangeRead).plan;
@@ -112,7 +113,9 @@ export class Clients {
   }
 }
 
-type StatusResult = { status: OperationStatus };
+interface StatusResult {
+  status: OperationStatus;
+}
 
 function statusText({ status: { outcome, added, error } }: StatusResult): string {
   if (outcome === 'refused') return `refused: ${refusal(error!)}`;

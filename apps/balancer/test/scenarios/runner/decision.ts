@@ -16,7 +16,8 @@ export function describeDecision(leader: string, shard: Shard, replies: Readonly
 
 function describeState(shard: Shard, server: string, state: NodeShardState): string {
   const { toldVat, newestRound } = state;
-  const round = newestRound === null ? 'no round yet' : `newest round ${roundOf(state)} up to term ${state.currentTerm}`;
+  const round =
+    newestRound === null ? 'no round yet' : `newest round ${roundOf(state)} up to term ${state.currentTerm}`;
   const refused = newestRound?.refused === true ? ', refused there' : '';
   const others = Object.keys(newestRound?.lastTerms ?? {}).filter((id) => id !== shard.id);
   const also = others.length > 0 ? `, also on ${others.join(' ')}` : '';

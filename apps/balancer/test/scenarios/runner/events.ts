@@ -1,25 +1,20 @@
 /** The cluster's events as a story tells them. */
-import type { ClusterEvent } from '#common/contracts/events';
+import type { ClusterEvent, EventKind } from '#common/contracts/events';
+
+type Telling = (subject: string, data: Record<string, unknown>) => string;
+
+const TELLINGS: Partial<Record<EventKind, Telling>> = {
+  'shard.stale': (subject, { cause }) => `${subject} is stale (${String(cause)})`,
+  'shard.syncing': (subject, { cause }) => `${subject} is syncing (${String(cause)})`,
+  'shard.insync': (subject) => `${subject} is in sync`,
+  'shard.diverged': (subject, { cause }) => `${subject} has diverged (${String(cause)})`,
+  'shard.unavailable': (subject, { missing, minInSync }) =>
+    `${subject} takes no writes: without ${(missing as string[]).join(' ')} fewer than ${String(minInSync)} would be left`,
+  'server.flatline': (subject) => `${subject} is given up: it answers no heartbeat`,
+  'server.respawned': (subject) => `${subject} answers again`,
+};
 
 /** Null for those that no story is about. */
 export function describeEvent({ kind, subject, data }: ClusterEvent): string | null {
-  const cause = String(data.cause);
-  switch (kind) {
-    case 'shard.stale':
-      return `${subject} is stale (${cause})`;
-    case 'shard.syncing':
-      return `${subject} is syncing (${cause})`;
-    case 'shard.insync':
-      return `${subject} is in sync`;
-    case 'shard.diverged':
-      return `${subject} has diverged (${cause})`;
-    case 'shard.unavailable':
-      return `${subject} takes no writes: without ${(data.missing as string[]).join(' ')} fewer than ${String(data.minInSync)} would be left`;
-    case 'server.flatline':
-      return `${subject} is given up: it answers no heartbeat`;
-    case 'server.respawned':
-      return `${subject} answers again`;
-    default:
-      return null;
-  }
+  return TELLINGS[kind]?.(subject, data) ?? null;
 }

@@ -53,57 +53,34 @@ export class Narrator implements Listener {
 
   outcome(balancer: Balancer, ask: Ask, outcome: Outcome<unknown>): void {
     if (!outcome.ok && outcome.error.code === 'FENCED') this.fencing(balancer, ask, outcome.error);
-    switch (ask.do) {
-      case 'apply':
-        this.applied(balancer, ask, outcome as Outcome<PartReply[]>);
-        break;
-      case 'fence':
-        if (outcome.ok) this.fencedBy(balancer).set(ask.server, outcome.value as FenceReply);
-        break;
-      case 'store':
-        this.stored(balancer, ask, outcome as Outcome<number | null>);
-        break;
-      case 'catchup':
-        this.caughtUp(ask, outcome as Outcome<AskTypes['catchup']['answer']>);
-        break;
-      case 'digest':
-        this.compared(balancer, ask, outcome as Outcome<AskTypes['digest']['answer']>);
-        break;
-      default:
-    }
+    if (ask.do === 'apply') this.applied(balancer, ask, outcome as Outcome<PartReply[]>);
+    else if (ask.do === 'store') this.stored(balancer, ask, outcome as Outcome<number | null>);
+    else if (ask.do === 'catchup') this.caughtUp(ask, outcome as Outcome<AskTypes['catchup']['answer']>);
+    else if (ask.do === 'digest') this.compared(balancer, ask, outcome as Outcome<AskTypes['digest']['answer']>);
+    else if (ask.do === 'fence' && outcome.ok) this.fencedBy(balancer).set(ask.server, outcome.value as FenceReply);
   }
 
   arrivedLate(from: string, ask: Ask, outcome: Outcome<unknown>): void {
     if (ask.do !== 'apply') return;
     const round = `round ${ask.epoch}/${ask.round.round} of ${from}`;
-    this.say(outcome.ok ? `${round} comes late to ${ask.server}, which stores it` : `${round} comes late to ${ask.server}: ${failure(outcome.error)}`);
+    this.say(
+      outcome.ok
+        ? `${round} comes late to ${ask.server}, which stores it`
+        : `${round} comes late to ${ask.server}: ${failure(outcome.error)}`,
+    );
   }
 
   private effect(balancer: Balancer, effect: Effect): void {
-    switch (effect.do) {
-      case 'answer':
-        this.answered(effect.batch, effect.answered);
-        break;
-      case 'serve':
-        this.say(`${balancer.name} serves clients under epoch ${balancer.cluster.epoch}`);
-        break;
-      case 'stepDown':
-        this.say(`${balancer.name} steps down: ${effect.why}`);
-        break;
-      case 'released':
-        this.say(`${balancer.name} ends`);
-        break;
-      case 'publish': {
-        const text = describeEvent(effect.event);
-        if (text !== null) this.say(`${balancer.name} says: ${text}`);
-        break;
-      }
-      case 'log':
-        if (effect.message === 'ELECTED')
-          this.say(`${balancer.name} takes the lead: epoch ${String(effect.data.epoch)}, ${String(effect.data.cause)}`);
-        break;
-      default:
-    }
+    const { name, cluster } = balancer;
+    if (effect.do === 'answer') this.answered(effect.batch, effect.answered);
+    else if (effect.do === 'serve') this.say(`${name} serves clients under epoch ${cluster.epoch}`);
+    else if (effect.do === 'stepDown') this.say(`${name} steps down: ${effect.why}`);
+    else if (effect.do === 'released') this.say(`${name} ends`);
+    else if (effect.do === 'publish') {
+      const text = describeEvent(effect.event);
+      if (text !== null) this.say(`${name} says: ${text}`);
+    } else if (effect.do === 'log' && effect.message === 'ELECTED')
+      this.say(`${name} takes the lead: epoch ${String(effect.data.epoch)}, ${String(effect.data.cause)}`);
   }
 
   /** The rounds that begin in this step, one line each. */
@@ -131,7 +108,11 @@ export class Narrator implements Listener {
     if (round.open.size === 0) this.say(describeOutcomes(round));
   }
 
-  private stored(balancer: Balancer, { key, value }: Extract<Ask, { do: 'store' }>, outcome: Outcome<number | null>): void {
+  private stored(
+    balancer: Balancer,
+    { key, value }: Extract<Ask, { do: 'store' }>,
+    outcome: Outcome<number | null>,
+  ): void {
     if (outcome.ok && outcome.value === null) {
       this.say(`the bucket refuses what ${balancer.name} stores under ${key}: it has been written since`);
       return;
@@ -146,11 +127,16 @@ export class Narrator implements Listener {
     this.inSync.set(shard, names);
   }
 
-  private caughtUp({ server, request }: Extract<Ask, { do: 'catchup' }>, outcome: Outcome<AskTypes['catchup']['answer']>): void {
+  private caughtUp(
+    { server, request }: Extract<Ask, { do: 'catchup' }>,
+    outcome: Outcome<AskTypes['catchup']['answer']>,
+  ): void {
     const { shard, source, from, to } = request;
-    const what = from === 0 ? `everything of ${shard} up to term ${to}` : `what ${shard} lacks from term ${from} to ${to}`;
+    const what =
+      from === 0 ? `everything of ${shard} up to term ${to}` : `what ${shard} lacks from term ${from} to ${to}`;
     if (!outcome.ok) this.say(`${server} cannot copy ${what} from ${source}: ${failure(outcome.error)}`);
-    else if (outcome.value.next === null) this.say(`${server} has copied ${what} from ${source}: ${outcome.value.rows} versions`);
+    else if (outcome.value.next === null)
+      this.say(`${server} has copied ${what} from ${source}: ${outcome.value.rows} versions`);
   }
 
   private sentDigests(balancer: Balancer, effects: readonly Effect[]): void {

@@ -27,6 +27,7 @@ const SETTINGS: Partial<CoreSettings> = {
   operationHorizonMs: 100_000,
   catchupGapTerms: 4,
   copyBytesPerS: 0,
+  scrubIntervalMs: 0,
 };
 /** Between an answer of the bucket or the launcher and the question. */
 const AWAY_MS = 2;
@@ -181,18 +182,11 @@ export class World {
         });
       };
     };
-    switch (ask.do) {
-      case 'readKey':
-        return later(() => this.bucket.get(ask.key));
-      case 'load':
-        return later(() => this.bucket.all());
-      case 'store':
-        return later(() => this.bucket.store(ask.key, ask.value, ask.expected));
-      case 'startNode':
-        return this.mayStart(ask.server) ? null : later(() => null);
-      default:
-        return null;
-    }
+    if (ask.do === 'readKey') return later(() => this.bucket.get(ask.key));
+    if (ask.do === 'load') return later(() => this.bucket.all());
+    if (ask.do === 'store') return later(() => this.bucket.store(ask.key, ask.value, ask.expected));
+    if (ask.do === 'startNode' && !this.mayStart(ask.server)) return later(() => null);
+    return null;
   }
 
   private mayStart(server: string): boolean {
