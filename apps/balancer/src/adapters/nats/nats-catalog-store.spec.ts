@@ -84,6 +84,26 @@ describe('metadata in a bucket of JetStream', () => {
     }
   });
 
+  it('reads one key, and nothing where there is none or no more', async () => {
+    const key = freshKey();
+    expect(await store.get(key)).toBeNull();
+    const put = await store.put(key, { a: 1 }, 0);
+    const revision = put.ok ? put.revision : -1;
+    expect(await store.get(key)).toEqual({ key, value: { a: 1 }, revision });
+    await store.remove(key, revision);
+    expect(await store.get(key)).toBeNull();
+  });
+
+  it('tells who watches a key what is being stored there', async () => {
+    const key = freshKey();
+    const told = new Promise((resolve) => {
+      store.watch(key, resolve);
+    });
+    await store.put(freshKey(), 'another key', 0);
+    await store.put(key, { released: true }, 0);
+    await expect(told).resolves.toEqual({ released: true });
+  });
+
   it('has everything again after the server was killed, without being opened again', async () => {
     const key = freshKey();
     await store.put(key, 'durable', 0);

@@ -1,0 +1,314 @@
+import fc from 'fast-check';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { Catalog } from './catalog';
+import { Desk } from './desk';
+import type { CatalogValue, Effect } from './effects';
+import { Leadership, type LeaderRecord, type Lease } from './leadership';
+
+const LEASE_MS = 3000;
+const TICK_MS = 50;
+
+/** The bucket: one key, every change a compare-and-set. */
+class Bucket {
+  entry: CatalogValue | null = null;
+  private revision = 0;
+
+  put(value: unknown, expected: number): number | null {
+    if ((this.entry?.revision ?? 0) !== expected) return null;
+    this.revision += 1;
+    this.entry = { key: BUCKET_KEYS.leader, value: JSON.parse(JSON.stringify(value)), revision: this.revision };
+    return this.revision;
+  }
+}
+
+/** What becomes of one message to the bucket and its answer: how long each takes, and whether it arrives. */
+interface Fate {
+  thereMs: number;
+  backMs: number;
+  lost: 'nothing' | 'request' | 'answer';
+}
+
+const SMOOTH: Fate = { thereMs: 1, backMs: 1, lost: 'nothing' };
+const TIMEOUT_MS = LEASE_MS / 3;
+
+/** A balancer's leadership with a clock of its own, in a world whose time is true. */
+class Candidate {
+  readonly leases: Lease[] = [];
+  deposed: string | null = null;
+  isPaused = false;
+  /** Cut off from the bucket. */
+  isCut = false;
+  private readonly desk = new Desk();
+  private readonly catalog = new Catalog(this.desk, () => undefined);
+  readonly leadership: Leadership;
+
+  constructor(
+    readonly name: string,
+    private readonly world: World,
+    private readonly rate: number,
+    private readonly offsetMs: number,
+  ) {
+    const settings = { balancerId: name, instance: name, leaseMs: LEASE_MS };
+    const elected = (lease: Lease): void => {
+      this.leases.push(lease);
+    };
+    const deposed = (why: string): void => {
+      this.deposed ??= why;
+      this.leadership.end();
+    };
+    this.leadership = new Leadership(this.desk, this.catalog, settings, elected, deposed);
+  }
+
+  /** Whether it would answer a client at this very moment. */
+  get holds(): boolean {
+    this.desk.nowMs = this.localMs;
+    return this.leadership.holds;
+  }
+
+  do(work: () => void): void {
+    if (this.isPaused) {
+      this.world.after(TICK_MS, () => {
+        this.do(work);
+      });
+      return;
+    }
+    this.desk.nowMs = this.localMs;
+    work();
+    for (const effect of this.desk.take()) this.perform(effect);
+  }
+
+  private get localMs(): number {
+    return this.world.nowMs * this.rate + this.offsetMs;
+  }
+
+  private perform(effect: Effect): void {
+    if (effect.do !== 'store' && effect.do !== 'readKey') throw new Error(`leadership does not ask for ${effect.do}`);
+    const { bucket } = this.world;
+    const fate = this.world.fate();
+    const token = effect.token;
+    let isAnswered = false;
+    const answer = (outcome: Parameters<Desk['deliver']>[1]): void => {
+      if (isAnswered) return;
+      isAnswered = true;
+      this.do(() => {
+        this.desk.deliver(token, outcome);
+      });
+    };
+    this.world.after(TIMEOUT_MS / this.rate, () => {
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'late', retryable: false } });
+    });
+    if (fate.lost === 'request' || this.isCut) return;
+    this.world.after(fate.thereMs, () => {
+      const value = effect.do === 'store' ? bucket.put(effect.value, effect.expected) : bucket.entry;
+      if (fate.lost === 'nothing')
+        this.world.after(fate.backMs, () => {
+          answer({ ok: true, value });
+        });
+    });
+  }
+}
+
+/** True time, and everything that is still to happen, in order. */
+class World {
+  nowMs = 0;
+  readonly bucket = new Bucket();
+  readonly candidates: Candidate[] = [];
+  private readonly queue: { atMs: number; order: number; work: () => void }[] = [];
+  private order = 0;
+  private fates: Fate[] = [];
+
+  after(ms: number, work: () => void): void {
+    this.queue.push({ atMs: this.nowMs + ms, order: this.order++, work });
+  }
+
+  /** The fates of the next messages; then all goes smoothly. */
+  expect(fates: readonly Fate[]): void {
+    this.fates = [...fates];
+  }
+
+  fate(): Fate {
+    return this.fates.shift() ?? SMOOTH;
+  }
+
+  join(name: string, rate = 1, offsetMs = 0): Candidate {
+    const candidate = new Candidate(name, this, rate, offsetMs);
+    this.candidates.push(candidate);
+    const tick = (): void => {
+      candidate.do(() => {
+        candidate.leadership.tick();
+      });
+      this.after(TICK_MS, tick);
+    };
+    tick();
+    return candidate;
+  }
+
+  /** Runs on; `check` sees the world after every event. */
+  run(ms: number, check: () => void = () => undefined): void {
+    const endMs = this.nowMs + ms;
+    for (;;) {
+      this.queue.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
+      const next = this.queue[0];
+      if (next === undefined || next.atMs > endMs) break;
+      this.queue.shift();
+      this.nowMs = next.atMs;
+      next.work();
+      check();
+    }
+    this.nowMs = endMs;
+  }
+
+  get holders(): string[] {
+    return this.candidates.filter((candidate) => candidate.holds).map(({ name }) => name);
+  }
+}
+
+const fate: fc.Arbitrary<Fate> = fc.record({
+  thereMs: fc.integer({ min: 1, max: 1500 }),
+  backMs: fc.integer({ min: 1, max: 1500 }),
+  lost: fc.constantFrom('nothing', 'nothing', 'nothing', 'request', 'answer'),
+});
+
+describe('the lease', () => {
+  it('goes to one of those who want it, at once when nobody has led yet', () => {
+    const world = new World();
+    world.join('a');
+    world.join('b');
+    world.run(200);
+    expect(world.holders).toHaveLength(1);
+    expect(world.candidates.flatMap(({ leases }) => leases)).toEqual([{ epoch: 1, cause: 'nobody has led yet' }]);
+  });
+
+  it('stays where it is while it is renewed', () => {
+    const world = new World();
+    const [a] = [world.join('a'), world.join('b', 1.04), world.join('c', 0.96)];
+    world.run(60_000, () => {
+      if (world.nowMs > 100) expect(world.holders).toEqual(['a']);
+    });
+    expect(a.leases).toHaveLength(1);
+  });
+
+  it('goes on to another within two lengths of it when the leader stands still, and what comes back is deposed', () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), world.join('b')];
+    world.run(10_123);
+    a.isPaused = true;
+    const pausedMs = world.nowMs;
+    while (!b.holds && world.nowMs < pausedMs + 3 * LEASE_MS) world.run(TICK_MS);
+    expect(world.nowMs - pausedMs).toBeLessThanOrEqual(2 * LEASE_MS);
+    expect(b.leases).toEqual([{ epoch: 2, cause: 'the lease ran out' }]);
+    a.isPaused = false;
+    expect(a.holds).toBe(false);
+    world.run(2000);
+    expect(a.deposed).toBe('b leads under epoch 2');
+    expect(world.holders).toEqual(['b']);
+  });
+
+  it('goes on at once when it is given back', () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), world.join('b')];
+    world.run(1500);
+    let isDone = false;
+    a.do(() => {
+      a.leadership.release(() => {
+        isDone = true;
+      });
+    });
+    expect(a.holds).toBe(false);
+    b.do(() => {
+      b.leadership.hint();
+    });
+    world.run(20);
+    expect(isDone).toBe(true);
+    expect(b.leases).toEqual([{ epoch: 2, cause: 'the leader handed over' }]);
+  });
+
+  it('lets the next leader begin above an epoch that a replica has seen', () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), world.join('b')];
+    world.run(1500);
+    a.do(() => {
+      a.leadership.release(() => undefined, 41);
+    });
+    world.run(2 * LEASE_MS);
+    expect(b.leases).toEqual([{ epoch: 42, cause: 'the leader handed over' }]);
+  });
+
+  it('is not lost with an answer: what was stored is recognised', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(100);
+    world.expect([{ ...SMOOTH, lost: 'answer' }]);
+    world.run(20_000);
+    expect(a.leases).toHaveLength(1);
+    expect(a.deposed).toBeNull();
+    expect(a.holds).toBe(true);
+    expect((world.bucket.entry?.value as LeaderRecord).epoch).toBe(1);
+  });
+
+  it('is over for a leader that is cut off from the bucket before another has it, at any speed of their clocks', () => {
+    const world = new World();
+    const [slow, fast] = [world.join('slow', 0.955), world.join('fast', 1.045)];
+    world.run(10_000);
+    expect(world.holders).toEqual(['slow']);
+    slow.isCut = true;
+    world.run(2 * LEASE_MS, () => {
+      expect(world.holders.length).toBeLessThanOrEqual(1);
+    });
+    expect(fast.holds).toBe(true);
+  });
+
+  it('is given its time anew when the bucket was out of reach, since nobody could renew it', () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), world.join('b')];
+    world.run(10_000);
+    const lost: Fate = { ...SMOOTH, lost: 'request' };
+    world.expect(Array.from({ length: 12 }, () => lost));
+    world.run(30_000);
+    expect(a.leases).toHaveLength(1);
+    expect(b.leases).toHaveLength(0);
+    expect(a.holds).toBe(true);
+  });
+
+  it('is never held by two at one moment, and no epoch is led twice, whatever becomes of messages, clocks and processes', () => {
+    const someone = fc.record({
+      rate: fc.double({ min: 0.955, max: 1.045, noNaN: true }),
+      offsetMs: fc.nat(1_000_000),
+    });
+    const turn = fc.record({
+      who: fc.nat(2),
+      pauseMs: fc.integer({ min: 0, max: 8000 }),
+      fates: fc.array(fate, { maxLength: 8 }),
+      forMs: fc.integer({ min: 100, max: 8000 }),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(someone, { minLength: 2, maxLength: 3 }),
+        fc.array(turn, { maxLength: 8 }),
+        (people, turns) => {
+          const world = new World();
+          people.forEach(({ rate, offsetMs }, index) => world.join(`b${index}`, rate, offsetMs));
+          const check = (): void => {
+            if (world.holders.length > 1)
+              throw new Error(`${world.holders.join(' and ')} hold the lease at ${world.nowMs}`);
+          };
+          for (const { who, pauseMs, fates, forMs } of turns) {
+            const candidate = world.candidates[who % world.candidates.length]!;
+            candidate.isPaused = true;
+            world.after(pauseMs, () => {
+              candidate.isPaused = false;
+            });
+            world.expect(fates);
+            world.run(forMs, check);
+          }
+          const epochs = world.candidates.flatMap(({ leases }) => leases.map(({ epoch }) => epoch));
+          expect(new Set(epochs).size).toBe(epochs.length);
+          world.run(20_000, check);
+          const living = world.candidates.filter(({ deposed }) => deposed === null);
+          if (living.length > 0) expect(world.holders).toHaveLength(1);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
