@@ -1,102 +1,134 @@
 /**
- * How long a shard-node's death takes to be noticed and healed, and what clients feel of it: kills one shard-node of a running
- * local cluster with SIGKILL while clients write and read, and prints the times of what follows.
+ * What clients feel when parts of a cluster die, and how long the cluster takes to be whole again: starts a cluster of its own,
+ * fills it, lets clients write and read, and in turn kills a replica, the leader, NATS, and a replica with its disk.
  *
- *     node load-tests/failover.js --base-url http://127.0.0.1:5000 --data-dir .shardline --server Server0 --clients 16
+ *     node load-tests/failover.js [--rows 100000] [--clients 64] [--only leader-kill,nats] [--port 5900] [--nats-port 4900]
+ *                                 [--data-dir dir] [--quiet-s 5] [--after-s 5]
  *
- * Times are milliseconds from the signal, by this process's clock; events are taken from NATS as they come.
+ * "Before" is the time without any fault just before each, on the same processes and under the same load: on a shared machine a
+ * figure means little without it. A write is one `PUT /update`, measured by its client from the first byte sent to the last
+ * received; each is read back. Prints a table and writes load-tests/reports/failover-<time>.json. Ends with 1 when a client saw an error.
  */
-const { readFileSync } = require('node:fs');
+const { mkdirSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { cpus, loadavg, tmpdir } = require('node:os');
 const { join } = require('node:path');
+const { setTimeout: delay } = require('node:timers/promises');
 const { parseArgs } = require('node:util');
-const { connect } = require('nats');
+const { configure, seed } = require('./configure.js');
+const { Cluster } = require('./failover/cluster.js');
+const { Events } = require('./failover/events.js');
+const { FAULTS, WAIT_MS } = require('./failover/faults.js');
+const { Load } = require('./failover/load.js');
 
-const { values } = parseArgs({
-  options: {
-    'base-url': { type: 'string', default: process.env.BASE_URL ?? 'http://127.0.0.1:5000' },
-    'nats-url': { type: 'string', default: process.env.NATS_URL ?? 'nats://127.0.0.1:4222' },
-    'data-dir': { type: 'string', default: '.shardline' },
-    server: { type: 'string', default: 'Server0' },
-    clients: { type: 'string', default: '16' },
-    'wait-s': { type: 'string', default: '120' },
-  },
-});
-const EVENTS = ['server.flatline', 'server.respawned', 'server.recovered'];
+const REPORTS = join(__dirname, 'reports');
+/** Rows that clients change; the others only make the table large. */
+const CHANGED_ROWS = 4_096;
+const WARM_UP_MS = 5_000;
 
-/** Clients that update rows of their own and read them back, each waiting for its answer. */
-function startLoad(rows, clients) {
-  const load = { answers: 0, errors: [], longestMs: 0, stopped: false, done: Promise.resolve() };
-  const ask = async (method, path, body) => {
-    const startMs = performance.now();
-    const answer = await fetch(values['base-url'] + path, {
-      method,
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    const text = await answer.text();
-    load.answers += 1;
-    load.longestMs = Math.max(load.longestMs, performance.now() - startMs);
-    if (answer.status !== 200) load.errors.push(`${method} ${path}: ${answer.status} ${text.slice(0, 200)}`);
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      rows: { type: 'string', default: '100000' },
+      clients: { type: 'string', default: '64' },
+      only: { type: 'string', default: FAULTS.map(({ name }) => name).join(',') },
+      port: { type: 'string', default: '5900' },
+      'nats-port': { type: 'string', default: '4900' },
+      'data-dir': { type: 'string' },
+      'quiet-s': { type: 'string', default: '5' },
+      'after-s': { type: 'string', default: '5' },
+    },
+  });
+  const names = values.only.split(',');
+  const unknown = names.filter((name) => !FAULTS.some((fault) => fault.name === name));
+  if (unknown.length > 0)
+    throw new Error(`--only knows ${FAULTS.map(({ name }) => name).join(', ')}, not ${unknown.join(', ')}`);
+  return {
+    rows: Number(values.rows),
+    clients: Number(values.clients),
+    faults: FAULTS.filter(({ name }) => names.includes(name)),
+    port: Number(values.port),
+    natsPort: Number(values['nats-port']),
+    dataDir: values['data-dir'],
+    quietMs: Number(values['quiet-s']) * 1000,
+    afterMs: Number(values['after-s']) * 1000,
   };
-  const work = async (client) => {
-    for (let turn = 0; !load.stopped; turn += 1) {
-      const row = { ...rows[(client + turn * clients) % rows.length], Stud_marks: String(turn) };
-      await ask('PUT', '/update', { Stud_id: row.Stud_id, data: row });
-      await ask('POST', '/read', { Stud_id: row.Stud_id });
-    }
-  };
-  load.done = Promise.all(Array.from({ length: clients }, (_, client) => work(client)));
-  return load;
 }
 
-/** Some rows of every shard. */
-async function sampleRows() {
-  const status = await (await fetch(`${values['base-url']}/status`)).json();
-  const rows = [];
-  for (const { Stud_id_low: low } of status.shards) {
-    const answer = await fetch(`${values['base-url']}/read?low=${low}&high=${low + 499}`);
-    rows.push(...(await answer.json()).data);
+/** One fault under load, from a quiet time before it to a while after it is over. */
+async function experiment(fault, { cluster, events, changed }, { clients, quietMs, afterMs }) {
+  await cluster.untilWhole(WAIT_MS);
+  const load = new Load(cluster.baseUrl, clients, changed);
+  try {
+    await delay(WARM_UP_MS);
+    const quietFromMs = performance.now();
+    await delay(quietMs);
+    const quiet = load.between(quietFromMs, performance.now());
+    const { atMs, told, window } = await fault.run({ cluster, events });
+    await delay(afterMs);
+    await load.stop();
+    const seen = load.between(atMs, performance.now());
+    const more = window?.((fromMs, toMs) => load.between(fromMs, toMs)) ?? [];
+    return { fault: fault.name, title: fault.title, aim: fault.aim, quiet, seen, told: [...told, ...more] };
+  } finally {
+    await load.stop();
   }
-  const total = status.shards.reduce((sum, shard) => sum + (shard.rows ?? 0), 0);
-  return { rows, total };
+}
+
+function print({ title, aim, quiet, seen, told }) {
+  const ms = (value) => `${String(Math.round(value)).padStart(6)} ms`;
+  console.log(`\n${title}\n  aim: ${aim}`);
+  console.log(`  ${''.padEnd(40)}    before        with the fault`);
+  console.log(
+    `  ${'errors that clients saw'.padEnd(40)} ${String(quiet.errors.length).padStart(9)} ${String(seen.errors.length).padStart(14)}`,
+  );
+  console.log(`  ${'longest write'.padEnd(40)} ${ms(quiet.longestMs)} ${ms(seen.longestMs).padStart(14)}`);
+  console.log(
+    `  ${'longest time without any answered write'.padEnd(40)} ${ms(quiet.silenceMs)} ${ms(seen.silenceMs).padStart(14)}`,
+  );
+  console.log(
+    `  ${'answered writes'.padEnd(40)} ${String(quiet.writes).padStart(9)} ${String(seen.writes).padStart(14)}`,
+  );
+  for (const [what, value] of told) console.log(`  ${what.padEnd(40)} ${value}`);
+  for (const { what } of seen.errors.slice(0, 5)) console.log(`    ${what}`);
 }
 
 async function main() {
-  const { rows, total } = await sampleRows();
-  if (rows.length === 0) throw new Error('the cluster holds no rows: fill it first');
-  const nats = await connect({ servers: values['nats-url'] });
-  const arrived = new Map();
-  let killedMs = 0;
-  const recovered = new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error('it did not recover in time')), Number(values['wait-s']) * 1000).unref();
-    nats.subscribe('shardline.event.server.*', {
-      callback: (_error, message) => {
-        const event = message.json();
-        if (event.subject !== values.server) return;
-        arrived.set(event.type.replace('io.shardline.', ''), Math.round(performance.now() - killedMs));
-        if (event.type.endsWith('server.recovered')) resolve();
-      },
-    });
-  });
-  await nats.flush();
-  const load = startLoad(rows, Number(values.clients));
-  const pid = Number(readFileSync(join(values['data-dir'], 'servers', values.server, 'node.pid'), 'utf8'));
-  killedMs = performance.now();
-  process.kill(pid, 'SIGKILL');
-  await recovered;
-  load.stopped = true;
-  await load.done;
-  await nats.close();
-  console.log(`${total} rows, ${values.clients} clients; SIGKILL of ${values.server} at 0 ms`);
-  for (const kind of EVENTS) console.log(`  ${kind.padEnd(18)} ${String(arrived.get(kind) ?? '-').padStart(7)} ms`);
-  console.log(
-    `  client answers ${load.answers}, errors ${load.errors.length}, longest wait ${Math.round(load.longestMs)} ms`,
-  );
-  for (const error of load.errors.slice(0, 5)) console.log(`    ${error}`);
-  if (load.errors.length > 0) process.exitCode = 1;
+  const options = readOptions();
+  const dataDir = options.dataDir ?? join(mkdtempSync(join(tmpdir(), 'shardline-failover-')), 'data');
+  const shardSize = Math.max(4_096, Math.ceil(options.rows / 4));
+  const { keyOf, studentOf } = await import('./k6/layout.mjs');
+  const cluster = await Cluster.start({ port: options.port, natsPort: options.natsPort, dataDir });
+  const results = [];
+  try {
+    await configure(cluster.baseUrl, shardSize);
+    await seed(cluster.baseUrl, options.rows, shardSize);
+    const changed = Array.from({ length: Math.min(options.rows, CHANGED_ROWS) }, (_, row) =>
+      studentOf(keyOf(row, shardSize)),
+    );
+    const events = await Events.of(cluster.natsUrl);
+    console.log(
+      `${options.rows} rows in 4 shards, 3 replicas of each on 6 servers; ${options.clients} clients that change and read records; ` +
+        `2 balancers, 1 gateway\n${cpus().length} x ${cpus()[0]?.model ?? '?'}, load average ${loadavg()[0].toFixed(1)}, Node ${process.version}`,
+    );
+    for (const fault of options.faults) {
+      const result = await experiment(fault, { cluster, events, changed }, options);
+      print(result);
+      results.push(result);
+    }
+    await events.close();
+  } finally {
+    await cluster.stop();
+    if (options.dataDir === undefined) rmSync(join(dataDir, '..'), { recursive: true, force: true });
+  }
+  mkdirSync(REPORTS, { recursive: true });
+  const file = join(REPORTS, `failover-${new Date().toISOString().replaceAll(':', '-')}.json`);
+  const { rows, clients } = options;
+  writeFileSync(file, JSON.stringify({ rows, clients, cpus: cpus().length, load: loadavg(), results }, null, 2));
+  console.log(`\n${file}`);
+  if (results.some(({ seen }) => seen.errors.length > 0)) process.exitCode = 1;
 }
 
 main().catch((error) => {
-  console.error(error.message);
+  console.error(error.stack);
   process.exitCode = 1;
 });
