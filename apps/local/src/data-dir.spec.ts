@@ -64,3 +64,8 @@ test('however long the path is, its sockets fit', async () => {
   expect(Buffer.byteLength(claimed.lifelineSocket)).toBeLessThanOrEqual(103);
   claimed.release();
 });
+
+test('a place where no folder can be made is refused in one line', async () => {
+  const nowhere = new DataDir('/proc/shardline/data', '/proc/shardline/data');
+  await expect(nowhere.claim()).rejects.toThrow(/^cannot write \/proc\/shardline\/data: .*$/);
+});

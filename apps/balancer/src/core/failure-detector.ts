@@ -94,7 +94,7 @@ export class FailureDetector {
   }
 
   /** Why the server is suspect; empty when it is not. */
-  suspectCauses(server: string): SuspectCause[] {
+  suspectCauses(server: string): readonly SuspectCause[] {
     return this.watches.get(server)?.suspicion.causes ?? [];
   }
 

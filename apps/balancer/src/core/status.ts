@@ -45,7 +45,7 @@ function serverStatus(cluster: Cluster, name: string, nowMs: number): ServerStat
     number: server?.number ?? 0,
     health: cluster.health(name),
     heartbeatAgeMs: lastMs === null ? null : Math.round(nowMs - lastMs),
-    causes: cluster.health(name) === 'suspect' ? cluster.detector.suspectCauses(name) : [],
+    causes: cluster.health(name) === 'suspect' ? [...cluster.detector.suspectCauses(name)] : [],
     missed: cluster.detector.missesInARow(name),
     vitals: cluster.detector.vitals(name),
     shards: cluster.shardsOn(name).map((shard) => shard.id),

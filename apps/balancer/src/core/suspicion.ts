@@ -49,6 +49,7 @@ export class Suspicion {
   private readonly symptoms = new Map<SuspectCause, Symptom>();
   private usualAnswerMs: number | null = null;
   private signs: VitalSigns = UNKNOWN_SIGNS;
+  private suspectedOf: readonly SuspectCause[] = [];
 
   constructor(private readonly settings: SuspicionSettings) {
     for (const cause of SUSPECT_CAUSES) {
@@ -56,9 +57,9 @@ export class Suspicion {
     }
   }
 
-  /** In the order of `SUSPECT_CAUSES`; empty when the server is well. */
-  get causes(): SuspectCause[] {
-    return SUSPECT_CAUSES.filter((cause) => this.symptoms.get(cause)?.isSuspected === true);
+  /** In the order of `SUSPECT_CAUSES`; empty when the server is well. Kept, since every read asks for it. */
+  get causes(): readonly SuspectCause[] {
+    return this.suspectedOf;
   }
 
   /** As told by the last heartbeat that was answered. */
@@ -77,12 +78,18 @@ export class Suspicion {
       this.note('event-loop', signOfLateness(signs.eventLoopDelayMs, eventLoopMs), pings);
     }
     if (signs.answerMs !== null) this.note('slow', this.judgeAnswer(signs.answerMs), pings);
+    this.sumUp();
   }
 
   /** Its last `inARow` heartbeats were not answered. */
   missed(inARow: number): void {
     this.note('missed', inARow >= this.settings.misses ? 'bad' : 'fair', 1);
     for (const symptom of this.symptoms.values()) symptom.goodInARow = 0;
+    this.sumUp();
+  }
+
+  private sumUp(): void {
+    this.suspectedOf = SUSPECT_CAUSES.filter((cause) => this.symptoms.get(cause)?.isSuspected === true);
   }
 
   /** What is late is not learned as usual: a server that has become slow stays so. */
