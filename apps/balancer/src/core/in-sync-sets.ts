@@ -65,7 +65,10 @@ export class InSyncSets {
     if (replica !== undefined) replica.suspended = true;
   }
 
-  /** Takes a replica into the in-sync set. The caller holds the shard's lane and vouches that nothing is missing. */
+  /**
+   * Takes a replica into the in-sync set. The caller vouches that nothing is missing: it holds the shard's lane, or has made the
+   * replica one of those that are `entering`, which it no longer is afterwards.
+   */
   *promote(shard: Shard, server: string): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
@@ -81,6 +84,7 @@ export class InSyncSets {
       if (silent.length > 0) yield* this.demoteLocked(shard, silent, SILENT);
       return shard.inSync.includes(server);
     } finally {
+      shard.entering.delete(server);
       shard.configLock.release();
     }
   }

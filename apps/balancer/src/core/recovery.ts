@@ -187,7 +187,7 @@ export class Recovery {
     const pauseMs = yield* this.enter(plan);
     if (pauseMs === null) return false;
     const { shard, target, source, resumed, rows, bytes } = plan;
-    const durationMs = Math.round(this.desk.nowMs - startedMs);
+    const durationMs = this.sinceMs(startedMs);
     const copyMs = Math.round(copiedMs - startedMs);
     const what = { cause: 'caught up', shard: shard.id, server: target, source, resumed, rows, bytes };
     this.publish('shard.insync', `${shard.id}/${target}`, { ...what, durationMs, copyMs, pauseMs });
@@ -322,23 +322,40 @@ export class Recovery {
     return isSame;
   }
 
-  /** The rest under the shard's lane, then into the in-sync set. Returns how long writes had to wait, or null. */
+  /**
+   * The rest under the shard's lane, then into the in-sync set. That is stored while writes go on again, which the replica
+   * takes part in from here on. Returns how long writes had to wait, or null.
+   */
   private *enter(plan: CopyPlan): Workflow<number | null> {
     const { shard, target } = plan;
     yield* this.writer.lockLane(shard);
     const pausedMs = this.desk.nowMs;
     try {
       if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat, true)) !== null) return null;
-      if (!this.cluster.isReachable(target) || !shard.replicas.has(target)) return null;
       // What was copied from a replica that has turned out to be wrong shows the same as that.
       if (shard.divergedMs >= plan.startedMs) return null;
-      if (!(yield* this.inSyncSets.promote(shard, target))) return null;
       const replica = shard.replicas.get(target);
-      if (replica !== undefined) replica.suspended = false;
-      return Math.round(this.desk.nowMs - pausedMs);
+      if (!this.cluster.isReachable(target) || replica === undefined) return null;
+      // A member that is copied anew takes part in no round before it has been: the shard takes no writes until then.
+      if (shard.inSync.includes(target)) return (yield* this.join(plan)) ? this.sinceMs(pausedMs) : null;
+      replica.suspended = false;
+      shard.entering.add(target);
     } finally {
       this.writer.lanes.release([shard.id]);
     }
+    const pauseMs = this.sinceMs(pausedMs);
+    return (yield* this.join(plan)) ? pauseMs : null;
+  }
+
+  private *join({ shard, target }: CopyPlan): Workflow<boolean> {
+    if (!(yield* this.inSyncSets.promote(shard, target))) return false;
+    const replica = shard.replicas.get(target);
+    if (replica !== undefined) replica.suspended = false;
+    return true;
+  }
+
+  private sinceMs(ms: number): number {
+    return Math.round(this.desk.nowMs - ms);
   }
 
   private publishSyncing({ shard, target, source, from, resumeTo }: CopyPlan, cause: string): void {

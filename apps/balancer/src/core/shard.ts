@@ -63,6 +63,11 @@ export class Shard {
   announcedUnavailable = false;
   /** When replicas were last found to hold different things: what was copied from one of them before cannot be relied on. */
   divergedMs = -Infinity;
+  /**
+   * Replicas that have everything and are about to become members: while that is being stored, rounds need them as well as the
+   * in-sync set, so that they are kept by the set before and by the set after, whichever a new leader may find.
+   */
+  readonly entering = new Set<string>();
   /** One change of the configuration at a time. */
   readonly configLock = new Mutex();
   readonly replicas = new Map<string, Replica>();
@@ -97,6 +102,10 @@ export class Shard {
   }
   get inSync(): readonly string[] {
     return this.record.inSync;
+  }
+  /** Who must have a round: the in-sync set, and who is entering it. */
+  get writers(): readonly string[] {
+    return this.entering.size === 0 ? this.inSync : [...new Set([...this.inSync, ...this.entering])];
   }
   get high(): number {
     // In this order: at the edge of the keys `low + size` is no whole number any more.

@@ -17,7 +17,7 @@ export interface RoundShard {
   /** The requests whose ops these are, in the order of the ops, which stand behind so many notes. */
   requests: LaneRequest[];
   notes: number;
-  /** The in-sync set when the round began, without those whose data is gone. */
+  /** The in-sync set when the round began, with who was entering it, without those whose data is gone. */
   servers: readonly string[];
   replies: Map<string, PartReply>;
   failures: Map<string, ErrorBody>;
@@ -121,7 +121,7 @@ export class WriteRound {
       const before = [...(this.supersedes.mayHold.get(id) ?? [])].filter((server) => !replies.has(server));
       const own = this.isEmpty ? [] : servers.filter((server) => !certainlyLacks(failures.get(server)));
       const counts = (server: string): boolean =>
-        shard.inSync.includes(server) && shard.replicas.get(server)?.suspended === false;
+        shard.writers.includes(server) && shard.replicas.get(server)?.suspended === false;
       holders.set(id, new Set([...before, ...own].filter(counts)));
     }
     return holders;
@@ -187,7 +187,7 @@ export class WriteRound {
       rows: [],
       requests: [],
       notes: 0,
-      servers: shard.inSync.filter((server) => shard.replicas.get(server)?.suspended !== true),
+      servers: shard.writers.filter((server) => shard.replicas.get(server)?.suspended !== true),
       replies: new Map(),
       failures: new Map(),
     };

@@ -120,7 +120,7 @@ export class Writer {
   private *settle(entry: RoundShard): Workflow<boolean> {
     const sides = sidesOf(votesOf(entry));
     if (sides.diverged.length > 0 && !(yield* this.quarantine(entry, sides))) return false;
-    const failed = [...entry.failures.keys()].filter((server) => entry.shard.inSync.includes(server));
+    const failed = [...entry.failures.keys()].filter((server) => entry.shard.writers.includes(server));
     if (failed.length === 0) return isKept(entry);
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
     const outcome = yield* this.inSyncSets.demote(entry.shard, failed, cause);
@@ -273,7 +273,7 @@ function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
 function isKept({ shard, replies, requests }: RoundShard): boolean {
   const hasIt = (server: string): boolean =>
     shard.replicas.get(server)?.suspended === true ? requests.length === 0 : replies.has(server);
-  return replies.size > 0 && shard.inSync.every(hasIt);
+  return replies.size > 0 && shard.writers.every(hasIt);
 }
 
 /** What the asker is told. */

@@ -43,7 +43,7 @@ export const WEAKNESSES: readonly Weakness[] = [
   { name: 'fences nobody', fromSeed: 1, withinSeeds: 1000, flaws: fencesNobody },
   {
     name: 'leaves a deposed leader its revisions of the catalog',
-    fromSeed: 1,
+    fromSeed: 801,
     withinSeeds: 1000,
     flaws: claimsNothing,
   },
