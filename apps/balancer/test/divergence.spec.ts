@@ -31,6 +31,8 @@ class World {
   readonly network = new Network(this.scheduler);
   readonly catalog = new SimCatalog(this.scheduler, this.network);
   readonly events: { kind: string; data: Record<string, unknown> }[] = [];
+  /** `source>target` of every page that was asked for. */
+  readonly copying: string[] = [];
   readonly answers: (object | undefined)[] = [];
   balancer: SimBalancer;
   private nextBatch = 0;
@@ -131,11 +133,29 @@ class World {
     for (const server of this.servers) expect(this.living(server)).toEqual(this.living(this.servers[0]!));
   }
 
+  /** The balancer's questions of one kind to these servers are on their way for so long. */
+  slowDown(kind: 'digest' | 'catchup', servers: readonly string[], ms: number): void {
+    const { network } = this;
+    const call = network.call.bind(network);
+    network.call = (asked, done) => {
+      const isSlow = asked.from.startsWith('L') && asked.label().startsWith(kind) && servers.includes(asked.server);
+      if (!isSlow) call(asked, done);
+      else {
+        this.scheduler.after(ms, () => {
+          call(asked, done);
+        });
+      }
+    };
+  }
+
   private listen(core: BalancerCore): void {
     const step = core.step.bind(core);
     core.step = (event) => {
       const effects = step(event);
-      for (const effect of effects) if (effect.do === 'publish') this.events.push(effect.event);
+      for (const effect of effects) {
+        if (effect.do === 'publish') this.events.push(effect.event);
+        if (effect.do === 'catchup') this.copying.push(`${effect.request.source}>${effect.server}`);
+      }
       return effects;
     };
   }
@@ -310,6 +330,35 @@ test('a replica that has forgotten what became of an operation is found as well'
   await world.until(() => world.isWhole());
   const { contents } = disk as unknown as { contents: { records: Map<string, readonly object[]> } };
   expect(contents.records.get(SHARD)).toHaveLength(6);
+});
+
+test('nothing is copied over what a replica holds before that has been looked at', async () => {
+  const world = await World.of(3);
+  world.slowDown('digest', world.servers, 150);
+  replace(world.disk('S1'), 3, () => null);
+  await world.until(() => world.divergences.length > 0);
+  expect(world.divergences[0]).toMatchObject({ server: 'S1', differing: 1, complete: true });
+  await world.until(() => world.isWhole());
+  world.expectAlike();
+});
+
+test('what was copied from a replica that then turns out to be wrong is not relied on', async () => {
+  const world = await World.of(3);
+  world.network.cuts.add('L1>S2');
+  await world.until(() => !world.shard.inSync.includes('S2'));
+  world.network.server('S2').kill();
+  world.network.server('S2').wipe();
+  world.slowDown('catchup', ['S2'], 400);
+  world.slowDown('catchup', ['S0'], 1_500);
+  replace(world.disk('S0'), 3, () => null);
+  world.network.cuts.clear();
+  await world.until(() => world.copying.includes('S0>S2'));
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'scrub' } });
+  await world.until(() => world.shard.replicas.get('S0')?.suspended === true);
+  await world.until(() => world.isWhole(), 20_000);
+  for (const server of world.servers) {
+    expect(world.living(server).map(({ key }) => key)).toEqual([0, 1, 2, 3, 4, 5]);
+  }
 });
 
 test('proofs tell when and at which VAT, and are kept by whoever was compared', async () => {
