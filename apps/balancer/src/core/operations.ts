@@ -97,8 +97,8 @@ function judge(operation: string, found: Found, silent: readonly Look[]): Outcom
   let added = 0;
   for (const { outcome } of found) {
     if (outcome.refused !== undefined) {
-      const error: ErrorBody = refusalOf(outcome);
-      return { ok: true, value: { operation, outcome: 'refused', error } };
+      const refusal: ErrorBody = refusalOf(outcome);
+      return { ok: true, value: { operation, outcome: 'refused', refusal } };
     }
     added += outcome.ok;
   }

@@ -36,12 +36,12 @@ export class OutcomesController {
 }
 
 /** As the asker of the change was told it. */
-function operationAnswer({ operation, outcome, added, error }: OperationStatus): OperationAnswer {
+function operationAnswer({ operation, outcome, added, refusal }: OperationStatus): OperationAnswer {
   return {
     operation,
     outcome,
     ...(added === undefined ? {} : { added }),
-    ...(error === undefined ? {} : { error: refusalOf(error) }),
+    ...(refusal === undefined ? {} : { error: refusalOf(refusal) }),
     status: 'success',
   };
 }

@@ -223,7 +223,7 @@ async function fillDisk({ cluster, note }: Scene): Promise<void> {
   const disk = cluster.smallDisk;
   if (disk === undefined) throw new NotHere('this user may not mount a small file system');
   note(SMALL_DISK_SERVER);
-  disk.fill();
+  await disk.fill();
   await delay(HARM_MS);
   disk.free();
 }

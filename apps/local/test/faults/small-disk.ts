@@ -1,6 +1,7 @@
 /** A small file system in memory under one server's folder, so that its disk can be full. */
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Room for a Postgres that has its usual write-ahead log. */
@@ -22,12 +23,12 @@ export class SmallDisk {
   }
 
   /** Takes all the room that is left. */
-  fill(): void {
-    const file = openSync(this.filler, 'a');
+  async fill(): Promise<void> {
+    const file = await open(this.filler, 'a');
     try {
-      for (let size = CHUNK.length; size >= 1; size = Math.floor(size / 2)) writeAll(file, size);
+      for (let size = CHUNK.length; size >= 1; size = Math.floor(size / 2)) await writeAll(file, size);
     } finally {
-      closeSync(file);
+      await file.close();
     }
   }
 
@@ -44,10 +45,10 @@ export class SmallDisk {
 }
 
 /** Writes pieces of this size until one does not fit. */
-function writeAll(file: number, size: number): void {
+async function writeAll(file: FileHandle, size: number): Promise<void> {
   for (;;) {
     try {
-      if (writeSync(file, CHUNK, 0, size) < size) return;
+      if ((await file.write(CHUNK, 0, size)).bytesWritten < size) return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOSPC') return;
       throw error;

@@ -120,13 +120,14 @@ export interface OperationRequest {
 }
 /**
  * `unknown`: it was never decided, is not decided yet, or was so long ago that it has been forgotten. `added` only with
- * `committed`: rows written or removed; `error` only with `refused`: what the asker was told.
+ * `committed`: rows written or removed; `refusal` only with `refused`: what the asker was told (not `error`, which would
+ * say that the question itself failed).
  */
 export interface OperationStatus {
   operation: string;
   outcome: 'committed' | 'refused' | 'unknown';
   added?: number;
-  error?: ErrorBody;
+  refusal?: ErrorBody;
 }
 
 /** `/init`, names checked and cased already. `servers` undefined: the balancer places everything. */
