@@ -117,8 +117,8 @@ interface StatusResult {
   status: OperationStatus;
 }
 
-function statusText({ status: { outcome, added, error } }: StatusResult): string {
-  if (outcome === 'refused') return `refused: ${refusal(error!)}`;
+function statusText({ status: { outcome, added, refusal: told } }: StatusResult): string {
+  if (outcome === 'refused') return `refused: ${refusal(told!)}`;
   return added === undefined ? outcome : `${outcome}, rows: ${added}`;
 }
 
