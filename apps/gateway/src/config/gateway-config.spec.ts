@@ -1,5 +1,5 @@
 import { ConfigError } from '#common/config/env';
-import { checkBodyLimit, parseGatewayConfig } from './gateway-config';
+import { checkBodyLimit, doubtsAbout, parseGatewayConfig } from './gateway-config';
 
 test('without any setting it serves the published port of this machine alone', () => {
   expect(parseGatewayConfig({})).toMatchObject({ PORT: 5000, HOST: '127.0.0.1', BODY_LIMIT: 4194304, HOLD_MS: 10000 });
@@ -29,4 +29,14 @@ test('a body must fit into a message of the broker, with its header', () => {
   expect(() => {
     checkBodyLimit(4_194_304, 4_194_304);
   }).toThrow(/BODY_LIMIT .* max_payload/);
+});
+
+test.each([
+  [{}, 0],
+  [{ HOLD_MS: '5999' }, 1],
+  [{ HOLD_MS: '6000' }, 0],
+  [{ HOLD_MS: '0' }, 0],
+  [{ LEASE_MS: '6000' }, 1],
+])('%j raises %d doubts', (env, doubts) => {
+  expect(doubtsAbout(parseGatewayConfig(env))).toHaveLength(doubts);
 });

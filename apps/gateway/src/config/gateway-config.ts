@@ -19,6 +19,8 @@ const SETTINGS = z
     ALLOW_REINIT: setting.flag(false),
     /** How long a request waits for a leader or a shard before the client gets 503. */
     HOLD_MS: setting.int(10_000, 0, 600_000),
+    /** That of the balancers: another one may lead only when the lease of one that died has run out. */
+    LEASE_MS: setting.int(3_000, 300, 600_000),
     /** How long a record operation waits for its answer before the client gets 504. */
     REQUEST_TIMEOUT_MS: setting.int(15_000, 100, 600_000),
     /** The same for `/init`, `/add` and `/rm`, which move data. */
@@ -43,6 +45,14 @@ export type GatewayConfig = z.infer<typeof SETTINGS>;
 /** @throws ConfigError with one line that says which setting is wrong and why */
 export function parseGatewayConfig(env: NodeJS.ProcessEnv): GatewayConfig {
   return parseEnv(SETTINGS, env);
+}
+
+/** What is allowed, yet hardly meant: one line each. */
+export function doubtsAbout({ HOLD_MS, LEASE_MS }: GatewayConfig): string[] {
+  if (HOLD_MS === 0 || HOLD_MS >= 2 * LEASE_MS) return [];
+  return [
+    `HOLD_MS is ${HOLD_MS}, less than twice LEASE_MS (${LEASE_MS}): when the leading balancer dies, requests fail before another one leads`,
+  ];
 }
 
 /** Room that a message needs beside the rows: its header with every key. */
