@@ -1,0 +1,120 @@
+import type { OpOutcome, PartReply, RoundOp } from '#common/contracts/node';
+import { Shard } from './shard';
+import type { LaneRequest } from './shard-lane';
+import { WriteRound } from './write-round';
+
+const SERVER = 'S0';
+const shards = new Map<string, Shard>();
+
+beforeEach(() => {
+  shards.clear();
+  for (const [index, shard] of ['a', 'b'].entries()) {
+    const stamp = { configId: 1, configEpoch: 1, configVersion: 1 };
+    const members = { inSync: [SERVER], replicas: [SERVER], joining: [] };
+    shards.set(shard, new Shard({ shard, low: index * 10, size: 10, ...stamp, ...members }, true));
+  }
+});
+
+function shardOf(id: string): Shard {
+  const shard = shards.get(id);
+  if (shard === undefined) throw new Error(`no shard ${id}`);
+  return shard;
+}
+
+/** A request that creates a key in each of these shards. */
+function request(id: number, name: string, keys: Record<string, number>): LaneRequest {
+  const spans = Object.keys(keys).length > 1 ? { spans: true as const } : {};
+  const parts = Object.entries(keys).map(([shard, key]): [string, { op: RoundOp; rows: string[] }] => [
+    shard,
+    { op: { op: 'create', onConflict: 'error', keys: [key], id: name, ...spans }, rows: ['{}'] },
+  ]);
+  return { batch: 1, id, parts: new Map(parts), name: { id: name }, bytes: 1, arrivedMs: 0 };
+}
+
+function roundOf(requests: LaneRequest[], refusals: ReadonlyMap<LaneRequest, OpOutcome> = new Map()): WriteRound {
+  const round = new WriteRound(1, requests, shardOf, 0, [...shards.values()], refusals);
+  round.parts();
+  return round;
+}
+
+function verdictOf(round: WriteRound, outcomes: Record<string, OpOutcome[]>): ReturnType<WriteRound['verdict']> {
+  const replies = Object.entries(outcomes).map(([shard, list]): PartReply => ({ shard, outcomes: list, digest: '' }));
+  round.answered(SERVER, replies);
+  return round.verdict();
+}
+
+const OK: OpOutcome = { ok: 1 };
+const KNOWN: OpOutcome = { ok: 1, known: true };
+const TAKEN: OpOutcome = { refused: 'KEY_EXISTS', key: 1 };
+
+describe('what came of a request over two shards', () => {
+  it.each<[string, OpOutcome, OpOutcome, OpOutcome, boolean]>([
+    ['new in both', OK, OK, { ok: 2 }, false],
+    [
+      'known in both: the first outcome, and nothing of it is in this round',
+      KNOWN,
+      KNOWN,
+      { ok: 2, known: true },
+      true,
+    ],
+    ['refused in one', OK, TAKEN, TAKEN, true],
+    [
+      'refused at its first time',
+      { ...TAKEN, known: true },
+      { ...TAKEN, known: true },
+      { ...TAKEN, known: true },
+      true,
+    ],
+    ['known in one alone', OK, KNOWN, { refused: 'ID_REUSED', key: 0, known: true }, true],
+    ['known in one, refused in the other', KNOWN, TAKEN, { refused: 'ID_REUSED', key: 0, known: true }, true],
+  ])('%s', (_, a, b, outcome, isExcluded) => {
+    const one = request(1, 'x', { a: 1, b: 11 });
+    const { outcomes, excluded } = verdictOf(roundOf([one]), { a: [a], b: [b] });
+    expect(outcomes.get(one)).toEqual(outcome);
+    expect(excluded.has(one)).toBe(isExcluded);
+  });
+
+  it('is doubtful when its id is that of one that is to be left out', () => {
+    const [first, again] = [request(1, 'x', { a: 1, b: 11 }), request(2, 'x', { a: 2, b: 12 })];
+    const known: OpOutcome = { ...TAKEN, known: true };
+    const { excluded } = verdictOf(roundOf([first, again]), { a: [OK, KNOWN], b: [TAKEN, known] });
+    expect([...excluded.keys()]).toEqual([first]);
+  });
+});
+
+describe('a round that is run again', () => {
+  it('notes in all shards what was refused in one, before its other requests', () => {
+    const [refused, other] = [request(1, 'x', { a: 1, b: 11 }), request(2, 'y', { a: 1 })];
+    const round = roundOf([other], new Map([[refused, TAKEN]]));
+    const parts = [...round.shards.values()].map(({ part }) => part);
+    const note = { op: 'note', id: 'x', outcome: TAKEN };
+    expect(parts.map(({ ops }) => ops)).toEqual([[note, other.parts.get('a')?.op], [note]]);
+    expect(parts.map(({ firstTerm, lastTerm }) => lastTerm - firstTerm)).toEqual([1, 0]);
+    expect(verdictOf(round, { a: [TAKEN, OK], b: [TAKEN] }).outcomes.get(other)).toEqual(OK);
+  });
+
+  it('notes nothing of what was known, and nothing without a name', () => {
+    const nameless = { ...request(2, 'y', { a: 1, b: 11 }), name: {} };
+    const refusals = new Map<LaneRequest, OpOutcome>([
+      [request(1, 'x', { a: 1, b: 11 }), KNOWN],
+      [nameless, TAKEN],
+    ]);
+    expect([...roundOf([], refusals).shards.values()].flatMap(({ part }) => part.ops)).toEqual([]);
+  });
+
+  it('may be held by who did not answer when it notes something, and need not be looked for when it is empty', () => {
+    const timedOut = { code: 'OUTCOME_UNKNOWN' as const, message: '', retryable: false };
+    const holders = (refusals: ReadonlyMap<LaneRequest, OpOutcome>): number[] => {
+      const round = roundOf([], refusals);
+      round.failed(SERVER, timedOut);
+      return [...round.mayHold().values()].map((servers) => servers.size);
+    };
+    expect(holders(new Map())).toEqual([0, 0]);
+    expect(holders(new Map([[request(1, 'x', { a: 1, b: 11 }), TAKEN]]))).toEqual([1, 1]);
+  });
+});
+
+it('tells the replicas up to where ids are forgotten', () => {
+  shardOf('a').forgottenIds.told(3);
+  expect([...roundOf([]).shards.values()].map(({ part }) => part.idsAfter)).toEqual([3, 0]);
+});
