@@ -19,11 +19,12 @@ type Step =
   | { kind: 'two-rounds'; first: RoundOp[]; second: RoundOp[]; name: string }
   | { kind: 'told' }
   | { kind: 'purge' }
+  | { kind: 'forget' }
   | { kind: 'reload' }
   | { kind: 'copy' };
 
 const key = fc.nat(KEYS - 1);
-const op: fc.Arbitrary<RoundOp> = fc.oneof(
+const bareOp: fc.Arbitrary<RoundOp> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record(
@@ -39,6 +40,17 @@ const op: fc.Arbitrary<RoundOp> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ op: fc.constant('update' as const), key }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant('delete' as const), key }) },
 );
+/** Few ids, so that they come again. */
+const id = fc.constantFrom('id-1', 'id-2', 'id-3', 'id-4', 'id-5', 'id-6');
+const op: fc.Arbitrary<RoundOp> = fc.oneof(
+  bareOp,
+  fc.tuple(bareOp, id).map(([one, name]): RoundOp => ({ ...one, id: name })),
+  fc.record({
+    op: fc.constant('note' as const),
+    id,
+    outcome: fc.constant({ refused: 'KEY_EXISTS' as const, key: 99 }),
+  }),
+);
 const ops = fc.array(op, { minLength: 1, maxLength: 5 });
 const text = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((value) => !value.includes('\u0000'));
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -50,7 +62,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('two-rounds' as const), first: ops, second: ops, name: text }),
   },
-  ...(['told', 'purge', 'reload', 'copy'] as const).map((kind) => ({
+  ...(['told', 'purge', 'forget', 'reload', 'copy'] as const).map((kind) => ({
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant(kind) }),
   })),
@@ -120,6 +132,12 @@ class History {
         this.naive.settle(true);
         this.purgedTo = this.naive.vat;
         return this.ping({ sh: this.purgedTo });
+      case 'forget':
+        this.naive.settle(true);
+        this.naive.idsAfter = this.naive.vat;
+        await this.applyRounds([[]], '');
+        this.naive.settle(true);
+        return this.ping({});
       case 'reload':
         for (const pair of this.pairs) {
           pair.replica = await openReplica(`${pair.name}-first`, pair.store, source);
@@ -144,7 +162,8 @@ class History {
       rows.push(...own);
       this.round += 1;
       const lastTerm = firstTerm + list.reduce((sum, one) => sum + termsOf(one), 0) - 1;
-      const part = { shard: 'sh', vat: this.naive.vat, firstTerm, lastTerm, ops: list };
+      const { vat, idsAfter } = this.naive;
+      const part = { shard: 'sh', vat, idsAfter, firstTerm, lastTerm, ops: list };
       return { round: this.round, lastTerms: { sh: lastTerm }, parts: [part] };
     });
     const replies: ApplyReply[] = [];
@@ -172,8 +191,8 @@ class History {
     };
     while ((await ask()).next !== null);
     pair.copied = to;
-    const told = await digests(pair.copy, to);
-    expect(told).toEqual(await digests(pair.replica, to));
+    const told = await digests(pair.copy, to, this.naive.idsAfter);
+    expect(told).toEqual(await digests(pair.replica, to, this.naive.idsAfter));
     await expectSame(pair.copy, this.naive, [to]);
   }
 
@@ -195,8 +214,8 @@ function rowsFor(one: RoundOp, name: string): string[] {
   return keys.slice(0, rowsOf(one)).map((value) => rowText(value, name));
 }
 
-function digests(replica: Replica, vat: number): Promise<unknown> {
-  return replica.digest({ epoch: EPOCH, shard: 'sh', vat });
+function digests(replica: Replica, vat: number, idsAfter: number): Promise<unknown> {
+  return replica.digest({ epoch: EPOCH, shard: 'sh', vat, idsAfter });
 }
 
 async function expectSame(replica: Replica, naive: NaiveShard, vats: number[]): Promise<void> {

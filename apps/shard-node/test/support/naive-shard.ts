@@ -7,10 +7,19 @@ import { rowsOf, termsOf } from '#common/protocol/round';
 
 type Table = ReadonlyMap<number, string>;
 
+/** What became of a named op, and the term from which on that is told. */
+interface Memory {
+  term: number;
+  outcome: OpOutcome;
+}
+
 export class NaiveShard {
   /** The table as it was committed at each VAT. */
   private readonly committed = new Map<number, Table>([[0, new Map()]]);
-  private attempt: { lastTerm: number; table: Table } | null = null;
+  private attempt: { lastTerm: number; table: Table; memories: ReadonlyMap<string, Memory> } | null = null;
+  private memories: ReadonlyMap<string, Memory> = new Map();
+  /** Nobody remembers ops up to this term. */
+  idsAfter = 0;
   vat = 0;
   /** The highest term ever used. */
   term = 0;
@@ -20,6 +29,7 @@ export class NaiveShard {
     if (commit && this.attempt !== null) {
       this.vat = this.attempt.lastTerm;
       this.committed.set(this.vat, this.attempt.table);
+      this.memories = this.attempt.memories;
     }
     this.attempt = null;
   }
@@ -29,17 +39,24 @@ export class NaiveShard {
     const before = this.at(this.vat);
     let table = new Map(before);
     let next = 0;
-    const outcomes = ops.map((op) => {
-      const draft = new Map(table);
-      const outcome = perform(draft, op, rows.slice(next, next + rowsOf(op)));
+    const memories = new Map([...this.memories].filter(([, { term }]) => term > this.idsAfter));
+    const outcomes = ops.map((op): OpOutcome => {
+      const own = rows.slice(next, next + rowsOf(op));
       next += rowsOf(op);
+      const term = this.term + 1;
+      this.term += termsOf(op);
+      const first = memories.get(op.id ?? '');
+      if (first !== undefined) return { ...first.outcome, known: true };
+      const draft = new Map(table);
+      const outcome = perform(draft, op, own);
       if (outcome.refused === undefined) table = draft;
+      if (op.id !== undefined) memories.set(op.id, { term, outcome });
       return outcome;
     });
-    const refused = ops.some((op, index) => op.op === 'create' && op.spans && outcomes[index]?.refused !== undefined);
-    this.term += ops.reduce((sum, op) => sum + termsOf(op), 0);
+    const hasNoPart = (outcome: OpOutcome | undefined): boolean => outcome?.known ?? outcome?.refused !== undefined;
+    const refused = ops.some((op, index) => op.op === 'create' && op.spans && hasNoPart(outcomes[index]));
     // A refused round is never committed.
-    this.attempt = refused ? null : { lastTerm: this.term, table };
+    this.attempt = refused ? null : { lastTerm: this.term, table, memories };
     return { outcomes, refused };
   }
 
