@@ -1,7 +1,8 @@
 /** A cluster of its own for an experiment: started, its processes found and hurt, stopped. */
 const { execFileSync, spawn } = require('node:child_process');
 const { once } = require('node:events');
-const { existsSync, readFileSync, rmSync } = require('node:fs');
+const { existsSync, readFileSync } = require('node:fs');
+const { rm } = require('node:fs/promises');
 const { connect } = require('node:net');
 const { join } = require('node:path');
 const { createInterface } = require('node:readline');
@@ -60,9 +61,9 @@ class Cluster {
     return Number(readFileSync(join(this.dataDir, 'servers', server, 'node.pid'), 'utf8').trim());
   }
 
-  /** Removes all that a server has stored. */
+  /** Removes all that a server has stored; not in one go, or the clients that this process is would stand still meanwhile. */
   loseDisk(server) {
-    rmSync(join(this.dataDir, 'servers', server), { recursive: true, force: true, maxRetries: 20, retryDelay: 20 });
+    return rm(join(this.dataDir, 'servers', server), { recursive: true, force: true, maxRetries: 20, retryDelay: 20 });
   }
 
   /** The process of a balancer, by its name. */

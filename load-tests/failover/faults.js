@@ -10,9 +10,10 @@ function replicaDies(server, diskIsLost) {
     title: `SIGKILL of one of three replicas (${server}), its disk ${diskIsLost ? 'lost' : 'kept'}`,
     aim: 'no error; longest write under 500 ms; catch-up pauses under 50 ms for each shard',
     async run({ cluster, events }) {
-      process.kill(cluster.nodePid(server), 'SIGKILL');
-      if (diskIsLost) cluster.loseDisk(server);
+      const pid = cluster.nodePid(server);
       const atMs = performance.now();
+      process.kill(pid, 'SIGKILL');
+      if (diskIsLost) await cluster.loseDisk(server);
       const flatline = await events.first(atMs, 'server.flatline', server, WAIT_MS);
       const back = await events.first(atMs, 'server.respawned', server, WAIT_MS);
       await events.first(atMs, 'server.recovered', server, WAIT_MS);
