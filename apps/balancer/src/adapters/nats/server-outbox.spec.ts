@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { ShardlineError } from '#common/contracts/errors';
 import { ServerOutbox, type OutboxLimits, type OutboxPost } from './server-outbox';
 
 interface Request {
@@ -124,6 +125,30 @@ describe('the outbox of one server', () => {
     expect(lost.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     const next = await Promise.allSettled([outbox.add(request(3), 1), outbox.add(request(4), 1)]);
     expect(next.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
+  });
+
+  it('refuses what waits behind a message that was not answered in time, and sends what comes later', async () => {
+    let fail: (error: Error) => void = () => undefined;
+    const sent: number[][] = [];
+    const silentOnce: OutboxPost<Request, number> = {
+      send: (requests) => {
+        sent.push(requests.map(({ id }) => id));
+        if (sent.length === 1) return new Promise((_, reject) => (fail = reject));
+        return Promise.resolve(requests.map(({ id }) => ({ ok: true, value: id })));
+      },
+      mayShare: () => true,
+    };
+    const outbox = new ServerOutbox('s', silentOnce, LIMITS);
+    const first = expect(outbox.add(request(1), 1)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    await turn();
+    await turn();
+    const waiting = expect(outbox.add(request(2), 1)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    await turn();
+    fail(new ShardlineError('OUTCOME_UNKNOWN', 'silent'));
+    await first;
+    await waiting;
+    expect(await outbox.add(request(3), 1)).toBe(3);
+    expect(sent).toEqual([[1], [3]]);
   });
 
   it('tells who was left out of an answer', async () => {

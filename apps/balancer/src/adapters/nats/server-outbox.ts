@@ -50,7 +50,8 @@ export class ServerOutbox<Q, A> {
   /**
    * Puts a request of about `bytes` into the next message that has room.
    *
-   * @throws ShardlineError BUSY when too much waits already or it has waited too long: nothing was sent
+   * @throws ShardlineError BUSY when too much waits already, it has waited too long, or the message before it was not answered in
+   * time: nothing was sent
    */
   add(request: Q, bytes: number): Promise<A> {
     const { queueItems, queueBytes } = this.limits;
@@ -94,6 +95,7 @@ export class ServerOutbox<Q, A> {
       });
     } catch (error) {
       for (const { reject } of batch) reject(error);
+      if (error instanceof ShardlineError && error.code === 'OUTCOME_UNKNOWN') this.dropAll();
     } finally {
       this.inFlight -= 1;
       this.flushSoon();
@@ -124,6 +126,12 @@ export class ServerOutbox<Q, A> {
       this.queuedBytes -= first.bytes;
       first.reject(this.busy(`the request has waited for ${this.limits.queueMs} ms`));
     }
+  }
+
+  /** Who was silent for a whole time-out must not hold up for another one what waits behind. */
+  private dropAll(): void {
+    this.queuedBytes = 0;
+    for (const { reject } of this.queue.splice(0)) reject(this.busy('it has not answered the message before in time'));
   }
 
   private busy(why: string): ShardlineError {
