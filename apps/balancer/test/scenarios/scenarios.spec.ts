@@ -19,4 +19,10 @@ describe('stories about the protocol', () => {
     if (process.env.UPDATE_SCENARIOS === '1') writeFileSync(path, formatStory(story, output));
     else expect(output).toBe(story.recorded);
   });
+
+  it('are all listed in docs/scenarios.md, for those who look for one', () => {
+    const page = readFileSync(join(__dirname, '../../../../docs/scenarios.md'), 'utf8');
+    const listed = [...page.matchAll(/test\/scenarios\/(\S+\.txt)\)/g)].map(([, name]) => name);
+    expect(listed).toEqual(files);
+  });
 });

@@ -7,7 +7,8 @@ const TELLINGS: Partial<Record<EventKind, Telling>> = {
   'shard.stale': (subject, { cause }) => `${subject} is stale (${String(cause)})`,
   'shard.syncing': (subject, { cause }) => `${subject} is syncing (${String(cause)})`,
   'shard.insync': (subject) => `${subject} is in sync`,
-  'shard.diverged': (subject, { cause }) => `${subject} has diverged (${String(cause)})`,
+  'shard.diverged': (subject, { cause, keys }) =>
+    `${subject} has diverged (${String(cause)}), in the keys ${(keys as readonly { key: number }[]).map(({ key }) => key).join(' ')}`,
   'shard.unavailable': (subject, { missing, minInSync }) =>
     `${subject} takes no writes: without ${(missing as string[]).join(' ')} fewer than ${String(minInSync)} would be left`,
   'server.flatline': (subject) => `${subject} is given up: it answers no heartbeat`,

@@ -46,8 +46,15 @@ export class Narrator implements Listener {
 
   stepped(balancer: Balancer, effects: readonly Effect[]): void {
     this.decisions(balancer);
-    this.sent(balancer, effects);
-    for (const effect of effects) this.effect(balancer, effect);
+    const applies = effects.filter((effect) => effect.do === 'apply');
+    for (const effect of effects) {
+      if (effect.do !== 'apply') this.effect(balancer, effect);
+      else if (!this.rounds.has(nameOfRound(balancer, effect)))
+        this.sent(
+          balancer,
+          applies.filter(({ round }) => round.round === effect.round.round),
+        );
+    }
     this.keptBack(balancer);
   }
 
@@ -76,6 +83,7 @@ export class Narrator implements Listener {
     else if (effect.do === 'serve') this.say(`${name} serves clients under epoch ${cluster.epoch}`);
     else if (effect.do === 'stepDown') this.say(`${name} steps down: ${effect.why}`);
     else if (effect.do === 'released') this.say(`${name} ends`);
+    else if (effect.do === 'digest' && effect.request.within === undefined) this.sentDigest(balancer, effect);
     else if (effect.do === 'publish') {
       const text = describeEvent(effect.event);
       if (text !== null) this.say(`${name} says: ${text}`);
@@ -83,25 +91,19 @@ export class Narrator implements Listener {
       this.say(`${name} takes the lead: epoch ${String(effect.data.epoch)}, ${String(effect.data.cause)}`);
   }
 
-  /** The rounds that begin in this step, one line each. */
-  private sent(balancer: Balancer, effects: readonly Effect[]): void {
-    const byRound = new Map<number, Apply[]>();
-    for (const effect of effects) {
-      if (effect.do === 'apply') byRound.set(effect.round.round, [...(byRound.get(effect.round.round) ?? []), effect]);
-    }
-    for (const [round, applies] of byRound) {
-      const servers = applies.map(({ server }) => server).sort();
-      const name = `round ${applies[0]!.epoch}/${round}`;
-      this.rounds.set(`${balancer.name} ${name}`, { name, open: new Set(servers), outcomes: new Map() });
-      const parts = new Map(applies.flatMap((apply) => apply.round.parts).map((part) => [part.shard, part]));
-      const told = [...parts.values()].sort((a, b) => (a.shard < b.shard ? -1 : 1)).map(describePart);
-      this.say(`${balancer.name} sends ${name} to ${servers.join(' ')}: ${told.join('; ')}`);
-    }
-    this.sentDigests(balancer, effects);
+  /** A round begins; `applies` are its messages. */
+  private sent(balancer: Balancer, applies: readonly Apply[]): void {
+    const [first] = applies;
+    const servers = applies.map(({ server }) => server).sort();
+    const name = `round ${first!.epoch}/${first!.round.round}`;
+    this.rounds.set(nameOfRound(balancer, first!), { name, open: new Set(servers), outcomes: new Map() });
+    const parts = new Map(applies.flatMap((apply) => apply.round.parts).map((part) => [part.shard, part]));
+    const told = [...parts.values()].sort((a, b) => (a.shard < b.shard ? -1 : 1)).map(describePart);
+    this.say(`${balancer.name} sends ${name} to ${servers.join(' ')}: ${told.join('; ')}`);
   }
 
   private applied(balancer: Balancer, ask: Apply, outcome: Outcome<PartReply[]>): void {
-    const round = this.rounds.get(`${balancer.name} round ${ask.epoch}/${ask.round.round}`);
+    const round = this.rounds.get(nameOfRound(balancer, ask));
     if (round === undefined) return;
     round.outcomes.set(ask.server, outcome);
     round.open.delete(ask.server);
@@ -139,14 +141,11 @@ export class Narrator implements Listener {
       this.say(`${server} has copied ${what} from ${source}: ${outcome.value.rows} versions`);
   }
 
-  private sentDigests(balancer: Balancer, effects: readonly Effect[]): void {
-    for (const effect of effects) {
-      if (effect.do !== 'digest' || effect.request.within !== undefined) continue;
-      const name = digestName(balancer, effect);
-      const digests = this.digests.get(name) ?? { open: 0, told: new Map<string, string>() };
-      digests.open += 1;
-      this.digests.set(name, digests);
-    }
+  private sentDigest(balancer: Balancer, digest: Digest): void {
+    const name = digestName(balancer, digest);
+    const digests = this.digests.get(name) ?? { open: 0, told: new Map<string, string>() };
+    digests.open += 1;
+    this.digests.set(name, digests);
   }
 
   private compared(balancer: Balancer, ask: Digest, outcome: Outcome<AskTypes['digest']['answer']>): void {
@@ -190,6 +189,10 @@ export class Narrator implements Listener {
     if (length > before) this.say(`${balancer.name} keeps an answer back: it does not know whether it still leads`);
     this.withheld.set(balancer, length);
   }
+}
+
+function nameOfRound(balancer: Balancer, { epoch, round }: Apply): string {
+  return `${balancer.name} ${epoch}/${round.round}`;
 }
 
 function digestName(balancer: Balancer, { request: { shard, vat } }: Digest): string {

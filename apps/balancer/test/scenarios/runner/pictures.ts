@@ -1,20 +1,53 @@
 /** What replicas hold and what leaders believe, as lines of a story. */
+import type { ShardConfig } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { ShardState } from '../../../../shard-node/src/core/replica-state';
 import type { Balancer, StoredVersion, World } from './world';
 
 /** What is on the disks of a shard's servers; those that hold the same stand together. */
-export async function pictureOfReplicas(world: World, shard: string): Promise<string[]> {
+export function pictureOfReplicas(world: World, shard: string): Promise<string[]> {
+  return pictureOf(world, shard, (server, state) => pictureOfDisk(world, server, state));
+}
+
+/** At which VAT each take-over began, as the replicas remember it. */
+export function pictureOfEpochs(world: World, shard: string): Promise<string[]> {
+  return pictureOf(world, shard, async (_server, { epochStarts }) => {
+    const told = epochStarts.map(({ epoch, vat }) => `epoch ${epoch} began at VAT ${vat}`);
+    return told.join(', ') || 'no take-over yet';
+  });
+}
+
+/** Who is in sync, by the bucket and by the replicas; the newest configuration has the highest numbers. */
+export async function pictureOfConfigurations(world: World, shard: string): Promise<string[]> {
+  const record = world.bucket.get(BUCKET_KEYS.shard(shard))?.value as ShardConfig | undefined;
+  const stored = record === undefined ? [] : [`${shard} in the bucket: ${describeConfiguration(record)}`];
+  return [...stored, ...(await pictureOf(world, shard, async (_server, state) => describeConfiguration(state)))];
+}
+
+type Configuration = Pick<ShardState, 'configEpoch' | 'configVersion' | 'inSync'>;
+
+function describeConfiguration({ configEpoch, configVersion, inSync }: Configuration): string {
+  return `configuration ${configEpoch}/${configVersion}, in sync ${[...inSync].sort().join(' ')}`;
+}
+
+/** Servers of the shard that give the same sight stand together. */
+async function pictureOf(
+  world: World,
+  shard: string,
+  sightOf: (server: string, state: ShardState) => Promise<string>,
+): Promise<string[]> {
   const bySight = new Map<string, string[]>();
   for (const server of world.servers) {
-    const sight = await pictureOfDisk(world, server, shard);
-    if (sight !== null) bySight.set(sight, [...(bySight.get(sight) ?? []), server]);
+    const state = (await world.state(server)).shards.get(shard);
+    if (state === undefined) continue;
+    const sight = await sightOf(server, state);
+    bySight.set(sight, [...(bySight.get(sight) ?? []), server]);
   }
   return [...bySight].map(([sight, servers]) => `${shard} on ${servers.join(' ')}: ${sight}`);
 }
 
-async function pictureOfDisk(world: World, server: string, shard: string): Promise<string | null> {
-  const state = (await world.state(server)).shards.get(shard);
-  if (state === undefined) return null;
-  const { newestRound: round, toldVat, catchUp, purgedTo } = state;
+async function pictureOfDisk(world: World, server: string, state: ShardState): Promise<string> {
+  const { shard, newestRound: round, toldVat, catchUp, purgedTo } = state;
   const name = round === null ? 'no round' : `newest round ${round.epoch}/${round.round}`;
   const facts = [`told VAT ${toldVat}`, name];
   if (purgedTo > 0) facts.push(`purged up to ${purgedTo}`);
@@ -33,17 +66,7 @@ function describeVersion({ key, cat, dat, value }: StoredVersion): string {
 export function pictureOfLeader({ name, cluster }: Balancer): string[] {
   return cluster.inKeyOrder().map((shard) => {
     const states = [...shard.replicas.keys()].sort().map((server) => `${server} ${shard.stateOf(server)}`);
+    if (!shard.resolved) return `${name} has not decided ${shard.id}`;
     return `${name} has ${shard.id} at VAT ${shard.vat}: ${states.join(', ')}`;
   });
-}
-
-/** At which VAT each take-over began, as a replica remembers it. */
-export async function pictureOfEpochs(world: World, shard: string): Promise<string[]> {
-  const lines: string[] = [];
-  for (const server of world.servers) {
-    const starts = (await world.state(server)).shards.get(shard)?.epochStarts ?? [];
-    const told = starts.map(({ epoch, vat }) => `epoch ${epoch} began at VAT ${vat}`);
-    lines.push(`${shard} on ${server}: ${told.join(', ') || 'no take-over yet'}`);
-  }
-  return lines;
 }

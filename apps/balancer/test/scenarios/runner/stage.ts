@@ -1,12 +1,14 @@
 /** Carries a story's commands out, one after the other, and writes down what comes of it. */
 import { Clients } from './clients';
 import { Narrator } from './narrator';
-import { pictureOfEpochs, pictureOfLeader, pictureOfReplicas } from './pictures';
+import { pictureOfConfigurations, pictureOfEpochs, pictureOfLeader, pictureOfReplicas } from './pictures';
 import type { Fate } from './post';
 import { wishOf } from './wishes';
 import { World, type Balancer } from './world';
 
 const KEYS_PER_SHARD = 10;
+/** By then a message has arrived, and what it leads to has been stored. */
+const ON_THE_WAY_MS = 10;
 /** So long is waited for an answer before the story goes on without it. */
 const PATIENCE_MS = 1_500;
 const SCHEMA = { columns: ['id', 'value'], dtypes: ['Number' as const, 'String' as const] };
@@ -19,6 +21,8 @@ export class Stage {
   });
   private readonly shards: string[] = [];
   private readonly told: string[] = [];
+  /** Those of administrators; the first made the cluster. */
+  private requests = 1;
 
   constructor() {
     this.narrator.answered = (batch, answered) => {
@@ -101,12 +105,17 @@ export class Stage {
         break;
       case 'deliver':
         world.post.deliver();
+        await world.scheduler.pass(ON_THE_WAY_MS);
         break;
       case 'finish':
         this.clients.pull(Number(first));
         break;
       case 'tamper':
         await this.tamper(first, second);
+        break;
+      case 'scrub':
+        this.leader().dispatch({ on: 'admin', command: { request: ++this.requests, op: 'scrub' } });
+        await world.scheduler.pass(PATIENCE_MS);
         break;
       case 'bucket':
         if (first === 'backup') world.bucket.remember();
@@ -171,7 +180,7 @@ export class Stage {
   }
 
   private async tamper(server: string, record: string): Promise<void> {
-    const [key = '', value = ''] = record.split('=');
+    const [key = '', value = null] = record.split('=');
     const shard = this.shards[Math.floor(Number(key) / KEYS_PER_SHARD)] ?? '';
     await this.world.tamper(server, shard, Number(key), value);
   }
@@ -180,6 +189,7 @@ export class Stage {
     const lines: string[] = [];
     for (const shard of this.shards) {
       if (what === 'replicas') lines.push(...(await pictureOfReplicas(this.world, shard)));
+      if (what === 'configurations') lines.push(...(await pictureOfConfigurations(this.world, shard)));
       if (what === 'epochs') lines.push(...(await pictureOfEpochs(this.world, shard)));
     }
     if (what === 'clients') lines.push(...this.clients.untold());

@@ -2,7 +2,7 @@
 import type { OnConflict } from '#common/contracts/commands';
 import type { Wish } from './clients';
 
-/** `write 1=x 2=y [ignore|replace] [as id]`, `update 1=x`, `delete 1`, `read 1`, `read 1..9`, `hold 1..9`, `outcome id`; null for other words. */
+/** `write 1=x 2=y [ignore|replace] [as id]`, `update 1=x`, `delete 1`, `read 1`, `read 1..9`, `open 1..9`, `outcome id`; null for other words. */
 export function wishOf(text: string): Wish | null {
   const [verb = '', ...words] = text.split(' ');
   const [first = ''] = words;
@@ -16,9 +16,9 @@ export function wishOf(text: string): Wish | null {
     case 'delete':
       return { kind: 'change', command: { op: 'delete', key: keyOf(first), ...nameIn(words) } };
     case 'read':
-    case 'hold': {
+    case 'open': {
       const [low = '', high = low] = first.split('..');
-      return { kind: 'read', low: keyOf(low), high: keyOf(high), isHeld: verb === 'hold' };
+      return { kind: 'read', low: keyOf(low), high: keyOf(high), isHeld: verb === 'open' };
     }
     case 'outcome':
       return { kind: 'lookup', operation: first };

@@ -3,10 +3,12 @@
  * the stories need of the simulation is used in this file (and in `still-scheduler.ts`).
  */
 import type { NodeReadReply, NodeReadRequest } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { RawLines } from '#common/nats/lines';
 import type { ReplicaState } from '../../../../shard-node/src/core/replica-state';
 import type { BalancerCore } from '../../../src/core/balancer-core';
 import type { Effect, Outcome } from '../../../src/core/effects';
+import type { LeaderRecord } from '../../../src/core/leadership';
 import type { CoreSettings } from '../../../src/core/settings';
 import { SimBalancer } from '../../simulation/balancer';
 import { SimCatalog } from '../../simulation/catalog';
@@ -146,13 +148,18 @@ export class World {
     return records.map(({ id }) => id);
   }
 
-  /** Behind its back: the newest version of the key gets another value on this one disk. */
-  async tamper(server: string, shard: string, key: number, value: string): Promise<void> {
+  /** Behind its back: the newest version of the key gets another value on this one disk; with `null` it is gone. */
+  async tamper(server: string, shard: string, key: number, value: string | null): Promise<void> {
     const { disk } = this.server(server);
     const { text } = await disk.copyPage({ shard, from: -1, to: ALL_TERMS }, null, ALL_BYTES);
     const line = text.split(',\n').findLast((one) => versionOf(one).key === key);
     if (line === undefined) throw new Error(`${server} has no record ${key}`);
-    const changed = line.replace(/"value":"[^"]*"/, `"value":${JSON.stringify(value)}`);
+    const { cat } = versionOf(line);
+    // A version that dies when it is born is visible to nobody.
+    const changed =
+      value === null
+        ? line.replace(/"dat":\d+/, `"dat":${cat}`)
+        : line.replace(/"value":"[^"]*"/, `"value":${JSON.stringify(value)}`);
     await disk.transact(async (transaction) => {
       transaction.putVersions(shard, { count: 1, text: changed });
     });
@@ -184,9 +191,20 @@ export class World {
     };
     if (ask.do === 'readKey') return later(() => this.bucket.get(ask.key));
     if (ask.do === 'load') return later(() => this.bucket.all());
-    if (ask.do === 'store') return later(() => this.bucket.store(ask.key, ask.value, ask.expected));
+    if (ask.do === 'store') return later(() => this.store(ask));
     if (ask.do === 'startNode' && !this.mayStart(ask.server)) return later(() => null);
     return null;
+  }
+
+  /** All balancers hear at once of a lease that is given back. */
+  private store({ key, value, expected }: Extract<Ask, { do: 'store' }>): number | null {
+    const revision = this.bucket.store(key, value, expected);
+    const isGivenBack = key === BUCKET_KEYS.leader && (value as LeaderRecord).released === true;
+    if (revision === null || !isGivenBack) return revision;
+    this.scheduler.after(AWAY_MS, () => {
+      for (const balancer of this.balancers.values()) balancer.dispatch({ on: 'leaderChanged' });
+    });
+    return revision;
   }
 
   private mayStart(server: string): boolean {
