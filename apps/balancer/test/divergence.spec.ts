@@ -369,3 +369,20 @@ test('proofs tell when and at which VAT, and are kept by whoever was compared', 
     expect(world.shard.replicas.get(server)?.proven).toEqual({ ms: world.scheduler.nowMs, vat });
   }
 });
+
+test('what may have been read from a replica that turns out to be wrong is not confirmed', async () => {
+  const world = await World.of(3);
+  const readAll = async (): Promise<number> => {
+    const answer = await world.change({ op: 'read', low: 0, high: HIGH });
+    return (answer as { plan: { ticket: number } }).plan.ticket;
+  };
+  const isConfirmed = (ticket: number): boolean =>
+    world.balancer.readDone({ done: [], keep: [ticket] })?.unknown.length === 0;
+  const before = await readAll();
+  expect(isConfirmed(before)).toBe(true);
+  replace(world.disk('S1'), 3, (version) => ({ ...version, row: '{"id":3,"mark":"forged"}' }));
+  await world.until(() => world.divergences.length > 0);
+  expect(isConfirmed(before)).toBe(false);
+  await world.until(() => world.isWhole());
+  expect(isConfirmed(await readAll())).toBe(true);
+});

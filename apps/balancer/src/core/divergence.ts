@@ -74,6 +74,8 @@ export class Divergence {
     shard.hold(vat);
     shard.divergedMs = this.desk.nowMs;
     const outcome = yield* this.inSyncSets.quarantine(shard, diverged, cause);
+    // Until now a read may have been sent to one of them.
+    shard.divergedMs = this.desk.nowMs;
     run(this.examineAll(finding));
     return outcome !== 'belowMinimum' && outcome !== 'steppedDown';
   }

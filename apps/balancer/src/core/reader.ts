@@ -20,6 +20,7 @@ const TICKETS_PER_EPOCH = 1_000_000_000;
 interface Ticket {
   /** The shards read, each with its VAT, and the replica that is asked first. */
   parts: { shard: Shard; vat: number; server: string }[];
+  issuedMs: number;
   expiresMs: number;
 }
 
@@ -50,13 +51,19 @@ export class Reader {
 
   /** Gives tickets back and renews others. The answer confirms that this balancer still leads. */
   done(request: ReadDoneRequest): ReadDoneReply {
-    const unknown = [...request.done, ...request.keep].filter((ticket) => !this.tickets.has(ticket));
+    const unknown = [...request.done, ...request.keep].filter((ticket) => !this.isGood(ticket));
     for (const ticket of request.done) this.drop(ticket);
     for (const id of request.keep) {
       const ticket = this.tickets.get(id);
       if (ticket !== undefined) ticket.expiresMs = this.desk.nowMs + this.settings.ticketTtlMs;
     }
     return { epoch: this.cluster.epoch, unknown };
+  }
+
+  /** What may have been read from a replica that has turned out to be wrong since is to be read anew. */
+  private isGood(id: number): boolean {
+    const ticket = this.tickets.get(id);
+    return ticket?.parts.every(({ shard }) => shard.divergedMs < ticket.issuedMs) === true;
   }
 
   /** Drops the tickets of readers that have gone silent. */
@@ -88,10 +95,12 @@ export class Reader {
     }
     tried.add(server);
     shard.countRead(server, 1);
+    const askedMs = this.desk.nowMs;
     const page = { shard: shard.id, vat: shard.vat, low: request.low, high: request.low };
     this.desk.request('readOne', { server, epoch: this.cluster.epoch, read: page }, (outcome) => {
       shard.countRead(server, -1);
-      if (outcome.ok) this.answerOne(request, [shard.id], outcome.value);
+      if (outcome.ok && shard.divergedMs >= askedMs) this.tryOne(request, shard, read, new Set());
+      else if (outcome.ok) this.answerOne(request, [shard.id], outcome.value);
       else if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
       else this.tryOne(request, shard, read, tried);
     });
@@ -130,7 +139,8 @@ export class Reader {
       shard.hold(vat);
       shard.countRead(server, 1);
     }
-    this.tickets.set(id, { parts: held, expiresMs: this.desk.nowMs + this.settings.ticketTtlMs });
+    const { nowMs } = this.desk;
+    this.tickets.set(id, { parts: held, issuedMs: nowMs, expiresMs: nowMs + this.settings.ticketTtlMs });
     return id;
   }
 
