@@ -2,8 +2,9 @@
 import type { BalancerCore } from '../src/core/balancer-core';
 import { SimBalancer, type BalancerWatcher } from './simulation/balancer';
 import { SimCatalog } from './simulation/catalog';
+import { Network } from './simulation/network';
 import { Scheduler } from './simulation/scheduler';
-import { Network } from './simulation/servers';
+import { Servers } from './simulation/servers';
 
 const SHARD = 'sh0';
 const HIGH = 9;
@@ -29,6 +30,7 @@ interface Divergence {
 class World {
   readonly scheduler = new Scheduler(1, true);
   readonly network = new Network(this.scheduler);
+  readonly replicas = new Servers(this.scheduler, this.network);
   readonly catalog = new SimCatalog(this.scheduler, this.network);
   readonly events: { kind: string; data: Record<string, unknown> }[] = [];
   /** `source>target` of every page that was asked for. */
@@ -57,16 +59,18 @@ class World {
   newBalancer(name: string): SimBalancer {
     const nothing = (): void => undefined;
     const watcher: BalancerWatcher = {
-      ...{ stepped: nothing, ended: nothing, said: nothing, applied: nothing },
+      ...{ stepped: nothing, administered: nothing, said: nothing, applied: nothing, read: nothing },
       answered: (_balancer, batch, { result }) => {
         this.answers[batch] = result;
       },
     };
-    const balancer = new SimBalancer(name, this.scheduler, this.network, this.catalog, watcher, {
-      patchCore: (core) => {
+    const flaws = {
+      patchCore: (core: BalancerCore): void => {
         this.listen(core);
       },
-    });
+    };
+    const { scheduler, replicas: servers, catalog } = this;
+    const balancer = new SimBalancer(name, { scheduler, servers, catalog, watcher, flaws }, scheduler.dice(9));
     balancer.start();
     return balancer;
   }
@@ -104,7 +108,7 @@ class World {
 
   /** The versions on the disk of a server; what is changed in there is changed behind everybody's back. */
   disk(server: string): Map<string, Version> {
-    const { disk } = this.network.server(server);
+    const { disk } = this.replicas.server(server);
     const { contents } = disk as unknown as { contents: { tables: Map<string, Map<string, Version>> } };
     return contents.tables.get(SHARD)!;
   }
@@ -135,9 +139,9 @@ class World {
 
   /** The balancer's questions of one kind to these servers are on their way for so long. */
   slowDown(kind: 'digest' | 'catchup', servers: readonly string[], ms: number): void {
-    const { network } = this;
-    const call = network.call.bind(network);
-    network.call = (asked, done) => {
+    const { replicas } = this;
+    const call = replicas.call.bind(replicas);
+    replicas.call = (asked, done) => {
       const isSlow = asked.from.startsWith('L') && asked.label().startsWith(kind) && servers.includes(asked.server);
       if (!isSlow) call(asked, done);
       else {
@@ -245,14 +249,14 @@ test.each(DAMAGES)('on one of two replicas %s: the side with more records serves
 test('where too few are left the replica serves nothing, and the shard takes no write, until it is healed', async () => {
   const world = await World.of(3);
   const { cluster } = world.balancer;
-  world.network.cuts.add('L1>S2');
+  world.network.cut('L1', 'S2', 60_000);
   await world.until(() => !world.shard.inSync.includes('S2'));
   replace(world.disk('S1'), 3, () => null);
   await world.until(() => world.shard.replicas.get('S1')?.suspended === true);
   expect(world.shard.inSync).toEqual(['S0', 'S1']);
   expect(cluster.serving(world.shard)).toEqual(['S0']);
   expect(cluster.isWritable(world.shard)).toBe(false);
-  world.network.cuts.clear();
+  world.network.mend();
   await world.until(() => world.isWhole(), 10_000);
   expect(world.divergences[0]).toMatchObject({ server: 'S1', hasMajority: false, differing: 1 });
   expect(world.living('S1').map(({ key }) => key)).toEqual([0, 1, 2, 3, 4, 5]);
@@ -261,7 +265,7 @@ test('where too few are left the replica serves nothing, and the shard takes no 
 
 test('a leader that takes over knows of a replica that diverged and is not healed yet', async () => {
   const world = await World.of(3);
-  world.network.cuts.add('L1>S2');
+  world.network.cut('L1', 'S2', 60_000);
   await world.until(() => !world.shard.inSync.includes('S2'));
   replace(world.disk('S1'), 3, () => null);
   await world.until(() => world.shard.record.diverged?.includes('S1') === true);
@@ -303,9 +307,9 @@ test('of two replicas that did different things with a round, the one that knows
 
 test('two that differ are left alone as long as the third, who has a word in it, does not answer', async () => {
   const world = await World.of(3);
-  const call = world.network.call.bind(world.network);
+  const call = world.replicas.call.bind(world.replicas);
   let isDeaf = true;
-  world.network.call = (asked, done) => {
+  world.replicas.call = (asked, done) => {
     const isDigest = asked.label().startsWith('digest');
     if (isDeaf && isDigest && asked.server === 'S0') {
       done({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'too slow', retryable: false } });
@@ -321,7 +325,7 @@ test('two that differ are left alone as long as the third, who has a word in it,
 
 test('a replica that has forgotten what became of an operation is found as well', async () => {
   const world = await World.of(3);
-  const { disk } = world.network.server('S1');
+  const { disk } = world.replicas.server('S1');
   const { records } = (disk as unknown as { contents: { records: Map<string, readonly object[]> } }).contents;
   expect(records.get(SHARD)).toHaveLength(6);
   records.set(SHARD, records.get(SHARD)!.slice(1));
@@ -344,14 +348,14 @@ test('nothing is copied over what a replica holds before that has been looked at
 
 test('what was copied from a replica that then turns out to be wrong is not relied on', async () => {
   const world = await World.of(3);
-  world.network.cuts.add('L1>S2');
+  world.network.cut('L1', 'S2', 60_000);
   await world.until(() => !world.shard.inSync.includes('S2'));
-  world.network.server('S2').kill();
-  world.network.server('S2').wipe();
+  world.replicas.server('S2').kill();
+  world.replicas.server('S2').wipe();
   world.slowDown('catchup', ['S2'], 400);
   world.slowDown('catchup', ['S0'], 1_500);
   replace(world.disk('S0'), 3, () => null);
-  world.network.cuts.clear();
+  world.network.mend();
   await world.until(() => world.copying.includes('S0>S2'));
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'scrub' } });
   await world.until(() => world.shard.replicas.get('S0')?.suspended === true);
@@ -366,7 +370,7 @@ test('proofs tell when and at which VAT, and are kept by whoever was compared', 
   const vat = world.shard.vat;
   await world.until(() => world.shard.replicas.get('S0')?.proven !== null);
   for (const server of world.servers) {
-    expect(world.shard.replicas.get(server)?.proven).toEqual({ ms: world.scheduler.nowMs, vat });
+    expect(world.shard.replicas.get(server)?.proven).toEqual({ ms: world.balancer.nowMs, vat });
   }
 });
 

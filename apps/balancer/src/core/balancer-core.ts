@@ -83,7 +83,7 @@ export class BalancerCore {
     this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, fenced);
     this.scrub = new Scrub(desk, cluster, divergence, this.writer, settings, fenced);
     const { writer, reader, recovery, health } = this;
-    this.takeOver = new TakeOver(desk, cluster, catalog, inSyncSets, health, writer, settings);
+    this.takeOver = new TakeOver(desk, cluster, catalog, inSyncSets, health, writer, settings, fenced);
     this.membership = new Membership({
       ...{ desk, cluster, catalog, inSyncSets, health, recovery, writer, reader, settings, random },
     });

@@ -89,12 +89,16 @@ export class InSyncSets {
     }
   }
 
-  /** Replaces a shard's record (membership); the in-sync set only loses who is no replica any more. */
+  /**
+   * Replaces a shard's record (membership); the in-sync set only loses who is no replica any more. Never its last whole copy: who
+   * else was in sync when the change was asked for need not be so by now.
+   */
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
       if (!this.isCurrent(shard)) return false;
       const next = this.next(reshaped(shard.record));
+      if (!next.inSync.some((server) => shard.replicas.get(server)?.suspended === false)) return false;
       if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return false;
       shard.setRecord(next);
       this.cluster.buildRing(shard);

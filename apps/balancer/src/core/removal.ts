@@ -112,7 +112,7 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
     yield* writer.lockLane(shard);
     const done = yield* inSyncSets.reshape(shard, (old) => without(old, name));
     writer.lanes.release([shard.id]);
-    if (!done) return noLongerLeading();
+    if (!done) return cluster.phase === 'steppedDown' ? noLongerLeading() : unfinished();
   }
   server.leaving = true;
   const next = { ...record, servers: record.servers.filter((other) => other !== name) };

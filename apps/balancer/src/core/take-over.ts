@@ -7,6 +7,7 @@
  * on the replicas by an empty round, and only after that is the shard served.
  */
 import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
+import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
 import { decideVats, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
@@ -39,6 +40,7 @@ export class TakeOver {
     private readonly health: Health,
     private readonly writer: Writer,
     private readonly settings: CoreSettings,
+    private readonly fenced: (error: ErrorBody) => void,
   ) {}
 
   /**
@@ -114,11 +116,23 @@ export class TakeOver {
       if (reply === null) yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
     }
     const server = this.cluster.servers.get(name);
-    if (reply === null || server === undefined) return;
+    if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
     this.reports.set(name, reply);
     this.adoptNewer(reply);
     this.health.admit(server);
     this.progress.raise();
+  }
+
+  /**
+   * Nothing but fences has been sent under our epoch yet. What a replica holds of it is another balancer's: the catalog was set
+   * back, and gave the epoch away a second time. Then we give way, so that whoever comes next begins above it.
+   */
+  private isEpochUsed({ shards }: FenceReply): boolean {
+    const epochs = shards.flatMap(({ configEpoch, newestRound }) => [configEpoch, newestRound?.epoch ?? 0]);
+    const epoch = Math.max(0, ...epochs);
+    if (epoch < this.cluster.epoch) return false;
+    this.fenced({ code: 'FENCED', message: `the epoch ${epoch} has been used already`, retryable: false, epoch });
+    return true;
   }
 
   /** A replica may know a later configuration than the catalog, when that has been set back. */

@@ -1,15 +1,18 @@
 /** A balancer's process in the simulated world: the real core, with its effects carried out by simulated parts. */
-import { keysOf } from '#common/protocol/round';
 import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { ApplyReply, RoundPart } from '#common/contracts/node';
+import { BalancerCore } from '../../src/core/balancer-core';
+import type { Cluster } from '../../src/core/cluster';
+import type { AdminResult, Answered, CoreEvent, Effect, Outcome } from '../../src/core/effects';
 import { PUBLISHED_HASH } from '../../src/core/hash-ring';
 import { seededRandom } from '../../src/core/random';
-import { BalancerCore } from '../../src/core/balancer-core';
-import type { Answered, AskTypes, CoreEvent, Effect, Outcome } from '../../src/core/effects';
-import type { Cluster } from '../../src/core/cluster';
 import type { CoreSettings } from '../../src/core/settings';
+import { ApplyOutbox } from './apply-outbox';
 import type { SimCatalog } from './catalog';
-import type { Call, Network } from './servers';
-import type { Scheduler } from './scheduler';
+import { Clock } from './clock';
+import { labelOf, labelOfRound, type NodeAsk } from './labels';
+import type { Dice, Scheduler } from './scheduler';
+import type { Call, Servers } from './servers';
 
 const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
@@ -31,7 +34,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   operationHorizonMs: 4_000,
   catchupGapTerms: 4,
   copyBytesPerS: 0,
-  adminWaitMs: 5_000,
+  adminWaitMs: 3_000,
   scrubIntervalMs: 900,
   defaultReplicas: 3,
 };
@@ -40,21 +43,38 @@ type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'now
 type Ask = Extract<Effect, { token: number }>;
 type Answer = (outcome: Outcome<unknown>) => void;
 
-/** What a test may break on purpose; see `weaknesses.ts`. */
+/** What a test may break on purpose; see `weaknesses`. */
 export interface BalancerFlaws {
   /** Changes the core before it begins. */
   patchCore?: (core: BalancerCore) => void;
-  /** Deals with an effect itself (then true), or with what comes of it. */
+  /** Deals with an effect itself, or with what comes of it. */
   interceptAsk?: (ask: Ask, carryOut: (ask: Ask, answer: Answer) => void, answer: Answer) => void;
+  /** The leader says that it still leads without looking at its lease. */
+  vouchesBlindly?: true;
+  /** Replicas are made to differ, so that being told of it is no violation. */
+  mayDiverge?: true;
 }
 
-/** Whoever wants to know what a balancer does. */
+/** Whoever wants to know what balancers do and what becomes of it. */
 export interface BalancerWatcher {
   stepped(balancer: SimBalancer): void;
+  /** It lets an answer to a client go. */
   answered(balancer: SimBalancer, batch: number, answered: Answered): void;
-  ended(balancer: SimBalancer): void;
+  administered(request: number, outcome: Outcome<AdminResult>): void;
   said(kind: string, subject: string): void;
-  applied(epoch: number, server: string, round: AskTypes['apply']['ask']['round'], rows: readonly string[]): void;
+  /** A replica has stored these rounds, and says so. */
+  applied(balancer: string, epoch: number, server: string, rounds: readonly RoundPart[], rows: readonly string[]): void;
+  /** A replica has answered a read under this epoch. */
+  read(epoch: number, server: string): void;
+}
+
+/** What a balancer's process lives among. */
+export interface BalancerWorld {
+  scheduler: Scheduler;
+  servers: Servers;
+  catalog: SimCatalog;
+  watcher: BalancerWatcher;
+  flaws: BalancerFlaws;
 }
 
 export class SimBalancer {
@@ -64,27 +84,32 @@ export class SimBalancer {
   readonly core: BalancerCore;
   private isPaused = false;
   private readonly inbox: Happening[] = [];
+  private readonly clock: Clock;
+  private readonly outboxes = new Map<string, ApplyOutbox>();
 
   constructor(
     readonly name: string,
-    private readonly scheduler: Scheduler,
-    private readonly network: Network,
-    private readonly catalog: SimCatalog,
-    private readonly watcher: BalancerWatcher,
-    private readonly flaws: BalancerFlaws,
+    private readonly world: BalancerWorld,
+    dice: Dice | null,
   ) {
     const ring = { name: 'quadratic', hash: PUBLISHED_HASH };
     this.core = new BalancerCore({ ...SETTINGS, balancerId: name, instance: name }, ring, seededRandom(1));
-    flaws.patchCore?.(this.core);
+    this.clock = new Clock(world.scheduler, dice);
+    world.flaws.patchCore?.(this.core);
   }
 
-  /** What the core knows, for the checkers. */
+  /** What the core knows, for those who judge it. */
   get cluster(): Cluster {
     return (this.core as unknown as { cluster: Cluster }).cluster;
   }
 
+  /** By its own clock. */
+  get nowMs(): number {
+    return this.clock.nowMs;
+  }
+
   start(): void {
-    this.scheduler.note(() => `${this.name} starts`);
+    this.note(() => `${this.name} starts`);
     this.dispatch({ on: 'start' });
     this.tick();
   }
@@ -92,11 +117,11 @@ export class SimBalancer {
   /** Stands still: what comes in meanwhile is looked at afterwards. */
   pause(ms: number): void {
     if (!this.isAlive || this.isPaused) return;
-    this.scheduler.note(() => `${this.name} pauses for ${ms}`);
+    this.note(() => `${this.name} pauses for ${ms}`);
     this.isPaused = true;
-    this.scheduler.after(ms, () => {
+    this.world.scheduler.after(ms, () => {
       this.isPaused = false;
-      this.scheduler.note(() => `${this.name} goes on`);
+      this.note(() => `${this.name} goes on`);
       for (const happening of this.inbox.splice(0)) this.dispatch(happening);
     });
   }
@@ -110,10 +135,9 @@ export class SimBalancer {
   /** Ends at once; what was asked of it is never answered. */
   crash(): void {
     if (!this.isAlive) return;
-    this.scheduler.note(() => `${this.name} ends`);
+    this.note(() => `${this.name} ends`);
     this.isAlive = false;
     this.isServing = false;
-    this.watcher.ended(this);
   }
 
   dispatch(happening: Happening): void {
@@ -122,25 +146,29 @@ export class SimBalancer {
       this.inbox.push(happening);
       return;
     }
-    const effects = this.core.step({ ...happening, nowMs: this.scheduler.nowMs });
+    const effects = this.core.step({ ...happening, nowMs: this.clock.nowMs });
     for (const effect of effects) this.begin(effect);
-    this.watcher.stepped(this);
+    this.world.watcher.stepped(this);
   }
 
-  /** Null when it does not know whether it leads, or does not answer. */
-  readDone(request: ReadDoneRequest): ReadDoneReply | null {
-    return this.isPaused ? null : this.core.readDone(request, this.scheduler.nowMs);
+  /** Null when it does not know whether it leads; undefined when it does not answer. */
+  readDone(request: ReadDoneRequest): ReadDoneReply | null | undefined {
+    if (this.isPaused || !this.isAlive) return undefined;
+    const word = this.core.readDone(request, this.clock.nowMs);
+    if (word === null && this.world.flaws.vouchesBlindly === true) return { epoch: this.cluster.epoch, unknown: [] };
+    return word;
   }
 
   private tick(): void {
     if (!this.isAlive) return;
     if (!this.isPaused) this.dispatch({ on: 'tick' });
-    this.scheduler.after(TICK_MS, () => {
+    this.clock.after(TICK_MS, () => {
       this.tick();
     });
   }
 
   private begin(effect: Effect): void {
+    const { watcher, flaws } = this.world;
     if ('token' in effect) {
       const { token } = effect;
       const answer: Answer = (outcome) => {
@@ -149,34 +177,33 @@ export class SimBalancer {
       const carryOut = (ask: Ask, then: Answer): void => {
         this.carryOut(ask, then);
       };
-      if (this.flaws.interceptAsk === undefined) this.carryOut(effect, answer);
-      else this.flaws.interceptAsk(effect, carryOut, answer);
+      if (flaws.interceptAsk === undefined) this.carryOut(effect, answer);
+      else flaws.interceptAsk(effect, carryOut, answer);
       return;
     }
     switch (effect.do) {
       case 'answer':
-        this.watcher.answered(this, effect.batch, effect.answered);
+        watcher.answered(this, effect.batch, effect.answered);
         break;
       case 'serve':
         this.isServing = true;
-        this.scheduler.note(() => `${this.name} serves under epoch ${this.cluster.epoch}`);
+        this.note(() => `${this.name} serves under epoch ${this.cluster.epoch}`);
         break;
       case 'released':
         this.crash();
         break;
       case 'stepDown':
-        this.scheduler.note(() => `${this.name} steps down: ${effect.why}`);
+        this.note(() => `${this.name} steps down: ${effect.why}`);
         this.crash();
         break;
       case 'publish':
-        this.watcher.said(effect.event.kind, effect.event.subject);
-        this.scheduler.note(
+        watcher.said(effect.event.kind, effect.event.subject);
+        this.note(
           () => `${this.name} says ${effect.event.kind} ${effect.event.subject} ${JSON.stringify(effect.event.data)}`,
         );
         break;
       case 'answerAdmin':
-        if (!effect.outcome.ok)
-          this.scheduler.violate(`the cluster could not be made: ${effect.outcome.error.message}`);
+        watcher.administered(effect.request, effect.outcome);
         break;
       case 'log':
       case 'roundDone':
@@ -185,108 +212,90 @@ export class SimBalancer {
   }
 
   private carryOut(ask: Ask, answer: Answer): void {
+    const { servers, catalog, scheduler } = this.world;
     switch (ask.do) {
+      case 'apply':
+        this.outboxTo(ask.server).add(ask, answer);
+        break;
+      case 'readKey':
+        catalog.get(this.name, ask.key, answer);
+        break;
+      case 'load':
+        catalog.load(this.name, answer);
+        break;
+      case 'store':
+        catalog.store(this.name, ask.key, ask.value, ask.expected, answer);
+        break;
+      case 'startNode':
+        servers.server(ask.server).start();
+        scheduler.after(5, () => {
+          answer({ ok: true, value: null });
+        });
+        break;
+      case 'removeNode':
+        servers.remove(ask.server);
+        scheduler.after(5, () => {
+          answer({ ok: true, value: null });
+        });
+        break;
       case 'ping':
       case 'config':
       case 'fence':
       case 'catchup':
       case 'digest':
       case 'operation':
-      case 'apply':
       case 'readOne':
-        this.network.call({ from: this.name, server: ask.server, ...callOf(ask, this.watcher) }, answer);
-        break;
-      case 'readKey':
-        this.catalog.get(this.name, ask.key, answer);
-        break;
-      case 'load':
-        this.catalog.load(this.name, answer);
-        break;
-      case 'store':
-        this.catalog.store(this.name, ask.key, ask.value, ask.expected, answer);
-        break;
-      case 'startNode':
-        this.network.server(ask.server).start();
-        this.scheduler.after(5, () => {
-          answer({ ok: true, value: null });
-        });
-        break;
-      case 'removeNode':
-        throw new Error('nothing is removed in this world');
+        servers.call({ from: this.name, server: ask.server, ...this.callOf(ask) }, answer);
     }
   }
-}
 
-type NodeAsk = Extract<
-  Ask,
-  { do: 'ping' | 'config' | 'fence' | 'catchup' | 'digest' | 'operation' | 'apply' | 'readOne' }
->;
-
-function callOf(ask: NodeAsk, watcher: BalancerWatcher): Pick<Call<unknown>, 'label' | 'timeoutMs' | 'work'> {
-  const label = (): string => labelOf(ask);
-  switch (ask.do) {
-    case 'ping':
-      return { label, timeoutMs: TIMEOUTS_MS.ping, work: (replica) => replica.ping(ask.request) };
-    case 'config':
-      return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.config(ask.request) };
-    case 'fence':
-      return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.fence(ask.request) };
-    case 'catchup':
-      return { label, timeoutMs: TIMEOUTS_MS.catchup, work: (replica) => replica.catchup(ask.request) };
-    case 'digest':
-      return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.digest(ask.request) };
-    case 'operation':
-      return { label, timeoutMs: TIMEOUTS_MS.read, work: (replica) => replica.operation(ask.request) };
-    case 'apply':
-      return { label, timeoutMs: TIMEOUTS_MS.apply, work: applyOf(ask, watcher) };
-    case 'readOne': {
-      const request = { epoch: ask.epoch, reads: [ask.read], maxBytes: 1000 };
-      const work: Call<unknown>['work'] = async (replica) => (await replica.read(request)).text || null;
-      return { label, timeoutMs: TIMEOUTS_MS.read, work };
-    }
-  }
-}
-
-function applyOf(
-  { server, epoch, round, rows }: Extract<Ask, { do: 'apply' }>,
-  watcher: BalancerWatcher,
-): Call<unknown>['work'] {
-  return async (replica) => {
-    const reply = await replica.apply({ epoch, rounds: [round] }, rows);
-    watcher.applied(epoch, server, round, rows);
-    return reply.rounds[0]?.parts ?? [];
-  };
-}
-
-/** The request as the timeline shows it. */
-function labelOf(ask: NodeAsk): string {
-  switch (ask.do) {
-    case 'config': {
-      const shards = ask.request.shards.map(
-        ({ shard, configVersion, inSync }) => `${shard} v${configVersion} ${inSync.join('+')}`,
-      );
-      return `config ${shards.join(' ')}`;
-    }
-    case 'fence':
-      return `fence ${ask.request.epoch}`;
-    case 'catchup':
-      return `catchup ${ask.request.shard} (${ask.request.from}, ${ask.request.to}] from ${ask.request.source}`;
-    case 'digest':
-      return `digest ${ask.request.shard}`;
-    case 'operation':
-      return `operation ${ask.request.id}`;
-    case 'apply': {
-      const parts = ask.round.parts.map(({ shard, vat, firstTerm, lastTerm, ops }) => {
-        const names = ops.map((op) =>
-          op.op === 'create' ? `${op.onConflict}${op.keys.join('+')}` : `${op.op}${keysOf([op]).join() || op.id}`,
-        );
-        return `${shard} ${vat}->[${firstTerm},${lastTerm}] ${names.join(' ')}`;
+  private outboxTo(server: string): ApplyOutbox {
+    let outbox = this.outboxes.get(server);
+    if (outbox === undefined) {
+      const { scheduler, servers, watcher } = this.world;
+      outbox = new ApplyOutbox(scheduler, TIMEOUTS_MS.apply, (request, rows, done) => {
+        const { epoch, rounds } = request;
+        const label = (): string => rounds.map((round) => labelOfRound(epoch, round)).join(' | ');
+        const work: Call<ApplyReply['rounds']>['work'] = async (replica) => {
+          const reply = await replica.apply(request, rows);
+          watcher.applied(this.name, epoch, server, rounds, rows);
+          return reply.rounds;
+        };
+        servers.call({ from: this.name, server, label, timeoutMs: TIMEOUTS_MS.apply, work }, done);
       });
-      return `apply ${ask.epoch}/${ask.round.round} of ${Object.keys(ask.round.lastTerms).join()} {${parts.join('; ')}}`;
+      this.outboxes.set(server, outbox);
     }
-    case 'readOne':
-      return `read ${ask.read.low} at ${ask.read.vat}`;
-    case 'ping':
-      return 'ping';
+    return outbox;
+  }
+
+  private callOf(ask: NodeAsk): Pick<Call<unknown>, 'label' | 'timeoutMs' | 'work'> {
+    const label = (): string => labelOf(ask);
+    switch (ask.do) {
+      case 'ping':
+        return { label, timeoutMs: TIMEOUTS_MS.ping, work: (replica) => replica.ping(ask.request) };
+      case 'config':
+        return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.config(ask.request) };
+      case 'fence':
+        return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.fence(ask.request) };
+      case 'catchup':
+        return { label, timeoutMs: TIMEOUTS_MS.catchup, work: (replica) => replica.catchup(ask.request) };
+      case 'digest':
+        return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.digest(ask.request) };
+      case 'operation':
+        return { label, timeoutMs: TIMEOUTS_MS.read, work: (replica) => replica.operation(ask.request) };
+      case 'readOne': {
+        const request = { epoch: ask.epoch, reads: [ask.read], maxBytes: 1000 };
+        const work: Call<unknown>['work'] = async (replica) => {
+          const { text } = await replica.read(request);
+          this.world.watcher.read(ask.epoch, ask.server);
+          return text || null;
+        };
+        return { label, timeoutMs: TIMEOUTS_MS.read, work };
+      }
+    }
+  }
+
+  private note(text: () => string): void {
+    this.world.scheduler.note(text);
   }
 }

@@ -1,19 +1,28 @@
-/** The simulated bucket: durable, every change a compare-and-set; requests and answers may come late or not at all. */
-import type { LeaderRecord } from '../../src/core/leadership';
-import type { ShardRecord } from '../../src/core/shard';
+/** The simulated bucket: durable, every change a compare-and-set; requests and answers may come late, twice or not at all. */
 import type { CatalogValue, Outcome } from '../../src/core/effects';
-import type { Network } from './servers';
+import type { ShardRecord } from '../../src/core/shard';
+import type { Network } from './network';
 import type { Scheduler } from './scheduler';
 
 const TIMEOUT_MS = 130;
-/** The bucket's name where who is cut off from whom is noted. */
+/** Older states that are kept, for setting the bucket back to one of them. */
+const STATES_KEPT = 60;
+/** The bucket's name where it is said who is cut off from whom. */
 export const BUCKET = 'bucket';
 
+type State = ReadonlyMap<string, CatalogValue>;
+
+/** Whoever wants to know what is stored. */
+export interface CatalogWatcher {
+  stored(key: string, value: unknown): void;
+  setBack(): void;
+}
+
 export class SimCatalog {
-  private readonly entries = new Map<string, CatalogValue>();
+  private state: State = new Map();
   private revision = 0;
-  /** Told of every new configuration of a shard, with the one before. */
-  onShard: (next: ShardRecord, before: ShardRecord | undefined) => void = () => undefined;
+  private states: { atMs: number; state: State }[] = [];
+  watcher: CatalogWatcher | null = null;
 
   constructor(
     private readonly scheduler: Scheduler,
@@ -21,11 +30,15 @@ export class SimCatalog {
   ) {}
 
   load(by: string, done: (outcome: Outcome<CatalogValue[]>) => void): void {
-    this.ask(by, () => [...this.entries.values()], done);
+    this.ask(by, 'load', () => [...this.state.values()].map(copied), done);
   }
 
   get(by: string, key: string, done: (outcome: Outcome<CatalogValue | null>) => void): void {
-    this.ask(by, () => this.entries.get(key) ?? null, done);
+    const read = (): CatalogValue | null => {
+      const entry = this.state.get(key);
+      return entry === undefined ? null : copied(entry);
+    };
+    this.ask(by, `get ${key}`, read, done);
   }
 
   store(
@@ -35,66 +48,68 @@ export class SimCatalog {
     expected: number,
     done: (outcome: Outcome<number | null>) => void,
   ): void {
+    const text = value === null ? null : JSON.stringify(value);
     const put = (): number | null => {
-      const revision = this.put(key, value, expected);
-      this.scheduler.note(() => `${by} stores ${key} = ${JSON.stringify(value)}: ${revision ?? 'conflict'}`);
+      const revision = this.put(key, text, expected);
+      this.scheduler.note(() => `${by} stores ${key} = ${text ?? 'nothing'}: ${revision ?? 'conflict'}`);
       return revision;
     };
-    this.ask(by, put, done);
-  }
-
-  /** Does the work at some moment between now and the answer; both may get lost on their way. */
-  private ask<T>(by: string, work: () => T, done: (outcome: Outcome<T>) => void): void {
-    const { scheduler, network } = this;
-    let isSettled = false;
-    const settle = (outcome: Outcome<T>): void => {
-      if (!isSettled) done(outcome);
-      isSettled = true;
-    };
-    scheduler.after(TIMEOUT_MS, () => {
-      settle({
-        ok: false,
-        error: { code: 'OUTCOME_UNKNOWN', message: 'the bucket does not answer', retryable: false },
-      });
-    });
-    const isLost = (): boolean => network.isLost() || network.cuts.has(`${by}>${BUCKET}`);
-    if (isLost()) return;
-    scheduler.after(network.delay(), () => {
-      const found = work();
-      if (!isLost())
-        scheduler.after(network.delay(), () => {
-          settle({ ok: true, value: found });
-        });
-    });
+    this.ask(by, `store ${key}`, put, done);
   }
 
   /** Every shard's configuration. */
   shards(): ShardRecord[] {
-    return [...this.entries.values()]
+    return [...this.state.values()]
       .filter(({ key }) => key.startsWith('shard.'))
       .map(({ value }) => value as ShardRecord);
   }
 
-  private put(key: string, value: unknown, expected: number): number | null {
-    const before = this.entries.get(key);
-    if ((before?.revision ?? 0) !== expected) return null;
+  /** What is stored under a key, as the world sees it. */
+  valueOf(key: string): unknown {
+    return this.state.get(key)?.value;
+  }
+
+  /** A backup from so long ago is put back, with the revisions of then; the world's state of that time is its oldest one. */
+  setBack(ms: number): void {
+    const past = this.states.filter(({ atMs }) => atMs <= this.scheduler.nowMs - ms);
+    const older = past[past.length - 1] ?? this.states[0];
+    if (older === undefined) return;
+    this.scheduler.note(() => `the bucket is set back to its state at ${older.atMs}`);
+    this.state = older.state;
+    this.watcher?.setBack();
+  }
+
+  /** From here on the states that the bucket goes through are kept, to be set back to. */
+  forgetStates(): void {
+    this.states = [{ atMs: this.scheduler.nowMs, state: this.state }];
+  }
+
+  private put(key: string, text: string | null, expected: number): number | null {
+    if ((this.state.get(key)?.revision ?? 0) !== expected) return null;
     this.revision += 1;
-    if (value === null) this.entries.delete(key);
-    else this.entries.set(key, { key, value: structuredClone(value), revision: this.revision });
-    if (value !== null) this.check(key, value, before?.value);
+    const next = new Map(this.state);
+    if (text === null) next.delete(key);
+    else next.set(key, { key, value: JSON.parse(text), revision: this.revision });
+    this.state = next;
+    this.states.push({ atMs: this.scheduler.nowMs, state: next });
+    if (this.states.length > STATES_KEPT) this.states.splice(1, 1);
+    if (text !== null) this.watcher?.stored(key, next.get(key)?.value);
     return this.revision;
   }
 
-  private check(key: string, value: unknown, before: unknown): void {
-    if (key === 'leader' && before !== undefined && (value as LeaderRecord).epoch < (before as LeaderRecord).epoch) {
-      this.scheduler.violate('the epoch went back in the catalog');
-    }
-    if (!key.startsWith('shard.')) return;
-    const next = value as ShardRecord;
-    const last = before as ShardRecord | undefined;
-    if (last !== undefined && next.configVersion < last.configVersion) {
-      this.scheduler.violate(`the configuration of ${next.shard} went back to version ${next.configVersion}`);
-    }
-    this.onShard(next, last);
+  /** Does the work when the request arrives, each time that it does. */
+  private ask<T>(by: string, what: string, work: () => T, done: (outcome: Outcome<T>) => void): void {
+    const request = { from: by, to: BUCKET, timeoutMs: TIMEOUT_MS, label: () => what };
+    this.network.ask<T>(
+      request,
+      (reply) => {
+        reply({ ok: true, value: work() });
+      },
+      done,
+    );
   }
+}
+
+function copied({ key, value, revision }: CatalogValue): CatalogValue {
+  return { key, value: JSON.parse(JSON.stringify(value)), revision };
 }

@@ -1,43 +1,64 @@
-/** What goes wrong, and when: drawn from the run's one generator. */
+/** What goes wrong, and when: drawn from a generator of its own. */
 import type { SimBalancer } from './balancer';
-import { BUCKET } from './catalog';
-import type { Network, SimServer } from './servers';
+import { BUCKET, type SimCatalog } from './catalog';
+import type { SimGateway } from './gateway';
+import { ANYBODY, CALM, type Network, type Weather } from './network';
 import type { Dice, Scheduler } from './scheduler';
+import type { Servers, SimServer } from './servers';
 import type { Watch } from './watch';
 
-/** Who leads, as far as anybody can tell. */
-export interface Leaders {
-  leader: () => SimBalancer | undefined;
+/** What the faults strike. */
+export interface FaultWorld {
+  scheduler: Scheduler;
+  network: Network;
+  servers: Servers;
+  catalog: SimCatalog;
+  watch: Watch;
+  gateways: readonly SimGateway[];
+  /** Balancers that live; the one that leads, as far as anybody can tell, is the first. */
+  balancers: () => readonly SimBalancer[];
+  /** The bucket may be set back to an older state: not while its shape is being changed. */
+  maySetBack: () => boolean;
 }
 
 const KINDS = [
-  'end',
-  'restart',
-  'lose disk',
-  'pause',
-  'cut',
+  'server ends',
+  'server restarts',
+  'server loses disk',
+  'server pauses',
+  'server alone',
+  'server half deaf',
+  'server far from leader',
+  'disk full',
   'leader ends',
   'leader stops',
   'leader pauses',
-  'leader loses bucket',
+  'leader alone',
+  'leader half deaf',
+  'leader far from bucket',
+  'standby pauses',
+  'bucket away',
+  'bucket set back',
+  'gateway ends',
+  'power cut',
 ] as const;
+type Kind = (typeof KINDS)[number];
+/** Those that need a long time to heal, so that they happen seldom. */
+const RARE: readonly Kind[] = ['power cut', 'bucket set back'];
 
 export class Faults {
   private readonly dice: Dice;
   private untilMs = 0;
   private struck = 0;
   /** Those that happen in this run: what only shows when some happen often would be rare if all did. */
-  private kinds: readonly (typeof KINDS)[number][] = KINDS;
+  private kinds: readonly Kind[] = KINDS;
 
   constructor(
-    private readonly scheduler: Scheduler,
-    private readonly network: Network,
-    private readonly watch: Watch,
-    private readonly leaders: Leaders,
+    private readonly world: FaultWorld,
     /** So many faults happen at most; the weather is the first. */
     private readonly limit = Number.POSITIVE_INFINITY,
   ) {
-    this.dice = scheduler.dice(1);
+    this.dice = world.scheduler.dice(1);
   }
 
   /** How many have happened. */
@@ -46,29 +67,35 @@ export class Faults {
   }
 
   start(untilMs: number): void {
-    const { scheduler, dice } = this;
+    const { dice } = this;
+    const { scheduler, network } = this.world;
     this.untilMs = untilMs;
-    const weather = {
-      lossProbability: dice.oneOf([0, 0.005, 0.02]),
+    const weather: Weather = {
+      lossProbability: dice.oneOf([0, 0, 0.005, 0.02]),
       slowProbability: dice.oneOf([0, 0.02, 0.08]),
+      twiceProbability: dice.oneOf([0, 0, 0.02, 0.1]),
     };
-    if (this.mayStrike()) this.network.weather = weather;
-    const chosen = KINDS.filter(() => dice.chance(0.6));
-    if (chosen.length > 0) this.kinds = chosen;
-    scheduler.note(() => `faults: ${this.kinds.join(', ')} ${JSON.stringify(this.network.weather)}`);
-    this.next(dice.oneOf([60, 150, 350, 700]));
+    const isCalm = dice.chance(0.1);
+    if (!isCalm && this.mayStrike()) network.weather = weather;
+    const often = KINDS.filter((kind) => dice.chance(RARE.includes(kind) ? 0.15 : 0.4));
+    if (often.length > 0) this.kinds = often;
+    scheduler.note(() => `faults: ${this.kinds.join(', ')} ${JSON.stringify(network.weather)}`);
+    this.next(dice.oneOf([60, 120, 250, 500]));
   }
 
   stop(): void {
-    this.network.weather = { lossProbability: 0, slowProbability: 0 };
-    this.network.cuts.clear();
-    this.scheduler.note(() => 'faults stop');
+    const { network, servers, scheduler } = this.world;
+    network.mend();
+    network.weather = CALM;
+    for (const server of servers.all) server.fullUntilMs = 0;
+    scheduler.note(() => 'faults stop');
   }
 
   private next(meanMs: number): void {
-    this.scheduler.after(this.dice.between(1, 2 * meanMs), () => {
-      if (this.scheduler.nowMs >= this.untilMs || !this.mayStrike()) return;
-      this.strike(this.dice.oneOf(this.kinds), this.dice.oneOf([...this.network.servers.values()]));
+    const { scheduler, servers } = this.world;
+    scheduler.after(this.dice.between(1, 2 * meanMs), () => {
+      if (scheduler.nowMs >= this.untilMs || !this.mayStrike()) return;
+      this.strike(this.dice.oneOf(this.kinds), this.dice.oneOf(servers.all));
       this.next(meanMs);
     });
   }
@@ -79,53 +106,109 @@ export class Faults {
     return true;
   }
 
-  private strike(kind: (typeof KINDS)[number], server: SimServer): void {
+  private strike(kind: Kind, server: SimServer): void {
     const { dice } = this;
+    const { network, catalog, gateways, balancers, maySetBack } = this.world;
+    const [leader, ...standbys] = balancers();
+    const cutLeader = (from: string | null, to: string | null, ms: number): void => {
+      if (leader === undefined) return;
+      network.cut(from ?? leader.name, to ?? leader.name, ms);
+    };
     switch (kind) {
-      case 'end':
+      case 'server ends':
         server.kill();
         break;
-      case 'restart':
+      case 'server restarts':
         server.start();
         break;
-      case 'lose disk':
+      case 'server loses disk':
         this.loseDisk(server);
         break;
-      case 'pause':
+      case 'server pauses':
         server.pause(dice.between(20, 700));
         break;
-      case 'cut':
-        this.cut(server.name, dice.between(100, 800));
+      case 'server alone':
+        this.isolate(server.name, dice.between(100, 800));
         break;
-      case 'leader loses bucket':
-        this.cut(BUCKET, dice.between(300, 1_500));
+      case 'server half deaf':
+        if (dice.chance(0.5)) network.cut(server.name, ANYBODY, dice.between(100, 600));
+        else network.cut(ANYBODY, server.name, dice.between(100, 600));
+        break;
+      case 'server far from leader': {
+        const ms = dice.between(100, 800);
+        cutLeader(null, server.name, ms);
+        if (dice.chance(0.7)) cutLeader(server.name, null, ms);
+        break;
+      }
+      case 'disk full':
+        server.fill(dice.between(50, 500));
         break;
       case 'leader ends':
-        this.leaders.leader()?.crash();
+        leader?.crash();
         break;
       case 'leader stops':
-        this.leaders.leader()?.stop();
+        leader?.stop();
         break;
       case 'leader pauses':
-        this.leaders.leader()?.pause(dice.between(50, 1_500));
+        leader?.pause(dice.between(50, 1_500));
+        break;
+      case 'leader alone':
+        if (leader !== undefined) this.isolate(leader.name, dice.between(200, 1_500));
+        break;
+      case 'leader half deaf':
+        if (dice.chance(0.5)) cutLeader(null, ANYBODY, dice.between(100, 1_000));
+        else cutLeader(ANYBODY, null, dice.between(100, 1_000));
+        break;
+      case 'leader far from bucket': {
+        const ms = dice.between(200, 1_500);
+        cutLeader(null, BUCKET, ms);
+        if (dice.chance(0.7)) cutLeader(BUCKET, null, ms);
+        break;
+      }
+      case 'standby pauses':
+        for (const standby of standbys.slice(0, 1)) standby.pause(dice.between(50, 1_500));
+        break;
+      case 'bucket away':
+        this.isolate(BUCKET, dice.between(50, 900));
+        break;
+      case 'bucket set back':
+        if (maySetBack()) catalog.setBack(dice.between(10, 1_500));
+        break;
+      case 'gateway ends':
+        if (gateways.length > 0) dice.oneOf(gateways).restart();
+        break;
+      case 'power cut':
+        this.cutPower();
         break;
     }
   }
 
+  private isolate(name: string, ms: number): void {
+    this.world.network.cut(name, ANYBODY, ms);
+    this.world.network.cut(ANYBODY, name, ms);
+  }
+
   private loseDisk(server: SimServer): void {
-    if (!this.watch.mayWipe(server.name)) return;
+    const { watch } = this.world;
+    if (!watch.mayWipe(server.name)) return;
     server.kill();
     server.wipe();
-    this.watch.wiped(server.name);
+    watch.wiped(server.name);
     if (this.dice.chance(0.5)) server.start();
   }
 
-  private cut(from: string, ms: number): void {
-    const leader = this.leaders.leader();
-    if (leader === undefined) return;
-    const pair = `${leader.name}>${from}`;
-    this.scheduler.note(() => `${pair} is cut for ${ms}`);
-    this.network.cuts.add(pair);
-    this.scheduler.after(ms, () => this.network.cuts.delete(pair));
+  /** Every process ends at once; what is on disk stays. They come back one by one. */
+  private cutPower(): void {
+    const { servers, balancers, gateways, scheduler } = this.world;
+    scheduler.note(() => 'the power is cut');
+    for (const balancer of balancers()) balancer.crash();
+    for (const gateway of gateways) gateway.restart();
+    for (const server of servers.all) {
+      server.kill();
+      if (this.dice.chance(0.8))
+        scheduler.after(this.dice.between(1, 300), () => {
+          if (server.process === null && servers.byName.get(server.name) === server) server.start();
+        });
+    }
   }
 }

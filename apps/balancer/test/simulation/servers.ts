@@ -6,25 +6,24 @@ import type { CopySource } from '../../../shard-node/src/ports/copy-source';
 import type { VersionStore, WriteTransaction } from '../../../shard-node/src/ports/version-store';
 import { Replica } from '../../../shard-node/src/runtime/replica';
 import type { Outcome } from '../../src/core/effects';
-import type { Scheduler } from './scheduler';
+import { Clock } from './clock';
+import type { Network } from './network';
+import type { Dice, Scheduler } from './scheduler';
 
-/** How badly messages fare. */
-export interface Weather {
-  /** Of requests and of answers. */
-  lossProbability: number;
-  /** Messages that take much longer than others, so that they are overtaken or come after their deadline. */
-  slowProbability: number;
-}
-
-const CALM: Weather = { lossProbability: 0, slowProbability: 0 };
 const SILENT = createLogger('simulation', 'silent');
 const PAGE_BYTES = 90;
 const COPY_TIMEOUT_MS = 200;
 const COPY_SLICE_MS = 80;
+/** Replies that a defect causes; none of the faults that are simulated may. */
+const DEFECTS = ['INTERNAL', 'BAD_MESSAGE'];
 
-/** What a test may break on purpose; see `weaknesses.ts`. */
+/** What a test may break on purpose; see `weaknesses`. */
 export interface NodeFlaws {
   wrapSource?: (server: string, source: CopySource) => CopySource;
+  /** Changes a replica's store before its process starts. */
+  wrapStore?: (server: string, store: VersionStore) => VersionStore;
+  /** Changes a replica before it listens. */
+  patchReplica?: (replica: Replica) => void;
 }
 
 /** One life of a shard-node's process. */
@@ -46,12 +45,15 @@ class NodeProcess {
 export class SimServer {
   disk: MemoryVersionStore;
   process: NodeProcess | null = null;
+  /** Until then the disk takes nothing. */
+  fullUntilMs = 0;
   private starts = 0;
 
   constructor(
     readonly name: string,
+    private readonly servers: Servers,
     private readonly scheduler: Scheduler,
-    private readonly network: Network,
+    private readonly dice: Dice,
   ) {
     this.disk = new MemoryVersionStore(name);
   }
@@ -60,7 +62,7 @@ export class SimServer {
   start(): void {
     this.kill();
     const start = ++this.starts;
-    this.scheduler.after(this.scheduler.between(20, 120), () => {
+    this.scheduler.after(this.dice.between(20, 120), () => {
       if (start === this.starts) this.open();
     });
   }
@@ -74,7 +76,7 @@ export class SimServer {
     process.isAlive = false;
     this.scheduler.note(() => `${this.name} ends`);
     for (const fail of process.underWay)
-      this.scheduler.after(this.scheduler.between(1, 100), () => {
+      this.scheduler.after(this.dice.between(1, 100), () => {
         fail(goneAway(this.name));
       });
   }
@@ -96,53 +98,53 @@ export class SimServer {
     });
   }
 
+  /** Its disk is full for so long: nothing is committed meanwhile. */
+  fill(ms: number): void {
+    this.scheduler.note(() => `the disk of ${this.name} is full for ${ms}`);
+    this.fullUntilMs = this.scheduler.nowMs + ms;
+  }
+
   private open(): void {
-    const instance = `${this.name}#${this.starts}`;
+    const start = this.starts;
+    const clock = new Clock(this.scheduler, this.servers.hasTrueClocks ? null : this.dice);
     const options = {
+      ...{ server: this.name, instance: `${this.name}#${start}` },
       ...{
-        server: this.name,
-        instance,
         applyQueueLimit: 100,
         readWidth: 2,
         readQueueLimit: 100,
         pageBytes: PAGE_BYTES,
         catchUpSliceMs: COPY_SLICE_MS,
       },
-      ...{ probeTimeoutMs: 5_000, nowMs: () => this.scheduler.nowMs },
+      ...{ probeTimeoutMs: 5_000, nowMs: () => clock.nowMs },
     };
-    const start = this.starts;
-    const store = slowly(this.disk, this.scheduler, () => start === this.starts);
+    const { flaws } = this.servers;
+    const store = this.slowly(() => start === this.starts);
+    const wrapped = flaws.wrapStore?.(this.name, store) ?? store;
     this.scheduler.touchPromises();
-    void Replica.open(store, this.network.sourceFor(this.name), options, SILENT).then((replica) => {
+    void Replica.open(wrapped, this.servers.sourceFor(this.name), options, SILENT).then((replica) => {
       if (start !== this.starts) return;
       this.scheduler.note(() => `${this.name} listens`);
+      flaws.patchReplica?.(replica);
       this.process = new NodeProcess(replica);
     });
   }
-}
 
-/** A store whose commits take time, in which the process may die: then nothing of them has happened. */
-function slowly(disk: MemoryVersionStore, scheduler: Scheduler, isAlive: () => boolean): VersionStore {
-  return {
-    load: () => disk.load(),
-    transact: async <T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> => {
-      await scheduler.sleep(scheduler.between(1, 4));
+  /** A store whose commits take time, in which the process may die: then nothing of them has happened. Reads are immediate. */
+  private slowly(isAlive: () => boolean): VersionStore {
+    const { disk, scheduler, dice } = this;
+    const transact = async <T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> => {
+      await scheduler.sleep(dice.between(1, 4));
       if (!isAlive()) return new Promise<never>(() => undefined);
+      if (scheduler.nowMs < this.fullUntilMs)
+        throw new ShardlineError('STORE_FAILED', 'no space is left on the device');
       return disk.transact(work);
-    },
-    readRange: (range, maxBytes) => disk.readRange(range, maxBytes),
-    readKeys: (shard, vat, keys) => disk.readKeys(shard, vat, keys),
-    copyPage: (range, after, maxBytes) => disk.copyPage(range, after, maxBytes),
-    recordPage: (range, maxBytes) => disk.recordPage(range, maxBytes),
-    findRecords: (id, ranges) => disk.findRecords(id, ranges),
-    digestRecords: (range) => disk.digestRecords(range),
-    digest: (shard, vat, within) => disk.digest(shard, vat, within),
-    probe: () => disk.probe(),
-    close: () => disk.close(),
-  };
+    };
+    return Object.assign(Object.create(disk) as MemoryVersionStore, { transact });
+  }
 }
 
-/** One request to a replica. `from` names the sender, which may be cut off from the server. */
+/** One request to a replica. */
 export interface Call<T> {
   from: string;
   server: string;
@@ -151,89 +153,59 @@ export interface Call<T> {
   work: (replica: Replica) => Promise<T>;
 }
 
-export class Network {
-  readonly servers = new Map<string, SimServer>();
-  weather = CALM;
-  /** `sender>server` pairs between which nothing arrives. */
-  readonly cuts = new Set<string>();
+export class Servers {
+  readonly byName = new Map<string, SimServer>();
   flaws: NodeFlaws = {};
 
-  constructor(private readonly scheduler: Scheduler) {}
+  constructor(
+    private readonly scheduler: Scheduler,
+    private readonly network: Network,
+    readonly hasTrueClocks = false,
+  ) {}
 
   /** The server of that name, made if it is not there. */
   server(name: string): SimServer {
-    let server = this.servers.get(name);
-    if (server === undefined) this.servers.set(name, (server = new SimServer(name, this.scheduler, this)));
+    let server = this.byName.get(name);
+    if (server === undefined) {
+      const dice = this.scheduler.dice(1_000 + this.byName.size);
+      this.byName.set(name, (server = new SimServer(name, this, this.scheduler, dice)));
+    }
     return server;
   }
 
-  /** How long a message takes; it may be longer than any deadline. */
-  delay(): number {
-    const { scheduler, weather } = this;
-    if (!scheduler.chance(weather.slowProbability)) return scheduler.between(1, 4);
-    return scheduler.chance(0.2) ? scheduler.between(150, 900) : scheduler.between(10, 150);
+  /** Its process and its data are gone for good. */
+  remove(name: string): void {
+    this.byName.get(name)?.kill();
+    this.byName.delete(name);
   }
 
-  isLost(): boolean {
-    return this.scheduler.chance(this.weather.lossProbability);
+  get all(): SimServer[] {
+    return [...this.byName.values()];
   }
 
   /** Asks a server. `done` is called once, within the deadline, whatever becomes of the messages. */
   call<T>({ from, server, label, timeoutMs, work }: Call<T>, done: (outcome: Outcome<T>) => void): void {
     const { scheduler } = this;
-    let isSettled = false;
-    const settle = (outcome: Outcome<T>): void => {
-      if (isSettled) return;
-      isSettled = true;
-      scheduler.note(
-        () =>
-          `${from} <- ${server} ${label()}: ${outcome.ok ? 'ok' : `${outcome.error.code} ${outcome.error.message}`}`,
-      );
-      done(outcome);
-    };
-    const answer = (outcome: Outcome<T>): void => {
-      if (!this.isLost() && !this.cuts.has(`${from}>${server}`))
-        scheduler.after(this.delay(), () => {
-          settle(outcome);
-        });
-    };
-    scheduler.after(timeoutMs, () => {
-      settle({ ok: false, error: noAnswer(server) });
-    });
-    if (this.isLost() || this.cuts.has(`${from}>${server}`)) return;
-    scheduler.after(this.delay(), () => {
-      const process = this.servers.get(server)?.process ?? null;
+    const handle = (reply: (outcome: Outcome<T>) => void): void => {
+      const process = this.byName.get(server)?.process ?? null;
       if (process === null) {
-        scheduler.after(1, () => {
-          settle({ ok: false, error: nobodyThere(server) });
-        });
+        reply({ ok: false, error: nobodyThere(server) });
         return;
       }
       const fail = (error: ErrorBody): void => {
-        settle({ ok: false, error });
+        reply({ ok: false, error });
       };
       process.underWay.add(fail);
       process.receive(() => {
         scheduler.touchPromises();
         const end = (outcome: Outcome<T>): void => {
           process.underWay.delete(fail);
-          if (process.isAlive) answer(outcome);
+          if (process.isAlive) reply(outcome);
         };
         void this.attempt(work, process.replica).then(end);
       });
-    });
-  }
-
-  private async attempt<T>(work: (replica: Replica) => Promise<T>, replica: Replica): Promise<Outcome<T>> {
-    try {
-      return { ok: true, value: await work(replica) };
-    } catch (thrown) {
-      const error = ShardlineError.from(thrown);
-      // A defect is not one of the faults that are simulated, and neither is a store that refuses.
-      if (['INTERNAL', 'STORE_FAILED', 'BAD_MESSAGE'].includes(error.code))
-        this.scheduler.violate(`a replica failed: ${error.stack}`);
-      return { ok: false, error: error.toBody() };
-    }
+    };
+    this.network.ask({ from, to: server, timeoutMs, label }, handle, done);
   }
 
   /** Where the server's replica copies from: other servers, over the same network. */
@@ -252,6 +224,16 @@ export class Network {
     };
     return this.flaws.wrapSource?.(server, source) ?? source;
   }
+
+  private async attempt<T>(work: (replica: Replica) => Promise<T>, replica: Replica): Promise<Outcome<T>> {
+    try {
+      return { ok: true, value: await work(replica) };
+    } catch (thrown) {
+      const error = ShardlineError.from(thrown);
+      if (DEFECTS.includes(error.code)) this.scheduler.violate(`a replica failed: ${error.stack}`);
+      return { ok: false, error: error.toBody() };
+    }
+  }
 }
 
 function goneAway(server: string): ErrorBody {
@@ -260,8 +242,4 @@ function goneAway(server: string): ErrorBody {
 
 function nobodyThere(server: string): ErrorBody {
   return { code: 'NO_LEADER', message: `nobody listens at ${server}`, retryable: true };
-}
-
-function noAnswer(server: string): ErrorBody {
-  return { code: 'OUTCOME_UNKNOWN', message: `no answer from ${server} in time`, retryable: false };
 }

@@ -1,25 +1,32 @@
 /** One run of the simulated world: a cluster comes into being, clients work, faults happen and stop, everything is judged. */
-import { faultOf, History, UNDECIDED } from '#common/testing/history';
+import { History } from '#common/testing/history';
 import { SimBalancer, type BalancerFlaws } from './balancer';
 import { SimCatalog } from './catalog';
+import { judgeOrder, readDisks } from './checkers/order';
+import { faultOfReads } from './checkers/reads';
+import { illnessOf } from './checkers/wellness';
 import { Clients, type KeySpace } from './clients';
 import { Faults } from './faults';
-import { Scheduler } from './scheduler';
+import { SimGateway } from './gateway';
+import { Post, type GatewayWorld } from './gateway-world';
+import { Network } from './network';
 import { rememberRings } from './rings';
-import { Network, type NodeFlaws } from './servers';
+import { SCHEMA } from './rows';
+import { Scheduler } from './scheduler';
+import { Servers, type NodeFlaws } from './servers';
+import { ShapeChanges } from './shape-changes';
 import { Watch } from './watch';
 
-const FAULTS_UNTIL_MS = 4_000;
 /** So long after the last fault everything must be well again. */
 const HEALED_WITHIN_MS = 12_000;
 const SHARD_KEYS = 10;
-const GROUPS = 3;
 const CHECK_EVERY_MS = 200;
 const SUPERVISOR_MS = 100;
 const BALANCERS = 2;
 
 rememberRings();
 
+/** What a test breaks on purpose. */
 export type Flaws = BalancerFlaws & NodeFlaws;
 
 export interface Verdict {
@@ -30,6 +37,8 @@ export interface Verdict {
   isVoid: boolean;
   /** Groups of keys of which the history could not be judged. */
   undecided: number;
+  /** All keys were judged together. */
+  isStrict: boolean;
   operations: number;
   faults: number;
   simulatedMs: number;
@@ -62,11 +71,13 @@ export async function simulate(
 class Simulation {
   private readonly scheduler: Scheduler;
   private readonly network: Network;
+  private readonly servers: Servers;
   private readonly catalog: SimCatalog;
   private readonly history = new History();
+  private readonly post: Post;
   private readonly watch: Watch;
   private readonly balancers: SimBalancer[] = [];
-  private supervised = true;
+  private readonly gateways: SimGateway[];
 
   constructor(
     private readonly seed: number,
@@ -76,45 +87,68 @@ class Simulation {
   ) {
     this.scheduler = new Scheduler(seed, withTimeline);
     this.network = new Network(this.scheduler);
-    this.network.flaws = flaws;
+    this.servers = new Servers(this.scheduler, this.network);
+    this.servers.flaws = flaws;
     this.catalog = new SimCatalog(this.scheduler, this.network);
-    this.watch = new Watch(this.scheduler, this.network, this.catalog, this.history);
+    this.post = new Post(this.network);
+    this.watch = new Watch(
+      this.scheduler,
+      this.servers,
+      this.catalog,
+      this.post,
+      () => this.balancers,
+      flaws.mayDiverge === true,
+    );
+    const world: GatewayWorld = {
+      ...{ scheduler: this.scheduler, network: this.network, servers: this.servers, post: this.post },
+      ...{ configId: () => 1, named: true },
+      serving: () => this.balancers.filter((balancer) => balancer.isServing),
+      read: (epoch, server) => {
+        this.watch.read(epoch, server);
+      },
+    };
+    this.gateways = [1, 2].map((number) => new SimGateway(`G${number}`, world, number));
   }
 
   async run(): Promise<Verdict> {
+    const { scheduler, network, servers, catalog, watch, gateways, history } = this;
     const keys = await this.configure();
-    const clients = new Clients({
-      ...{ scheduler: this.scheduler, network: this.network, history: this.history, keys, configId: 1 },
-      limit: this.limits.operations ?? Number.POSITIVE_INFINITY,
-      serving: () => this.balancers.filter((balancer) => balancer.isServing),
-    });
-    this.watch.clients = clients;
-    clients.start(this.scheduler.between(2, 4));
-    this.supervise();
-    const leaders = {
-      leader: () => this.leader(),
-    };
-    const faults = new Faults(this.scheduler, this.network, this.watch, leaders, this.limits.faults);
-    const endMs = this.scheduler.nowMs + FAULTS_UNTIL_MS;
+    this.catalog.forgetStates();
+    const limit = this.limits.operations ?? Number.POSITIVE_INFINITY;
+    const clients = new Clients({ scheduler, history, keys, gateways, limit });
+    clients.start(scheduler.between(2, 3));
+    const shape = new ShapeChanges(scheduler, servers, watch, () => this.leader());
+    const isChanging = scheduler.chance(0.25);
+    const faults = new Faults(
+      {
+        ...{ scheduler, network, servers, catalog, watch, gateways },
+        balancers: () => this.living(),
+        maySetBack: () => !isChanging && !watch.hasBlanks,
+      },
+      this.limits.faults,
+    );
+    const endMs = scheduler.nowMs + scheduler.oneOf([800, 1_600, 3_200]);
     faults.start(endMs);
+    if (isChanging) shape.start(endMs);
     await this.runChecked(endMs, () => false);
     faults.stop();
     clients.stop();
     await this.heal();
     const last = { isRead: false };
-    clients.readAll(() => {
-      last.isRead = true;
-    });
-    await this.runChecked(this.scheduler.nowMs + 2_000, () => last.isRead);
-    if (!this.isOver() && !last.isRead) this.scheduler.violate('the last read got no answer');
+    if (!this.isOver())
+      clients.readAll(() => {
+        last.isRead = true;
+      });
+    await this.runChecked(scheduler.nowMs + 2_000, () => last.isRead);
+    if (!this.isOver() && !last.isRead) scheduler.violate('I8: the last read got no answer');
     return this.judge(keys, faults.count);
   }
 
   /** A cluster of some shape, without any fault yet. */
   private async configure(): Promise<KeySpace> {
     const { scheduler } = this;
-    const names = Array.from({ length: scheduler.between(3, 5) }, (_, index) => `S${index}`);
-    const shards = Array.from({ length: scheduler.between(2, 3) }, (_, index) => ({
+    const names = Array.from({ length: scheduler.oneOf([3, 3, 3, 4, 5]) }, (_, index) => `S${index}`);
+    const shards = Array.from({ length: scheduler.oneOf([2, 2, 3]) }, (_, index) => ({
       shard: `sh${index}`,
       low: index * SHARD_KEYS,
       size: SHARD_KEYS,
@@ -124,34 +158,42 @@ class Simulation {
     for (const [index, { shard }] of shards.entries()) {
       for (let copy = 0; copy < copies; copy += 1) servers[names[(index + copy) % names.length]!]!.push(shard);
     }
-    const balancer = this.startBalancer();
-    await scheduler.run(500, () => balancer.isServing);
-    const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
-    const command = { n: names.length, schema, shards, servers, allowReinit: false };
-    balancer.dispatch({ on: 'admin', command: { request: 1, op: 'init', command } });
-    await scheduler.run(3_000, () => balancer.cluster.configId > 0);
-    const groups = Array.from({ length: GROUPS }, (_, group) => shards.map(({ low }) => low + group * 2));
+    this.supervise();
+    await scheduler.run(1_000, () => this.leader()?.isServing === true);
+    const leader = this.leader()!;
+    const command = { n: names.length, schema: SCHEMA, shards, servers, allowReinit: false };
+    leader.dispatch({ on: 'admin', command: { request: 1, op: 'init', command } });
+    await scheduler.run(4_000, () => this.watch.administration.has(1));
+    const outcome = this.watch.administration.get(1);
+    if (outcome?.ok !== true)
+      scheduler.violate(`the cluster could not be made: ${outcome?.error.message ?? 'no answer'}`);
+    const groups = Array.from({ length: scheduler.oneOf([2, 3]) }, (_, group) =>
+      shards.map(({ low }) => low + group * 2),
+    );
     return { groups, all: groups.flat().sort((a, b) => a - b) };
   }
 
-  private startBalancer(): SimBalancer {
-    const { scheduler, network, catalog, watch, flaws } = this;
-    const balancer = new SimBalancer(`L${this.balancers.length + 1}`, scheduler, network, catalog, watch, flaws);
+  private startBalancer(): void {
+    const { scheduler, servers, catalog, watch: watcher, flaws } = this;
+    const number = this.balancers.length + 1;
+    const world = { scheduler, servers, catalog, watcher, flaws };
+    const balancer = new SimBalancer(`L${number}`, world, scheduler.dice(3_000 + number));
     this.balancers.push(balancer);
     balancer.start();
-    return balancer;
   }
 
-  /** Of those that live, the one with the highest epoch. */
+  /** The one with the highest epoch among those that live. */
   private leader(): SimBalancer | undefined {
-    const living = this.balancers.filter((balancer) => balancer.isAlive);
-    return living.sort((a, b) => b.cluster.epoch - a.cluster.epoch)[0];
+    return this.living()[0];
   }
 
-  /** Whoever ends is started anew, as a service manager would. */
+  private living(): SimBalancer[] {
+    return this.balancers.filter(({ isAlive }) => isAlive).sort((a, b) => b.cluster.epoch - a.cluster.epoch);
+  }
+
+  /** Balancers that ended are started anew, as a service manager would. */
   private supervise(): void {
-    if (!this.supervised) return;
-    if (this.balancers.filter((balancer) => balancer.isAlive).length < BALANCERS) this.startBalancer();
+    for (let living = this.living().length; living < BALANCERS; living += 1) this.startBalancer();
     this.scheduler.after(SUPERVISOR_MS, () => {
       this.supervise();
     });
@@ -159,12 +201,12 @@ class Simulation {
 
   /** Runs and looks at the replicas every now and then. */
   private async runChecked(untilMs: number, isDone: () => boolean): Promise<void> {
-    while (this.scheduler.nowMs < untilMs && !isDone() && !this.isOver()) {
-      const pauseMs = Math.min(this.scheduler.nowMs + CHECK_EVERY_MS, untilMs);
-      await this.scheduler.run(pauseMs, () => isDone() || this.isOver());
-      this.scheduler.nowMs = isDone() || this.isOver() ? this.scheduler.nowMs : pauseMs;
-      await this.watch.checkDisks();
-      for (const balancer of this.balancers) if (balancer.isAlive) await this.watch.checkAgreement(balancer);
+    const { scheduler, watch } = this;
+    while (scheduler.nowMs < untilMs && !isDone() && !this.isOver()) {
+      const pauseMs = Math.min(scheduler.nowMs + CHECK_EVERY_MS, untilMs);
+      await scheduler.run(pauseMs, () => isDone() || this.isOver());
+      scheduler.nowMs = isDone() || this.isOver() ? scheduler.nowMs : pauseMs;
+      watch.check();
     }
   }
 
@@ -172,13 +214,13 @@ class Simulation {
   private async heal(): Promise<void> {
     const { scheduler } = this;
     const startMs = scheduler.nowMs;
-    const illness = (): string | null => this.watch.illnessOf(this.leader());
+    const illness = (): string | null => illnessOf(this.leader(), this.history, this.watch.seen);
     while (!this.isOver() && illness() !== null && scheduler.nowMs < startMs + HEALED_WITHIN_MS) {
       await this.runChecked(scheduler.nowMs + CHECK_EVERY_MS, () => false);
     }
     const ill = illness();
     if (ill !== null && !this.isOver())
-      scheduler.violate(`not well ${HEALED_WITHIN_MS} ms after the last fault: ${ill}`);
+      scheduler.violate(`I8: not well ${HEALED_WITHIN_MS} ms after the last fault: ${ill}`);
   }
 
   private isOver(): boolean {
@@ -186,26 +228,23 @@ class Simulation {
   }
 
   private judge(keys: KeySpace, faults: number): Verdict {
+    const { scheduler, history, watch } = this;
+    const operations = history.entries.length;
     let undecided = 0;
-    const { scheduler, history } = this;
-    if (!this.watch.isVoid && scheduler.violation === null) {
-      for (const group of keys.groups) {
-        const fault = faultOf(history.entries, group);
-        if (fault === UNDECIDED) undecided += 1;
-        else if (fault !== null) scheduler.violate(fault);
-      }
+    let isStrict = false;
+    if (!this.isOver()) {
+      const faultOfRead = faultOfReads(history.entries);
+      if (faultOfRead !== null) scheduler.violate(faultOfRead);
+      readDisks(watch.seen, history, keys, watch.progress.shown);
+      const order = judgeOrder(history.entries, keys);
+      ({ undecided, isStrict } = order);
+      if (order.fault !== null) scheduler.violate(order.fault);
     }
-    const isVoid = this.watch.isVoid;
+    const { isVoid } = watch;
     const { violation, nowMs, timeline } = scheduler;
     return {
-      seed: this.seed,
-      violation: isVoid ? null : violation,
-      isVoid,
-      undecided,
-      operations: history.entries.length,
-      faults,
-      simulatedMs: nowMs,
-      timeline: timeline ?? [],
+      ...{ seed: this.seed, violation: isVoid ? null : violation, isVoid, undecided, isStrict, operations, faults },
+      ...{ simulatedMs: nowMs, timeline: timeline ?? [] },
     };
   }
 }

@@ -1,110 +1,106 @@
-/** Looks at what balancers, replicas and the bucket do, and says so when it must never be. */
-import type { History } from '#common/testing/history';
-import type { MemoryVersionStore } from '../../../shard-node/src/adapters/memory/memory-version-store';
-import type { ShardState } from '../../../shard-node/src/core/replica-state';
-import type { AskTypes, Answered } from '../../src/core/effects';
+/** Hands what happens to those who judge it, and keeps book of which copies there are. */
+import type { RoundPart } from '#common/contracts/node';
+import type { AdminResult, Answered, Outcome } from '../../src/core/effects';
 import type { ShardRecord } from '../../src/core/shard';
 import type { BalancerWatcher, SimBalancer } from './balancer';
-import type { SimCatalog } from './catalog';
-import type { Clients } from './clients';
-import type { Network } from './servers';
+import type { CatalogWatcher, SimCatalog } from './catalog';
+import { Acknowledgements } from './checkers/acknowledgements';
+import { Agreement } from './checkers/agreement';
+import { Epochs } from './checkers/epochs';
+import { Progress } from './checkers/progress';
+import { diskOf, type Seen } from './checkers/seen';
+import type { Post } from './gateway-world';
 import type { Scheduler } from './scheduler';
-import { tokenOf } from './clients';
+import type { Servers } from './servers';
 
-/** The newest VAT of a shard that some leader has shown, and that leader's epoch. */
-interface ShownVat {
-  epoch: number;
-  vat: number;
-}
-
-/** What a replica must never forget while it keeps its disk. */
-interface Remembered {
-  disk: unknown;
-  epoch: number;
-  versions: Map<string, number>;
-}
-
-export class Watch implements BalancerWatcher {
+export class Watch implements BalancerWatcher, CatalogWatcher {
   /** A shard's newest in-sync set has lost all of its disks: from here on nothing is promised. */
   isVoid = false;
-  clients: Clients | null = null;
-  private readonly shown = new Map<string, ShownVat>();
-  private readonly stepVats = new Map<SimBalancer, Map<string, number>>();
-  /** By token: the newest round that carried its row, and the servers that have that round on their disks. */
-  private readonly durable = new Map<string, { order: number; servers: Set<string> }>();
+  /** Outcomes of administrators' requests. */
+  readonly administration = new Map<number, Outcome<AdminResult>>();
+  readonly seen: Seen;
+  readonly progress: Progress;
+  private readonly newest = new Map<string, ShardRecord>();
   /** `shard/server` pairs whose disk was lost and that have not been copied since. */
   private readonly blank = new Set<string>();
-  private readonly remembered = new Map<string, Remembered>();
+  private readonly acknowledgements: Acknowledgements;
+  private readonly agreement: Agreement;
+  private readonly epochs: Epochs;
 
   constructor(
-    private readonly scheduler: Scheduler,
-    private readonly network: Network,
-    private readonly catalog: SimCatalog,
-    private readonly history: History,
+    scheduler: Scheduler,
+    private readonly servers: Servers,
+    catalog: SimCatalog,
+    private readonly post: Post,
+    private readonly balancers: () => readonly SimBalancer[],
+    private readonly mayDiverge: boolean,
   ) {
-    catalog.onShard = (next, before) => {
-      this.configured(next, before);
-    };
+    const isBlank = (shard: string, server: string): boolean => this.blank.has(`${shard}/${server}`);
+    this.seen = { scheduler, servers, balancers, newest: this.newest, isBlank };
+    this.progress = new Progress(this.seen);
+    this.acknowledgements = new Acknowledgements(this.seen);
+    this.agreement = new Agreement(this.seen, this.progress.shown);
+    this.epochs = new Epochs(this.seen);
+    catalog.watcher = this;
   }
 
-  /** VATs never go back, over take-overs neither. */
   stepped(balancer: SimBalancer): void {
-    const { cluster } = balancer;
-    const vats = this.stepVats.get(balancer) ?? new Map<string, number>();
-    this.stepVats.set(balancer, vats);
-    for (const shard of cluster.shards.values()) {
-      if (!shard.resolved || vats.get(shard.id) === shard.vat) continue;
-      vats.set(shard.id, shard.vat);
-      const last = this.shown.get(shard.id) ?? { epoch: 0, vat: 0 };
-      if (cluster.epoch >= last.epoch) {
-        if (shard.vat < last.vat) {
-          this.scheduler.violate(
-            `the VAT of ${shard.id} went back from ${last.vat} (epoch ${last.epoch}) to ${shard.vat} (epoch ${cluster.epoch})`,
-          );
-        }
-        this.shown.set(shard.id, { epoch: cluster.epoch, vat: shard.vat });
-      } else if (shard.vat > last.vat) {
-        this.scheduler.violate(
-          `the deposed ${balancer.name} committed up to ${shard.vat} on ${shard.id}, where epoch ${last.epoch} is at ${last.vat}`,
-        );
-      }
-    }
+    this.progress.stepped(balancer);
   }
 
-  ended(balancer: SimBalancer): void {
-    this.clients?.lost(balancer);
-  }
-
-  applied(epoch: number, server: string, round: AskTypes['apply']['ask']['round'], rows: readonly string[]): void {
-    const order = epoch * 1_000_000 + round.round;
-    for (const row of rows) {
-      const token = tokenOf(row)!;
-      const known = this.durable.get(token);
-      if (known === undefined || known.order < order) this.durable.set(token, { order, servers: new Set([server]) });
-      else if (known.order === order) known.servers.add(server);
-    }
-  }
-
-  /** No write is acknowledged before enough replicas have it. */
   answered(balancer: SimBalancer, batch: number, answered: Answered): void {
-    const operation = this.clients?.operationOf(batch);
-    if (operation !== undefined && 'tokens' in operation && 'added' in answered.result) {
-      const needsAll = operation.kind === 'update' || operation.onConflict !== 'ignore';
-      operation.tokens.forEach((token, place) => {
-        const record = balancer.cluster.shardOf(operation.keys[place]!)!.record;
-        const needed = record.replicas.length - Math.floor(record.replicas.length / 2);
-        const count = this.durable.get(token)?.servers.size ?? 0;
-        if (needsAll && count < needed) {
-          this.scheduler.violate(`${token} was acknowledged with ${count} replicas of ${record.shard}, not ${needed}`);
-        }
-      });
+    const operation = this.post.operationOf(batch);
+    if (operation !== undefined && 'added' in answered.result) {
+      this.acknowledgements.acknowledged(operation, Number(answered.result.added));
     }
-    this.clients?.answered(batch, answered);
+    this.post.answer(balancer.name, batch, answered);
+  }
+
+  administered(request: number, outcome: Outcome<AdminResult>): void {
+    this.administration.set(request, outcome);
+  }
+
+  applied(
+    balancer: string,
+    epoch: number,
+    server: string,
+    rounds: readonly RoundPart[],
+    rows: readonly string[],
+  ): void {
+    this.epochs.applied(balancer, epoch, server);
+    this.acknowledgements.applied(epoch, server, rounds, rows);
+  }
+
+  read(epoch: number, server: string): void {
+    this.epochs.read(epoch, server);
+  }
+
+  said(kind: string, subject: string): void {
+    const [shard = '', server = ''] = subject.split('/');
+    // What is on the disks here is what was written, unless a test sees to something else.
+    if (kind === 'shard.diverged' && !this.mayDiverge)
+      this.seen.scheduler.violate(`I4: ${subject} is said to hold something else than the others`);
+    if (kind === 'shard.insync') this.refill(shard, server);
+  }
+
+  stored(key: string, value: unknown): void {
+    this.progress.stored(key, value);
+    if (key.startsWith('shard.') && value !== null) this.configured(value as ShardRecord);
+  }
+
+  setBack(): void {
+    this.progress.bucketSetBack();
+  }
+
+  /** Looks at the disks, and at what the balancers believe of them. */
+  check(): void {
+    this.progress.check();
+    for (const balancer of this.balancers()) if (balancer.isAlive) this.agreement.check(balancer);
   }
 
   /** A disk may go when for each of its shards another in-sync replica still has its own. */
   mayWipe(server: string): boolean {
-    return this.catalog.shards().every(({ shard, inSync }) => {
+    return [...this.newest.values()].every(({ shard, inSync }) => {
       return (
         !inSync.includes(server) || inSync.some((other) => other !== server && !this.blank.has(`${shard}/${other}`))
       );
@@ -112,82 +108,40 @@ export class Watch implements BalancerWatcher {
   }
 
   wiped(server: string): void {
-    for (const { shard, replicas } of this.catalog.shards()) {
+    for (const { shard, replicas } of this.newest.values()) {
       if (replicas.includes(server)) this.blank.add(`${shard}/${server}`);
     }
   }
 
-  /** Epochs and configuration versions never go back on a disk. */
-  async checkDisks(): Promise<void> {
-    for (const { name, disk } of this.network.servers.values()) {
-      const state = await disk.load();
-      const versions = new Map([...state.shards].map(([id, shard]) => [id, shard.configVersion]));
-      const last = this.remembered.get(name);
-      if (last?.disk === disk) {
-        if (state.epoch < last.epoch) this.scheduler.violate(`${name} went back to epoch ${state.epoch}`);
-        for (const [id, version] of last.versions) {
-          if ((versions.get(id) ?? 0) < version)
-            this.scheduler.violate(`${name} went back on the configuration of ${id}`);
-        }
-      }
-      this.remembered.set(name, { disk, epoch: state.epoch, versions });
+  /** Some replica has lost its disk and has not been copied since. */
+  get hasBlanks(): boolean {
+    return this.blank.size > 0;
+  }
+
+  private configured(next: ShardRecord): void {
+    const { shard, inSync, replicas } = next;
+    const before = this.newest.get(shard);
+    // A leader that finds a bucket that was set back writes what is there anew before it knows better.
+    if (before !== undefined && isOlder(next, before)) return;
+    this.newest.set(shard, next);
+    for (const pair of this.blank) {
+      const [blankShard = '', server = ''] = pair.split('/');
+      if (blankShard === shard && !replicas.includes(server)) this.blank.delete(pair);
     }
-  }
-
-  /** In-sync replicas show the same versions at the shard's VAT. */
-  async checkAgreement(balancer: SimBalancer): Promise<void> {
-    for (const shard of balancer.cluster.shards.values()) {
-      if (!shard.resolved || (this.shown.get(shard.id)?.epoch ?? 0) > balancer.cluster.epoch) continue;
-      const views = new Map<string, string>();
-      const { vat } = shard;
-      const members = shard.inSync.filter(
-        (server) => shard.replicas.get(server)?.suspended === false && !this.blank.has(`${shard.id}/${server}`),
-      );
-      for (const server of members) {
-        const { disk } = this.network.server(server);
-        views.set(server, (await disk.copyPage({ shard: shard.id, from: 0, to: vat }, null, 1_000_000)).text);
-      }
-      if (new Set(views.values()).size <= 1) continue;
-      const told = [...views].map(([server, text]) => `${server}: ${text.replaceAll('\n', ' ')}`).join('\n    ');
-      this.scheduler.violate(`in-sync replicas of ${shard.id} differ at VAT ${vat}:\n    ${told}`);
-    }
-  }
-
-  /** Why the cluster is not well, or null. */
-  illnessOf(balancer: SimBalancer | undefined): string | null {
-    if (balancer === undefined) return 'nobody leads';
-    const { cluster } = balancer;
-    for (const shard of cluster.shards.values()) {
-      const lacking = shard.record.replicas.filter((server) => shard.stateOf(server) !== 'in-sync');
-      if (!shard.resolved) return `${shard.id} is not resolved`;
-      if (lacking.length > 0) return `${lacking.join()} not in sync on ${shard.id}`;
-      if (!cluster.isWritable(shard)) return `${shard.id} takes no writes`;
-    }
-    const { open } = this.history;
-    return open.length > 0 ? `no answer to ${open.map((entry) => `#${entry.id}`).join(' ')}` : null;
-  }
-
-  /** A replica has been brought in sync. None ever diverges: what is on the disks here is what was written. */
-  said(kind: string, subject: string): void {
-    if (kind === 'shard.diverged') this.scheduler.violate(`${subject} is said to hold something else than the others`);
-    if (kind === 'shard.insync') this.refill(subject);
-  }
-
-  private configured({ shard, inSync }: ShardRecord, before: ShardRecord | undefined): void {
-    for (const server of inSync) if (before?.inSync.includes(server) === false) this.refill(`${shard}/${server}`);
+    for (const server of inSync) if (before?.inSync.includes(server) === false) this.refill(shard, server);
     if (inSync.length > 0 && inSync.every((server) => this.blank.has(`${shard}/${server}`))) this.isVoid = true;
   }
 
   /** A lost disk has everything again, unless it was lost once more meanwhile. */
-  private refill(pair: string): void {
-    const [shard = '', server = ''] = pair.split('/');
-    const state = shardOn(this.network.server(server).disk, shard);
-    const isWhole = state?.catchUp === null && state.currentTerm >= (this.shown.get(shard)?.vat ?? 0);
-    if (isWhole) this.blank.delete(pair);
+  private refill(shard: string, server: string): void {
+    const known = this.servers.byName.get(server);
+    const state = known === undefined ? undefined : diskOf(known).shards.get(shard);
+    const isWhole = state?.catchUp === null && state.currentTerm >= (this.progress.shown.get(shard)?.vat ?? 0);
+    if (isWhole) this.blank.delete(`${shard}/${server}`);
   }
 }
 
-/** What the disk holds of the shard at this moment. */
-function shardOn(disk: MemoryVersionStore, shard: string): ShardState | undefined {
-  return (disk as unknown as { contents: { states: Map<string, ShardState> } }).contents.states.get(shard);
+function isOlder(a: ShardRecord, b: ShardRecord): boolean {
+  if (a.configEpoch !== b.configEpoch) return a.configEpoch < b.configEpoch;
+  return a.configVersion < b.configVersion;
 }

@@ -10,9 +10,10 @@ import type { BalancerCore } from '../../../src/core/balancer-core';
 import type { Effect, Outcome } from '../../../src/core/effects';
 import type { LeaderRecord } from '../../../src/core/leadership';
 import type { CoreSettings } from '../../../src/core/settings';
-import { SimBalancer } from '../../simulation/balancer';
+import { SimBalancer, type BalancerFlaws } from '../../simulation/balancer';
 import { SimCatalog } from '../../simulation/catalog';
-import { Network, type SimServer } from '../../simulation/servers';
+import { Network } from '../../simulation/network';
+import { Servers, type SimServer } from '../../simulation/servers';
 import { Bucket } from './bucket';
 import { Post, type Answer, type Ask, type CarryOut } from './post';
 import { StillScheduler } from './still-scheduler';
@@ -63,6 +64,7 @@ export class World {
   readonly post: Post;
   readonly balancers = new Map<string, Balancer>();
   private readonly network = new Network(this.scheduler);
+  private readonly replicas = new Servers(this.scheduler, this.network, true);
   private readonly pausedUntilMs = new Map<string, number>();
   private readonly withoutPower = new Set<string>();
   private readonly settings: Partial<CoreSettings> = { ...SETTINGS };
@@ -75,7 +77,7 @@ export class World {
 
   /** The names of the shard-nodes that there are. */
   get servers(): string[] {
-    return [...this.network.servers.keys()].sort();
+    return [...this.replicas.byName.keys()].sort();
   }
 
   /** For the balancers that start from now on. */
@@ -86,7 +88,8 @@ export class World {
 
   startBalancer(name: string): Balancer {
     const catalog = new SimCatalog(this.scheduler, this.network);
-    const balancer: Balancer = new SimBalancer(name, this.scheduler, this.network, catalog, NOBODY, {
+    const { scheduler, replicas: servers } = this;
+    const flaws: BalancerFlaws = {
       patchCore: (core) => {
         Object.assign(settingsOf(core), this.settings);
         const step = core.step.bind(core);
@@ -99,7 +102,9 @@ export class World {
       interceptAsk: (ask, carryOut, answer) => {
         this.deal(balancer, ask, carryOut, answer);
       },
-    });
+    };
+    const world = { scheduler, servers, catalog, watcher: NOBODY, flaws };
+    const balancer: Balancer = new SimBalancer(name, world, null);
     this.balancers.set(name, balancer);
     balancer.start();
     return balancer;
@@ -128,7 +133,7 @@ export class World {
   read(server: string, request: NodeReadRequest, done: (outcome: Outcome<RawLines<NodeReadReply>>) => void): void {
     const label = (): string => 'read';
     const call = { from: READER, server, label, timeoutMs: READ_TIMEOUT_MS };
-    this.network.call({ ...call, work: (replica) => replica.read({ ...request, maxBytes: PAGE_BYTES }) }, done);
+    this.replicas.call({ ...call, work: (replica) => replica.read({ ...request, maxBytes: PAGE_BYTES }) }, done);
   }
 
   /** What is on the server's disk, without the rows. */
@@ -166,7 +171,7 @@ export class World {
   }
 
   private server(name: string): SimServer {
-    return this.network.server(name);
+    return this.replicas.server(name);
   }
 
   private deal(balancer: Balancer, ask: Ask, carryOut: CarryOut, answer: Answer): void {
@@ -220,9 +225,10 @@ const ALL_BYTES = 1_000_000;
 const NOBODY = {
   stepped: () => undefined,
   answered: () => undefined,
-  ended: () => undefined,
+  administered: () => undefined,
   said: () => undefined,
   applied: () => undefined,
+  read: () => undefined,
 };
 
 /** All parts of a core share one object of settings. */

@@ -1,0 +1,30 @@
+/** I4: replicas that are in sync at a VAT show the same rows at it, on their disks. */
+import type { SimBalancer } from '../balancer';
+import type { ShownVat } from './progress';
+import { rowsAt, shardOn, type Seen } from './seen';
+
+export class Agreement {
+  constructor(
+    private readonly seen: Seen,
+    private readonly shown: ReadonlyMap<string, ShownVat>,
+  ) {}
+
+  /** Looks at the replicas that the newest leader of each shard counts on. */
+  check(balancer: SimBalancer): void {
+    const { cluster } = balancer;
+    for (const shard of cluster.shards.values()) {
+      if (!shard.resolved || (this.shown.get(shard.id)?.epoch ?? 0) > cluster.epoch) continue;
+      const views = new Map<string, string>();
+      for (const server of shard.record.inSync) {
+        if (shard.replicas.get(server)?.suspended !== false || this.seen.isBlank(shard.id, server)) continue;
+        const known = this.seen.servers.byName.get(server);
+        const held = known === undefined ? null : shardOn(known, shard.id);
+        const rows = held === null ? [] : rowsAt(held.versions, shard.vat);
+        views.set(server, held === null ? 'nothing' : rows.map(({ cat, row }) => `${cat}${row}`).join(' '));
+      }
+      if (new Set(views.values()).size <= 1) continue;
+      const told = [...views].map(([server, rows]) => `${server}: ${rows}`).join('\n    ');
+      this.seen.scheduler.violate(`I4: in-sync replicas of ${shard.id} differ at VAT ${shard.vat}:\n    ${told}`);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** I7: VATs, epochs and configuration versions never go back: not on a disk, not in the bucket, not in what leaders show. */
+import type { ShardRecord } from '../../../src/core/shard';
+import type { SimBalancer } from '../balancer';
+import { diskOf, type Seen } from './seen';
+
+/** The newest VAT of a shard that some leader has shown, and that leader's epoch. */
+export interface ShownVat {
+  epoch: number;
+  vat: number;
+}
+
+interface Disk {
+  disk: unknown;
+  epoch: number;
+  shards: Map<string, { epoch: number; version: number; told: number; isWhole: boolean }>;
+}
+
+export class Progress {
+  readonly shown = new Map<string, ShownVat>();
+  private readonly stepVats = new Map<string, Map<string, number>>();
+  private readonly disks = new Map<string, Disk>();
+  private readonly bucket = new Map<string, { epoch: number; version: number }>();
+
+  constructor(private readonly seen: Seen) {}
+
+  /** A leader has handled an event. */
+  stepped({ name, cluster }: SimBalancer): void {
+    let vats = this.stepVats.get(name);
+    if (vats === undefined) this.stepVats.set(name, (vats = new Map<string, number>()));
+    for (const shard of cluster.shards.values()) {
+      if (!shard.resolved || vats.get(shard.id) === shard.vat) continue;
+      vats.set(shard.id, shard.vat);
+      this.shows(name, cluster.epoch, shard.id, shard.vat);
+    }
+  }
+
+  /** Something was stored in the bucket. */
+  stored(key: string, value: unknown): void {
+    const last = this.bucket.get(key) ?? { epoch: 0, version: 0 };
+    const next =
+      key === 'leader'
+        ? { epoch: (value as { epoch: number }).epoch, version: 0 }
+        : { epoch: 0, version: (value as Partial<ShardRecord>).configVersion ?? 0 };
+    if (next.epoch < last.epoch) this.violate(`the epoch in the bucket went back from ${last.epoch} to ${next.epoch}`);
+    if (next.version < last.version)
+      this.violate(`the bucket went back on ${key} from ${last.version} to ${next.version}`);
+    this.bucket.set(key, next);
+  }
+
+  /** The bucket was set back by a fault: from here on it may begin where it then was. */
+  bucketSetBack(): void {
+    this.bucket.clear();
+  }
+
+  /** Looks at every disk. */
+  check(): void {
+    for (const server of this.seen.servers.all) {
+      const { epoch, shards } = diskOf(server);
+      const now: Disk = { disk: server.disk, epoch, shards: new Map() };
+      for (const [id, { configEpoch, configVersion, toldVat, catchUp }] of shards) {
+        now.shards.set(id, { epoch: configEpoch, version: configVersion, told: toldVat, isWhole: catchUp === null });
+      }
+      const last = this.disks.get(server.name);
+      if (last?.disk === server.disk) this.compare(server.name, last, now);
+      this.disks.set(server.name, now);
+    }
+  }
+
+  private compare(server: string, last: Disk, now: Disk): void {
+    if (now.epoch < last.epoch) this.violate(`${server} went back from the epoch ${last.epoch} to ${now.epoch}`);
+    for (const [id, before] of last.shards) {
+      const after = now.shards.get(id);
+      if (after === undefined) continue;
+      if (after.epoch < before.epoch || (after.epoch === before.epoch && after.version < before.version)) {
+        this.violate(`${server} went back on the configuration of ${id}`);
+      }
+      // A copy of everything begins from nothing; until it is whole it does not count.
+      if (before.isWhole && after.isWhole && after.told < before.told && !this.isCopiedAnew(id, server)) {
+        this.violate(`${server} went back from VAT ${before.told} to ${after.told} on ${id}`);
+      }
+    }
+  }
+
+  private isCopiedAnew(shard: string, server: string): boolean {
+    return this.seen.isBlank(shard, server);
+  }
+
+  private shows(balancer: string, epoch: number, shard: string, vat: number): void {
+    const last = this.shown.get(shard) ?? { epoch: 0, vat: 0 };
+    if (epoch < last.epoch) {
+      if (vat > last.vat) {
+        this.violate(
+          `the deposed ${balancer} committed up to ${vat} on ${shard}, where epoch ${last.epoch} is at ${last.vat}`,
+        );
+      }
+      return;
+    }
+    if (vat < last.vat) {
+      this.violate(`the VAT of ${shard} went back from ${last.vat} (epoch ${last.epoch}) to ${vat} (epoch ${epoch})`);
+    }
+    this.shown.set(shard, { epoch, vat });
+  }
+
+  private violate(what: string): void {
+    this.seen.scheduler.violate(`I7: ${what}`);
+  }
+}

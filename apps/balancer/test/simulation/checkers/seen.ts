@@ -1,0 +1,68 @@
+/** What those who judge look at: the disks themselves, and rules of their own about them. Nothing here uses the code that is judged. */
+import type { ShardState } from '../../../../shard-node/src/core/replica-state';
+import type { ShardRecord } from '../../../src/core/shard';
+import type { SimBalancer } from '../balancer';
+import type { Scheduler } from '../scheduler';
+import type { Servers, SimServer } from '../servers';
+
+export interface Version {
+  key: number;
+  cat: number;
+  dat: number;
+  row: string;
+}
+
+/** What a disk holds of a shard. */
+export interface DiskShard {
+  state: ShardState;
+  versions: Version[];
+}
+
+export interface DiskView {
+  epoch: number;
+  shards: Map<string, ShardState>;
+}
+
+interface Contents {
+  identity: { epoch: number };
+  states: Map<string, ShardState>;
+  tables: Map<string, Map<string, Version>>;
+}
+
+function contentsOf(server: SimServer): Contents {
+  return (server.disk as unknown as { contents: Contents }).contents;
+}
+
+export function diskOf(server: SimServer): DiskView {
+  const { identity, states } = contentsOf(server);
+  return { epoch: identity.epoch, shards: states };
+}
+
+export function shardOn(server: SimServer, shard: string): DiskShard | null {
+  const { states, tables } = contentsOf(server);
+  const state = states.get(shard);
+  const table = tables.get(shard);
+  return state === undefined || table === undefined ? null : { state, versions: [...table.values()] };
+}
+
+/** The shard's rows at a VAT, in key order: born by then, and not dead by then. */
+export function rowsAt(versions: readonly Version[], vat: number): Version[] {
+  return versions.filter(({ cat, dat }) => !(cat > vat) && dat > vat).sort((a, b) => a.key - b.key);
+}
+
+/** Half of the copies, rounded up; replicas that were never in sync are no copies yet. */
+export function fewestOf({ replicas, joining }: ShardRecord): number {
+  const copies = replicas.filter((server) => !joining.includes(server)).length;
+  return copies % 2 === 0 ? copies / 2 : (copies + 1) / 2;
+}
+
+/** What everybody who judges may look at. */
+export interface Seen {
+  scheduler: Scheduler;
+  servers: Servers;
+  balancers: () => readonly SimBalancer[];
+  /** By shard: the configuration that was written last, whatever the bucket says by now. */
+  newest: ReadonlyMap<string, ShardRecord>;
+  /** Whether the replica has lost its disk and has not got everything again since. */
+  isBlank: (shard: string, server: string) => boolean;
+}

@@ -1,0 +1,159 @@
+/**
+ * A gateway: brings the operations of clients to whoever leads, holds and repeats them as the real one does, and tells the client
+ * what came of it.
+ *
+ * What is known not to have happened is asked again for a while. A change of which nobody knows what became is asked again only
+ * when changes carry names by which the replicas know them again; else the client is told that nobody knows.
+ */
+import type { WriteDone } from '#common/contracts/commands';
+import type { ErrorBody } from '#common/contracts/errors';
+import type { Ending, Operation } from '#common/testing/history';
+import type { Answered, RecordCommand } from '../../src/core/effects';
+import type { SimBalancer } from './balancer';
+import type { GatewayWorld } from './gateway-world';
+import { ReadAttempt } from './read-attempt';
+import { rowOf } from './rows';
+import type { Dice } from './scheduler';
+
+const HOLD_MS = 1_500;
+const ANSWER_MS = 350;
+const PAUSE_MS = 30;
+
+export class SimGateway {
+  private readonly open = new Set<(ending: Ending) => void>();
+  private readonly dice: Dice;
+  private nextName = 1;
+
+  constructor(
+    readonly name: string,
+    private readonly world: GatewayWorld,
+    number: number,
+  ) {
+    this.dice = world.scheduler.dice(2_000 + number);
+  }
+
+  /** Ends and is there again: clients that wait lose their connection. */
+  restart(): void {
+    this.world.scheduler.note(() => `${this.name} ends, and another one takes its place`);
+    for (const end of [...this.open]) end({ how: 'unknown' });
+  }
+
+  /** `done` is called once with what the client is told. */
+  perform(operation: Operation, done: (ending: Ending) => void): void {
+    let isOpen = true;
+    const end = (ending: Ending): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.open.delete(end);
+      done(operation.kind === 'read' && ending.how === 'unknown' ? { how: 'none' } : ending);
+    };
+    this.open.add(end);
+    const deadlineMs = this.world.scheduler.nowMs + HOLD_MS;
+    const isDue = (): boolean => isOpen && this.world.scheduler.nowMs < deadlineMs;
+    if (operation.kind === 'read') this.read(operation, isDue, end);
+    else this.change(operation, `${this.name}.${this.nextName++}`, { isDue, isUnknown: false, end });
+  }
+
+  /** One attempt to read; where that comes to nothing, another one. */
+  private read(operation: Operation & { kind: 'read' }, isDue: () => boolean, end: (ending: Ending) => void): void {
+    const { world } = this;
+    if (!isDue()) {
+      end({ how: 'none' });
+      return;
+    }
+    const again = (): void => {
+      world.scheduler.after(PAUSE_MS, () => {
+        this.read(operation, isDue, end);
+      });
+    };
+    const balancer = this.leader();
+    if (balancer === undefined) again();
+    else {
+      new ReadAttempt(this.name, world, operation, () => this.leader()).run(balancer, (values) => {
+        if (values === null) again();
+        else end({ how: 'seen', values });
+      });
+    }
+  }
+
+  private change(operation: Operation, name: string, held: Held): void {
+    const { scheduler, network, post, named, configId } = this.world;
+    if (!held.isDue()) {
+      held.end(held.isUnknown ? { how: 'unknown' } : { how: 'none' });
+      return;
+    }
+    const again = (): void => {
+      scheduler.after(PAUSE_MS, () => {
+        this.change(operation, name, held);
+      });
+    };
+    const balancer = this.leader();
+    if (balancer === undefined) {
+      again();
+      return;
+    }
+    let isOver = false;
+    const conclude = (ending: Ending): void => {
+      if (ending.how === 'done' || ending.how === 'refused') held.end(ending);
+      if (isOver) return;
+      isOver = true;
+      if (ending.how === 'unknown') held.isUnknown = true;
+      if (ending.how === 'unknown' && !named) held.end(ending);
+      else if (ending.how !== 'done' && ending.how !== 'refused') again();
+    };
+    const batch = post.expect(this.name, operation, (answered) => {
+      conclude(endingOf(answered));
+    });
+    scheduler.after(ANSWER_MS, () => {
+      conclude({ how: 'unknown' });
+    });
+    const command = commandOf(batch, operation, named ? name : null);
+    const deliver = (): void => {
+      balancer.dispatch({ on: 'records', configId: configId(), commands: [command] });
+    };
+    if (named) network.send(this.name, balancer.name, deliver);
+    else network.sendOnce(this.name, balancer.name, deliver);
+  }
+
+  private leader(): SimBalancer | undefined {
+    const serving = this.world.serving();
+    return serving.length === 0 ? undefined : this.dice.oneOf(serving);
+  }
+}
+
+/** A change on its way through its attempts. */
+interface Held {
+  isDue: () => boolean;
+  /** One of the attempts may have succeeded, or may still. */
+  isUnknown: boolean;
+  end: (ending: Ending) => void;
+}
+
+function commandOf(batch: number, operation: Operation, name: string | null): RecordCommand {
+  const { keys } = operation;
+  const rows = 'tokens' in operation ? operation.tokens.map((token, place) => rowOf(keys[place]!, token)) : [];
+  const request = { batch, id: 1, ...(name === null ? {} : { operation: name }) };
+  switch (operation.kind) {
+    case 'write':
+      return { ...request, op: 'write', onConflict: operation.onConflict, keys, rows };
+    case 'update':
+      return { ...request, op: 'update', key: keys[0], row: rows[0]! };
+    case 'delete':
+      return { ...request, op: 'delete', key: keys[0] };
+    case 'read':
+      return { ...request, op: 'read', low: keys[0], high: keys[keys.length - 1]! };
+  }
+}
+
+function endingOf({ result }: Answered): Ending {
+  if (result.error === undefined) return { how: 'done', added: (result as unknown as WriteDone).added };
+  return endingOfError(result.error);
+}
+
+/** What an error says about what happened. */
+function endingOfError({ code }: ErrorBody): Ending {
+  if (code === 'KEY_EXISTS' || code === 'KEY_NOT_FOUND') return { how: 'refused' };
+  const isCertain =
+    code === 'SHARD_UNAVAILABLE' || code === 'BUSY' || code === 'CONFIG_CHANGED' || code === 'NO_LEADER';
+  return { how: isCertain || code === 'NOT_CONFIGURED' ? 'none' : 'unknown' };
+}

@@ -1,0 +1,121 @@
+/** The network between the processes of the simulated world: messages get lost, are late, come twice, overtake each other, are cut off. */
+import type { ErrorBody } from '#common/contracts/errors';
+import type { Outcome } from '../../src/core/effects';
+import type { Dice, Scheduler } from './scheduler';
+
+/** How badly messages fare. */
+export interface Weather {
+  /** Of requests and of answers. */
+  lossProbability: number;
+  /** Messages that take much longer than others, so that they are overtaken or come after their deadline. */
+  slowProbability: number;
+  /** Messages that arrive a second time, sooner or later than the first. */
+  twiceProbability: number;
+}
+
+export const CALM: Weather = { lossProbability: 0, slowProbability: 0, twiceProbability: 0 };
+
+/** Everybody, where it is said who is cut off from whom. */
+export const ANYBODY = '*';
+
+/** A request from one process to another. */
+export interface Request {
+  from: string;
+  to: string;
+  timeoutMs: number;
+  /** For the timeline. */
+  label: () => string;
+}
+
+export class Network {
+  weather = CALM;
+  /** By `from>to`: how many reasons there are that nothing arrives. */
+  private readonly cuts = new Map<string, number>();
+  private readonly dice: Dice;
+
+  constructor(private readonly scheduler: Scheduler) {
+    this.dice = scheduler.dice(3);
+  }
+
+  /** From now on nothing arrives from one at the other (`ANYBODY` for all), for so long. */
+  cut(from: string, to: string, ms: number): void {
+    const name = `${from}>${to}`;
+    this.scheduler.note(() => `${name} is cut for ${ms}`);
+    this.cuts.set(name, (this.cuts.get(name) ?? 0) + 1);
+    this.scheduler.after(ms, () => {
+      const left = (this.cuts.get(name) ?? 0) - 1;
+      if (left > 0) this.cuts.set(name, left);
+      else this.cuts.delete(name);
+    });
+  }
+
+  /** Everything is whole and calm again. */
+  mend(): void {
+    this.cuts.clear();
+    this.weather = CALM;
+  }
+
+  /** Sends a message; `arrive` is called as often as it arrives. */
+  send(from: string, to: string, arrive: () => void): void {
+    this.sendOnce(from, to, arrive);
+    if (this.dice.chance(this.weather.twiceProbability)) this.sendOnce(from, to, arrive);
+  }
+
+  /** Sends a message that does not come twice. */
+  sendOnce(from: string, to: string, arrive: () => void): void {
+    const delayMs = this.delay();
+    if (this.dice.chance(this.weather.lossProbability) || this.isCut(from, to)) return;
+    this.scheduler.after(delayMs, () => {
+      if (!this.isCut(from, to)) arrive();
+    });
+  }
+
+  /**
+   * Asks another process. `handle` is called whenever the request arrives there, with the way to answer it; `done` once, within the
+   * deadline, with the first answer that comes back.
+   */
+  ask<T>(
+    request: Request,
+    handle: (reply: (outcome: Outcome<T>) => void) => void,
+    done: (outcome: Outcome<T>) => void,
+  ): void {
+    const { scheduler } = this;
+    const { from, to, timeoutMs, label } = request;
+    let isSettled = false;
+    const settle = (outcome: Outcome<T>): void => {
+      if (isSettled) return;
+      isSettled = true;
+      scheduler.note(
+        () => `${from} <- ${to} ${label()}: ${outcome.ok ? 'ok' : `${outcome.error.code} ${outcome.error.message}`}`,
+      );
+      done(outcome);
+    };
+    scheduler.after(timeoutMs, () => {
+      settle({ ok: false, error: noAnswer(to) });
+    });
+    this.send(from, to, () => {
+      handle((outcome) => {
+        this.send(to, from, () => {
+          settle(outcome);
+        });
+      });
+    });
+  }
+
+  /** How long a message takes; it may be longer than any deadline. */
+  private delay(): number {
+    const { dice, weather } = this;
+    if (!dice.chance(weather.slowProbability)) return dice.between(1, 4);
+    return dice.chance(0.2) ? dice.between(150, 900) : dice.between(10, 150);
+  }
+
+  private isCut(from: string, to: string): boolean {
+    const { cuts } = this;
+    if (cuts.size === 0) return false;
+    return cuts.has(`${from}>${to}`) || cuts.has(`${from}>${ANYBODY}`) || cuts.has(`${ANYBODY}>${to}`);
+  }
+}
+
+function noAnswer(from: string): ErrorBody {
+  return { code: 'OUTCOME_UNKNOWN', message: `no answer from ${from} in time`, retryable: false };
+}
