@@ -137,9 +137,12 @@ async function killLeader({ cluster, note }: Scene): Promise<void> {
   }
 }
 
-/** One replica has not got the round, or only one has, or all have it and the leader does not hear of it. */
+/**
+ * One replica has not got the round, or only one has, or all have it and the leader does not hear of it; or nobody has, and so nobody
+ * was told that the one before was committed.
+ */
 async function killLeaderInRound({ cluster, chance, note }: Scene): Promise<void> {
-  for (const got of chance.some(['all but one', 'only one', 'all'] as const, 3)) {
+  for (const got of chance.some(['all but one', 'only one', 'all', 'none'] as const, 4)) {
     const { name: leader, pid, epoch } = await cluster.leader();
     const server = chance.pick(SERVERS);
     await new Promise<void>((resolve) => {
@@ -148,7 +151,8 @@ async function killLeaderInRound({ cluster, chance, note }: Scene): Promise<void
         if (!subject.endsWith('.apply')) return begun && got === 'all' && subject.startsWith('_INBOX.');
         if (!begun) setTimeout(resolve, MID_ROUND_MS);
         begun = true;
-        return got !== 'all' && (subject === nodeSubject(server, 'apply')) === (got === 'all but one');
+        if (got === 'all' || got === 'none') return got === 'none';
+        return (subject === nodeSubject(server, 'apply')) === (got === 'all but one');
       };
       cluster.proxy.treat((name) => (name === leader ? { how: 'drop', drops } : undefined));
     });
