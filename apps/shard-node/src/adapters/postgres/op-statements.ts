@@ -4,9 +4,12 @@ import { outcomeText, parseOutcome } from '../../core/op-records';
 import { prepared } from './shard-statements';
 import type { Cells } from './writer-connection';
 
-/** Outcomes under the ids `$2` in `($3, $4]`: term, id, print, outcome. */
+/**
+ * Outcomes under the ids `$2` in `($3, $4]`: term, id, print, outcome. `term + 0` keeps the planner from looking through all
+ * terms by the primary key, which it does while nothing has been counted in the table yet.
+ */
 export const KNOWN_OPS = prepared(
-  'SELECT term, id, print, outcome FROM op_t WHERE shard = $1 AND id = ANY($2::text[]) AND term > $3 AND term <= $4',
+  'SELECT term, id, print, outcome FROM op_t WHERE shard = $1 AND id = ANY($2::text[]) AND term + 0 > $3 AND term + 0 <= $4',
 );
 
 /** Outcomes above `$2` go. */
@@ -35,7 +38,7 @@ export const OP_PAGE = prepared(
 export const FIND_OPS = prepared(`
   SELECT op_t.shard, op_t.term, op_t.outcome
   FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS asked(shard, after, up_to), op_t
-  WHERE op_t.shard = asked.shard AND op_t.id = $1 AND op_t.term > asked.after AND op_t.term <= asked.up_to`);
+  WHERE op_t.shard = asked.shard AND op_t.id = $1 AND op_t.term + 0 > asked.after AND op_t.term + 0 <= asked.up_to`);
 
 /** The sum of 64-bit hashes of what is stored in `($2, $3]`; of each `recordText` is hashed. */
 export const DIGEST_OPS = prepared(`

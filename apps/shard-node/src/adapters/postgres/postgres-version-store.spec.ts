@@ -1,5 +1,6 @@
 import type { PostgresAddress } from './data-source';
 import type { VersionStore } from '../../ports/version-store';
+import { FIND_OPS, KNOWN_OPS } from './op-statements';
 import { describeOpRecords } from '../../../test/contract/op-records.contract';
 import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';
 import { openStore, runSql, TestPostgres } from '../../../test/support/test-postgres';
@@ -101,6 +102,23 @@ it('writes again when its connection was cut', async () => {
     );
     await write().catch(() => undefined);
     await write();
+  } finally {
+    await store.close();
+  }
+});
+
+it.each([
+  ['of a part', KNOWN_OPS.text, [`'sh'`, `'{a1,a2}'`, '0', '9999999']],
+  ['of a question', FIND_OPS.text, [`'a1'`, `'{sh}'`, `'{0}'`, `'{9999999}'`]],
+])('finds the ids %s by their index, before anything has been counted in the table', async (_, statement, values) => {
+  const address = await postgres.freshDatabase();
+  const store = await open(address);
+  try {
+    await store.load();
+    const text = values.reduce((filled, value, index) => filled.replaceAll(`$${index + 1}`, value), statement);
+    await runSql(address, `INSERT INTO op_t SELECT 'sh', n, 'a' || n, NULL, '=1' FROM generate_series(1, 50000) AS n`);
+    const plan = (await runSql(address, `EXPLAIN ${text}`)).map((row) => String(row['QUERY PLAN'])).join('\n');
+    expect(plan).toContain('op_t_id');
   } finally {
     await store.close();
   }
