@@ -1,5 +1,6 @@
 /** Leaders and NATS die in the middle of writes: no client sees it, and every change is carried out once. */
 import { execFileSync } from 'node:child_process';
+import { connectNats } from '#common/nats/connection';
 import { LocalCluster } from '#common/testing/local-cluster';
 import { asker, failure, PUBLISHED, student, type Answer, type Ask } from './asking';
 
@@ -114,6 +115,46 @@ test('the leading balancer is killed, and the next one: no error, and everything
     }
   });
   expect(longestMs).toBeLessThan(6_000);
+});
+
+/** Sends a change, and kills the leader when the replicas have carried it out and the leader has not answered it. */
+async function killBeforeAnswer(change: () => Promise<Answer>): Promise<Answer> {
+  const pid = cluster.pidOf(await cluster.leader());
+  const nats = await connectNats([cluster.natsUrl], 'witness');
+  try {
+    const waiting = new Set<string>();
+    const applies = nats.subscribe('shardline.node.*.apply', {
+      callback: (_error, { reply }) => {
+        process.kill(pid, 'SIGSTOP');
+        waiting.add(reply!);
+      },
+    });
+    const carriedOut = new Promise<void>((resolve) => {
+      nats.subscribe('_INBOX.>', {
+        callback: (_error, { subject }) => {
+          if (waiting.delete(subject) && waiting.size === 0) resolve();
+        },
+      });
+    });
+    await nats.flush();
+    const answer = change();
+    await carriedOut;
+    applies.unsubscribe();
+    process.kill(pid, 'SIGKILL');
+    return await answer;
+  } finally {
+    await nats.close();
+  }
+}
+
+test('the leading balancer is killed between the commit and the answer: the next one gives the answer', async () => {
+  const data = [student(4000)];
+  const written = await killBeforeAnswer(() => ask('POST', '/write', { data }));
+  expect([written.status, written.body]).toEqual([200, { message: '1 Data entries added', status: 'success' }]);
+  expect((await ask('POST', '/write', { data })).status).toBe(409);
+  const deleted = await killBeforeAnswer(() => ask('DELETE', '/del', { Stud_id: 4000 }));
+  expect(deleted.status).toBe(200);
+  expect((await ask('DELETE', '/del', { Stud_id: 4000 })).status).toBe(404);
 });
 
 test('the leading balancer is stopped in order: the other one goes on at once', async () => {
