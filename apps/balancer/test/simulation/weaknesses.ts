@@ -88,7 +88,7 @@ function losesLastDifference(): Flaws {
     wrapSource: (_server, source) => ({
       fetch: async (from, request) => {
         const page = await source.fetch(from, request);
-        return isEntering && request.from > 0 ? { count: 0, text: '', next: null } : page;
+        return isEntering && request.from > 0 ? { count: 0, text: '', largestRowBytes: 0, next: null } : page;
       },
     }),
   };

@@ -1,6 +1,6 @@
 import type { CatchupRequest } from '#common/contracts/node';
 import { SCHEMA, shardState } from '../../test/support/builders';
-import { admitCatchUp, admitNextPage, beginCatchUp, endCatchUp, storedUpTo } from './catch-up';
+import { admitCatchUp, admitNextPage, beginCatchUp, storedUpTo } from './catch-up';
 import { tellShard, type ReplicaState, type ShardState } from './replica-state';
 
 const AFTER = { key: 7, cat: 3 };
@@ -25,13 +25,13 @@ it('from the beginning drops everything, and ends as a snapshot that knows nothi
   expect(step.kind).toBe('drop');
   const begun = beginCatchUp(step, ask(0, 30));
   expect(begun).toMatchObject({ currentTerm: 0, toldVat: 0, newestRound: null, catchUp: { from: 0, to: 30 } });
-  expect(endCatchUp(begun, 7)).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 30, rows: 7, catchUp: null });
+  expect(storedUpTo(begun, null)).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 30, catchUp: null });
 });
 
 it('by difference undoes what is above the told VAT, and keeps its history', () => {
   const step = admitCatchUp(replica(), ask(18, 30));
   expect(step.kind).toBe('undo');
-  const ended = endCatchUp(beginCatchUp(step, ask(18, 30)), 7);
+  const ended = storedUpTo(beginCatchUp(step, ask(18, 30)), null);
   expect(ended).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 5, catchUp: null });
 });
 

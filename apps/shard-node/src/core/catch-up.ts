@@ -56,16 +56,17 @@ export function beginCatchUp({ kind, shard }: CatchUpStep, request: CatchupReque
   return { ...begun, currentTerm: 0, toldVat: 0, purgedTo: 0, rows: 0, maxRowBytes: 0 };
 }
 
-/** The shard with a page stored and more to come. */
-export function storedUpTo(shard: ShardState, after: CopyCursor): ShardState {
-  return shard.catchUp === null ? shard : { ...shard, catchUp: { ...shard.catchUp, after } };
+/** The shard with a page stored: more is to come behind `next`, or null. */
+export function storedUpTo(shard: ShardState, next: CopyCursor | null): ShardState {
+  if (shard.catchUp === null) return shard;
+  return next === null ? endCatchUp(shard) : { ...shard, catchUp: { ...shard.catchUp, after: next } };
 }
 
 /** The shard after the last page. A snapshot lacks what died before it, so that nothing older can be read from it. */
-export function endCatchUp(shard: ShardState, rows: number): ShardState {
+function endCatchUp(shard: ShardState): ShardState {
   const { from, to } = shard.catchUp ?? { from: 0, to: 0 };
   const purgedTo = from === 0 ? to : shard.purgedTo;
-  return { ...shard, currentTerm: to, toldVat: to, purgedTo, rows, catchUp: null };
+  return { ...shard, currentTerm: to, toldVat: to, purgedTo, catchUp: null };
 }
 
 /** Cursors are what they are written as: stored, and told, as JSON. */

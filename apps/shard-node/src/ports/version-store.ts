@@ -15,8 +15,12 @@ export interface RowPage extends RowsText {
   next: number | null;
 }
 
-/** A page of versions in (key, cat) order: rows with `cat` and `dat` as their last members; outcomes behind the last of them. */
+/**
+ * A page of versions in (key, cat) order. Its text is the store's own: another store of the same kind takes it as it is.
+ */
 export interface VersionPage extends RowsText {
+  /** No row in it comes out of the store with more bytes than this. */
+  largestRowBytes: number;
   next: CopyCursor | null;
   records?: readonly OpRecord[];
 }
@@ -74,6 +78,8 @@ export interface WriteTransaction {
   write(write: PartWrite): void;
   saveShard(state: ShardState): void;
   saveIdentity(identity: NodeIdentity): void;
+  /** The transaction may still be lost in a crash, as a whole, until a later one is durable: that is made so without waiting. */
+  mayBeLost(): void;
   /** Creates the shard's empty table as well. */
   createShard(state: ShardState, schema: TableSchema): Promise<void>;
   dropShard(shard: string): void;
@@ -81,8 +87,11 @@ export interface WriteTransaction {
   clearShard(shard: string): void;
   /** As `clearShard`, but what was there is kept where no verb reaches it, instead of what was kept there before. */
   setShardAside(shard: string, schema: TableSchema): Promise<void>;
-  /** Stores versions as `copyPage` told them; one that is there already gets the death told. */
-  putVersions(shard: string, versions: RowsText): void;
+  /**
+   * Stores versions as `copyPage` told them. Of a snapshot none may be there yet; of a difference, one that is there already gets
+   * the death told. Answers by how many the living versions changed.
+   */
+  putVersions(shard: string, versions: RowsText, isSnapshot: boolean): Promise<number>;
   /** Stores outcomes as `recordPage` told them; what is there already stays. */
   putRecords(shard: string, records: readonly OpRecord[]): void;
   /** Versions that live. */

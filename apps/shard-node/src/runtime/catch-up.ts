@@ -6,8 +6,7 @@
  */
 import { ShardlineError } from '#common/contracts/errors';
 import type { CatchupReply, CatchupRequest, CopyCursor } from '#common/contracts/node';
-import { splitRows } from '#common/nats/lines';
-import { admitCatchUp, admitNextPage, beginCatchUp, endCatchUp, storedUpTo, type CatchUpStep } from '../core/catch-up';
+import { admitCatchUp, admitNextPage, beginCatchUp, storedUpTo, type CatchUpStep } from '../core/catch-up';
 import { recordBytes } from '../core/op-records';
 import { withShards, type ReplicaState } from '../core/replica-state';
 import type { CopySource } from '../ports/copy-source';
@@ -57,17 +56,34 @@ export class CatchUps {
     const endMs = this.options.nowMs() + this.options.catchUpSliceMs;
     const { after: start } = admitCatchUp(this.guarded.current, request);
     const total = { rows: 0, bytes: 0 };
+    let behind: CopyCursor | null = null;
     let page = await this.fetch(request, start);
-    for (let after: CopyCursor | null = null; ; after = page.next, page = await this.fetch(request, after)) {
-      await this.store(request, page, after);
+    for (;;) {
       total.rows += page.count;
       total.bytes += Buffer.byteLength(page.text) + bytesOfRecords(page.records);
       const isEnough = total.bytes >= request.maxBytes || this.options.nowMs() >= endMs || !underWay.isWanted;
-      if (page.next === null || isEnough) return { ...total, next: page.next };
+      const following = page.next === null || isEnough ? null : this.tryFetch(request, page.next);
+      await this.store(request, page, behind);
+      const next = following === null ? null : await following;
+      // Where the source has failed, whoever asks again is told so; what is stored is stored.
+      if (next === null) return { ...total, next: page.next };
+      behind = page.next;
+      page = next;
     }
   }
 
-  private async fetch({ epoch, shard, source, from, to }: CatchupRequest, after: CopyCursor | null) {
+  private async tryFetch(request: CatchupRequest, after: CopyCursor): Promise<VersionPage | null> {
+    try {
+      return await this.fetch(request, after);
+    } catch {
+      return null;
+    }
+  }
+
+  private async fetch(
+    { epoch, shard, source, from, to }: CatchupRequest,
+    after: CopyCursor | null,
+  ): Promise<VersionPage> {
     const maxBytes = this.options.pageBytes;
     try {
       return await this.source.fetch(source, { epoch, shard, from, to, after, maxBytes });
@@ -86,14 +102,14 @@ export class CatchUps {
       async (transaction, state) => {
         const step = admit(state);
         if (step.kind === 'drop') await drop(transaction, state, step, request);
-        if (step.kind === 'undo') await transaction.undoAbove(name, step.shard.toldVat);
-        transaction.putVersions(name, page);
+        const undone = step.kind === 'undo' ? await transaction.undoAbove(name, step.shard.toldVat) : 0;
+        const put = await transaction.putVersions(name, page, request.from === 0);
         transaction.putRecords(name, page.records ?? []);
-        const largest = splitRows(page.text).reduce((most, row) => Math.max(most, Buffer.byteLength(row)), 0);
         const begun = beginCatchUp(step, request);
-        const grown = { ...begun, maxRowBytes: Math.max(begun.maxRowBytes, largest) };
-        const next =
-          page.next === null ? endCatchUp(grown, await transaction.countLiving(name)) : storedUpTo(grown, page.next);
+        const maxRowBytes = Math.max(begun.maxRowBytes, page.largestRowBytes);
+        const next = storedUpTo({ ...begun, rows: begun.rows + undone + put, maxRowBytes }, page.next);
+        // Durable before the shard serves anybody: what is lost until then is copied again, from the cursor that is left.
+        if (page.next !== null) transaction.mayBeLost();
         transaction.saveShard(next);
         return { state: withShards(state, [next]), result: undefined };
       },

@@ -11,7 +11,7 @@ export async function readCopyPage(
   { shard, from, to, after, maxBytes }: CopyRequest,
   idsAfter: number,
 ): Promise<VersionPage> {
-  let versions: VersionPage = { count: 0, text: '', next: null };
+  let versions: VersionPage = { count: 0, text: '', largestRowBytes: 0, next: null };
   if (after?.op === undefined) versions = await store.copyPage({ shard, from, to }, after, maxBytes);
   if (versions.next !== null) return versions;
   const behind = Math.max(from, idsAfter, after?.op ?? 0);

@@ -250,11 +250,13 @@ export interface CopyRequest {
   maxBytes: number;
 }
 /**
- * The lines behind it are versions: the row with its `cat` and `dat` among the columns. Behind the last of them come the
+ * The text behind it are versions in the form that the store of the source writes and that of the target takes, with `cat` and `dat`. Behind the last of them come the
  * outcomes of ops in `(from, to]`.
  */
 export interface CopyReply {
   count: number;
+  /** No row of the page has more bytes than this. */
+  largestRowBytes: number;
   next: CopyCursor | null;
   records?: readonly OpRecord[];
 }

@@ -166,7 +166,7 @@ export class World {
         ? line.replace(/"dat":\d+/, `"dat":${cat}`)
         : line.replace(/"value":"[^"]*"/, `"value":${JSON.stringify(value)}`);
     await disk.transact(async (transaction) => {
-      transaction.putVersions(shard, { count: 1, text: changed });
+      await transaction.putVersions(shard, { count: 1, text: changed }, false);
     });
   }
 

@@ -90,7 +90,8 @@ export class MemoryVersionStore implements VersionStore {
     const page = fill(told, (version) => versionText(version, to), maxBytes);
     const last = told[page.count - 1];
     const next = page.count < told.length && last !== undefined ? { key: last.key, cat: last.cat } : null;
-    return { ...page, next };
+    const largestRowBytes = told.reduce((most, { row }) => Math.max(most, Buffer.byteLength(row)), 0);
+    return { ...page, largestRowBytes, next };
   }
 
   async recordPage(range: RecordRange, maxBytes: number): Promise<RecordPage> {
@@ -222,10 +223,23 @@ class MemoryTransaction implements WriteTransaction {
     this.clearShard(shard);
   }
 
-  putVersions(shard: string, { text }: RowsText): void {
+  async putVersions(shard: string, { text }: RowsText, isSnapshot: boolean): Promise<number> {
     const table = tableOf(this.draft, shard);
     const keyColumn = this.draft.identity.schema?.columns[0] ?? '';
-    for (const line of text === '' ? [] : text.split(',\n')) put(table, parseVersion(line, keyColumn));
+    let change = 0;
+    for (const line of text === '' ? [] : text.split(',\n')) {
+      const version = parseVersion(line, keyColumn);
+      const before = table.get(idOf(version));
+      if (isSnapshot && before !== undefined)
+        throw new ShardlineError('STORE_FAILED', `${idOf(version)} is there already`);
+      change += (version.dat === ALIVE ? 1 : 0) - (before?.dat === ALIVE ? 1 : 0);
+      put(table, version);
+    }
+    return change;
+  }
+
+  mayBeLost(): void {
+    // Memory loses everything or nothing.
   }
 
   putRecords(shard: string, records: readonly OpRecord[]): void {
@@ -278,7 +292,11 @@ function recordsWithin(contents: Contents, { shard, after, upTo }: RecordRange):
 }
 
 function put(table: Versions, version: Version): void {
-  table.set(`${version.key}/${version.cat}`, version);
+  table.set(idOf(version), version);
+}
+
+function idOf({ key, cat }: Version): string {
+  return `${key}/${cat}`;
 }
 
 function living(table: Versions): number {

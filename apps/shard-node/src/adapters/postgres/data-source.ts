@@ -50,6 +50,8 @@ export async function openDataSource({
       query_timeout: statementTimeoutMs + GIVE_UP_AFTER_MS,
       options: [
         '-c timezone=UTC',
+        // Copies are in the text form of the session that writes them.
+        '-c datestyle=ISO',
         '-c synchronous_commit=on',
         // Compiling a statement that runs for a millisecond takes longer than running it.
         '-c jit=off',

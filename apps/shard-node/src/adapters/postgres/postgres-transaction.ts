@@ -11,6 +11,7 @@ import type { TableSchema } from '#common/contracts/schema';
 import type { NodeIdentity, ShardState } from '../../core/replica-state';
 import type { Known, PartWrite } from '../../core/round-plan';
 import type { PartQuestion, RowsText, WriteTransaction } from '../../ports/version-store';
+import { copyIn } from './copy-statements';
 import { CLEAR_OPS, FORGET_OPS, KNOWN_OPS, PUT_OPS, recordOf, recordValues, texts, UNDO_OPS } from './op-statements';
 import type { ShardStatements, Statement } from './shard-statements';
 import {
@@ -45,6 +46,8 @@ export interface TransactionEffects {
 interface Pending {
   statement: Statement | string;
   values: unknown[];
+  /** What a COPY takes in. */
+  rows?: string;
 }
 
 export class PostgresTransaction implements WriteTransaction {
@@ -56,6 +59,8 @@ export class PostgresTransaction implements WriteTransaction {
   };
   private pending: Pending[] = [];
   private begun = false;
+  private isLosable = false;
+  private hasIdentity = false;
 
   constructor(
     private readonly client: PoolClient,
@@ -111,6 +116,7 @@ export class PostgresTransaction implements WriteTransaction {
   }
 
   saveIdentity(identity: NodeIdentity): void {
+    this.hasIdentity = true;
     this.later(SAVE_NODE, nodeValues(identity));
   }
 
@@ -144,8 +150,22 @@ export class PostgresTransaction implements WriteTransaction {
     for (const text of await this.context.createTable(shard, schema)) this.later(text, []);
   }
 
-  putVersions(shard: string, { count, text }: RowsText): void {
-    if (count > 0) this.later(this.statements(shard).putVersions, [`[${text}]`]);
+  async putVersions(shard: string, { count, text }: RowsText, isSnapshot: boolean): Promise<number> {
+    if (count === 0) return 0;
+    const { copyIn: intoTable, createStage, copyIntoStage, putStaged } = this.statements(shard);
+    if (isSnapshot) {
+      this.begin();
+      this.copyLater(intoTable, text);
+      return count;
+    }
+    this.begin();
+    this.later(createStage, []);
+    this.copyLater(copyIntoStage, text);
+    return countOf(await this.ask(putStaged, []));
+  }
+
+  mayBeLost(): void {
+    this.isLosable = true;
   }
 
   putRecords(shard: string, records: readonly OpRecord[]): void {
@@ -166,6 +186,11 @@ export class PostgresTransaction implements WriteTransaction {
   }
 
   async commit(): Promise<void> {
+    // A fence that was told is never lost.
+    if (this.isLosable && !this.hasIdentity && this.pending.length > 0) {
+      this.begin();
+      this.later('SET LOCAL synchronous_commit = off', []);
+    }
     const single = this.pending[0];
     if (!this.begun && single === undefined) return;
     if (!this.begun && single !== undefined && this.pending.length === 1) {
@@ -210,7 +235,15 @@ export class PostgresTransaction implements WriteTransaction {
     return sent;
   }
 
-  private async send({ statement, values }: Pending): Promise<Cells[]> {
+  private copyLater(text: string, rows: string): void {
+    this.pending.push({ statement: text, values: [], rows });
+  }
+
+  private async send({ statement, values, rows }: Pending): Promise<Cells[]> {
+    if (typeof statement === 'string' && rows !== undefined) {
+      await copyIn(this.client, statement, rows);
+      return [];
+    }
     if (typeof statement !== 'string') return runPrepared(this.client, statement, values);
     await this.client.query(statement);
     return [];

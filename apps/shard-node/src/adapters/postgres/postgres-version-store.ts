@@ -1,5 +1,5 @@
 /** The versions of a replica in Postgres: one table per shard, and the fixed tables beside them. */
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
 import { ShardlineError } from '#common/contracts/errors';
 import type { CopyCursor, DigestPart, DigestRange, DigestReply } from '#common/contracts/node';
@@ -17,11 +17,13 @@ import type {
   VersionStore,
   WriteTransaction,
 } from '../../ports/version-store';
+import { readCopyPage, type CopyAnswers } from './copy-page';
+import { copyOut } from './copy-statements';
 import { poolOf } from './data-source';
 import { asStoreFailure } from './failures';
 import { NodeT, TermT } from './node-entities';
 import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './op-statements';
-import { readPage, RowSizes, type Chunk, type ChunkAsk, type ChunkSource } from './page-reader';
+import { readPage, RowSizes, type Chunk, type ChunkSource } from './page-reader';
 import { bigints, PostgresTransaction, type TransactionEffects } from './postgres-transaction';
 import { createTableStatements } from './shard-entity';
 import { prepared, ShardStatements, type Statement } from './shard-statements';
@@ -34,6 +36,8 @@ interface ShardHandle {
   /** Of the shard's row of `term_t`. */
   version: number;
   sizes: RowSizes;
+  /** The same, as COPY writes them. */
+  copySizes: RowSizes;
   maxRowBytes: number;
 }
 
@@ -73,7 +77,13 @@ export class PostgresVersionStore implements VersionStore {
           throw new ShardlineError('STORE_FAILED', `shard ${shard} is stored without a schema`);
         const known = before.get(shard);
         const statements = known?.statements ?? new ShardStatements(shard, identity.schema);
-        this.shards.set(shard, { statements, version, maxRowBytes, sizes: known?.sizes ?? new RowSizes() });
+        this.shards.set(shard, {
+          statements,
+          version,
+          maxRowBytes,
+          sizes: known?.sizes ?? new RowSizes(),
+          copySizes: known?.copySizes ?? new RowSizes(),
+        });
       }
       return { ...identity, shards: new Map(rows.map((row) => [row.shard, shardStateOf(row)])) };
     });
@@ -131,16 +141,19 @@ export class PostgresVersionStore implements VersionStore {
     return new Map(rows.map(([key, row]) => [Number(key), String(row)]));
   }
 
-  async copyPage({ shard, from, to }: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage> {
-    const { statements, sizes, maxRowBytes } = this.handle(shard);
-    const statement = from === 0 ? statements.snapshotPage : statements.differencePage;
-    const cut = async (ask: ChunkAsk<CopyCursor>): Promise<Chunk<CopyCursor>> => {
-      const values = [...cursorValues(ask.after), ask.limit, to, ask.room, ask.firstMayCome];
-      const [text, count, looked, key, cat] = await this.askOne(statement, from === 0 ? values : [...values, from]);
-      const last = key === null || key === undefined ? null : { key: Number(key), cat: Number(cat) };
-      return { text: textOf(text), count: Number(count), looked: Number(looked), last };
+  async copyPage(range: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage> {
+    const { statements, copySizes, maxRowBytes } = this.handle(range.shard);
+    const { from, to } = range;
+    const fitting = from === 0 ? statements.fittingSnapshot : statements.fittingDifference;
+    const answers: CopyAnswers = {
+      copy: (ask, take) => this.use((client) => copyOut(client, statements.copyOut(range, ask.after, ask.limit), take)),
+      fitting: async (ask, room) => {
+        const values = [...cursorValues(ask.after), ask.limit, to, room];
+        const [count] = await this.askOne(fitting, from === 0 ? values : [...values, from]);
+        return Number(count);
+      },
     };
-    return readPage({ plain: null, cut }, after, maxBytes, sizes, maxRowBytes + VERSION_BYTES);
+    return readCopyPage(answers, range, after, maxBytes, copySizes, maxRowBytes + VERSION_BYTES);
   }
 
   async recordPage({ shard, after, upTo }: RecordRange, maxBytes: number): Promise<RecordPage> {
@@ -208,22 +221,33 @@ export class PostgresVersionStore implements VersionStore {
   private takeOver({ versions, created, dropped, maxRowBytes }: TransactionEffects): void {
     for (const shard of dropped) this.shards.delete(shard);
     for (const [shard, statements] of created) {
-      this.shards.set(shard, { statements, version: 0, sizes: new RowSizes(), maxRowBytes: 0 });
+      this.shards.set(shard, {
+        statements,
+        version: 0,
+        sizes: new RowSizes(),
+        copySizes: new RowSizes(),
+        maxRowBytes: 0,
+      });
     }
     for (const [shard, version] of versions) this.handle(shard).version = version;
     for (const [shard, bytes] of maxRowBytes) this.handle(shard).maxRowBytes = bytes;
   }
 
   private ask(statement: Statement, values: unknown[]): Promise<Cells[]> {
+    return this.use((client) => runPrepared(client, statement, values));
+  }
+
+  /** Lends a connection for reading. */
+  private use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     return guarded(async () => {
       const client = await this.pool.connect();
       // The end of the connection fails the statement; without anybody who listens it would end the process, too.
       client.on('error', ignored);
       let failed = true;
       try {
-        const rows = await runPrepared(client, statement, values);
+        const result = await work(client);
         failed = false;
-        return rows;
+        return result;
       } finally {
         client.off('error', ignored);
         // A connection on which something failed is not worth being looked into.
@@ -237,7 +261,7 @@ export class PostgresVersionStore implements VersionStore {
   }
 }
 
-/** `,"cat":…,"dat":…` behind a row, at the most. */
+/** What the terms of a version take besides its row, at the most. */
 const VERSION_BYTES = 64;
 
 /** A record at its largest: an id of 128 characters, a print of 64, what stands around them. */

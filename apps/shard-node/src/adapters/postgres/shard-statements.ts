@@ -2,8 +2,10 @@
  * The SQL of one shard's table. Every name is quoted; nothing but names that were checked against `IDENTIFIER` becomes SQL
  * text. Rows go in and come out as JSON text that this process never parses.
  */
+import type { CopyCursor } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import { ALIVE_TEXT } from '#common/protocol/visibility';
+import type { VersionRange } from '../../ports/version-store';
 import { ASIDE_SCHEMA, shardColumns, SHARDS_SCHEMA, type ShardColumn } from './shard-entity';
 
 /** A statement that Postgres prepares once per connection, under its name. */
@@ -22,6 +24,12 @@ export function prepared(text: string): Statement {
 
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
+}
+
+const SMALLEST_BIGINT = "'-9223372036854775808'::bigint";
+
+function bigint(value: number): string {
+  return `'${BigInt(value)}'::bigint`;
 }
 
 function quoteText(text: string): string {
@@ -92,12 +100,17 @@ export class ShardStatements {
   readonly range: Statement;
   /** The same, cut where the rows exceed `$5` bytes (the first row comes when `$6`): also how many rows were looked at. */
   readonly cutRange: Statement;
-  /** Versions visible at `$4` behind (`$1`, `$2`), up to `$3`, cut at `$5` bytes as in `cutRange`. */
-  readonly snapshotPage: Statement;
-  /** Versions that were born or died in `(from $7, to $4]`, otherwise as `snapshotPage`. */
-  readonly differencePage: Statement;
-  /** Versions as JSON `$1`. */
-  readonly putVersions: Statement;
+  /** Of up to `$3` versions visible at `$4` behind (`$1`, `$2`): how many fit into `$5` bytes; the first always does. */
+  readonly fittingSnapshot: Statement;
+  /** Of versions that were born or died in `(from $6, to $4]`, otherwise as `fittingSnapshot`. */
+  readonly fittingDifference: Statement;
+  /** Rows that `copyPage` told, behind what is there. */
+  readonly copyIn: string;
+  /** The same into a table of the session alone, which is empty before and after every transaction. */
+  readonly createStage: string;
+  readonly copyIntoStage: string;
+  /** From there to where they belong; answers by how many the living versions changed. */
+  readonly putStaged: Statement;
   /** Count, and the sum of 64-bit hashes, of what is visible at `$1`. */
   readonly digest: Statement;
   /** The same of the keys from `$2` to `$3` in parts of `$4` keys: index of the part, count, sum; parts without rows are left out. */
@@ -141,12 +154,22 @@ export class ShardStatements {
       SELECT string_agg(j, E',\\n' ORDER BY k) FILTER (WHERE fits), count(*) FILTER (WHERE fits),
         max(k) FILTER (WHERE fits), count(*)
       FROM (SELECT k, j, ${fits('k', '$5', '$6')} AS fits FROM (${visible}) AS rows) AS page`);
-    this.snapshotPage = prepared(this.versionPage('dat > $4'));
-    this.differencePage = prepared(this.versionPage('(cat > $7 OR (dat > $7 AND dat <= $4))'));
-    this.putVersions = prepared(`
-      INSERT INTO ${table} (${this.names()}, cat, dat)
-      SELECT ${this.names()}, cat, dat FROM json_to_recordset($1) AS version(${this.typedNames()}, cat bigint, dat bigint)
-      ON CONFLICT (${key}, cat) DO UPDATE SET dat = excluded.dat`);
+    this.fittingSnapshot = prepared(this.fitting('dat > $4'));
+    this.fittingDifference = prepared(this.fitting('(cat > $6 OR (dat > $6 AND dat <= $4))'));
+    const stage = `pg_temp.${quoteName(`stage ${(lastStatement += 1)}`)}`;
+    const stored = `(${key}, cat, dat${this.otherNames()})`;
+    this.copyIn = `COPY ${table} ${stored} FROM STDIN`;
+    this.createStage = `CREATE TEMP TABLE IF NOT EXISTS ${stage.slice('pg_temp.'.length)} (LIKE ${table}) ON COMMIT DELETE ROWS`;
+    this.copyIntoStage = `COPY ${stage} ${stored} FROM STDIN`;
+    this.putStaged = prepared(`
+      WITH before AS (
+        SELECT count(*) AS living FROM ${stage} AS staged JOIN ${table} AS version USING (${key}, cat)
+        WHERE version.dat = ${ALIVE_TEXT}
+      ), put AS (
+        INSERT INTO ${table} (${this.names()}, cat, dat) SELECT ${this.names()}, cat, dat FROM ${stage}
+        ON CONFLICT (${key}, cat) DO UPDATE SET dat = excluded.dat
+      )
+      SELECT (SELECT count(*) FROM ${stage} WHERE dat = ${ALIVE_TEXT}) - living FROM before`);
     const hash = `('x' || left(md5(${key} || ' ' || cat || ' ' || ${json}), 16))::bit(64)::bigint`;
     this.digest = prepared(`SELECT count(*), coalesce(sum(${hash}), 0) FROM ${table} WHERE cat <= $1 AND dat > $1`);
     const within = `cat <= $1 AND dat > $1 AND ${key} BETWEEN $2 AND $3`;
@@ -227,25 +250,38 @@ export class ShardStatements {
       ROWS FROM (${rows}unnest($${first + 1}::bigint[]), unnest($${first + 2}::bigint[])) AS birth(${aliases})${unread}`;
   }
 
-  private versionPage(touched: string): string {
+  /** COPY of versions behind the cursor, in (key, cat) order: the key, `cat`, `dat`, and the other columns. */
+  copyOut({ from, to }: VersionRange, after: CopyCursor | null, limit: number): string {
+    const { key, table } = this;
+    // COPY takes no parameters; these are numbers, whatever they were told to be.
+    const [afterKey, afterCat] = after === null ? [SMALLEST_BIGINT, '0'] : [bigint(after.key), bigint(after.cat)];
+    const end = bigint(to);
+    const touched =
+      from === 0 ? `dat > ${end}` : `(cat > ${bigint(from)} OR (dat > ${bigint(from)} AND dat <= ${end}))`;
+    return `COPY (
+      SELECT ${key}, cat, CASE WHEN dat > ${end} THEN ${ALIVE_TEXT} ELSE dat END${this.otherNames()} FROM ${table}
+      WHERE (${key}, cat) > (${afterKey}, ${afterCat}) AND cat <= ${end} AND ${touched} ORDER BY ${key}, cat LIMIT ${bigint(limit)}
+    ) TO STDOUT`;
+  }
+
+  private fitting(touched: string): string {
     const { key, table, json } = this;
-    const version = `left(${json}, -1) || ',"cat":' || cat || ',"dat":' ||
-      CASE WHEN dat > $4 THEN ${ALIVE_TEXT} ELSE dat END || '}'`;
     return `
-      SELECT string_agg(j, E',\\n' ORDER BY k, c) FILTER (WHERE fits), count(*) FILTER (WHERE fits), count(*),
-        max(k) FILTER (WHERE fits), (array_agg(c ORDER BY k DESC, c DESC) FILTER (WHERE fits))[1]
-      FROM (SELECT k, c, j, ${fits('k, c', '$5', '$6')} AS fits FROM (
-        SELECT ${key} AS k, cat AS c, ${version} AS j FROM ${table}
+      SELECT count(*) FILTER (WHERE fits) FROM (SELECT ${fits('k, c', '$5', 'true')} AS fits FROM (
+        SELECT ${key} AS k, cat AS c, ${json} AS j FROM ${table}
         WHERE (${key}, cat) > ($1, $2) AND cat <= $4 AND ${touched} ORDER BY ${key}, cat LIMIT $3
       ) AS versions) AS page`;
   }
 
-  private names(): string {
-    return this.columns.map(({ name }) => quoteName(name)).join(', ');
+  private otherNames(): string {
+    return this.columns
+      .slice(1)
+      .map(({ name }) => `, ${quoteName(name)}`)
+      .join('');
   }
 
-  private typedNames(): string {
-    return this.columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
+  private names(): string {
+    return this.columns.map(({ name }) => quoteName(name)).join(', ');
   }
 }
 
