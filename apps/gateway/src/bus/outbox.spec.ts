@@ -45,6 +45,7 @@ afterEach(async () => {
 
 async function useBus(limits: OutboxLimits): Promise<void> {
   batches = [];
+  for (const before of open.splice(0)) await before.close();
   nats = await connection('outbox-test');
   bus = new RecordBus(nats, limits, (kind, ops) => batches.push([kind, ops]));
   void bus.watchConnection();
@@ -66,8 +67,8 @@ function operation(): Operation {
 class Leader {
   /** Updates as they came, in their messages. */
   readonly heard: { id: string; message: Msg }[] = [];
-  /** When he last told somebody that he leads. */
-  toldAtMs = 0;
+  /** How often he told somebody that he leads. */
+  told = 0;
   /** Answers nothing, as a process that stands still. */
   isStill = false;
   private readonly subscriptions: Subscription[] = [];
@@ -81,18 +82,18 @@ class Leader {
   static async of(epoch: number): Promise<Leader> {
     const nats = await connection(`leader-${epoch}`);
     const leader = new Leader(nats, epoch);
-    const asked = nats.subscribe(SUBJECTS.cmd.readDone, {
-      callback: (_error, message) => {
-        if (leader.isStill) return;
-        leader.toldAtMs = performance.now();
-        message.respond(JSON.stringify({ epoch, unknown: [] }));
-      },
-    });
     const updates = nats.subscribe(SUBJECTS.cmd.update, {
       callback: (_error, message) => {
         const { ops } = decodeLines<RecordBatch<UpdateOp>>(message.data).header;
         for (const op of ops) leader.heard.push({ id: op.operation!, message });
         leader.waiting?.();
+      },
+    });
+    const asked = nats.subscribe(SUBJECTS.cmd.readDone, {
+      callback: (_error, message) => {
+        if (leader.isStill) return;
+        leader.told += 1;
+        message.respond(JSON.stringify({ epoch, unknown: [] }));
       },
     });
     leader.subscriptions.push(asked, updates);
@@ -176,9 +177,11 @@ describe('a leader', () => {
     const updated = bus.update(operation(), 1, 5, '{}');
     await expect(Promise.race([updated, after(300)])).resolves.toBe('time is up');
     const leader = await Leader.of(7);
-    answer((await leader.update(0)).message, done);
+    const { message } = await leader.update(0);
+    // The first time that he is found is enough.
+    expect(leader.told).toBe(1);
+    answer(message, done);
     await updated;
-    expect(performance.now() - leader.toldAtMs).toBeLessThan(100);
   });
 
   test('who dies with an operation is replaced, and the next one gets it under the same id', async () => {
