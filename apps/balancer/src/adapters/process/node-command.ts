@@ -26,11 +26,17 @@ export function markOf({ server, dataDir }: NodePlace): string[] {
 }
 
 /**
- * Starts the node's process, which goes on when ours ends.
+ * Starts the node's process, which goes on when ours ends. `onExit` is called when it ends while ours lives, with its exit status; null: by
+ * a signal.
  *
  * @throws Error when it cannot be started
  */
-export async function spawnNode(place: NodePlace, command: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+export async function spawnNode(
+  place: NodePlace,
+  command: readonly string[],
+  env: NodeJS.ProcessEnv,
+  onExit: (status: number | null) => void,
+): Promise<number> {
   const log = await open(place.logFile, 'a');
   try {
     const args = ['-c', START, 'start-node', place.pidFile, ...command, ...markOf(place)];
@@ -40,7 +46,10 @@ export async function spawnNode(place: NodePlace, command: readonly string[], en
       child.once('error', reject);
     });
     child.unref();
-    return await writtenPid(place, child);
+    const pid = await writtenPid(place, child);
+    if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode);
+    else child.once('exit', onExit);
+    return pid;
   } finally {
     await log.close();
   }

@@ -12,8 +12,9 @@ jest.setTimeout(30_000);
 
 /** What stands in for the shard-node: says who it was told to be, and ends as asked, or does not. */
 const NODE = `
-const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN } = process.env;
+const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN, FAILS } = process.env;
 require('node:fs').writeFileSync(DATA_DIR + '/data', SERVER_NAME, { flag: 'a' });
+if (require('node:fs').readFileSync(DATA_DIR + '/data', 'utf8').length <= Number(FAILS ?? 0)) process.exit(1);
 process.on('SIGTERM', () => { if (!STUBBORN) { console.log('stopped'); process.exit(0); } });
 console.log(JSON.stringify({ pid: process.pid, SERVER_NAME, DATA_DIR, NATS_URL, EXTRA }));
 setInterval(() => undefined, 1000);
@@ -103,6 +104,23 @@ describe('shard-nodes as processes', () => {
     const { pid } = await told('a');
     await sut.stop('a');
     expect(await runs(pid)).toBe(false);
+  });
+
+  it('are started again while they cannot start, and no more once they are to stop', async () => {
+    const starts = async (server: string): Promise<number> =>
+      (await readFile(join(serverDir(server), 'data'), 'utf8').catch(() => '')).length;
+    const sut = launcher({ env: { FAILS: '2' }, retryPauseMs: 50 });
+    await sut.start('a');
+    const { pid } = await told('a');
+    expect(await starts('a')).toBe(3);
+    expect(Number(await readFile(join(serverDir('a'), 'node.pid'), 'utf8'))).toBe(pid);
+    const hopeless = launcher({ env: { FAILS: '1000' }, retryPauseMs: 50 });
+    await hopeless.start('b');
+    expect(await waitUntilGone(async () => (await starts('b')) < 3, 10_000)).toBe(true);
+    await hopeless.stop('b');
+    const before = await starts('b');
+    await sut.stop('a');
+    expect(await waitUntilGone(async () => (await starts('b')) === before, 500)).toBe(false);
   });
 
   it('are removed with their data and nobody else’s', async () => {

@@ -21,6 +21,11 @@ import { isNode, runningPid, spawnNode, type NodePlace } from './node-command';
 const DEFAULT_MAIN = resolve(__dirname, '../../../../shard-node/main.js');
 const DEFAULT_STOP_TIMEOUT_MS = 12_000;
 const KILL_TIMEOUT_MS = 5_000;
+/** One that ends by itself this soon could not start, on a full disk for example: it is started again after a pause. */
+const STARTING_MS = 15_000;
+const DEFAULT_RETRY_PAUSE_MS = 1_000;
+/** It was told to end, or its configuration is wrong (EX_CONFIG). */
+const FINAL_STATUSES: ReadonlySet<number> = new Set([0, 78]);
 const LOG_LIMIT_BYTES = 32 * 1024 * 1024;
 /** No server's name begins with a dot. */
 const REMOVED_PREFIX = '.removed-';
@@ -37,6 +42,8 @@ export interface ProcessNodeLauncherOptions {
   env?: NodeJS.ProcessEnv;
   /** How long a node may take to stop by itself before it is killed. */
   stopTimeoutMs?: number;
+  /** Before a node that could not start is started again. */
+  retryPauseMs?: number;
 }
 
 export class ProcessNodeLauncher implements NodeLauncher {
@@ -46,6 +53,8 @@ export class ProcessNodeLauncher implements NodeLauncher {
   private readonly stopTimeoutMs: number;
   /** The newest thing that is being done to each server; the next one waits for it. */
   private readonly doing = new Map<string, Promise<void>>();
+  /** How often each server was started or ended on demand: what was to happen after an earlier demand happens no more. */
+  private readonly demands = new Map<string, number>();
 
   constructor(private readonly options: ProcessNodeLauncherOptions) {
     this.dataDir = resolve(options.dataDir);
@@ -56,24 +65,23 @@ export class ProcessNodeLauncher implements NodeLauncher {
 
   /** @throws ShardlineError STORE_FAILED when the process cannot be started, or the old one cannot be ended */
   start(server: string): Promise<void> {
+    const demand = this.demand(server);
     return this.inTurn(server, async (place) => {
       const old = await runningPid(place);
       if (old !== undefined) await this.kill(place, old);
-      for (const folder of [place.dataDir, join(this.dataDir, 'logs')]) makeFolder(folder);
-      await setAsideLargeLog(place.logFile);
-      const command = [process.execPath, this.options.mainPath ?? DEFAULT_MAIN];
-      const pid = await spawnNode(place, command, this.environment(place));
-      this.logger.info({ server, nodePid: pid }, 'shard-node started');
+      await this.spawn(place, demand);
     });
   }
 
   /** @throws ShardlineError STORE_FAILED when the process cannot be ended */
   stop(server: string): Promise<void> {
+    this.demand(server);
     return this.inTurn(server, (place) => this.end(place));
   }
 
   /** @throws ShardlineError STORE_FAILED when the process cannot be ended, or its data cannot be removed */
   remove(server: string): Promise<void> {
+    this.demand(server);
     return this.inTurn(server, async (place) => {
       await this.end(place);
       // Under another name at once: half of its data must never be taken for the data of a later node.
@@ -91,6 +99,41 @@ export class ProcessNodeLauncher implements NodeLauncher {
     const names = await this.folders();
     const pids = await Promise.all(names.map((name) => runningPid(this.placeOf(name))));
     return names.filter((_, index) => pids[index] !== undefined);
+  }
+
+  private demand(server: string): number {
+    const demand = (this.demands.get(server) ?? 0) + 1;
+    this.demands.set(server, demand);
+    return demand;
+  }
+
+  private async spawn(place: NodePlace, demand: number): Promise<void> {
+    const { server } = place;
+    for (const folder of [place.dataDir, join(this.dataDir, 'logs')]) makeFolder(folder);
+    await setAsideLargeLog(place.logFile);
+    const command = [process.execPath, this.options.mainPath ?? DEFAULT_MAIN];
+    const startedMs = performance.now();
+    const pid = await spawnNode(place, command, this.environment(place), (status) => {
+      const couldNotStart =
+        status !== null && !FINAL_STATUSES.has(status) && performance.now() - startedMs < STARTING_MS;
+      if (couldNotStart) this.startAgain(server, demand, `exit status ${status}`);
+    });
+    this.logger.info({ server, nodePid: pid }, 'shard-node started');
+  }
+
+  /** Until it stays, or something else is demanded: whoever waits for the node would not hear of its end. */
+  private startAgain(server: string, demand: number, why: string): void {
+    if (this.demands.get(server) !== demand) return;
+    this.logger.warn({ server, why }, 'the shard-node could not start: it is started again');
+    const again = async (place: NodePlace): Promise<void> => {
+      if (this.demands.get(server) !== demand || (await runningPid(place)) !== undefined) return;
+      await this.spawn(place, demand);
+    };
+    setTimeout(() => {
+      this.inTurn(server, again).catch((error: unknown) => {
+        this.startAgain(server, demand, String(error));
+      });
+    }, this.options.retryPauseMs ?? DEFAULT_RETRY_PAUSE_MS).unref();
   }
 
   private async end(place: NodePlace): Promise<void> {
