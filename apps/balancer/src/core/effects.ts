@@ -45,7 +45,8 @@ export interface AskTypes {
   ping: { ask: { server: string; request: PingRequest }; answer: PingReply };
   config: { ask: { server: string; request: ConfigRequest }; answer: ConfigReply };
   fence: { ask: { server: string; request: FenceRequest }; answer: FenceReply };
-  catchup: { ask: { server: string; request: CatchupRequest }; answer: CatchupReply };
+  /** `isHurried`: writes wait for it, so it may take no longer than a round. */
+  catchup: { ask: { server: string; request: CatchupRequest; isHurried: boolean }; answer: CatchupReply };
   digest: { ask: { server: string; request: DigestRequest }; answer: DigestReply };
   apply: { ask: { server: string; epoch: number; round: RoundPart; rows: string[] }; answer: PartReply[] };
   readOne: { ask: { server: string; epoch: number; read: PageRead }; answer: string | null };

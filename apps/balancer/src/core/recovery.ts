@@ -302,7 +302,7 @@ export class Recovery {
       maxBytes: isHurried ? SLICE_BYTES : granted,
       ...(plan.setAside ? { setAside: true } : {}),
     };
-    const outcome = yield* wait(this.desk.ask('catchup', { server: target, request }));
+    const outcome = yield* wait(this.desk.ask('catchup', { server: target, request, isHurried }));
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
     return outcome;
   }

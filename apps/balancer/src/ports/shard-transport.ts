@@ -26,7 +26,8 @@ export interface ShardTransport {
   ping(server: string, request: PingRequest): Promise<PingReply>;
   config(server: string, request: ConfigRequest): Promise<ConfigReply>;
   fence(server: string, request: FenceRequest): Promise<FenceReply>;
-  catchup(server: string, request: CatchupRequest): Promise<CatchupReply>;
+  /** `isHurried`: the shard's writes wait meanwhile, so it may take no longer than a round. */
+  catchup(server: string, request: CatchupRequest, isHurried: boolean): Promise<CatchupReply>;
   digest(server: string, request: DigestRequest): Promise<DigestReply>;
   operation(server: string, request: OperationLookup): Promise<OperationLookupReply>;
   /**

@@ -154,7 +154,7 @@ export class EffectRunner {
       case 'fence':
         return transport.fence(effect.server, effect.request);
       case 'catchup':
-        return transport.catchup(effect.server, effect.request);
+        return transport.catchup(effect.server, effect.request, effect.isHurried);
       case 'digest':
         return transport.digest(effect.server, effect.request);
       case 'readKey':

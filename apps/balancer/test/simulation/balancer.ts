@@ -278,7 +278,11 @@ export class SimBalancer {
       case 'fence':
         return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.fence(ask.request) };
       case 'catchup':
-        return { label, timeoutMs: TIMEOUTS_MS.catchup, work: (replica) => replica.catchup(ask.request) };
+        return {
+          label,
+          timeoutMs: TIMEOUTS_MS[ask.isHurried ? 'apply' : 'catchup'],
+          work: (replica) => replica.catchup(ask.request),
+        };
       case 'digest':
         return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.digest(ask.request) };
       case 'operation':

@@ -96,7 +96,7 @@ describe('shard-nodes on NATS', () => {
   describe('verbs that travel alone', () => {
     const verbs = ['ping', 'config', 'fence', 'catchup', 'digest'] as const;
     const ask = (verb: (typeof verbs)[number], request: unknown): Promise<unknown> =>
-      transport()[verb](node, request as never);
+      transport()[verb](node, request as never, false);
 
     it.each(verbs)('%s asks on its subject and hands the answer on', async (verb) => {
       await listen(verb, (data) => JSON.stringify({ echo: JSON.parse(Buffer.from(data).toString()) as unknown }));
@@ -116,6 +116,14 @@ describe('shard-nodes on NATS', () => {
       await listen(verb);
       await expect(ask(verb, {})).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: false });
     });
+  });
+
+  it('a page for which writes wait is waited for no longer than a round', async () => {
+    await listen('catchup');
+    const sut = transport({ applyTimeoutMs: 100, catchupTimeoutMs: 10_000 });
+    const startMs = performance.now();
+    await expect(sut.catchup(node, {} as never, true)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    expect(performance.now() - startMs).toBeLessThan(5_000);
   });
 
   describe('rounds', () => {

@@ -89,8 +89,14 @@ export class NatsShardTransport implements ShardTransport {
     return this.ask(server, 'fence', request, this.options.adminTimeoutMs);
   }
 
-  catchup(server: string, request: CatchupRequest): Promise<CatchupReply> {
-    return this.ask(server, 'catchup', request, this.options.catchupTimeoutMs);
+  catchup(server: string, request: CatchupRequest, isHurried: boolean): Promise<CatchupReply> {
+    const { applyTimeoutMs, catchupTimeoutMs } = this.options;
+    return this.ask(
+      server,
+      'catchup',
+      request,
+      isHurried ? Math.min(applyTimeoutMs, catchupTimeoutMs) : catchupTimeoutMs,
+    );
   }
 
   digest(server: string, request: DigestRequest): Promise<DigestReply> {
