@@ -3,6 +3,7 @@
  * what it may before it asks, one after the other, and puts right afterwards what it really took.
  */
 import type { Desk } from './desk';
+import type { CoreSettings } from './settings';
 import { Mutex, wait, type Workflow } from './workflow';
 
 /** What one request for pages may take at the most. */
@@ -15,10 +16,9 @@ export class CopyThrottle {
   private filledMs: number | null = null;
   private readonly turn = new Mutex();
 
-  /** @param bytesPerS 0: as many as there are */
   constructor(
     private readonly desk: Desk,
-    private readonly bytesPerS: number,
+    private readonly settings: Pick<CoreSettings, 'copyBytesPerS'>,
   ) {}
 
   /** Waits until bytes may flow; answers how many. To be followed by `took`. */
@@ -40,6 +40,11 @@ export class CopyThrottle {
   /** What of a grant was used; more than was granted delays those that come next. */
   took(granted: number, bytes: number): void {
     if (this.bytesPerS > 0) this.tokens += granted - bytes;
+  }
+
+  /** 0: as many as there are. */
+  private get bytesPerS(): number {
+    return this.settings.copyBytesPerS;
   }
 
   private fill(): void {

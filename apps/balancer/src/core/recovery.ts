@@ -67,7 +67,7 @@ export class Recovery {
     private readonly writer: Writer,
     private readonly settings: CoreSettings,
   ) {
-    this.throttle = new CopyThrottle(desk, settings.copyBytesPerS);
+    this.throttle = new CopyThrottle(desk, settings);
   }
 
   /** Begins to bring the server's replicas in sync, unless that is under way already. */
