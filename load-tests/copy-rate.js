@@ -179,7 +179,7 @@ async function startNats(dir) {
   const port = 25_000 + Math.floor(Math.random() * 900);
   const config = join(dir, 'nats.conf');
   require('node:fs').writeFileSync(config, `listen: "127.0.0.1:${port}"\nmax_payload: 8MB\n`);
-  start(await provideNatsServer(), ['-c', config], {});
+  start(await provideNatsServer(), ['-c', config, '-l', join(dir, 'nats.log')], {});
   return `nats://127.0.0.1:${port}`;
 }
 
