@@ -1,4 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type NatsConnection } from 'nats';
+import { connectNats } from '#common/nats/connection';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { Chance } from './chance';
 import { NatsProxy, type Treatment } from './nats-proxy';
@@ -63,6 +65,16 @@ test('one that comes while its name is cut off does not get through', async () =
   proxy.treat(only('left', { how: 'break' }));
   await expect(connect({ servers: proxy.url, name: 'left', timeout: 300, reconnect: false })).rejects.toThrow();
   await client('right');
+});
+
+test('a service that starts while it is cut off gets through soon after', async () => {
+  proxy.treat(only('left', { how: 'break' }));
+  const connecting = connectNats([proxy.url], 'left');
+  await expect(Promise.race([connecting, delay(500, 'cut off')])).resolves.toBe('cut off');
+  proxy.heal();
+  const healedMs = performance.now();
+  connections.push(await connecting);
+  expect(performance.now() - healedMs).toBeLessThan(6_000);
 });
 
 test('a broken connection is made again once that is allowed', async () => {

@@ -5,6 +5,8 @@ import { onReconnect } from './reconnects';
 
 export type { NatsConnection } from 'nats';
 
+const GREETING_TIMEOUT_MS = 2_000;
+
 /** Options every service uses: it reconnects for as long as it lives. */
 export function connectionOptions(servers: string[], name: string): ConnectionOptions {
   return {
@@ -15,6 +17,8 @@ export function connectionOptions(servers: string[], name: string): ConnectionOp
     reconnectJitter: 50,
     pingInterval: 10_000,
     waitOnFirstConnect: true,
+    // A server that goes away while it greets is waited for so long, and then tried again.
+    timeout: GREETING_TIMEOUT_MS,
     ignoreClusterUpdates: false,
     // Else an Error with its stack is made for every request, in case it fails.
     noAsyncTraces: true,
