@@ -72,6 +72,8 @@ export class InSyncSets {
   *promote(shard: Shard, server: string): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
+      // Writes went on while we waited, and so did administrators: it may be no replica any more.
+      if (!shard.record.replicas.includes(server)) return false;
       if (!this.isCurrent(shard) || !this.cluster.isReachable(server)) return false;
       const { record } = shard;
       const inSync = record.inSync.includes(server) ? record.inSync : [...record.inSync, server];

@@ -251,10 +251,14 @@ export class Recovery {
     this.publishSyncing(plan, cause);
   }
 
-  /** What was written while the digests were made is copied before the lane is taken. */
+  /**
+   * What was written while the digests were made is copied before the lane is taken: once in any case, which also has everybody
+   * prepare what the last difference takes.
+   */
   private *closeIn(plan: CopyPlan): Workflow<boolean> {
-    for (let turn = 0; turn < LAST_TURNS && plan.shard.vat - plan.from > LAST_TERMS; turn += 1) {
-      if ((yield* this.copy(plan, plan.shard.vat)) !== null) return false;
+    const { shard } = plan;
+    for (let turn = 0; turn < LAST_TURNS && shard.vat - plan.from > (turn === 0 ? 0 : LAST_TERMS); turn += 1) {
+      if ((yield* this.copy(plan, shard.vat)) !== null) return false;
     }
     return true;
   }
