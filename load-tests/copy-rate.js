@@ -72,7 +72,7 @@ async function measure({ nats, databases, dir, configId, rowBytes, shards, bytes
       const range = { shard, low: index * rows, size: rows };
       return { ...range, configEpoch: 1, configVersion: 1, inSync: ['Source'] };
     });
-    await ask(nats, server, 'config', { epoch: 1, configId, schema: SCHEMA, shards: configs, drop: [] });
+    await ask(nats, server, 'config', { epoch: 1, configId, schema: SCHEMA, shards: configs, drop: [], areNew: true });
   }
   const total = await fill(nats, databases.Source, names, rows, rowBytes);
   const plain = await plainCopy(databases, dir, names[0]);

@@ -86,7 +86,7 @@ export function* createTables(
     const shards = records
       .filter((record) => record.replicas.includes(server))
       .map((record) => new Shard(record).config());
-    return desk.ask('config', { server, request: { epoch, configId, schema, shards, drop: [] } });
+    return desk.ask('config', { server, request: { epoch, configId, schema, shards, drop: [], areNew: true } });
   });
   const outcomes = yield* wait(all(asks));
   const failed = outcomes.find((outcome) => !outcome.ok);

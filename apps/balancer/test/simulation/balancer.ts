@@ -16,7 +16,7 @@ import type { Call, Servers } from './servers';
 
 const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
-const START_MS = 1200;
+const START_MS = 600;
 
 export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   leaseMs: 400,

@@ -26,9 +26,12 @@ export class Clients {
   private stopped = false;
   private begun = 0;
   private readonly dice: Dice;
+  /** How many of the operations are reads: where few change anything, what one of them left lies bare for long. */
+  private readonly readPercent: number;
 
   constructor(private readonly world: ClientWorld) {
     this.dice = world.scheduler.dice(2);
+    this.readPercent = this.dice.oneOf([15, 32, 32, 60, 85]);
   }
 
   start(count: number): void {
@@ -83,9 +86,9 @@ export class Clients {
     const { keys } = this.world;
     const group = dice.oneOf(keys.groups);
     const key = dice.oneOf(group);
-    const draw = dice.between(1, 100);
-    if (draw <= 12) return { kind: 'read', keys: [key] };
-    if (draw <= 32) return { kind: 'read', keys: rangeOf(dice, keys.all) };
+    if (dice.between(1, 100) <= this.readPercent)
+      return { kind: 'read', keys: dice.chance(0.4) ? [key] : rangeOf(dice, keys.all) };
+    const draw = dice.between(33, 100);
     if (draw <= 42) return { kind: 'delete', keys: [key] };
     if (draw <= 55) return { kind: 'update', keys: [key], tokens: [this.token()] };
     const onConflict = dice.oneOf(['error', 'error', 'ignore', 'replace', 'replace'] as const);

@@ -36,27 +36,32 @@ const KINDS = [
   'leader alone',
   'leader half deaf',
   'leader far from bucket',
+  'two sides',
   'standby pauses',
   'bucket away',
   'bucket set back',
   'gateway ends',
   'power cut',
 ] as const;
-type Kind = (typeof KINDS)[number];
+export type FaultKind = (typeof KINDS)[number];
 /** Those that need a long time to heal, so that they happen seldom. */
-const RARE: readonly Kind[] = ['power cut', 'bucket set back'];
+const RARE: readonly FaultKind[] = ['power cut', 'bucket set back'];
 
 export class Faults {
   private readonly dice: Dice;
   private untilMs = 0;
   private struck = 0;
+  /** A backup is put back once in a run: a leader that is brought back to life by a second one could wait for ever. */
+  private wasSetBack = false;
   /** Those that happen in this run: what only shows when some happen often would be rare if all did. */
-  private kinds: readonly Kind[] = KINDS;
+  private kinds: readonly FaultKind[] = KINDS;
 
   constructor(
     private readonly world: FaultWorld,
     /** So many faults happen at most; the weather is the first. */
     private readonly limit = Number.POSITIVE_INFINITY,
+    /** Those that happen, where a test says so. */
+    private readonly only: readonly FaultKind[] | null = null,
   ) {
     this.dice = world.scheduler.dice(1);
   }
@@ -79,6 +84,7 @@ export class Faults {
     if (!isCalm && this.mayStrike()) network.weather = weather;
     const often = KINDS.filter((kind) => dice.chance(RARE.includes(kind) ? 0.15 : 0.4));
     if (often.length > 0) this.kinds = often;
+    if (this.only !== null) this.kinds = this.only;
     scheduler.note(() => `faults: ${this.kinds.join(', ')} ${JSON.stringify(network.weather)}`);
     this.next(dice.oneOf([60, 120, 250, 500]));
   }
@@ -106,7 +112,7 @@ export class Faults {
     return true;
   }
 
-  private strike(kind: Kind, server: SimServer): void {
+  private strike(kind: FaultKind, server: SimServer): void {
     const { dice } = this;
     const { network, catalog, gateways, balancers, maySetBack } = this.world;
     const [leader, ...standbys] = balancers();
@@ -165,6 +171,22 @@ export class Faults {
         if (dice.chance(0.7)) cutLeader(BUCKET, null, ms);
         break;
       }
+      case 'two sides': {
+        // The old leader and a server on one side, the rest on the other; gateways reach both.
+        const ms = dice.oneOf([800, 1_600, 3_000]);
+        for (const { name } of this.world.servers.all) {
+          if (name === server.name) continue;
+          cutLeader(null, name, ms);
+          cutLeader(name, null, ms);
+        }
+        cutLeader(null, BUCKET, ms);
+        cutLeader(BUCKET, null, ms);
+        for (const standby of standbys) {
+          network.cut(standby.name, server.name, ms);
+          network.cut(server.name, standby.name, ms);
+        }
+        break;
+      }
       case 'standby pauses':
         for (const standby of standbys.slice(0, 1)) standby.pause(dice.between(50, 1_500));
         break;
@@ -172,7 +194,10 @@ export class Faults {
         this.isolate(BUCKET, dice.between(50, 900));
         break;
       case 'bucket set back':
-        if (maySetBack()) catalog.setBack(dice.between(10, 1_500));
+        if (maySetBack() && !this.wasSetBack) {
+          this.wasSetBack = true;
+          catalog.setBack(dice.between(10, 1_500));
+        }
         break;
       case 'gateway ends':
         if (gateways.length > 0) dice.oneOf(gateways).restart();

@@ -5,7 +5,7 @@
  * What is known not to have happened is asked again for a while. A change of which nobody knows what became is asked again only
  * when changes carry names by which the replicas know them again; else the client is told that nobody knows.
  */
-import type { WriteDone } from '#common/contracts/commands';
+import type { OperationStatus, WriteDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { Ending, Operation } from '#common/testing/history';
 import type { Answered, RecordCommand } from '../../src/core/effects';
@@ -18,6 +18,8 @@ import type { Dice } from './scheduler';
 const HOLD_MS = 1_500;
 const ANSWER_MS = 350;
 const PAUSE_MS = 30;
+/** No change is repeated later than this after it was first asked for: long before it is forgotten. */
+const REPEAT_WITHIN_MS = 800;
 
 export class SimGateway {
   private readonly open = new Set<(ending: Ending) => void>();
@@ -48,10 +50,51 @@ export class SimGateway {
       done(operation.kind === 'read' && ending.how === 'unknown' ? { how: 'none' } : ending);
     };
     this.open.add(end);
-    const deadlineMs = this.world.scheduler.nowMs + HOLD_MS;
-    const isDue = (): boolean => isOpen && this.world.scheduler.nowMs < deadlineMs;
-    if (operation.kind === 'read') this.read(operation, isDue, end);
-    else this.change(operation, `${this.name}.${this.nextName++}`, { isDue, isUnknown: false, end });
+    const startMs = this.world.scheduler.nowMs;
+    const isDue = (): boolean => isOpen && this.world.scheduler.nowMs < startMs + HOLD_MS;
+    if (operation.kind === 'read') {
+      this.read(operation, isDue, end);
+      return;
+    }
+    const name = `${this.name}.${this.nextName++}`;
+    const ended = (ending: Ending): void => {
+      if (isOpen && this.dice.chance(0.1)) this.askAgain(operation, name, ending, startMs);
+      end(ending);
+    };
+    this.change(operation, name, { isDue, isUnknown: false, end: ended });
+  }
+
+  /** Asks for a change again that was answered, or what became of it: it must be told the same. */
+  private askAgain(operation: Operation, name: string, first: Ending, startMs: number): void {
+    const { scheduler, network, post, named, configId } = this.world;
+    const balancer = this.leader();
+    const isAnswered = first.how === 'done' || first.how === 'refused';
+    if (!named || !isAnswered || balancer === undefined || scheduler.nowMs - startMs > REPEAT_WITHIN_MS) return;
+    const compare = (again: object): void => {
+      if (JSON.stringify(again) !== JSON.stringify(first))
+        scheduler.violate(`I3: ${name} ended ${JSON.stringify(first)}, and was told ${JSON.stringify(again)} later`);
+    };
+    if (this.dice.chance(0.5)) {
+      const batch = post.expect(this.name, operation, (answered) => {
+        const again = endingOf(answered);
+        if (again.how === 'done' || again.how === 'refused') compare(again);
+      });
+      const command = commandOf(batch, operation, name);
+      network.send(this.name, balancer.name, () => {
+        balancer.dispatch({ on: 'records', configId: configId(), commands: [command] });
+      });
+      return;
+    }
+    const batch = post.expect(this.name, operation, ({ result }) => {
+      if (result.error !== undefined) return;
+      const { outcome, added } = (result as unknown as { status: OperationStatus }).status;
+      // How many rows it was is not told when one of the shards cannot be looked at.
+      if (outcome !== 'committed') compare({ how: outcome });
+      else compare(added === undefined && first.how === 'done' ? first : { how: 'done', added });
+    });
+    network.send(this.name, balancer.name, () => {
+      balancer.dispatch({ on: 'operation', batch, operation: name });
+    });
   }
 
   /** One attempt to read; where that comes to nothing, another one. */
@@ -132,7 +175,7 @@ interface Held {
 function commandOf(batch: number, operation: Operation, name: string | null): RecordCommand {
   const { keys } = operation;
   const rows = 'tokens' in operation ? operation.tokens.map((token, place) => rowOf(keys[place]!, token)) : [];
-  const request = { batch, id: 1, ...(name === null ? {} : { operation: name }) };
+  const request = { batch, id: 1, ...(name === null ? {} : { operation: name, print: keys.join() }) };
   switch (operation.kind) {
     case 'write':
       return { ...request, op: 'write', onConflict: operation.onConflict, keys, rows };

@@ -45,15 +45,21 @@ describe('a cluster in the simulated world', () => {
 });
 
 describe('the simulation notices a cluster that', () => {
-  test.each(WEAKNESSES.map((weakness): [string, Weakness] => [weakness.name, weakness]))(
-    '%s',
-    async (_name, { flaws, fromSeed, withinSeeds }) => {
+  test.each(WEAKNESSES.map((weakness): [string, number, Weakness] => [weakness.name, weakness.point, weakness]))(
+    '%s (point %d)',
+    async (_name, _point, { flaws, fromSeed, withinSeeds }) => {
       for (let seed = fromSeed; seed < fromSeed + withinSeeds; seed += 1) {
         const { violation } = await simulate(seed, flaws());
         if (violation !== null) return;
       }
       throw new Error(`nothing was noticed in ${withinSeeds} seeds`);
     },
-    3 * ONE_MINUTE_MS,
+    10 * ONE_MINUTE_MS,
   );
+
+  test('breaks each of the ten points', () => {
+    expect([...new Set(WEAKNESSES.map(({ point }) => point))].sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 10 }, (_, index) => index + 1),
+    );
+  });
 });

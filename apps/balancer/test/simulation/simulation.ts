@@ -6,7 +6,7 @@ import { judgeOrder, readDisks } from './checkers/order';
 import { faultOfReads } from './checkers/reads';
 import { illnessOf } from './checkers/wellness';
 import { Clients, type KeySpace } from './clients';
-import { Faults } from './faults';
+import { Faults, type FaultKind } from './faults';
 import { SimGateway } from './gateway';
 import { Post, type GatewayWorld } from './gateway-world';
 import { Network } from './network';
@@ -26,8 +26,15 @@ const BALANCERS = 2;
 
 rememberRings();
 
-/** What a test breaks on purpose. */
-export type Flaws = BalancerFlaws & NodeFlaws;
+/** A world that is drawn from fewer possibilities, so that what shows seldom shows sooner. */
+export interface Bias {
+  faults: readonly FaultKind[];
+  /** How long there are faults. */
+  lastsMs: number;
+}
+
+/** What a test breaks on purpose, and the worlds in which it does. */
+export type Flaws = BalancerFlaws & NodeFlaws & { bias?: Bias };
 
 export interface Verdict {
   seed: number;
@@ -101,7 +108,7 @@ class Simulation {
     );
     const world: GatewayWorld = {
       ...{ scheduler: this.scheduler, network: this.network, servers: this.servers, post: this.post },
-      ...{ configId: () => 1, named: true },
+      ...{ configId: () => 1, named: this.scheduler.chance(0.7) },
       serving: () => this.balancers.filter((balancer) => balancer.isServing),
       read: (epoch, server) => {
         this.watch.read(epoch, server);
@@ -116,7 +123,7 @@ class Simulation {
     this.catalog.forgetStates();
     const limit = this.limits.operations ?? Number.POSITIVE_INFINITY;
     const clients = new Clients({ scheduler, history, keys, gateways, limit });
-    clients.start(scheduler.between(2, 3));
+    clients.start(scheduler.between(1, 3));
     const shape = new ShapeChanges(scheduler, servers, watch, () => this.leader());
     const isChanging = scheduler.chance(0.25);
     const faults = new Faults(
@@ -126,8 +133,10 @@ class Simulation {
         maySetBack: () => !isChanging && !watch.hasBlanks,
       },
       this.limits.faults,
+      this.flaws.bias?.faults ?? null,
     );
-    const endMs = scheduler.nowMs + scheduler.oneOf([800, 1_600, 3_200]);
+    const lastsMs = scheduler.oneOf([400, 800, 1_600, 3_200]);
+    const endMs = scheduler.nowMs + (this.flaws.bias?.lastsMs ?? lastsMs);
     faults.start(endMs);
     if (isChanging) shape.start(endMs);
     await this.runChecked(endMs, () => false);

@@ -23,6 +23,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   private readonly newest = new Map<string, ShardRecord>();
   /** `shard/server` pairs whose disk was lost and that have not been copied since. */
   private readonly blank = new Set<string>();
+  /** By `shard/server`: how often it has left the in-sync set. */
+  private readonly departed = new Map<string, number>();
   private readonly acknowledgements: Acknowledgements;
   private readonly agreement: Agreement;
   private readonly epochs: Epochs;
@@ -36,7 +38,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     private readonly mayDiverge: boolean,
   ) {
     const isBlank = (shard: string, server: string): boolean => this.blank.has(`${shard}/${server}`);
-    this.seen = { scheduler, servers, balancers, newest: this.newest, isBlank };
+    const departures = (shard: string, server: string): number => this.departed.get(`${shard}/${server}`) ?? 0;
+    this.seen = { scheduler, servers, balancers, newest: this.newest, departures, isBlank };
     this.progress = new Progress(this.seen);
     this.acknowledgements = new Acknowledgements(this.seen);
     this.agreement = new Agreement(this.seen, this.progress.shown);
@@ -50,7 +53,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
 
   answered(balancer: SimBalancer, batch: number, answered: Answered): void {
     const operation = this.post.operationOf(batch);
-    if (operation !== undefined && 'added' in answered.result) {
+    if (operation !== undefined && answered.result.error === undefined && 'added' in answered.result) {
       this.acknowledgements.acknowledged(operation, Number(answered.result.added));
     }
     this.post.answer(balancer.name, batch, answered);
@@ -124,6 +127,10 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     // A leader that finds a bucket that was set back writes what is there anew before it knows better.
     if (before !== undefined && isOlder(next, before)) return;
     this.newest.set(shard, next);
+    for (const server of before?.inSync ?? []) {
+      const pair = `${shard}/${server}`;
+      if (!inSync.includes(server)) this.departed.set(pair, (this.departed.get(pair) ?? 0) + 1);
+    }
     for (const pair of this.blank) {
       const [blankShard = '', server = ''] = pair.split('/');
       if (blankShard === shard && !replicas.includes(server)) this.blank.delete(pair);

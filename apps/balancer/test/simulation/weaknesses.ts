@@ -1,12 +1,17 @@
 /** Rules of the protocol, each broken on purpose: the simulation must notice every one of them. */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome } from '#common/contracts/node';
-import type { AskTypes, Effect } from '../../src/core/effects';
+import type { ReplicaReport } from '#common/protocol/take-over';
+import type { ReplicaState } from '../../../shard-node/src/core/replica-state';
+import type { WriteTransaction } from '../../../shard-node/src/ports/version-store';
+import type { AskTypes, CatalogValue, Effect } from '../../src/core/effects';
 import type { BalancerCore } from '../../src/core/balancer-core';
+import type { Catalog } from '../../src/core/catalog';
 import type { Cluster } from '../../src/core/cluster';
 import type { Desk } from '../../src/core/desk';
 import type { LaneRequest, ShardLanes } from '../../src/core/shard-lane';
-import type { Workflow } from '../../src/core/workflow';
+import type { Shard } from '../../src/core/shard';
+import { wait, type Suspension, type Workflow } from '../../src/core/workflow';
 import { WriteRound, type GivenUp } from '../../src/core/write-round';
 import type { Flaws } from './simulation';
 
@@ -14,39 +19,55 @@ type Ask = Extract<Effect, { token: number }>;
 
 /** What is broken, and within how many seeds, from the first that is tried, that must show. */
 export interface Weakness {
+  /** Which of the ten points of the protocol's additions is turned off. */
+  point: number;
   name: string;
   fromSeed: number;
   withinSeeds: number;
   flaws: () => Flaws;
 }
 
+/**
+ * Each is found in one of so many seeds as `withinSeeds` allows several times over; where that is rare the first seeds are left out that
+ * found nothing when this was written. The points: 1 reads, 2 purging, 3 rounds, 4 all or nothing, 5 in-sync sets, 6 the bucket, 7 take-over, 8 the lease, 9 copies, 10 digests.
+ */
 export const WEAKNESSES: readonly Weakness[] = [
+  { point: 1, name: 'cleans up when it reads', fromSeed: 1, withinSeeds: 400, flaws: readsCleanUp },
+  { point: 2, name: 'purges without a low-water mark', fromSeed: 1, withinSeeds: 400, flaws: purgesAtOnce },
+  { point: 3, name: 'uses epochs and rounds twice', fromSeed: 1, withinSeeds: 100, flaws: usesEpochsTwice },
+  { point: 3, name: 'does not know a repeated change again', fromSeed: 1, withinSeeds: 400, flaws: knowsNothingAgain },
+  { point: 4, name: 'supersedes no refused round', fromSeed: 1, withinSeeds: 200, flaws: supersedesNothing },
   {
-    name: 'acknowledges without waiting for a replica that fails',
+    point: 5,
+    name: 'acknowledges without a replica that fails',
     fromSeed: 1,
     withinSeeds: 40,
     flaws: acknowledgesEarly,
   },
   {
-    name: 'takes a replica into the in-sync set without the last difference',
-    fromSeed: 1,
-    withinSeeds: 100,
-    flaws: losesLastDifference,
-  },
-  {
-    name: 'believes the highest term to be committed at take-over',
-    fromSeed: 1,
-    withinSeeds: 600,
-    flaws: believesHighestTerm,
-  },
-  { name: 'fences nobody', fromSeed: 1, withinSeeds: 200, flaws: fencesNobody },
-  { name: 'supersedes no refused round', fromSeed: 1, withinSeeds: 200, flaws: supersedesNothing },
-  {
-    name: 'takes replicas out of the in-sync set in memory only',
+    point: 5,
+    name: 'takes replicas out of the set in memory only',
     fromSeed: 1,
     withinSeeds: 100,
     flaws: forgetsConfigurations,
   },
+  { point: 5, name: 'is content with one replica', fromSeed: 1, withinSeeds: 400, flaws: needsOne },
+  { point: 6, name: 'believes an old bucket', fromSeed: 1, withinSeeds: 1_000, flaws: believesBucket },
+  { point: 7, name: 'fences nobody', fromSeed: 1, withinSeeds: 200, flaws: fencesNobody },
+  { point: 7, name: 'takes the highest term for committed', fromSeed: 1, withinSeeds: 600, flaws: believesHighestTerm },
+  {
+    point: 7,
+    name: 'takes the lowest newest term for committed',
+    fromSeed: 1,
+    withinSeeds: 1_000,
+    flaws: believesLowestTerm,
+  },
+  { point: 7, name: 'does not store what it decided', fromSeed: 901, withinSeeds: 6_000, flaws: storesNoDecision },
+  { point: 7, name: 'leaves a deposed leader its revisions', fromSeed: 701, withinSeeds: 4_000, flaws: claimsNothing },
+  { point: 8, name: 'does not look at its lease', fromSeed: 1, withinSeeds: 1_000, flaws: forgetsLease },
+  { point: 9, name: 'leaves out the last difference', fromSeed: 1, withinSeeds: 100, flaws: losesLastDifference },
+  { point: 9, name: 'catches up from the newest term', fromSeed: 1, withinSeeds: 400, flaws: copiesFromNewestTerm },
+  { point: 10, name: 'looks at no digest', fromSeed: 1, withinSeeds: 100, flaws: ignoresDigests },
 ];
 
 /** A replica that fails is taken to have done what another one did. */
@@ -170,6 +191,235 @@ function forgetsConfigurations(): Flaws {
   };
 }
 
+/** What a replica keeps to itself. */
+interface ReplicaInsides {
+  guarded: {
+    current: ReplicaState;
+    change: <T>(
+      epoch: number | null,
+      work: (transaction: WriteTransaction, state: ReplicaState) => Promise<{ state: ReplicaState; result: T }>,
+    ) => Promise<T>;
+  };
+}
+
+/** The published rules 2 and 3 before every read. */
+function readsCleanUp(): Flaws {
+  return {
+    patchReplica: (replica) => {
+      const { guarded } = replica as unknown as ReplicaInsides;
+      const read = replica.read.bind(replica);
+      replica.read = async (request) => {
+        await guarded.change(null, async (transaction, state) => {
+          for (const { shard, vat } of request.reads)
+            if (state.shards.has(shard)) await transaction.undoAbove(shard, vat);
+          return { state, result: undefined };
+        });
+        return read(request);
+      };
+    },
+  };
+}
+
+/** The published rule 1 behind every change: nobody is asked who may still need a version, and nobody is told that it is gone. */
+function purgesAtOnce(): Flaws {
+  return {
+    wrapStore: (_server, store) => {
+      const transact: typeof store.transact = (work) =>
+        store.transact(async (transaction) => {
+          const result = await work(transaction);
+          const { state } = result as { state?: ReplicaState };
+          for (const { shard, toldVat, catchUp } of state?.shards.values() ?? [])
+            if (catchUp === null) await transaction.purge(shard, toldVat, 1_000);
+          return result;
+        });
+      return Object.assign(Object.create(store) as typeof store, { transact });
+    },
+  };
+}
+
+/** A new leader goes on under the epoch of the one before. */
+function usesEpochsTwice(): Flaws {
+  return {
+    patchCore: (core) => {
+      const { leadership, takeOver } = insides(core);
+      takeOver.isEpochUsed = () => false;
+      const claim = leadership.claim.bind(leadership);
+      leadership.claim = (revision, lastEpoch, cause) => {
+        claim(revision, Math.max(0, lastEpoch - 1), cause);
+      };
+    },
+  };
+}
+
+/** Changes lose their names on the way to the replicas. */
+function knowsNothingAgain(): Flaws {
+  return {
+    interceptAsk: (ask, carryOut, answer) => {
+      if (ask.do !== 'apply') {
+        carryOut(ask, answer);
+        return;
+      }
+      const parts = ask.round.parts.map((part) => ({
+        ...part,
+        ops: part.ops.map((op) => (op.op === 'note' ? op : (({ id: _id, print: _print, ...rest }) => rest)(op))),
+      }));
+      carryOut({ ...ask, round: { ...ask.round, parts } }, answer);
+    },
+  };
+}
+
+/** One in-sync replica is enough. */
+function needsOne(): Flaws {
+  return {
+    patchCore: (core) => {
+      const { cluster } = insides(core);
+      const add = cluster.addShard.bind(cluster);
+      cluster.addShard = (shard) => {
+        Object.defineProperty(shard, 'minInSync', { get: () => 1 });
+        add(shard);
+      };
+    },
+  };
+}
+
+/** What replicas know better is not looked at. */
+function believesBucket(): Flaws {
+  return {
+    patchCore: (core) => {
+      const { takeOver } = insides(core);
+      takeOver.adoptNewer = () => undefined;
+      takeOver.isEpochUsed = () => false;
+    },
+  };
+}
+
+/** `min(currentTerm)`, which looks right. */
+function believesLowestTerm(): Flaws {
+  return {
+    patchCore: (core) => {
+      const { takeOver } = insides(core);
+      const votes = takeOver.votes.bind(takeOver);
+      takeOver.votes = (shard) => {
+        const told = votes(shard);
+        const toldVat = Math.min(...told.map(({ currentTerm }) => currentTerm));
+        return told.map((report) => ({ ...report, toldVat, newestRound: null }));
+      };
+    },
+  };
+}
+
+/** A shard is served as soon as its VAT has been worked out. */
+function storesNoDecision(): Flaws {
+  return {
+    bias: { faults: ['leader ends', 'server alone', 'server half deaf', 'server far from leader'], lastsMs: 6_000 },
+    patchCore: (core) => {
+      const { writer } = insides(core);
+      writer.confirm = (shards) => (resume) => {
+        writer.lanes.release(shards.map(({ id }) => id));
+        resume(true);
+      };
+    },
+  };
+}
+
+/** A new leader does not write the bucket's values anew, so that its predecessor can still change them. */
+function claimsNothing(): Flaws {
+  return {
+    bias: {
+      faults: ['leader pauses', 'server loses disk', 'server far from leader', 'leader far from bucket'],
+      lastsMs: 6_000,
+    },
+    patchCore: (core) => {
+      const { takeOver, catalog } = insides(core);
+      takeOver.rewrite = (entries) =>
+        wait((resume) => {
+          for (const { key, revision } of entries) catalog.saw(key, revision);
+          resume(true);
+        });
+    },
+  };
+}
+
+/** A leader answers as long as nobody has told it that it is deposed. */
+function forgetsLease(): Flaws {
+  return {
+    bias: { faults: ['two sides', 'standby pauses'], lastsMs: 6_000 },
+    vouchesBlindly: true,
+    patchCore: (core) => {
+      const { leadership } = insides(core);
+      Object.defineProperty(leadership, 'holds', { get: () => leadership.role === 'leader' });
+    },
+  };
+}
+
+/** A difference begins at what the replica has seen, not at what it was told to be committed; no digest is compared behind it. */
+function copiesFromNewestTerm(): Flaws {
+  return {
+    interceptAsk: (ask, carryOut, answer) => {
+      carryOut(ask, (outcome) => {
+        const isDigest = ask.do === 'digest' && outcome.ok;
+        answer(isDigest ? { ok: true, value: { ...(outcome.value as object), digest: 'same' } } : outcome);
+      });
+    },
+    patchReplica: (replica) => {
+      const { guarded } = replica as unknown as ReplicaInsides;
+      const config = replica.config.bind(replica);
+      replica.config = async (request) => {
+        await guarded.change(null, async (transaction, state) => {
+          const shards = new Map(state.shards);
+          for (const { shard, inSync } of request.shards) {
+            const held = shards.get(shard);
+            if (held?.catchUp !== null || inSync.includes(state.server)) continue;
+            const believed = { ...held, toldVat: held.currentTerm };
+            shards.set(shard, believed);
+            transaction.saveShard(believed);
+          }
+          return { state: { ...state, shards }, result: undefined };
+        });
+        return config(request);
+      };
+    },
+  };
+}
+
+/** One replica now and then overlooks a record that is there. */
+function overlooksRecords(): Flaws {
+  let asked = 0;
+  return {
+    mayDiverge: true,
+    wrapStore: (server, store) => {
+      if (server !== 'S1') return store;
+      const transact: typeof store.transact = (work) =>
+        store.transact((transaction) => {
+          const lookUp: WriteTransaction['lookUp'] = async (question) => {
+            asked += 1;
+            const known = await transaction.lookUp(question);
+            return asked % 5 === 0 ? { ...known, living: new Set([...known.living].slice(1)) } : known;
+          };
+          return work(Object.assign(Object.create(transaction) as WriteTransaction, { lookUp }));
+        });
+      return Object.assign(Object.create(store) as typeof store, { transact });
+    },
+  };
+}
+
+/** All digests look the same. */
+function ignoresDigests(): Flaws {
+  return {
+    ...overlooksRecords(),
+    interceptAsk: (ask, carryOut, answer) => {
+      carryOut(ask, (outcome) => {
+        if (outcome.ok && ask.do === 'digest')
+          answer({ ok: true, value: { ...(outcome.value as object), digest: 'same' } });
+        else if (outcome.ok && ask.do === 'apply') {
+          const parts = outcome.value as AskTypes['apply']['answer'];
+          answer({ ok: true, value: parts.map((part) => ({ ...part, digest: 'same' })) });
+        } else answer(outcome);
+      });
+    },
+  };
+}
+
 /** The parts of the core that are broken here, and that nobody else may reach. */
 interface Insides {
   recovery: { copy: (plan: { shard: { id: string }; from: number }, to: number) => Workflow<unknown> };
@@ -180,7 +430,16 @@ interface Insides {
     answer: (request: LaneRequest, outcome: OpOutcome) => void;
     refuse: (request: LaneRequest, error: ErrorBody) => void;
     send: (round: WriteRound, ended: () => void) => void;
+    confirm: (shards: readonly Shard[]) => Suspension<boolean>;
   };
+  takeOver: {
+    adoptNewer: (reply: unknown) => void;
+    isEpochUsed: (reply: unknown) => boolean;
+    rewrite: (entries: readonly CatalogValue[]) => Workflow<boolean>;
+    votes: (shard: Shard) => readonly ReplicaReport[];
+  };
+  leadership: { role: string; claim: (revision: number, lastEpoch: number, cause: unknown) => void };
+  catalog: Catalog;
   cluster: Cluster;
   desk: Desk;
 }

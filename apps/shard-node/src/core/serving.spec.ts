@@ -88,6 +88,14 @@ describe('a configuration', () => {
     expect(plan.update).toMatchObject([{ shard: 'sh', currentTerm: 20, configEpoch: 2, inSync: ['A', 'B'] }]);
   });
 
+  it('takes an empty shard for a whole one only while that comes into being, else its disk was lost', () => {
+    const isWhole = (changed: Partial<ConfigRequest>, configVersion = 1): boolean => {
+      const shards = [{ ...shardConfig('new'), configVersion }];
+      return planConfig(replica(), request({ shards, ...changed })).create[0]?.catchUp === null;
+    };
+    expect([isWhole({ areNew: true }), isWhole({}), isWhole({ areNew: true }, 2)]).toEqual([true, false, false]);
+  });
+
   it('never goes back: an older version changes nothing', () => {
     const state = replica({ configEpoch: 2, configVersion: 5 });
     const older = [

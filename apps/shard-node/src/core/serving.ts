@@ -73,7 +73,8 @@ export function planConfig(state: ReplicaState, request: ConfigRequest): ConfigP
   const plan: ConfigPlan = { dropAll, drop: request.drop.filter((name) => held.has(name)), create: [], update: [] };
   for (const config of request.shards) {
     const shard = held.get(config.shard);
-    if (shard === undefined || plan.drop.includes(config.shard)) plan.create.push(created(config));
+    if (shard === undefined || plan.drop.includes(config.shard))
+      plan.create.push(created(config, request.areNew === true));
     else {
       const next = reconfigure(shard, config);
       if (next !== null) plan.update.push(next);
@@ -85,11 +86,11 @@ export function planConfig(state: ReplicaState, request: ConfigRequest): ConfigP
 const NOTHING_COPIED: CatchUp = { from: 0, to: 0, source: '', after: null };
 
 /**
- * Only in a shard's first configuration is an empty replica a whole one. Later it is new, or its disk was lost: it is
- * filled before it counts, whatever the configuration says of it.
+ * Only while a shard comes into being is an empty replica a whole one. Later it is new, or its disk was lost: it is filled
+ * before it counts, whatever the configuration says of it.
  */
-function created(config: ShardConfig): ShardState {
-  return { ...emptyShard(config), catchUp: config.configVersion > 1 ? NOTHING_COPIED : null };
+function created(config: ShardConfig, isNew: boolean): ShardState {
+  return { ...emptyShard(config), catchUp: isNew && config.configVersion === 1 ? null : NOTHING_COPIED };
 }
 
 /** A configuration never goes back: an older one changes nothing. */

@@ -85,6 +85,7 @@ const config = z.object({
   schema,
   shards: z.array(shardConfig),
   drop: z.array(z.string()),
+  areNew: z.literal(true).exactOptional(),
 });
 const fence = z.object({ epoch: term });
 const ping = z.object({ epoch: term, vats: terms, marks: terms });

@@ -39,7 +39,7 @@ function creating(round: number, key: number): [ApplyRequest, string[]] {
 async function configured(server: string, onStore: MemoryVersionStore): Promise<Replica> {
   const opened = await openReplica(server, onStore, source);
   source.replicas.set(server, opened);
-  await opened.config({ epoch: 1, configId: 1, schema: SCHEMA, shards: [shardConfig('sh')], drop: [] });
+  await opened.config({ epoch: 1, configId: 1, schema: SCHEMA, shards: [shardConfig('sh')], drop: [], areNew: true });
   return opened;
 }
 

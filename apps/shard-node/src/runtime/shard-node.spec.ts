@@ -61,7 +61,7 @@ async function refusal(verb: NodeVerb, header: unknown): Promise<string> {
 }
 
 function configure(schema: TableSchema = SCHEMA, name = 'Server0'): Promise<object> {
-  return ask('config', { epoch: 1, configId: 1, schema, shards: [shardConfig('sh1')], drop: [] }, name);
+  return ask('config', { epoch: 1, configId: 1, schema, shards: [shardConfig('sh1')], drop: [], areNew: true }, name);
 }
 
 /** Round `round` creates `keys` at term `round`. */
@@ -120,7 +120,7 @@ it('takes any allowed name for columns and shards', async () => {
   const columns = ['select', 'a-b[1]', 'constructor', '__proto__', 'x'.repeat(63)];
   const schema: TableSchema = { columns, dtypes: ['Number', 'String', 'Number', 'Boolean', 'JSON'] };
   const shards = ['table', 'Table', '_[2]-', 'y'.repeat(63)].map((shard, index) => shardConfig(shard, index * 10, 10));
-  await ask('config', { epoch: 1, configId: 1, schema, shards, drop: [] });
+  await ask('config', { epoch: 1, configId: 1, schema, shards, drop: [], areNew: true });
   const text = `{"select":7,"a-b[1]":"q","constructor":1,"__proto__":true,"${'x'.repeat(63)}":null}`;
   const part = {
     shard: 'table',

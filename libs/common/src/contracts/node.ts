@@ -163,6 +163,8 @@ export interface ConfigRequest {
   schema: TableSchema;
   shards: ShardConfig[];
   drop: string[];
+  /** The shards come into being with this request: an empty table is a whole one. Else what is missing was lost, or never there. */
+  areNew?: true;
 }
 export interface ConfigReply {
   shards: NodeShardState[];

@@ -4,23 +4,22 @@
  */
 import type { RoundPart } from '#common/contracts/node';
 import type { Operation } from '#common/testing/history';
+import type { ShardRecord } from '../../../src/core/shard';
 import { markOf } from '../rows';
 import { fewestOf, shardOn, type Seen } from './seen';
 
-/** A row's newest round, and who has that round on disk. */
+/** Who has a row's rounds on disk: a change that is repeated comes with several, of which the first has written it. */
 interface Stored {
-  order: number;
-  servers: Set<string>;
-  /** The in-sync set when the first of them had it. */
-  inSync: readonly string[];
+  rounds: Map<number, Set<string>>;
+  /** The in-sync set when the first of them had it; of each member how often it had left the set before. */
+  inSync: ReadonlyMap<string, number>;
 }
-
-const NOWHERE: Pick<Stored, 'servers' | 'inSync'> = { servers: new Set(), inSync: [] };
 
 export class Acknowledgements {
   /** By mark. */
   private readonly stored = new Map<string, Stored>();
   private readonly shardOfMark = new Map<string, string>();
+  private readonly acknowledgedMarks = new Set<string>();
 
   constructor(private readonly seen: Seen) {}
 
@@ -42,38 +41,48 @@ export class Acknowledgements {
   acknowledged(operation: Operation, added: number): void {
     if (!('tokens' in operation) || added < operation.tokens.length) return;
     for (const mark of operation.tokens) {
+      // Told again to who asks again, it says nothing about who has it by now.
+      if (this.acknowledgedMarks.has(mark)) continue;
+      this.acknowledgedMarks.add(mark);
       const shard = this.shardOfMark.get(mark);
       const record = shard === undefined ? undefined : this.seen.newest.get(shard);
-      const { servers, inSync } = this.stored.get(mark) ?? NOWHERE;
-      if (record === undefined) {
+      const stored = this.stored.get(mark);
+      if (record === undefined || stored === undefined) {
         this.seen.scheduler.violate(`I6: ${mark} was acknowledged and no replica has it`);
         return;
       }
-      const fewest = fewestOf(record);
-      if (servers.size < fewest) {
-        const names = [...servers].join(' ');
-        this.seen.scheduler.violate(
-          `I6: ${mark} was acknowledged with ${servers.size} replicas of ${record.shard} (${names}), not ${fewest}`,
-        );
-      }
-      // Who has come into the set since has got it as a copy.
-      const members = record.inSync.filter((server) => inSync.includes(server));
-      const lacking = members.filter((server) => !servers.has(server) && !this.hasCopy(record.shard, server, mark));
-      if (lacking.length > 0) {
-        this.seen.scheduler.violate(
-          `I1: ${mark} was acknowledged, and ${lacking.join()} in the in-sync set of ${record.shard} has not got it`,
-        );
-      }
+      const faults = [...stored.rounds.values()].map((servers) => this.faultOf(mark, record, servers, stored.inSync));
+      if (!faults.includes(null)) this.seen.scheduler.violate(faults[0] ?? '');
     }
+  }
+
+  private faultOf(
+    mark: string,
+    record: ShardRecord,
+    has: ReadonlySet<string>,
+    inSync: ReadonlyMap<string, number>,
+  ): string | null {
+    const { shard } = record;
+    const fewest = fewestOf(record);
+    if (has.size < fewest)
+      return `I6: ${mark} was acknowledged with ${has.size} replicas of ${shard} (${[...has].join(' ')}), not ${fewest}`;
+    // Who has come into the set since has got it as a copy.
+    const members = record.inSync.filter((server) => inSync.get(server) === this.seen.departures(shard, server));
+    const lacking = members.filter((server) => !has.has(server) && !this.hasCopy(shard, server, mark));
+    if (lacking.length === 0) return null;
+    return `I1: ${mark} was acknowledged, and ${lacking.join()} in the in-sync set of ${shard} has not got it`;
   }
 
   private note(mark: string, shard: string, order: number, server: string): void {
     this.shardOfMark.set(mark, shard);
-    const known = this.stored.get(mark);
-    const inSync = this.seen.newest.get(shard)?.inSync ?? [];
-    if (known === undefined || known.order < order)
-      this.stored.set(mark, { order, servers: new Set([server]), inSync });
-    else if (known.order === order) known.servers.add(server);
+    let known = this.stored.get(mark);
+    if (known === undefined) {
+      const members = this.seen.newest.get(shard)?.inSync ?? [];
+      const inSync = new Map(members.map((member) => [member, this.seen.departures(shard, member)]));
+      known = { rounds: new Map(), inSync };
+      this.stored.set(mark, known);
+    }
+    known.rounds.set(order, (known.rounds.get(order) ?? new Set<string>()).add(server));
   }
 
   /** It has the row by another way than the round, or has lost its disk since. */

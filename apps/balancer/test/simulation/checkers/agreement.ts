@@ -16,6 +16,8 @@ export class Agreement {
       if (!shard.resolved || (this.shown.get(shard.id)?.epoch ?? 0) > cluster.epoch) continue;
       const views = new Map<string, string>();
       for (const server of shard.record.inSync) {
+        // It may have left the set in the bucket, while this leader has not heard of it yet.
+        if (this.seen.newest.get(shard.id)?.inSync.includes(server) !== true) continue;
         if (shard.replicas.get(server)?.suspended !== false || this.seen.isBlank(shard.id, server)) continue;
         const known = this.seen.servers.byName.get(server);
         const held = known === undefined ? null : shardOn(known, shard.id);

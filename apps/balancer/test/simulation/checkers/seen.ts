@@ -63,6 +63,8 @@ export interface Seen {
   balancers: () => readonly SimBalancer[];
   /** By shard: the configuration that was written last, whatever the bucket says by now. */
   newest: ReadonlyMap<string, ShardRecord>;
+  /** How often the replica has left the shard's in-sync set; what it holds after it came back it has copied. */
+  departures: (shard: string, server: string) => number;
   /** Whether the replica has lost its disk and has not got everything again since. */
   isBlank: (shard: string, server: string) => boolean;
 }
