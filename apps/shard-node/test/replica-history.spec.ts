@@ -103,7 +103,14 @@ async function openPair(name: string, store: VersionStore, copyStore: VersionSto
 /** Everything anew under another configuration, which drops what the history before left behind. */
 async function beginAnew(pair: Pair, configId: number): Promise<void> {
   source.replicas.set(`${pair.name}-first`, pair.replica);
-  const request = { epoch: EPOCH, configId, schema: SCHEMA, shards: [shardConfig('sh', 0, KEYS)], drop: [], areNew: true as const };
+  const request = {
+    epoch: EPOCH,
+    configId,
+    schema: SCHEMA,
+    shards: [shardConfig('sh', 0, KEYS)],
+    drop: [],
+    areNew: true as const,
+  };
   await pair.replica.config(request);
   await pair.copy.config(request);
   pair.copied = 0;
