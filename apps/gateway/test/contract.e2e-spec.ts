@@ -320,6 +320,8 @@ describe('with a gateway of its own', () => {
       expect(await askIt('POST', '/write?onConflict=ignore', { data: [student(1)] })).toEqual(
         failure(504, /may or may not/),
       );
+      const read = await askIt('GET', '/read?low=1&high=1');
+      expect([read.status, read.headers['retry-after']]).toEqual([503, '1']);
       const status = await askIt('GET', '/readyz');
       expect([status.status, Number(status.headers['retry-after'])]).toEqual([503, 1]);
     } finally {

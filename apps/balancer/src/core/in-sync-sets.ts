@@ -147,14 +147,15 @@ export class InSyncSets {
     return 'belowMinimum';
   }
 
-  /** Sends the configuration to the members; returns those that did not confirm it. */
+  /** Sends the configuration to the members; returns those that did not confirm it, be it that they cannot be asked. */
   private *tell(shard: Shard, members: readonly string[]): Workflow<string[]> {
     const { schema, epoch, configId } = this.cluster;
     if (schema === null) return [];
     const asked = members.filter((server) => this.cluster.isReachable(server));
+    const silent = members.filter((server) => !asked.includes(server));
     const request = { epoch, configId, schema, shards: [shard.config()], drop: [] };
     const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
-    return asked.filter((_, index) => isSilent(outcomes[index]));
+    return [...silent, ...asked.filter((_, index) => isSilent(outcomes[index]))];
   }
 
   private next(record: ShardRecord): ShardRecord {

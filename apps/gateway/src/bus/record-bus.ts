@@ -10,6 +10,7 @@ import type {
   WriteDone,
   WriteOp,
 } from '#common/contracts/commands';
+import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
 import { joinRows } from '#common/nats/lines';
 import type { KeyedRows } from '../core/record-requests';
@@ -61,7 +62,13 @@ export class RecordBus {
     this.writes = new Outbox('write', SUBJECTS.cmd.write, wire, limits);
     this.updates = new Outbox('update', SUBJECTS.cmd.update, wire, limits);
     this.deletes = new Outbox('del', SUBJECTS.cmd.del, wire, limits);
-    this.reads = new Outbox('read', SUBJECTS.cmd.read, wire, limits);
+    // A read that nobody answered has changed nothing: there is no reason to wait longer than for a leader.
+    const { holdMs, requestTimeoutMs } = limits;
+    const readLimits = {
+      ...limits,
+      requestTimeoutMs: holdMs > 0 ? Math.min(holdMs, requestTimeoutMs) : requestTimeoutMs,
+    };
+    this.reads = new Outbox('read', SUBJECTS.cmd.read, wire, readLimits);
     for (const outbox of this.outboxes()) this.leader.listen(outbox);
   }
 
@@ -105,9 +112,15 @@ export class RecordBus {
     await this.deletes.submit(change(operation, { configId, header }));
   }
 
-  /** The row itself, or where to get the rows. @throws ShardlineError as Outbox.submit */
-  read(configId: number, low: number, high: number): Promise<Outcome<ReadAnswer>> {
-    return this.reads.submit({ configId, header: { low, high } });
+  /** The row itself, or where to get the rows. @throws ShardlineError as Outbox.submit, but NO_LEADER for OUTCOME_UNKNOWN */
+  async read(configId: number, low: number, high: number): Promise<Outcome<ReadAnswer>> {
+    try {
+      return await this.reads.submit({ configId, header: { low, high } });
+    } catch (thrown) {
+      const error = ShardlineError.from(thrown);
+      if (error.code !== 'OUTCOME_UNKNOWN') throw error;
+      throw new ShardlineError('NO_LEADER', 'the leader does not answer', true, { cause: error });
+    }
   }
 
   /** How many operations of each kind have no answer yet. */

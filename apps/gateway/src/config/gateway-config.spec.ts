@@ -40,3 +40,9 @@ test.each([
 ])('%j raises %d doubts', (env, doubts) => {
   expect(doubtsAbout(parseGatewayConfig(env))).toHaveLength(doubts);
 });
+
+test('a change must be known for longer than it may be sent again', () => {
+  expect(() => parseGatewayConfig({ OPERATION_HORIZON_S: '29' })).toThrow(/carried out twice/);
+  expect(parseGatewayConfig({ OPERATION_HORIZON_S: '30' }).OPERATION_HORIZON_S).toBe(30);
+  expect(() => parseGatewayConfig({ HOLD_MS: '600000' })).toThrow(/carried out twice/);
+});

@@ -21,6 +21,8 @@ const SETTINGS = z
     HOLD_MS: setting.int(10_000, 0, 600_000),
     /** That of the balancers: another one may lead only when the lease of one that died has run out. */
     LEASE_MS: setting.int(3_000, 300, 600_000),
+    /** That of the balancers: for so long a change that is sent again is known. */
+    OPERATION_HORIZON_S: setting.int(600, 1, 30 * 86_400),
     /** How long a record operation waits for its answer before the client gets 504. */
     REQUEST_TIMEOUT_MS: setting.int(15_000, 100, 600_000),
     /** The same for `/init`, `/add` and `/rm`, which move data. */
@@ -37,7 +39,15 @@ const SETTINGS = z
   })
   .refine((settings) => settings.MAX_BYTES_UNDER_WAY >= settings.BODY_LIMIT, {
     message: 'MAX_BYTES_UNDER_WAY is below BODY_LIMIT: a single large write could never be sent',
-  });
+  })
+  .refine(
+    ({ HOLD_MS, REQUEST_TIMEOUT_MS, OPERATION_HORIZON_S }) =>
+      OPERATION_HORIZON_S * 500 >= Math.max(HOLD_MS, REQUEST_TIMEOUT_MS),
+    {
+      message:
+        'OPERATION_HORIZON_S must be at least twice as long as HOLD_MS and REQUEST_TIMEOUT_MS: a change that is sent again later would be carried out twice',
+    },
+  );
 
 /** Settings by the names of their variables. */
 export type GatewayConfig = z.infer<typeof SETTINGS>;
