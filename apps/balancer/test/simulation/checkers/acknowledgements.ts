@@ -13,6 +13,8 @@ interface Stored {
   rounds: Map<number, Set<string>>;
   /** The in-sync set when the first of them had it; of each member how often it had left the set before. */
   inSync: ReadonlyMap<string, number>;
+  /** How many replicas were enough then: the acknowledgement may wait while the shard gets further copies. */
+  fewest: number;
 }
 
 export class Acknowledgements {
@@ -51,23 +53,18 @@ export class Acknowledgements {
         this.seen.scheduler.violate(`I6: ${mark} was acknowledged and no replica has it`);
         return;
       }
-      const faults = [...stored.rounds.values()].map((servers) => this.faultOf(mark, record, servers, stored.inSync));
+      const faults = [...stored.rounds.values()].map((servers) => this.faultOf(mark, record, servers, stored));
       if (!faults.includes(null)) this.seen.scheduler.violate(faults[0] ?? '');
     }
   }
 
-  private faultOf(
-    mark: string,
-    record: ShardRecord,
-    has: ReadonlySet<string>,
-    inSync: ReadonlyMap<string, number>,
-  ): string | null {
+  private faultOf(mark: string, record: ShardRecord, has: ReadonlySet<string>, then: Stored): string | null {
     const { shard } = record;
-    const fewest = fewestOf(record);
+    const fewest = Math.min(then.fewest, fewestOf(record));
     if (has.size < fewest)
       return `I6: ${mark} was acknowledged with ${has.size} replicas of ${shard} (${[...has].join(' ')}), not ${fewest}`;
     // Who has come into the set since has got it as a copy.
-    const members = record.inSync.filter((server) => inSync.get(server) === this.seen.departures(shard, server));
+    const members = record.inSync.filter((server) => then.inSync.get(server) === this.seen.departures(shard, server));
     const lacking = members.filter((server) => !has.has(server) && !this.hasCopy(shard, server, mark));
     if (lacking.length === 0) return null;
     return `I1: ${mark} was acknowledged, and ${lacking.join()} in the in-sync set of ${shard} has not got it`;
@@ -77,9 +74,10 @@ export class Acknowledgements {
     this.shardOfMark.set(mark, shard);
     let known = this.stored.get(mark);
     if (known === undefined) {
-      const members = this.seen.newest.get(shard)?.inSync ?? [];
+      const record = this.seen.newest.get(shard);
+      const members = record?.inSync ?? [];
       const inSync = new Map(members.map((member) => [member, this.seen.departures(shard, member)]));
-      known = { rounds: new Map(), inSync };
+      known = { rounds: new Map(), inSync, fewest: record === undefined ? 1 : fewestOf(record) };
       this.stored.set(mark, known);
     }
     known.rounds.set(order, (known.rounds.get(order) ?? new Set<string>()).add(server));
