@@ -372,8 +372,12 @@ describe('with a gateway of its own', () => {
 
   test('a shard that cannot be written is 503 with Retry-After, until it can be again', async () => {
     await startGateway({ HOLD_MS: '500' });
-    const stopped = Object.keys((await statusNow()).servers).map((server) => cluster.pidOf(server));
-    for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+    const servers = Object.keys((await statusNow()).servers);
+    const stopped = new Set<number>();
+    // Their replacements too, as they come: else the shard may be writable again before anybody has asked.
+    const stopper = setInterval(() => {
+      for (const server of servers) stopIfThere(cluster, server, stopped);
+    }, 20);
     const row = { 'Roll-no': 5, passed: false, born: '2001-02-03T00:00:00Z', extra: null, score: 0 };
     const statuses: number[] = [];
     try {
@@ -384,6 +388,7 @@ describe('with a gateway of its own', () => {
       }
       expect(statuses).toContain(503);
     } finally {
+      clearInterval(stopper);
       for (const pid of stopped) continueIfThere(pid);
     }
     const end = performance.now() + 60_000;
@@ -394,6 +399,17 @@ describe('with a gateway of its own', () => {
     expect(status).toBe(200);
   });
 });
+
+/** Between two processes of a server there is none. */
+function stopIfThere(cluster: LocalCluster, server: string, stopped: Set<number>): void {
+  try {
+    const pid = cluster.pidOf(server);
+    process.kill(pid, 'SIGSTOP');
+    stopped.add(pid);
+  } catch {
+    // Not there now; the next look may find it.
+  }
+}
 
 /** The launcher may have replaced it meanwhile. */
 function continueIfThere(pid: number): void {
