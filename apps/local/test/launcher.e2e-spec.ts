@@ -143,7 +143,7 @@ test('services that die are started again, and the cluster goes on', async () =>
 
 test.each([
   ['gateway', { BODY_LIMIT: 'large' }, /shardline: gateway: wrong configuration: BODY_LIMIT is "large"/],
-  ['balancer', { HEARTBEAT_MISSES: '-1' }, /shardline: balancer-1: wrong configuration: HEARTBEAT_MISSES is "-1"/],
+  ['balancer', { HEARTBEAT_MISSES: '-1' }, /shardline: balancer-[12]: wrong configuration: HEARTBEAT_MISSES is "-1"/],
 ])(
   'a wrong setting of the %s ends the run with one line that says which and why',
   async (_service, env, word) => {
