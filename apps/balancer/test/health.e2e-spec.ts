@@ -101,6 +101,14 @@ describe('a Postgres that dies', () => {
     };
     while (!isReplaced() && performance.now() < end + 60_000) await client.servers();
     expect(isReplaced()).toBe(true);
+    // The old one was suspect at its end; the leader has heard of the new one when it is so no more.
+    const isHealthy = async (): Promise<boolean> => {
+      const { body } = await client.ask('GET', '/status');
+      const details = body.serverDetails as { server: string; health: string }[];
+      return details.some(({ server, health }) => server === 'Server2' && health === 'healthy');
+    };
+    while (!(await isHealthy()) && performance.now() < end + 60_000);
+    expect(await isHealthy()).toBe(true);
     await client.untilWhole();
     await compareReplicas(cluster, client, before, KEYS);
     const log = execFileSync('cat', [`${cluster.dataDir}/logs/Server2.log`], { encoding: 'utf8', maxBuffer: 1 << 26 });
