@@ -51,7 +51,7 @@ const IMPURE_IMPORTS = {
 
 export default tseslint.config(
   {
-    ignores: ['**/dist/**', '**/node_modules/**', '.shardline/**', '.tools/**', 'coverage/**', '**/*.d.ts'],
+    ignores: ['**/dist/**', '**/node_modules/**', '.shardline/**', '.tools/**', '.guards/**', 'coverage/**', '**/*.d.ts'],
   },
   js.configs.recommended,
   {

@@ -5,7 +5,7 @@ module.exports = {
   testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts', '<rootDir>/{apps,libs,test}/**/*.e2e-spec.ts'],
   transform: { '^.+\\.ts$': ['@swc/jest'] },
   moduleNameMapper: { '^#common/(.*)$': '<rootDir>/libs/common/src/$1' },
-  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.shardline/', '<rootDir>/.tools/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.shardline/', '<rootDir>/.tools/', '<rootDir>/.guards/'],
   reporters: ['default', '<rootDir>/test/closing-line-reporter.js'],
   testTimeout: 30_000,
   // Whole clusters run beside one another: leave them room.
