@@ -1,6 +1,7 @@
 // Strict, type-aware rules for everything, and the purity of the cores (see docs/architecture.md).
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
+import { noSpreadIntoCalls } from './scripts/lint/no-spread-into-calls.mjs';
 
 /** What a core or a protocol rule may not reach for: time, chance, the process and the outside come in as arguments. */
 const IMPURE_GLOBALS = [
@@ -51,7 +52,15 @@ const IMPURE_IMPORTS = {
 
 export default tseslint.config(
   {
-    ignores: ['**/dist/**', '**/node_modules/**', '.shardline/**', '.tools/**', '.guards/**', 'coverage/**', '**/*.d.ts'],
+    ignores: [
+      '**/dist/**',
+      '**/node_modules/**',
+      '.shardline/**',
+      '.tools/**',
+      '.guards/**',
+      'coverage/**',
+      '**/*.d.ts',
+    ],
   },
   js.configs.recommended,
   {
@@ -78,6 +87,12 @@ export default tseslint.config(
       'no-console': 'error',
       'max-lines': ['error', { max: 400, skipBlankLines: true, skipComments: true }],
     },
+  },
+  {
+    files: ['apps/*/src/**/*.ts', 'apps/*/main.ts', 'libs/**/*.ts'],
+    ignores: ['**/*.spec.ts'],
+    plugins: { shardline: { rules: { 'no-spread-into-calls': noSpreadIntoCalls } } },
+    rules: { 'shardline/no-spread-into-calls': 'error' },
   },
   {
     files: ['apps/*/src/core/**/*.ts', 'libs/common/src/protocol/**/*.ts', 'libs/common/src/contracts/**/*.ts'],

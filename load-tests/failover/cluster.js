@@ -97,7 +97,7 @@ class Cluster {
   descendant(what, matches) {
     const processes = execFileSync('ps', ['-axo', 'pid=,ppid=,args='], { encoding: 'utf8', maxBuffer: 1 << 26 })
       .split('\n')
-      .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line))
+      .map((line) => /^\s*(\d+)\s+(\d+)\s+(\S.*)$/.exec(line))
       .filter((match) => match !== null)
       .map(([, pid, parent, args]) => ({ pid: Number(pid), parent: Number(parent), args: args.trim() }));
     const family = new Set([this.launcher.pid]);

@@ -37,7 +37,7 @@ function documented(page: string, heading: string): Map<string, Setting> {
 function declared(source: string): Map<string, Setting> {
   const settings = new Map<string, Setting>();
   for (const [, name = '', kind = '', args = ''] of source.matchAll(
-    /^ +([A-Z][A-Z0-9_]+): (setting\.\w+|z\s*\.\w+)\(((?:[^()]|\([^()]*(?:\([^()]*\))?[^()]*\))*)\)/gm,
+    /^ +([A-Z][A-Z0-9_]+): (setting\.\w+|z\s*\.\w+)\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)/gm,
   )) {
     settings.set(name, kind.startsWith('z') ? withoutKind(source, name) : ofKind(kind.slice('setting.'.length), args));
   }

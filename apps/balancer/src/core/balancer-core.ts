@@ -252,7 +252,7 @@ export class BalancerCore {
       this.withheld = [];
       return free;
     }
-    this.withheld.push(...effects.filter(isAnswer));
+    for (const effect of effects) if (isAnswer(effect)) this.withheld.push(effect);
     return effects.filter((effect) => !isAnswer(effect));
   }
 

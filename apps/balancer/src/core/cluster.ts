@@ -1,6 +1,7 @@
 /** The cluster as the leader knows it: servers, shards, configuration. Plain state with questions about it. */
 import type { InitCommand, ServerHealth } from '#common/contracts/commands';
 import type { ShardRange, TableSchema } from '#common/contracts/schema';
+import { highestOf } from '#common/protocol/extremes';
 import { FailureDetector } from './failure-detector';
 import { HashRing, type RingHash } from './hash-ring';
 import type { Shard } from './shard';
@@ -88,7 +89,12 @@ export class Cluster {
   }
   /** A number that no server has. */
   nextServerNumber(): number {
-    return Math.max(-1, ...[...this.servers.values()].map((server) => server.number)) + 1;
+    return (
+      highestOf(
+        [...this.servers.values()].map((server) => server.number),
+        -1,
+      ) + 1
+    );
   }
 
   /** Forgets servers and shards. */

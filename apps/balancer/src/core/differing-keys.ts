@@ -39,7 +39,7 @@ export type AskDigest = (within: DigestRange) => Suspension<Outcome<DigestReply>
 
 export function* differingKeys(here: AskDigest, there: AskDigest, whole: Keys): Workflow<Differences> {
   const found: Differences = { keys: [], count: 0, isComplete: true };
-  const open: Keys[] = [whole];
+  let open: Keys[] = [whole];
   for (let asks = 0; asks < ASKS; asks += 1) {
     const keys = open.shift();
     if (keys === undefined) return found;
@@ -51,7 +51,7 @@ export function* differingKeys(here: AskDigest, there: AskDigest, whole: Keys): 
       if (found.keys.length < KEYS_NAMED) found.keys.push(one);
       found.count += 1;
     }
-    open.unshift(...differing.ranges);
+    open = [...differing.ranges, ...open];
   }
   return { ...found, isComplete: open.length === 0 };
 }

@@ -7,6 +7,7 @@
  * in its Postgres, since the others may be the ones that are wrong.
  */
 import type { DigestRange } from '#common/contracts/node';
+import { highestOf } from '#common/protocol/extremes';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
 import { differingKeys, KEYS_NAMED, type AskDigest, type Differences } from './differing-keys';
@@ -38,7 +39,7 @@ export interface Sides {
 export function sidesOf(votes: readonly Vote[]): Sides {
   const sides = new Map<string, Vote[]>();
   for (const vote of votes) sides.set(vote.digest, [...(sides.get(vote.digest) ?? []), vote]);
-  const weightOf = (side: readonly Vote[]): number => Math.max(...side.map(({ weight }) => weight));
+  const weightOf = (side: readonly Vote[]): number => highestOf(side.map(({ weight }) => weight));
   const [first] = [...sides.values()].sort((a, b) => b.length - a.length || weightOf(b) - weightOf(a));
   const agreeing = (first ?? []).map(({ server }) => server);
   const diverged = votes.map(({ server }) => server).filter((server) => !agreeing.includes(server));

@@ -35,13 +35,13 @@ export class Operations {
       shard.hold(shard.vat);
       return { shard, vat: shard.vat, idsAfter: shard.forgottenIds.upTo, tried: new Set() };
     });
-    const found: Found = [];
+    let found: Found = [];
     let open = looks;
     for (;;) {
       const asked = this.assign(open);
       if (asked.size === 0) break;
       const told = yield* this.ask(operation, asked);
-      found.push(...told.found);
+      found = [...found, ...told.found];
       open = open.filter((look) => !told.answered.has(look));
     }
     for (const { shard, vat } of looks) shard.release(vat);
@@ -52,7 +52,11 @@ export class Operations {
   private assign(open: readonly Look[]): Map<string, Look[]> {
     const candidates = new Map<string, Look[]>();
     for (const look of open) {
-      for (const server of this.canTell(look)) candidates.set(server, [...(candidates.get(server) ?? []), look]);
+      for (const server of this.canTell(look)) {
+        const looks = candidates.get(server);
+        if (looks === undefined) candidates.set(server, [look]);
+        else looks.push(look);
+      }
     }
     const assigned = new Map<string, Look[]>();
     const left = new Set([...candidates.values()].flat());
@@ -79,12 +83,12 @@ export class Operations {
       return this.desk.ask('operation', { server, request: { epoch: this.cluster.epoch, id, shards } });
     });
     const outcomes = yield* wait(all(questions));
-    const found: Found = [];
+    let found: Found = [];
     const answered = new Set<Look>();
     [...asked.values()].forEach((looks, index) => {
       const outcome = outcomes[index];
       if (outcome?.ok === true) {
-        found.push(...outcome.value.found);
+        found = [...found, ...outcome.value.found];
         for (const look of looks) answered.add(look);
       } else if (outcome?.error.code === 'FENCED') this.fenced(outcome.error);
     });

@@ -1,4 +1,5 @@
 /** Which server holds which shard when nobody said so, and what a server is called when nobody named it. */
+import { lowestOf } from '#common/protocol/extremes';
 import { randomBelow, shuffled, type Random } from './random';
 
 /** Shard ids by server name. */
@@ -54,7 +55,7 @@ export function chooseReplacement(
   load: ReadonlyMap<string, number>,
 ): string | undefined {
   const free = candidates.filter((server) => !holders.has(server));
-  const fewest = Math.min(...free.map((server) => load.get(server) ?? 0));
+  const fewest = lowestOf(free.map((server) => load.get(server) ?? 0));
   return free.find((server) => (load.get(server) ?? 0) === fewest);
 }
 
@@ -84,7 +85,7 @@ export function missingServerNames(count: number, taken: ReadonlySet<string>): s
 
 /** One of the items with the smallest load, at random. */
 function leastLoaded(items: readonly string[], loadOf: (item: string) => number, random: Random): string | undefined {
-  const fewest = Math.min(...items.map(loadOf));
+  const fewest = lowestOf(items.map(loadOf));
   const best = items.filter((item) => loadOf(item) === fewest);
   return best[randomBelow(best.length, random)];
 }

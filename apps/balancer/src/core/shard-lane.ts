@@ -188,6 +188,6 @@ class Grouping {
 
 function join(target: LaneGroup, other: LaneGroup): void {
   for (const shard of other.shards) target.shards.add(shard);
-  target.requests.push(...other.requests);
+  for (const request of other.requests) target.requests.push(request);
   target.bytes += other.bytes;
 }

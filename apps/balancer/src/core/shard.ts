@@ -2,6 +2,7 @@
 import type { ReplicaState } from '#common/contracts/commands';
 import type { EpochStart, ShardConfig } from '#common/contracts/node';
 import type { ShardRange } from '#common/contracts/schema';
+import { lowestOf } from '#common/protocol/extremes';
 import { minInSync } from '#common/protocol/in-sync-set';
 import { ForgottenIds } from './forgotten-ids';
 import type { HashRing } from './hash-ring';
@@ -187,7 +188,7 @@ export class Shard {
   /** The low-water mark: what died at or before it is needed by no reader and by no replica that lags within the horizon. */
   purgeMark(nowMs: number, horizonMs: number): number {
     const copied = [...this.copyHolds.values()].filter(({ untilMs }) => untilMs > nowMs).map(({ vat }) => vat);
-    return Math.min(this.history.aged(nowMs, horizonMs), this.vat, ...this.holds.keys(), ...copied);
+    return lowestOf([this.history.aged(nowMs, horizonMs), this.vat, ...this.holds.keys(), ...copied]);
   }
 
   private syncReplicas(): void {

@@ -6,6 +6,7 @@
  * stale first). Rounds over several shards are decided for all of their shards at once. What was decided is then stored
  * on the replicas by an empty round, and only after that is the shard served.
  */
+import { highestOf } from '#common/protocol/extremes';
 import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
@@ -52,7 +53,7 @@ export class TakeOver {
     const entries = yield* this.claim();
     if (entries === null) return;
     const values = new Map(entries.map(({ key, value }) => [key, value]));
-    this.cluster.highestConfigId = Math.max(0, ...[...values.values()].map(configIdOf));
+    this.cluster.highestConfigId = highestOf([...values.values()].map(configIdOf), 0);
     const record = values.get(BUCKET_KEYS.cluster) as ClusterRecord | undefined;
     if (record === undefined) {
       this.cluster.phase = 'unconfigured';
@@ -129,7 +130,7 @@ export class TakeOver {
    */
   private isEpochUsed({ shards }: FenceReply): boolean {
     const epochs = shards.flatMap(({ configEpoch, newestRound }) => [configEpoch, newestRound?.epoch ?? 0]);
-    const epoch = Math.max(0, ...epochs);
+    const epoch = highestOf(epochs, 0);
     if (epoch < this.cluster.epoch) return false;
     this.fenced({ code: 'FENCED', message: `the epoch ${epoch} has been used already`, retryable: false, epoch });
     return true;
@@ -215,7 +216,7 @@ export class TakeOver {
   /** Of any replica that was fenced, in sync or not: no term is used twice. */
   private highestTermSeen(shard: Shard): number {
     const terms = [...shard.replicas.keys()].map((server) => this.stateOf(shard, server)?.currentTerm ?? 0);
-    return Math.max(0, ...terms);
+    return highestOf(terms, 0);
   }
 
   /** An in-sync replica without the shard has lost its disk: it is copied anew from those that have theirs. */
@@ -253,7 +254,7 @@ export class TakeOver {
       const isLinked = (other: typeof group): boolean => [...other.touched].some((id) => group.touched.has(id));
       const joined = groups.filter(isLinked);
       for (const other of joined) {
-        group.shards.push(...other.shards);
+        for (const one of other.shards) group.shards.push(one);
         for (const id of other.touched) group.touched.add(id);
       }
       groups = [...groups.filter((other) => !joined.includes(other)), group];

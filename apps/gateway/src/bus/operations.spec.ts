@@ -38,9 +38,9 @@ test('two gateways, or one before and after its restart, make no id twice', () =
 
 test('a print tells requests apart, and only where the client chose the id', () => {
   const own = new Operation('a', true, 0);
-  const print = own.print('write', 'error', '[1]', '{"id":1}');
+  const print = own.print('write', ['error', '[1]', '{"id":1}']);
   expect(print).toMatch(PRINT_PATTERN);
-  expect(own.print('write', 'error', '[1]', '{"id":1}')).toBe(print);
+  expect(own.print('write', ['error', '[1]', '{"id":1}'])).toBe(print);
   for (const other of [
     ['update', 'error', '[1]', '{"id":1}'],
     ['write', 'ignore', '[1]', '{"id":1}'],
@@ -49,7 +49,16 @@ test('a print tells requests apart, and only where the client chose the id', () 
     ['write', 'error', '[1]', '{"id":1', '}'],
   ]) {
     const [kind, ...asked] = other;
-    expect(own.print(kind!, ...asked)).not.toBe(print);
+    expect(own.print(kind!, asked)).not.toBe(print);
   }
-  expect(new Operation('a', false, 0).print('write', 'error')).toBeUndefined();
+  expect(new Operation('a', false, 0).print('write', ['error'])).toBeUndefined();
+});
+
+test('a print is what it was in every version, since replicas keep it', () => {
+  expect(new Operation('a', true, 0).print('write', ['error', '[1]', '{"id":1}'])).toBe('nTljvmSY6PTCWfA6tldpIU');
+});
+
+test('a request may be of as many parts as its body holds', () => {
+  const rows = Array.from({ length: 500_000 }, (_, index) => `{"id":${index}}`);
+  expect(new Operation('a', true, 0).print('write', rows)).toMatch(PRINT_PATTERN);
 });

@@ -15,10 +15,9 @@ export class Operation {
   ) {}
 
   /** What tells this request from another one with the same id; undefined where nobody else can have the id. */
-  print(kind: string, ...asked: readonly string[]): string | undefined {
+  print(kind: string, asked: readonly string[]): string | undefined {
     if (!this.isClientsOwn) return undefined;
-    const hash = createHash('sha256').update(kind);
-    for (const part of asked) hash.update('\n').update(part);
+    const hash = createHash('sha256').update([kind, ...asked].join('\n'));
     return hash.digest('base64url').slice(0, PRINT_LENGTH);
   }
 }

@@ -397,7 +397,7 @@ export class Outbox<H extends object, T> implements LeaderListener {
     const due = this.held.filter((op) => op.retryAtMs <= nowMs);
     if (due.length === 0) return;
     this.held = this.held.filter((op) => op.retryAtMs > nowMs);
-    this.waiting.push(...due);
+    this.waiting = [...this.waiting, ...due];
     this.scheduleFlush();
   }
 

@@ -94,7 +94,7 @@ export class RecordBus {
     { keys, rows }: KeyedRows,
   ): Promise<number> {
     const text = JSON.stringify(keys);
-    const header = { ...nameOf(operation, 'write', onConflict, text, ...rows), onConflict, keys };
+    const header = { ...nameOf(operation, 'write', [onConflict, text, ...rows]), onConflict, keys };
     const asked = { configId, header, rows: joinRows(rows), headerBytes: text.length };
     const { result } = await this.writes.submit(change(operation, asked));
     return result.added;
@@ -102,13 +102,13 @@ export class RecordBus {
 
   /** @throws ShardlineError as Outbox.submit */
   async update(operation: Operation, configId: number, key: number, row: string): Promise<void> {
-    const header = { ...nameOf(operation, 'update', String(key), row), key };
+    const header = { ...nameOf(operation, 'update', [String(key), row]), key };
     await this.updates.submit(change(operation, { configId, header, rows: row }));
   }
 
   /** @throws ShardlineError as Outbox.submit */
   async delete(operation: Operation, configId: number, key: number): Promise<void> {
-    const header = { ...nameOf(operation, 'delete', String(key)), key };
+    const header = { ...nameOf(operation, 'delete', [String(key)]), key };
     await this.deletes.submit(change(operation, { configId, header }));
   }
 
@@ -139,12 +139,8 @@ export class RecordBus {
 }
 
 /** The fields by which the leader knows a change again. */
-function nameOf(
-  operation: Operation,
-  kind: string,
-  ...asked: readonly string[]
-): { operation: string; print?: string } {
-  const print = operation.print(kind, ...asked);
+function nameOf(operation: Operation, kind: string, asked: readonly string[]): { operation: string; print?: string } {
+  const print = operation.print(kind, asked);
   return { operation: operation.id, ...(print === undefined ? {} : { print }) };
 }
 

@@ -81,6 +81,7 @@ function reviveNumeral(_key: string, value: unknown): unknown {
   return typeof value === 'string' && value.startsWith(MARK) ? new Numeral(value.slice(MARK.length)) : value;
 }
 
+const ZERO = 48;
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 /** The double with exactly the value that the text says, as decimals go (`0.1` counts as exact); null without one. */
@@ -96,10 +97,17 @@ function decimalForm(text: string): string {
   if (match === null) return text;
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = match;
   const digits = (whole + fraction).replace(/^0+/, '');
-  const significant = digits.replace(/0+$/, '');
+  const significant = withoutEndingZeros(digits);
   if (significant === '') return '0';
   const power = Number(exponent) - fraction.length + (digits.length - significant.length);
   return `${sign}${significant}e${power}`;
+}
+
+/** `1200` as `12`. A regular expression would begin anew at every zero within. */
+export function withoutEndingZeros(digits: string): string {
+  let end = digits.length;
+  while (end > 0 && digits.charCodeAt(end - 1) === ZERO) end -= 1;
+  return digits.slice(0, end);
 }
 
 /** A JSON value as a number, when it is one or the text of one and nothing is lost; null otherwise. */

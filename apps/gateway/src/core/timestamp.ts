@@ -3,6 +3,7 @@
  *
  * Done by hand because `Date` knows neither microseconds nor that 30 February is wrong.
  */
+import { withoutEndingZeros } from './numeral';
 
 const ISO =
   /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6}))?)?(?:([Zz])|([+-])(\d{2})(?::?(\d{2}))?)$/;
@@ -27,7 +28,7 @@ export function toUtcTimestamp(text: string): string | null {
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
     .slice(1, 7)
     .map((part: string | undefined) => Number(part ?? 0));
-  const fraction = (match[7] ?? '').replace(/0+$/, '');
+  const fraction = withoutEndingZeros(match[7] ?? '');
   if (!isRealDay({ year, month, day }) || hour > 23 || minute > 59 || second > 59) return null;
   const offset = offsetMinutes(match[8], match[9], match[10], match[11]);
   if (offset === null) return null;

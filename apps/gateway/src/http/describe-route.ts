@@ -1,5 +1,5 @@
 /** What the OpenAPI page says of a route, in one decorator. */
-import { applyDecorators, HttpCode, type Type } from '@nestjs/common';
+import { HttpCode, type Type } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiResponse } from '@nestjs/swagger';
 import { FailureAnswer } from './dto/answers';
 
@@ -62,7 +62,9 @@ export function DescribeRoute(route: RouteDescription): MethodDecorator {
   ];
   if (route.changes === true) decorators.push(ApiHeader(IDEMPOTENCY_KEY_HEADER));
   if (route.body !== undefined) decorators.push(describeBody(route.body, route.bodyRequired ?? true));
-  return applyDecorators(...decorators);
+  return (target, name, descriptor) => {
+    for (const decorate of decorators) decorate(target, name, descriptor);
+  };
 }
 
 function describeBody(body: Type | object, required: boolean): MethodDecorator {

@@ -39,6 +39,7 @@ export class RouteTable {
 
 /** The path as the router compares it: without the query, doubled slashes and a slash at the end. */
 function pathOf(url: string): string {
-  const path = url.replace(/[?#].*$/s, '').replace(/\/{2,}/g, '/');
+  const end = url.search(/[?#]/);
+  const path = (end === -1 ? url : url.slice(0, end)).replace(/\/{2,}/g, '/');
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 }

@@ -79,7 +79,7 @@ export function endingOf({ operation }: Request, reply: Reply | Lost): Ending | 
 }
 
 function addedBy(operation: Operation, text: string): number {
-  return operation.kind === 'write' ? Number(/(\d+) Data entries/.exec(text)?.[1]) : 1;
+  return operation.kind === 'write' ? Number(/"(\d+) Data entries/.exec(text)?.[1]) : 1;
 }
 
 function seen(keys: readonly number[], text: string): Ending {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { projectRoot } from '../process/project-root';
+import { highestOf } from '../protocol/extremes';
 
 const run = promisify(execFile);
 const BUILD_DEADLINE_MS = 120_000;
@@ -29,7 +30,7 @@ async function build(): Promise<string> {
   mkdirSync(dist, { recursive: true });
   const unlock = await lock(join(dist, '.lock'));
   try {
-    const newest = Math.max(...['apps', 'libs'].map((folder) => newestSourceMs(join(root, folder))));
+    const newest = highestOf(['apps', 'libs'].map((folder) => newestSourceMs(join(root, folder))));
     const stamps = [join(dist, '.built'), join(dist, '.built-for-tests')];
     if (stamps.some((stamp) => existsSync(stamp) && statSync(stamp).mtimeMs >= newest)) return dist;
     const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');

@@ -5,6 +5,7 @@
  * Worlds are immutable, so that all stories of a length can be walked through.
  */
 import type { NewestRound } from '../contracts/node';
+import { highestOf } from '../protocol/extremes';
 import type { InSyncReports, ShardOutlook } from '../protocol/take-over';
 
 export const MODEL_SHARDS = ['A', 'B'] as const;
@@ -169,7 +170,7 @@ function sameEverywhere(crash: Crash, decided: ReadonlyMap<string, ShardOutlook>
   for (const shard of MODEL_SHARDS) {
     const views = heldAt(crash, shard, vatOf(decided, shard)).map((rounds) => rounds.join());
     if (new Set(views).size > 1) return `the replicas of ${shard} differ: ${views.join(' / ')}`;
-    const seen = Math.max(...(crash.reports.get(shard) ?? []).map((report) => report.currentTerm));
+    const seen = highestOf((crash.reports.get(shard) ?? []).map((report) => report.currentTerm));
     if ((decided.get(shard)?.nextTerm ?? 0) <= seen) return `${shard} would use a term twice`;
   }
   return null;

@@ -106,7 +106,7 @@ export class PostgresTransaction implements WriteTransaction {
     if (deaths.length > 0) {
       values.push(bigints(deaths.map((death) => death.key)), bigints(deaths.map((death) => death.dat)));
     }
-    if (records.length > 0) values.push(...recordValues(records));
+    if (records.length > 0) for (const value of recordValues(records)) values.push(value);
     const kind = { births: births.length > 0, deaths: deaths.length > 0, records: records.length > 0 };
     this.later(this.statements(state.shard).round(kind), values);
   }

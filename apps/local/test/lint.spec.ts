@@ -1,0 +1,58 @@
+/** The lint rules that keep a client's input from costing more than it may, tried on code that breaks them. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { projectRoot } from '#common/process/project-root';
+
+const ROOT = projectRoot();
+jest.setTimeout(300_000);
+
+interface Finding {
+  ruleId: string;
+  line: number;
+}
+
+/** The rules that the lines break, by the line's number. */
+async function broken(file: string, lines: readonly string[]): Promise<[number, string][]> {
+  const output = await new Promise<string>((resolve, reject) => {
+    const eslint = join(ROOT, 'node_modules', 'eslint', 'bin', 'eslint.js');
+    const args = [eslint, '--stdin', '--stdin-filename', join(ROOT, file), '--format', 'json'];
+    // Its status is 1 when there are findings; what it found is on standard output all the same.
+    const child = execFile(process.execPath, args, { cwd: ROOT }, (error, stdout, stderr) => {
+      if (stdout === '') reject(new Error(`ESLint said nothing: ${error?.message ?? ''} ${stderr}`));
+      else resolve(stdout);
+    });
+    child.stdin?.end(lines.join('\n'));
+  });
+  const [{ messages }] = JSON.parse(output) as [{ messages: Finding[] }];
+  return messages
+    .filter(({ ruleId }) => ruleId.startsWith('shardline/'))
+    .map(({ line, ruleId }): [number, string] => [line, ruleId]);
+}
+
+const CODE = [
+  'const all: number[] = [];',
+  'const two: [number, number] = [1, 2];',
+  'function take(...numbers: readonly number[]): number { return numbers.length; }',
+  'export const fine = [take(...two), take(...[1, 2]), take(1, 2), [...all, 1]];',
+  'all.push(...fine.flat());',
+  'export const highest = Math.max(0, ...all);',
+  'export const taken = take(...[1, ...all]);',
+  'export const applied = Math.min.apply(null, all);',
+  'export const made = new Array<number>(...all);',
+  'export const forwarded = (...rest: number[]): number => take(...rest);',
+];
+
+test.each([
+  'apps/gateway/src/bus/outbox.ts',
+  'apps/balancer/src/core/writer.ts',
+  'apps/shard-node/src/core/serving.ts',
+])('in %s no list of unknown length becomes arguments', async (file) => {
+  expect(await broken(file, CODE)).toEqual([
+    [5, 'shardline/no-spread-into-calls'],
+    [6, 'shardline/no-spread-into-calls'],
+    [7, 'shardline/no-spread-into-calls'],
+    [8, 'shardline/no-spread-into-calls'],
+    [9, 'shardline/no-spread-into-calls'],
+    [10, 'shardline/no-spread-into-calls'],
+  ]);
+});
