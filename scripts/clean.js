@@ -1,10 +1,7 @@
 /** Removes dist/ and the data of the cluster, if it is stopped: `node scripts/clean.js [--data-dir .shardline]`. */
-const { existsSync, readFileSync, rmSync } = require('node:fs');
-const { connect } = require('node:net');
+const { existsSync, rmSync } = require('node:fs');
 const { join, resolve } = require('node:path');
 const { parseArgs } = require('node:util');
-
-const ANSWER_DEADLINE_MS = 2_000;
 
 const { values } = parseArgs({
   strict: false,
@@ -13,30 +10,18 @@ const { values } = parseArgs({
 const shown = values['data-dir'];
 const dataDir = resolve(shown);
 
-/** Whether a launcher listens on the control socket that the folder names. */
-async function isInUse() {
-  const lock = join(dataDir, 'launcher.json');
+/** Whether a launcher has the folder's lock. */
+function isInUse() {
+  const lock = join(dataDir, 'launcher.lock');
   if (!existsSync(lock)) return false;
-  let socketDir;
-  try {
-    ({ socketDir } = JSON.parse(readFileSync(lock, 'utf8')));
-  } catch {
-    return false; // torn by a power cut
-  }
-  return new Promise((done) => {
-    const socket = connect(join(String(socketDir), 'control'));
-    const end = (answer) => {
-      socket.destroy();
-      done(answer);
-    };
-    socket.setTimeout(ANSWER_DEADLINE_MS, () => end(true));
-    socket.once('data', () => end(true));
-    socket.once('error', () => end(false));
-  });
+  const fileLock = join(__dirname, '../dist/libs/common/src/process/file-lock.js');
+  if (!existsSync(fileLock))
+    throw new Error(`"make build" first: without it nobody can tell whether ${shown} is in use`);
+  return require(fileLock).FileLock.isHeld(lock);
 }
 
-async function main() {
-  if (await isInUse()) throw new Error(`a cluster runs on ${shown}: "make stop" first`);
+function main() {
+  if (isInUse()) throw new Error(`a cluster runs on ${shown}: "make stop" first`);
   rmSync(join(__dirname, '..', 'dist'), { recursive: true, force: true });
   if (!existsSync(dataDir)) return;
   if (!existsSync(join(dataDir, 'shardline-data')))
@@ -45,7 +30,9 @@ async function main() {
   console.log(`removed dist and ${shown}`);
 }
 
-main().catch((error) => {
+try {
+  main();
+} catch (error) {
   console.error(error.message);
   process.exit(1);
-});
+}

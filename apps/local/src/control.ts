@@ -15,6 +15,9 @@ export interface LauncherInfo {
   natsPort: number;
   /** The cluster has been ready. */
   ready: boolean;
+  /** Of which folder it is the launcher: see `FolderIdentity`. */
+  clusterId: string;
+  place: string;
 }
 
 /**
@@ -35,6 +38,7 @@ export async function listenForOrders(path: string, info: () => LauncherInfo, on
     server.once('error', reject);
     server.listen(path, resolve);
   });
+  server.unref();
 }
 
 /** Who listens at `path`; undefined when nobody does. */

@@ -1,6 +1,7 @@
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { listenForOrders, type LauncherInfo } from './control';
 import { DataDir } from './data-dir';
 
 let folder: string;
@@ -19,33 +20,70 @@ test('a folder is claimed, given free, and claimed again', async () => {
   (await dataDir().claim()).release();
 });
 
-test('a folder that another launcher is just claiming is refused', async () => {
+test('a folder that a launcher uses is refused, however little that launcher says', async () => {
   const claimed = await dataDir().claim();
-  await expect(dataDir().claim()).rejects.toThrow(/another launcher is starting on data/);
+  const refused = /^another launcher, process \d+, uses data, and it does not answer.*choose another --data-dir$/;
+  await expect(dataDir().claim()).rejects.toThrow(refused);
+  rmSync(join(folder, 'data', 'launcher.json'));
+  await expect(dataDir().claim()).rejects.toThrow(/^another launcher uses data, and it does not answer/);
   claimed.release();
+  (await dataDir().claim()).release();
 });
 
 test('a folder that a killed launcher left is taken over', async () => {
-  const lock = join(folder, 'data', 'launcher.json');
   dataDir().prepare();
-  writeFileSync(lock, JSON.stringify({ pid: 4_194_303, socketDir: join(folder, 'data') }));
+  const note = { pid: process.ppid, socketDir: join(folder, 'data') };
+  writeFileSync(join(folder, 'data', 'launcher.json'), JSON.stringify(note));
+  await expect(dataDir().launcher()).resolves.toBeUndefined();
   const claimed = await dataDir().claim();
   expect(claimed.wasAbandoned).toBe(true);
   claimed.release();
+  expect((await dataDir().claim()).wasAbandoned).toBe(false);
 });
 
-test('a process id that somebody else has by now does not keep the folder', async () => {
-  const lock = join(folder, 'data', 'launcher.json');
-  dataDir().prepare();
-  writeFileSync(lock, JSON.stringify({ pid: process.ppid, socketDir: join(folder, 'data') }));
-  utimesSync(lock, 1, 1);
+test.each(['', '{', 'null', '{"pid":"x"}', '\0\0\0\0'])(
+  'a damaged launcher.json (%j) keeps nobody out',
+  async (text) => {
+    dataDir().prepare();
+    writeFileSync(join(folder, 'data', 'launcher.json'), text);
+    (await dataDir().claim()).release();
+  },
+);
+
+test('a folder keeps its cluster id, and a copy has the same one in another place', async () => {
   (await dataDir().claim()).release();
+  const { clusterId, place } = dataDir().identity();
+  expect(clusterId).toMatch(/^[0-9a-f-]{36}$/);
+  (await dataDir().claim()).release();
+  expect(dataDir().identity()).toEqual({ clusterId, place });
+  cpSync(join(folder, 'data'), join(folder, 'copy'), { recursive: true });
+  const copy = dataDir('copy').identity();
+  expect(copy.clusterId).toBe(clusterId);
+  expect(copy.place).not.toBe(place);
 });
 
-test.each(['', '{', 'null', '{"pid":"x"}'])('a lock that says %j was torn by a power cut', async (text) => {
+/** A launcher that listens in the folder `name`, and tells that it is of this folder. */
+async function listening(name: string, of: { clusterId: string; place: string }): Promise<() => void> {
+  const claimed = await dataDir(name).claim();
+  const info = (): LauncherInfo => ({ pid: 1, port: 5000, natsPort: 4222, ready: true, ...of });
+  await listenForOrders(claimed.controlSocket, info, () => undefined);
+  return () => {
+    claimed.release();
+  };
+}
+
+test('only a launcher of this cluster in this place is taken for the one that uses the folder', async () => {
   dataDir().prepare();
-  writeFileSync(join(folder, 'data', 'launcher.json'), text);
-  (await dataDir().claim()).release();
+  const own = dataDir().identity();
+  let end = await listening('data', own);
+  await expect(dataDir().launcher()).resolves.toMatchObject({ answers: true, pid: 1 });
+  end();
+  end = await listening('data', { ...own, clusterId: 'of another cluster' });
+  await expect(dataDir().launcher()).resolves.toEqual({ answers: false, pid: undefined });
+  end();
+  end = await listening('data', { ...own, place: 'of a copy' });
+  await expect(dataDir().launcher()).resolves.toEqual({ answers: false, pid: undefined });
+  end();
 });
 
 test('a folder that holds something else is refused and left alone', async () => {

@@ -1,4 +1,10 @@
-/** The folder that holds everything a cluster keeps, and who may use it. */
+/**
+ * The folder that holds everything a cluster keeps, and who may use it.
+ *
+ * Whoever holds the lock of `launcher.lock` uses the folder. `launcher.json` only says how to reach that launcher, and is believed
+ * as far as the launcher that answers says that it uses this very folder.
+ */
+import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdtempSync,
@@ -11,6 +17,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { FileLock } from '#common/process/file-lock';
 import { makeFolder } from '#common/process/folders';
 import { askLauncher, type LauncherInfo } from './control';
 import { EXIT, Refusal } from './refusal';
@@ -19,16 +26,28 @@ import { EXIT, Refusal } from './refusal';
 const SOCKET_PATH_LIMIT_BYTES = 100;
 /** Says that the folder is ours: `make clean` removes no folder without it. */
 const MARKER = 'shardline-data';
-const LOCK = 'launcher.json';
-/** Claims a folder that a launcher left without clearing up (it was killed); at most a few may try at once. */
-const CLAIM_ATTEMPTS = 3;
-/** Between claiming the folder and listening on its control socket. */
-const STARTING_MS = 5_000;
+const MARKER_TEXT = 'Everything in this folder belongs to a Shardline cluster. "make clean" removes it.\n';
+const LOCK = 'launcher.lock';
+const NOTE = 'launcher.json';
 
-interface Lock {
+/** How the launcher that has the lock can be reached. */
+interface Note {
   pid: number;
   socketDir: string;
 }
+
+/** Which folder it is: a cluster id that copies share, and where it lies, which they do not. */
+export interface FolderIdentity {
+  clusterId: string;
+  /** Device and inode. */
+  place: string;
+}
+
+/** A launcher that answers, or one that has the lock and does not: it starts or stops, is suspended, or cannot be reached. */
+export type FoundLauncher =
+  | ({ answers: true; controlSocket: string } & LauncherInfo)
+  /** `pid` undefined: nothing says which process it is. */
+  | { answers: false; pid: number | undefined };
 
 /** Where things lie in a data directory. */
 export class DataDir {
@@ -54,12 +73,23 @@ export class DataDir {
   }
 
   /** The launcher that uses the folder now; undefined when none does. */
-  async launcher(): Promise<(LauncherInfo & { controlSocket: string }) | undefined> {
-    const lock = this.readLock();
-    if (lock === undefined) return undefined;
-    const controlSocket = controlSocketIn(lock.socketDir);
+  async launcher(): Promise<FoundLauncher | undefined> {
+    if (!this.isUsed()) return undefined;
+    const note = this.readNote();
+    if (note === undefined) return { answers: false, pid: undefined };
+    const controlSocket = controlSocketIn(note.socketDir);
     const info = await askLauncher(controlSocket);
-    return info === undefined ? undefined : { ...info, controlSocket };
+    if (info === undefined) return { answers: false, pid: note.pid };
+    const identity = this.identity();
+    // The note came from another folder: a backup, a copy.
+    if (info.clusterId !== identity.clusterId || info.place !== identity.place)
+      return { answers: false, pid: undefined };
+    return { answers: true, ...info, controlSocket };
+  }
+
+  /** Whether some launcher has the folder's lock. */
+  isUsed(): boolean {
+    return FileLock.isHeld(join(this.path, LOCK));
   }
 
   /**
@@ -69,27 +99,41 @@ export class DataDir {
    */
   async claim(): Promise<ClaimedDataDir> {
     this.prepare();
-    for (let attempt = 1; attempt <= CLAIM_ATTEMPTS; attempt++) {
-      const socketDir = socketDirFor(this.path);
-      try {
-        writeFileSync(join(this.path, LOCK), `${JSON.stringify({ pid: process.pid, socketDir })}\n`, { flag: 'wx' });
-        return new ClaimedDataDir(this.path, this.shown, socketDir, attempt > 1);
-      } catch (error) {
-        removeSocketDir(socketDir, this.path);
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotWrite(this.shown, error);
-      }
-      const running = await this.launcher();
-      if (running !== undefined) {
-        const where = `http://127.0.0.1:${running.port}, launcher ${running.pid}`;
-        throw new Refusal(
-          `a cluster runs on ${this.shown} already (${where}); stop it with "make stop", or choose another --data-dir`,
-          EXIT.unavailable,
-        );
-      }
-      if (this.isBeingClaimed()) break;
-      this.dropStaleLock();
+    const lock = await this.acquire();
+    if (lock === null) throw await this.inUse();
+    const before = this.readNote();
+    const wasAbandoned = existsSync(join(this.path, NOTE));
+    if (before !== undefined) removeSocketDir(before.socketDir, this.path);
+    const socketDir = socketDirFor(this.path);
+    this.write(NOTE, `${JSON.stringify({ pid: process.pid, socketDir })}\n`);
+    return new ClaimedDataDir(this.path, this.shown, { socketDir, lock, wasAbandoned });
+  }
+
+  /** Reads the cluster's id, which is made when the folder is. */
+  identity(): FolderIdentity {
+    const { dev, ino } = statSync(this.path);
+    return { clusterId: this.clusterId() ?? '', place: `${dev}:${ino}` };
+  }
+
+  private async acquire(): Promise<FileLock | null> {
+    try {
+      return await FileLock.acquire(join(this.path, LOCK));
+    } catch (error) {
+      throw cannotWrite(this.shown, error);
     }
-    throw new Refusal(`another launcher is starting on ${this.shown}`, EXIT.unavailable);
+  }
+
+  private async inUse(): Promise<Refusal> {
+    const running = await this.launcher();
+    const other = 'choose another --data-dir';
+    if (running?.answers === true) {
+      const where = `http://127.0.0.1:${running.port}, launcher ${running.pid}`;
+      const what = `a cluster runs on ${this.shown} already (${where}); stop it with "make stop", or ${other}`;
+      return new Refusal(what, EXIT.unavailable);
+    }
+    const who = running?.pid === undefined ? 'another launcher' : `another launcher, process ${running.pid},`;
+    const why = 'it does not answer: it starts, stops, or is suspended';
+    return new Refusal(`${who} uses ${this.shown}, and ${why}; wait, end it, or ${other}`, EXIT.unavailable);
   }
 
   /** Makes the folder if it is not there. @throws Refusal when it holds something else, or cannot be written */
@@ -104,56 +148,58 @@ export class DataDir {
         );
       }
       for (const folder of [this.logDir, this.serversDir]) makeFolder(folder);
-      writeFileSync(marker, 'Everything in this folder belongs to a Shardline cluster. "make clean" removes it.\n');
+      if (this.clusterId() === undefined) this.write(MARKER, `${MARKER_TEXT}cluster ${randomUUID()}\n`);
     } catch (error) {
       throw error instanceof Refusal ? error : cannotWrite(this.shown, error);
     }
   }
 
-  private isBeingClaimed(): boolean {
-    const lock = this.readLock();
+  /** In one go: a power cut leaves the file before or the file after. */
+  private write(name: string, text: string): void {
+    const path = join(this.path, name);
+    writeFileSync(`${path}.${process.pid}`, text);
+    renameSync(`${path}.${process.pid}`, path);
+  }
+
+  private clusterId(): string | undefined {
+    return /^cluster ([0-9a-f-]{36})$/m.exec(this.read(MARKER))?.[1];
+  }
+
+  protected readNote(): Note | undefined {
     try {
-      const ageMs = Date.now() - statSync(join(this.path, LOCK)).mtimeMs;
-      return lock !== undefined && ageMs < STARTING_MS && isAlive(lock.pid);
+      const note = JSON.parse(this.read(NOTE)) as Partial<Note> | null;
+      if (typeof note?.pid !== 'number' || typeof note.socketDir !== 'string') return undefined;
+      return { pid: note.pid, socketDir: note.socketDir };
     } catch {
-      return false;
+      return undefined; // not there, or damaged
     }
   }
 
-  /** By name change, which only one of several can do. */
-  private dropStaleLock(): void {
-    const lock = this.readLock();
-    const aside = join(this.path, `${LOCK}.${process.pid}`);
+  private read(name: string): string {
     try {
-      renameSync(join(this.path, LOCK), aside);
-      rmSync(aside);
-      if (lock !== undefined) removeSocketDir(lock.socketDir, this.path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw cannotWrite(this.shown, error);
-    }
-  }
-
-  protected readLock(): Lock | undefined {
-    try {
-      const lock = JSON.parse(readFileSync(join(this.path, LOCK), 'utf8')) as Partial<Lock> | null;
-      if (typeof lock?.pid !== 'number' || typeof lock.socketDir !== 'string') return undefined;
-      return { pid: lock.pid, socketDir: lock.socketDir };
+      return readFileSync(join(this.path, name), 'utf8');
     } catch {
-      return undefined; // not there, or torn by a power cut
+      return '';
     }
   }
 }
 
 /** A data directory that this process alone uses. */
 export class ClaimedDataDir extends DataDir {
+  private readonly socketDir: string;
+  private readonly lock: FileLock;
+  /** The launcher before us was killed; what it had started may still be ending. */
+  readonly wasAbandoned: boolean;
+
   constructor(
     path: string,
     shown: string,
-    private readonly socketDir: string,
-    /** The launcher before us was killed; what it had started may still be ending. */
-    readonly wasAbandoned: boolean,
+    { socketDir, lock, wasAbandoned }: { socketDir: string; lock: FileLock; wasAbandoned: boolean },
   ) {
     super(path, shown);
+    this.socketDir = socketDir;
+    this.lock = lock;
+    this.wasAbandoned = wasAbandoned;
   }
 
   get lifelineSocket(): string {
@@ -167,7 +213,8 @@ export class ClaimedDataDir extends DataDir {
   release(): void {
     for (const socket of [this.lifelineSocket, this.controlSocket]) rmSync(socket, { force: true });
     removeSocketDir(this.socketDir, this.path);
-    if (this.readLock()?.pid === process.pid) rmSync(join(this.path, LOCK), { force: true });
+    rmSync(join(this.path, NOTE), { force: true });
+    this.lock.release();
   }
 }
 
@@ -187,15 +234,6 @@ function socketDirFor(path: string): string {
 function removeSocketDir(socketDir: string, dataDir: string): void {
   if (socketDir === dataDir || !/^shardline-\w{6}$/.test(socketDir.slice(dirname(socketDir).length + 1))) return;
   rmSync(socketDir, { recursive: true, force: true });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 function cannotWrite(shown: string, error: unknown): Refusal {

@@ -53,7 +53,8 @@ async function runUntilTold(
     tell = resolve;
   });
   const { port, natsPort } = options;
-  const info = (): LauncherInfo => ({ pid: process.pid, port, natsPort, ready });
+  const identity = dataDir.identity();
+  const info = (): LauncherInfo => ({ pid: process.pid, port, natsPort, ready, ...identity });
   await listenForOrders(dataDir.controlSocket, info, () => {
     tell('told to stop');
   });

@@ -1,7 +1,7 @@
 /** The launcher on real processes: what it keeps, what it leaves behind (nothing), and what it says. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -115,6 +115,53 @@ test('when the launcher is killed everything under it ends, and the next run fin
   await first.untilGone();
   const second = await start({ port: first.port, natsPort: first.natsPort });
   await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
+}, 180_000);
+
+/** Another `run` on the same folder, on ports of its own. */
+async function launchAgain(): Promise<{ status: number | null; said: string }> {
+  const ports = ['--port', String(await freePort()), '--nats-port', String(await freePort())];
+  return launch('run', '--data-dir', dataDir, ...ports);
+}
+
+test('a launcher that is suspended keeps its folder', async () => {
+  const cluster = await start({ init: EXAMPLE });
+  process.kill(cluster.pid, 'SIGSTOP');
+  try {
+    await expect(launchAgain()).resolves.toEqual({
+      status: 69,
+      said: expect.stringMatching(
+        /^shardline: another launcher, process \d+, uses .*, and it does not answer.*\n$/,
+      ) as string,
+    });
+  } finally {
+    process.kill(cluster.pid, 'SIGCONT');
+  }
+  await fill(cluster);
+  await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
+}, 180_000);
+
+test('a launcher whose sockets somebody removed keeps its folder, and can be stopped', async () => {
+  const cluster = await start({ init: EXAMPLE });
+  await fill(cluster);
+  for (const socket of ['control', 'lifeline']) await rm(join(dataDir, socket));
+  await expect(launchAgain()).resolves.toMatchObject({ status: 69 });
+  await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
+  expect(launch('stop', '--data-dir', dataDir)).toMatchObject({ status: 0, said: expect.stringMatching(/^stopped/) });
+  await cluster.untilGone();
+}, 180_000);
+
+test('a copy of the folder is another cluster: stopping that leaves the original alone', async () => {
+  const cluster = await start({ init: EXAMPLE });
+  await fill(cluster);
+  const copy = join(folder, 'copy');
+  await mkdir(copy);
+  for (const file of ['shardline-data', 'launcher.lock', 'launcher.json'])
+    await copyFile(join(dataDir, file), join(copy, file));
+  expect(launch('stop', '--data-dir', copy)).toMatchObject({
+    status: 0,
+    said: expect.stringMatching(/^no cluster runs on/),
+  });
+  await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
 }, 180_000);
 
 test('two clusters side by side have nothing to do with one another', async () => {

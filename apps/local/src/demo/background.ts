@@ -25,7 +25,8 @@ export interface BackgroundCluster {
  */
 export async function provideCluster(options: Options, terminal: Terminal): Promise<BackgroundCluster> {
   const running = await new DataDir(options.dataDir, options.shownDataDir).launcher();
-  if (running !== undefined) return { port: running.port, natsPort: running.natsPort, pid: running.pid, found: true };
+  if (running?.answers === true)
+    return { port: running.port, natsPort: running.natsPort, pid: running.pid, found: true };
   // Here, where it is seen and takes its time, and not behind the launcher's back.
   await provideBroker(terminal);
   const { port, natsPort } = options;
