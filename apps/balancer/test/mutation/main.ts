@@ -8,25 +8,24 @@
  * `SEEDS=2000` worlds to look for guards that have a say; `TRIES=400` worlds at most for each guard; `JOBS=2` processes; `ONLY=recovery`
  * guards of files whose path contains it; `TESTS=0` leaves the tests out; `FROM=1` the first seed; `REPORT=file.json` all in numbers.
  */
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Guard } from './guards';
 import { share, Worker, type Finding } from './crew';
 import { makeTree } from './tree';
+import { UnitTests } from './unit-tests';
 
 /** Root of the checkout, from `dist/apps/balancer/test/mutation`. */
 const CHECKOUT = resolve(__dirname, '../../../../..');
 const TREE = join(CHECKOUT, '.guards');
 const SEEDS_A_TASK = 50;
-const TEST_DEADLINE_MS = 300_000;
-/** Tests that need neither processes nor the simulation, which has had its turn. */
-const NO_UNIT_TESTS = ['e2e-spec', 'simulation', 'mutation', '/adapters/', '/config/', '/http/', '/bus/', 'apps/local'];
 
 interface Result {
   guard: Guard;
   /** Worlds of those looked at in which it had a say. */
   decisive: number;
+  /** Files of tests in which it had a say; undefined when they were not asked. */
+  specs?: number;
   noticed: (Finding & { worlds: number }) | { by: string } | null;
 }
 
@@ -69,22 +68,11 @@ async function tryInWorlds(worker: Worker, guard: Guard, seeds: readonly number[
   return { guard, decisive: seeds.length, noticed: noticed === null ? null : { ...noticed, worlds } };
 }
 
-/** Whether a test of the cores fails; null when all pass. */
-function failingTest(file: string, id: number): string | null {
-  const args = [join(CHECKOUT, 'node_modules/jest/bin/jest.js'), '--bail', '-w', '1', '--reporters', 'default'];
-  args.push('--setupFiles', join(__dirname, 'switchboard.js'), '--testPathIgnorePatterns', ...NO_UNIT_TESTS);
-  args.push('--findRelatedTests', file);
-  const env = { ...process.env, GUARD_OFF: String(id) };
-  const ended = spawnSync(process.execPath, args, { cwd: TREE, env, encoding: 'utf8', timeout: TEST_DEADLINE_MS });
-  if (ended.status === 0) return null;
-  const failed = /● (.*)/.exec(ended.stderr)?.[1] ?? /FAIL (\S+)/.exec(ended.stderr)?.[1];
-  return failed ?? (ended.error === undefined ? 'the tests fail' : 'the tests do not end');
-}
-
-function describe({ guard, decisive, noticed }: Result): string {
+function describe({ guard, decisive, specs, noticed }: Result): string {
   const where = `${guard.file}:${guard.line}`;
   const what = `${guard.text.slice(0, 90)} -> ${guard.neutral}`;
-  if (noticed === null) return `NOT NOTICED  ${where}  ${what}  (had a say in ${decisive} worlds)`;
+  if (noticed === null)
+    return `NOT NOTICED  ${where}  ${what}  (had a say in ${decisive} worlds, ${specs ?? '?'} files of tests)`;
   const how = 'seed' in noticed ? `after ${noticed.worlds} worlds, seed ${noticed.seed}` : 'test';
   return `noticed      ${where}  ${what}  ${how}: ${noticed.by.slice(0, 100)}`;
 }
@@ -109,26 +97,37 @@ async function main(): Promise<void> {
     for (const worker of workers) worker.end();
   }
   const byWorlds = results.filter(({ noticed }) => noticed !== null).length;
-  if (numberFrom('TESTS', 1) === 1) runTests(results);
+  if (numberFrom('TESTS', 1) === 1) await runTests(results, workers);
   report(results, byWorlds, seeds.length);
 }
 
-function runTests(results: readonly Result[]): void {
-  for (const result of results.filter(({ noticed }) => noticed === null)) {
-    const by = failingTest(result.guard.file, result.guard.id);
+/** Those that no world notices, in the tests; one guard after the other, as many at once as there are workers. */
+async function runTests(results: readonly Result[], workers: readonly Worker[]): Promise<void> {
+  const tests = await UnitTests.prepare(CHECKOUT, TREE);
+  const open = results.filter(({ noticed }) => noticed === null);
+  await share(workers, open, async (_worker, result) => {
+    result.specs = tests.count(result.guard.id);
+    const by = await tests.failing(result.guard.id);
     if (by !== null) result.noticed = { by };
     print(describe(result));
-  }
+  });
 }
 
+/**
+ * A comparison with undefined or null that has a say nowhere is there for the type checker: what it looks at is always there. The same
+ * holds for what has a say nowhere because no message or workflow of the core can lead to it.
+ */
 function report(results: readonly Result[], byWorlds: number, seeds: number): void {
   const unnoticed = results.filter(({ noticed }) => noticed === null);
+  const silent = unnoticed.filter(({ decisive, specs }) => decisive === 0 && specs === 0).length;
   const noticed = results.length - unnoticed.length;
-  const share = (count: number): string => `${((100 * count) / Math.max(1, results.length)).toFixed(1)} %`;
+  const share = (count: number, of: number): string => `${((100 * count) / Math.max(1, of)).toFixed(1)} %`;
   print('');
   for (const result of unnoticed) print(describe(result));
-  print(`${results.length} guards, worlds drawn from ${seeds}: ${byWorlds} (${share(byWorlds)}) noticed by worlds`);
-  print(`${noticed} (${share(noticed)}) noticed by worlds or tests, ${unnoticed.length} by nobody`);
+  print(`${results.length} guards, worlds drawn from ${seeds}; ${silent} have a say in no world and no test`);
+  print(`noticed by worlds: ${byWorlds} (${share(byWorlds, results.length)})`);
+  print(`noticed by worlds or tests: ${noticed} (${share(noticed, results.length)})`);
+  print(`of those that have a say: ${share(noticed, results.length - silent)}`);
   if (process.env.REPORT !== undefined) writeFileSync(process.env.REPORT, JSON.stringify(results, null, 1));
 }
 
