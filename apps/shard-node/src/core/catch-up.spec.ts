@@ -59,6 +59,7 @@ it.each([
   ['leaves a gap', 19, 30],
   ['goes back', 17, 16],
   ['ends below what is committed', 10, 17],
+  ['ends before it begins, after everything', 18, 12],
 ])('is refused when it %s', (_name, from, to) => {
   expect(() => admitCatchUp(replica(), ask(from, to))).toThrow(REFUSED);
 });
@@ -77,4 +78,19 @@ it('takes a further page only behind the one before, of the same request', () =>
   expect(() => admitNextPage(replica(ours), ask(0, 30), { key: 8, cat: 3 })).toThrow(REFUSED);
   expect(() => admitNextPage(replica(underWay(0, 30)), ask(0, 30), AFTER)).toThrow(REFUSED);
   expect(() => admitNextPage(replica(), ask(0, 30), AFTER)).toThrow(REFUSED);
+});
+
+it('takes no further page of an earlier epoch, though its turn has the same number', () => {
+  const others = { ...underWay(0, 30), copyTurn: { epoch: 3, turn: 9 } };
+  expect(() => admitNextPage(replica(others), ask(0, 30), AFTER)).toThrow(REFUSED);
+});
+
+it('begins anew when no page has arrived yet', () => {
+  const none = { catchUp: { from: 18, to: 30, source: 'Server1', after: null } };
+  expect(admitCatchUp(replica(none), ask(18, 30)).kind).toBe('undo');
+});
+
+it('leaves a shard that is not being filled as it is when a page of before has been stored', () => {
+  const [shard] = replica().shards.values();
+  expect(storedUpTo(shard!, AFTER)).toBe(shard);
 });

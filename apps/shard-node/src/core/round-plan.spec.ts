@@ -196,4 +196,11 @@ describe('decidePart', () => {
     );
     expect(decidePart(before, 0, known([2]), one, MEASURES).write.records).toEqual([]);
   });
+
+  it('does not touch the living when it refuses: neither their number nor their size', () => {
+    const [before] = held({ maxRowBytes: 5 }).values();
+    const one = task([create([1]), { op: 'delete', key: 3 }, create([2], true)], [rowText(1, 'a'), rowText(2, 'b')]);
+    const { write } = decidePart(before!, 0, known([2, 3]), one, MEASURES);
+    expect(write).toMatchObject({ births: [], deaths: [], state: { rows: 4, maxRowBytes: 5 } });
+  });
 });
