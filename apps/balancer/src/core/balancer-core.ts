@@ -46,6 +46,7 @@ export class BalancerCore {
   private readonly operations: Operations;
   private readonly recovery: Recovery;
   private readonly scrub: Scrub;
+  private readonly inSyncSets: InSyncSets;
   private readonly health: Health;
   private readonly membership: Membership;
   private readonly takeOver: TakeOver;
@@ -66,6 +67,7 @@ export class BalancerCore {
     const cluster = new Cluster(settings.heartbeatMisses, settings.suspicion, ring.hash);
     const catalog = new Catalog(desk, stepDown);
     const inSyncSets = new InSyncSets(desk, cluster, catalog);
+    this.inSyncSets = inSyncSets;
     this.cluster = cluster;
     this.catalog = catalog;
     const elected = (lease: Lease): void => {
@@ -81,7 +83,7 @@ export class BalancerCore {
     this.operations = new Operations(desk, cluster, fenced);
     this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, settings);
     this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, fenced);
-    this.scrub = new Scrub(desk, cluster, divergence, this.writer, settings, fenced);
+    this.scrub = new Scrub(desk, cluster, inSyncSets, divergence, this.writer, settings, fenced);
     const { writer, reader, recovery, health } = this;
     this.takeOver = new TakeOver(desk, cluster, catalog, inSyncSets, health, writer, settings, fenced);
     this.membership = new Membership({
@@ -166,6 +168,7 @@ export class BalancerCore {
     this.leadership.tick();
     this.desk.wakeSleepers();
     this.health.tick();
+    this.inSyncSets.tick();
     this.reader.expire();
     for (const shard of this.cluster.inKeyOrder()) {
       if (!shard.resolved) continue;

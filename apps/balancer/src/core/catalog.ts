@@ -11,6 +11,9 @@ import { wait, type Workflow } from './workflow';
 
 const RETRY_MS = 200;
 
+/** What came of a change that was right only for a time. */
+export type Replaced = 'stored' | 'withdrawn' | 'over';
+
 export class Catalog {
   private readonly revisions = new Map<string, number>();
   private epoch = 0;
@@ -49,24 +52,62 @@ export class Catalog {
    */
   *put(key: string, value: object | null): Workflow<boolean> {
     for (;;) {
-      if (this.isOver) return false;
-      const change = this.change(key, value);
-      if (value === null && change.expected === 0) return true;
+      const stored = yield* this.attempt(key, value);
+      if (stored !== null) return stored;
+      yield* wait(this.desk.sleep(RETRY_MS));
+    }
+  }
+
+  /**
+   * `put` in place of `before` of something that is right only for now: while the catalog does not answer, `isRight` is asked before
+   * each further attempt. When it is right no more, `before` is written anew, so that no earlier attempt can come true later.
+   */
+  *replace(key: string, before: object, value: object, isRight: () => Workflow<boolean>): Workflow<Replaced> {
+    for (;;) {
+      const stored = yield* this.attempt(key, value);
+      if (stored !== null) return stored ? 'stored' : 'over';
+      yield* wait(this.desk.sleep(RETRY_MS));
+      if (!(yield* isRight())) return yield* this.withdraw(key, before, value);
+    }
+  }
+
+  private *withdraw(key: string, before: object, value: object): Workflow<Replaced> {
+    while (!this.isOver) {
+      const change = this.change(key, before);
       const outcome = yield* wait(this.desk.ask('store', change));
       if (outcome.ok && outcome.value !== null) {
-        this.saw(key, value === null ? 0 : outcome.value);
-        return true;
+        this.saw(key, outcome.value);
+        return 'withdrawn';
       }
       if (outcome.ok) {
-        const isOurs = yield* this.isStored(key, change.value);
-        if (isOurs === true) return true;
-        if (isOurs === false) {
-          this.stepDown(`somebody else changed ${key} in the catalog`);
-          return false;
-        }
+        if ((yield* this.isStored(key, this.change(key, value).value)) === true) return 'stored';
+        const isBefore = yield* this.isStored(key, change.value);
+        if (isBefore === true) return 'withdrawn';
+        if (isBefore === false) this.lost(key);
       }
       yield* wait(this.desk.sleep(RETRY_MS));
     }
+    return 'over';
+  }
+
+  /** One compare-and-set: whether the value is stored; false after the core has stepped down, null when nobody knows. */
+  private *attempt(key: string, value: object | null): Workflow<boolean | null> {
+    if (this.isOver) return false;
+    const change = this.change(key, value);
+    if (value === null && change.expected === 0) return true;
+    const outcome = yield* wait(this.desk.ask('store', change));
+    if (outcome.ok && outcome.value !== null) {
+      this.saw(key, value === null ? 0 : outcome.value);
+      return true;
+    }
+    if (!outcome.ok) return null;
+    const isOurs = yield* this.isStored(key, change.value);
+    if (isOurs === false) this.lost(key);
+    return isOurs;
+  }
+
+  private lost(key: string): void {
+    this.stepDown(`somebody else changed ${key} in the catalog`);
   }
 
   /** Whether the key has this very value, which only we can have written; null when that cannot be found out now. */

@@ -174,11 +174,10 @@ export class Cluster {
     return shard.inSync.filter((server) => this.isReachable(server) && shard.replicas.get(server)?.suspended === false);
   }
 
-  /** A shard takes writes when its VAT is known and every member of its in-sync set can take part. */
+  /** A shard takes writes when its VAT is known and every member of its in-sync set can take part, and knows who has left. */
   isWritable(shard: Shard): boolean {
-    return (
-      shard.resolved && shard.inSync.length >= shard.minInSync && this.serving(shard).length === shard.inSync.length
-    );
+    const isWhole = this.serving(shard).length === shard.inSync.length && shard.untold.size === 0;
+    return shard.resolved && shard.inSync.length >= shard.minInSync && isWhole;
   }
   isReadable(shard: Shard): boolean {
     return shard.resolved && this.serving(shard).length > 0;

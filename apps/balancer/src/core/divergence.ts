@@ -6,14 +6,14 @@
  * copies all of it anew: no VAT that it tells is a start that could be trusted. What it held is not thrown away but kept aside
  * in its Postgres, since the others may be the ones that are wrong.
  */
-import type { DigestRange } from '#common/contracts/node';
+import type { DigestRange, DigestReply } from '#common/contracts/node';
 import { highestOf } from '#common/protocol/extremes';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
 import { differingKeys, KEYS_NAMED, type AskDigest, type Differences } from './differing-keys';
 import type { InSyncSets } from './in-sync-sets';
 import type { Shard } from './shard';
-import { run, type Workflow } from './workflow';
+import { all, run, wait, type Workflow } from './workflow';
 
 /** One replica's word. Where no side has more than half of the words, `weight` decides: the higher one prevails. */
 export interface Vote {
@@ -26,24 +26,38 @@ export interface Vote {
 export interface Sides {
   agreeing: string[];
   diverged: string[];
-  /** More than half agree. Otherwise nobody can tell which side is right. */
+  /** More than half of all agree. Otherwise nobody can tell which side is right. */
   hasMajority: boolean;
 }
 
 /**
- * The side with the most replicas prevails; of equal ones that with more weight, then that with the shard's first replica, so
- * that it does not depend on who answered first.
+ * The side with more than half of all words prevails, those counted that have not been said. Where there is none and all have been
+ * said, it is the side with the most replicas; of equal ones that with more weight, then that with the shard's first replica, so
+ * that it does not depend on who answered first. Null when replicas differ and it takes the word of one that has not answered.
  *
  * @param votes in the order of the shard's replicas
+ * @param voters how many have a word in it
  */
-export function sidesOf(votes: readonly Vote[]): Sides {
+export function sidesOf(votes: readonly Vote[], voters: number): Sides | null {
   const sides = new Map<string, Vote[]>();
   for (const vote of votes) sides.set(vote.digest, [...(sides.get(vote.digest) ?? []), vote]);
   const weightOf = (side: readonly Vote[]): number => highestOf(side.map(({ weight }) => weight));
   const [first] = [...sides.values()].sort((a, b) => b.length - a.length || weightOf(b) - weightOf(a));
   const agreeing = (first ?? []).map(({ server }) => server);
   const diverged = votes.map(({ server }) => server).filter((server) => !agreeing.includes(server));
-  return { agreeing, diverged, hasMajority: agreeing.length * 2 > votes.length };
+  const hasMajority = agreeing.length * 2 > voters;
+  if (diverged.length > 0 && !hasMajority && votes.length < voters) return null;
+  return { agreeing, diverged, hasMajority };
+}
+
+/** Where there is no majority, the side that shows more records prevails: a lost one is worse than one too many. */
+export function votesOnRows(shard: Shard, replies: ReadonlyMap<string, DigestReply>): Vote[] {
+  const votes: Vote[] = [];
+  for (const server of shard.record.replicas) {
+    const reply = replies.get(server);
+    if (reply !== undefined) votes.push({ server, digest: `${reply.rows}/${reply.digest}`, weight: reply.rows });
+  }
+  return votes;
 }
 
 /** That replicas differ, and at which VAT everything was committed then. */
@@ -67,18 +81,28 @@ export class Divergence {
    * this may be under way on the shard. Returns false when too few are left, so that they had to be suspended.
    */
   *quarantine(finding: Finding): Workflow<boolean> {
-    const { shard, diverged, cause, vat } = finding;
+    const { shard, diverged, agreeing, cause, vat } = finding;
     for (const server of diverged) {
       const replica = shard.replicas.get(server);
       if (replica !== undefined) replica.examined = true;
     }
     shard.hold(vat);
     shard.divergedMs = this.desk.nowMs;
-    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, cause);
+    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, agreeing, cause);
     // Until now a read may have been sent to one of them.
     shard.divergedMs = this.desk.nowMs;
     run(this.examineAll(finding));
-    return outcome !== 'belowMinimum' && outcome !== 'steppedDown';
+    return outcome === 'changed' || outcome === 'unchanged';
+  }
+
+  /**
+   * Replicas differ, and it takes the word of one that is silent to tell who is right. Nobody is taken out for that, and what has
+   * been copied from one of them meanwhile cannot be relied on.
+   */
+  *dispute(shard: Shard): Workflow {
+    shard.divergedMs = this.desk.nowMs;
+    yield* this.inSyncSets.dispute(shard);
+    shard.divergedMs = this.desk.nowMs;
   }
 
   private *examineAll(finding: Finding): Workflow {
@@ -112,6 +136,28 @@ export class Divergence {
     shard.release(vat);
     const cause = 'it shows something else than its source after a difference was copied';
     this.publish({ shard, vat, cause, agreeing: [source], diverged: [server], hasMajority: true }, server, differences);
+  }
+
+  /**
+   * Whether more than half of the members show the same at `vat`, which the caller holds, and none of them anything else. Where some
+   * differ nobody enters the set before it is known who is right: it may be the one that is copied from.
+   */
+  *areMembersAlike(shard: Shard, vat: number): Workflow<boolean> {
+    const request = { epoch: this.cluster.epoch, shard: shard.id, vat, idsAfter: shard.forgottenIds.hold() };
+    const servers = this.cluster.serving(shard);
+    const outcomes = yield* wait(all(servers.map((server) => this.desk.ask('digest', { server, request }))));
+    shard.forgottenIds.release();
+    const replies = new Map<string, DigestReply>();
+    for (const [index, server] of servers.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.ok === true) replies.set(server, outcome.value);
+    }
+    const sides = sidesOf(votesOnRows(shard, replies), shard.members.length);
+    if (sides === null || sides.diverged.length > 0) {
+      yield* this.dispute(shard);
+      return false;
+    }
+    return sides.hasMajority;
   }
 
   private asker(shard: Shard, vat: number, server: string): AskDigest {

@@ -77,10 +77,9 @@ export class Health {
       const term = mustHave.get(shard.id);
       if (replica === undefined || term === undefined || !shard.inSync.includes(server.name)) continue;
       if (state !== undefined && !state.catchingUp && state.currentTerm >= term) continue;
+      if (replica.suspended) continue;
       replica.suspended = true;
-      run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'), (outcome) => {
-        if (outcome === 'changed') replica.suspended = false;
-      });
+      run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'));
     }
   }
 
@@ -184,7 +183,8 @@ export class Health {
 
   /** Takes the dead server's replicas out of their sets, and starts a replacement until one answers. */
   private *replace(server: ServerState, sinceMs: number): Workflow {
-    const shards = this.cluster.shardsOn(server.name);
+    // Of shards that are not decided yet, the take-over takes out who is silent.
+    const shards = this.cluster.shardsOn(server.name).filter((shard) => shard.decided);
     yield* wait(all(shards.map((shard) => running(this.inSyncSets.demote(shard, [server.name], 'flatline')))));
     // What it must have at least: by the time it has answered, more may have been committed than it can know of.
     const mustHave = this.mustHave(server.name);

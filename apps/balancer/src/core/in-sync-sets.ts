@@ -1,35 +1,78 @@
 /**
  * Changes of a shard's in-sync set: one at a time per shard, durable in the catalog first, then on the replicas that
  * remain, and only then in force.
+ *
+ * A set never becomes smaller before at least `minInSync` of those who remain have shown that they live and are whole (`RollCall`).
+ * Else nothing is changed and the shard waits; it is tried again, at a pace, until it succeeds or there is no reason any more.
  */
-import type { ErrorBody } from '#common/contracts/errors';
+import type { NodeShardState } from '#common/contracts/node';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
-import type { Shard, ShardRecord } from './shard';
+import { isWhole, RollCall } from './roll-call';
+import { minimumOf, type Shard, type ShardRecord } from './shard';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import { all, wait, type Workflow } from './workflow';
+import { all, run, wait, type Workflow } from './workflow';
 
-/** `belowMinimum`: the set may not become so small; nothing changed. */
-export type ChangeOutcome = 'changed' | 'unchanged' | 'belowMinimum' | 'steppedDown';
+/**
+ * `belowMinimum`: the set may not become so small. `unproven`: too few of those who would remain have shown that they are whole.
+ * Nothing changed then, or not everything.
+ */
+export type ChangeOutcome = 'changed' | 'unchanged' | 'belowMinimum' | 'unproven' | 'steppedDown';
+
+type Stored = 'stored' | 'unproven' | 'steppedDown';
+
+/** Who has stored a configuration, and shown by that that it is whole; and who has not stored it. */
+interface Told {
+  silent: string[];
+  shown: string[];
+}
 
 const SILENT = 'did not store the configuration';
+/** How soon a shard that waits is looked at again. */
+const RETRY_MS = 250;
 
 export class InSyncSets {
+  private readonly rollCall: RollCall;
+  /** Shards of which a member should leave that could not so far, or has not been told who has left. */
+  private readonly waiting = new Set<Shard>();
+  private nextTryMs = 0;
+
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
     private readonly catalog: Catalog,
-  ) {}
+  ) {
+    this.rollCall = new RollCall(desk, cluster);
+  }
+
+  /** Tries again what could not be done so far. */
+  tick(): void {
+    if (this.waiting.size === 0 || this.desk.nowMs < this.nextTryMs) return;
+    this.nextTryMs = this.desk.nowMs + RETRY_MS;
+    for (const shard of [...this.waiting]) if (!shard.configLock.isHeld) run(this.tryAgain(shard));
+  }
+
+  /** Looks soon whether a member should leave. */
+  reconsider(shard: Shard): void {
+    this.waiting.add(shard);
+  }
 
   /**
    * Takes replicas out of the in-sync set: they no longer hold every acknowledged write. Those that cannot store the new
    * configuration are taken out as well.
+   *
+   * @param shown members that have just stored a round under this epoch: they need not be asked whether they are whole
    */
-  *demote(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
+  *demote(
+    shard: Shard,
+    servers: readonly string[],
+    cause: string,
+    shown: readonly string[] = [],
+  ): Workflow<ChangeOutcome> {
     yield* wait(shard.configLock.acquire());
     try {
-      return yield* this.demoteLocked(shard, servers, cause);
+      return yield* this.demoteLocked(shard, servers, cause, shown);
     } finally {
       shard.configLock.release();
     }
@@ -38,31 +81,59 @@ export class InSyncSets {
   /**
    * Takes replicas out that hold something else than the others. The record says so until they have been copied anew, so that the
    * next leader knows it too. Where too few would be left they stay in the set, but serve nothing: `belowMinimum`.
+   *
+   * @param agreeing the others that have just shown what they hold
    */
-  *quarantine(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
+  *quarantine(
+    shard: Shard,
+    servers: readonly string[],
+    agreeing: readonly string[],
+    cause: string,
+  ): Workflow<ChangeOutcome> {
     yield* wait(shard.configLock.acquire());
     try {
       const leaving = servers.filter((server) => shard.inSync.includes(server));
       if (!this.isCurrent(shard) || leaving.length === 0) return 'unchanged';
-      const remaining = shard.inSync.filter((server) => !leaving.includes(server));
-      const areEnough = remaining.length >= shard.minInSync;
-      for (const server of leaving) if (!areEnough) this.suspend(shard, server);
+      for (const server of leaving) this.setSuspended(shard, server, true);
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
-      const next = this.next({ ...shard.record, diverged, inSync: areEnough ? remaining : shard.record.inSync });
-      if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
-      shard.setRecord(next);
-      if (!areEnough) return this.tooFew(shard, leaving, cause);
-      for (const server of leaving) this.announce('shard.stale', shard, server, cause);
-      const silent = yield* this.tell(shard, remaining);
-      return silent.length > 0 ? yield* this.demoteLocked(shard, silent, SILENT) : 'changed';
+      const inSync = shard.inSync.filter((server) => !leaving.includes(server));
+      const record = settled({ ...shard.record, diverged });
+      const without = yield* this.storeSmaller(shard, { ...record, inSync }, agreeing);
+      if (without === 'unproven') {
+        if (!this.isCurrent(shard)) return 'unchanged';
+        const marked = yield* this.store(shard, record, []);
+        return marked === 'stored' ? this.postpone(shard, leaving, cause, 'belowMinimum') : 'steppedDown';
+      }
+      if (without === 'steppedDown') return without;
+      this.left(shard, leaving, cause);
+      return yield* this.tellAll(shard);
     } finally {
       shard.configLock.release();
     }
   }
 
-  private suspend(shard: Shard, server: string): void {
-    const replica = shard.replicas.get(server);
-    if (replica !== undefined) replica.suspended = true;
+  /**
+   * Members hold different things, and too few have answered to tell who is right. Until that is known nobody leaves the set for
+   * being silent, and nobody enters it; the record says so, for the next leader.
+   */
+  *dispute(shard: Shard): Workflow {
+    yield* wait(shard.configLock.acquire());
+    try {
+      if (!this.isCurrent(shard) || shard.record.disputed === true) return;
+      yield* this.store(shard, { ...shard.record, disputed: true }, []);
+    } finally {
+      shard.configLock.release();
+    }
+  }
+
+  /** All members have been found to hold the same. */
+  *endDispute(shard: Shard): Workflow {
+    yield* wait(shard.configLock.acquire());
+    try {
+      if (this.isCurrent(shard) && shard.record.disputed === true) yield* this.store(shard, settled(shard.record), []);
+    } finally {
+      shard.configLock.release();
+    }
   }
 
   /**
@@ -79,11 +150,8 @@ export class InSyncSets {
       const inSync = record.inSync.includes(server) ? record.inSync : [...record.inSync, server];
       const joining = record.joining.filter((name) => name !== server);
       const diverged = (record.diverged ?? []).filter((name) => name !== server);
-      const next = this.next({ ...record, inSync, joining, diverged });
-      if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return false;
-      shard.setRecord(next);
-      const silent = yield* this.tell(shard, next.inSync);
-      if (silent.length > 0) yield* this.demoteLocked(shard, silent, SILENT);
+      if ((yield* this.store(shard, { ...record, inSync, joining, diverged }, [])) !== 'stored') return false;
+      yield* this.tellAll(shard);
       return shard.inSync.includes(server);
     } finally {
       shard.entering.delete(server);
@@ -92,19 +160,17 @@ export class InSyncSets {
   }
 
   /**
-   * Replaces a shard's record (membership); the in-sync set only loses who is no replica any more. Never its last whole copy: who
-   * else was in sync when the change was asked for need not be so by now.
+   * Replaces a shard's record (membership); the in-sync set only loses who is no replica any more, and that only after enough of the
+   * others have shown that they are whole. Returns whether it is in force. Members that have not stored it yet stand in
+   * `shard.untold`: what left must be kept until there are none.
    */
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
       if (!this.isCurrent(shard)) return false;
-      const next = this.next(reshaped(shard.record));
-      if (!next.inSync.some((server) => shard.replicas.get(server)?.suspended === false)) return false;
-      if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return false;
-      shard.setRecord(next);
+      if ((yield* this.store(shard, reshaped(shard.record), [])) !== 'stored') return false;
       this.cluster.buildRing(shard);
-      yield* this.tell(shard, next.inSync);
+      yield* this.tellAll(shard);
       return true;
     } finally {
       shard.configLock.release();
@@ -116,60 +182,152 @@ export class InSyncSets {
     return this.cluster.shards.get(shard.id) === shard && this.cluster.phase !== 'configuring';
   }
 
-  private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
+  private *demoteLocked(
+    shard: Shard,
+    servers: readonly string[],
+    cause: string,
+    shown: readonly string[],
+  ): Workflow<ChangeOutcome> {
     if (!this.isCurrent(shard)) return 'unchanged';
-    let leaving = servers.filter((server) => shard.inSync.includes(server));
+    const leaving = servers.filter((server) => shard.inSync.includes(server));
     if (leaving.length === 0) return 'unchanged';
-    while (leaving.length > 0) {
-      const remaining = shard.inSync.filter((server) => !leaving.includes(server));
-      if (remaining.length < shard.minInSync) return this.tooFew(shard, leaving, cause);
-      const next = this.next({ ...shard.record, inSync: remaining });
-      if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
-      shard.setRecord(next);
-      for (const server of leaving) this.announce('shard.stale', shard, server, cause);
-      leaving = yield* this.tell(shard, remaining);
-      cause = SILENT;
+    const inSync = shard.inSync.filter((server) => !leaving.includes(server));
+    if (inSync.length < shard.minInSync) return this.postpone(shard, leaving, cause, 'belowMinimum');
+    // Those who are silent have a word in it, too.
+    if (shard.record.disputed === true) return this.postpone(shard, leaving, cause, 'unproven');
+    const stored = yield* this.store(shard, { ...shard.record, inSync }, shown);
+    if (stored === 'unproven') return this.postpone(shard, leaving, cause, stored);
+    if (stored === 'steppedDown') return stored;
+    this.left(shard, leaving, cause);
+    return yield* this.tellAll(shard);
+  }
+
+  /** Has the members store the configuration; who does not is taken out as well, or stays untold. */
+  private *tellAll(shard: Shard): Workflow<ChangeOutcome> {
+    const { silent, shown } = yield* this.tell(shard, shard.inSync);
+    return silent.length === 0 ? 'changed' : yield* this.demoteLocked(shard, silent, SILENT, shown);
+  }
+
+  private *tryAgain(shard: Shard): Workflow {
+    yield* wait(shard.configLock.acquire());
+    try {
+      if (!this.isCurrent(shard)) this.waiting.delete(shard);
+      else if (shard.decided) yield* this.mend(shard);
+    } finally {
+      shard.configLock.release();
     }
-    return 'changed';
   }
 
-  private tooFew(shard: Shard, leaving: readonly string[], cause: string): ChangeOutcome {
-    if (shard.announcedUnavailable) return 'belowMinimum';
+  private *mend(shard: Shard): Workflow {
+    const { silent, shown } = yield* this.tell(shard, [...shard.untold]);
+    const causes = shard.inSync.map((server) => this.unfit(shard, server) ?? (silent.includes(server) ? SILENT : null));
+    const leaving = shard.inSync.filter((_, index) => causes[index] !== null);
+    const [cause = null] = causes.filter((one) => one !== null);
+    if (cause === null) this.waiting.delete(shard);
+    else yield* this.demoteLocked(shard, leaving, cause, shown);
+  }
+
+  /** Why a member should not be one, or null. */
+  private unfit(shard: Shard, server: string): string | null {
+    if (this.cluster.health(server) === 'dead') return 'flatline';
+    return shard.replicas.get(server)?.suspended === true ? 'its data is gone' : null;
+  }
+
+  /** Stores the record under the next version and puts it in force; when it makes the set smaller, only with enough proof. */
+  private *store(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<Stored> {
+    if (shard.inSync.some((server) => !record.inSync.includes(server)))
+      return yield* this.storeSmaller(shard, record, shown);
+    const next = this.next(record);
+    if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
+    shard.setRecord(next);
+    return 'stored';
+  }
+
+  private *storeSmaller(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<Stored> {
+    const areWhole = (known: readonly string[]): Workflow<boolean> => this.areEnough(shard, record, known);
+    if (!(yield* areWhole(shown)) || !this.isCurrent(shard)) return 'unproven';
+    const next = this.next(record);
+    // While the bucket is away, who has been whole may lose its disk: it is asked again.
+    const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, () => areWhole([]));
+    if (stored === 'withdrawn') return 'unproven';
+    if (stored === 'over') return 'steppedDown';
+    shard.setRecord(next);
+    shard.untold = new Set(next.inSync);
+    return 'stored';
+  }
+
+  /** Whether enough of the record's members have shown that they are whole; those that have not just done so are asked. */
+  private *areEnough(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<boolean> {
+    const minimum = minimumOf(record);
+    const fit = record.inSync.filter((server) => shard.replicas.get(server)?.suspended === false);
+    if (fit.length < minimum) return false;
+    const known = fit.filter((server) => shown.includes(server));
+    if (known.length >= minimum) return true;
+    const others = fit.filter((server) => !known.includes(server));
+    return known.length + (yield* this.rollCall.present(shard, others)).length >= minimum;
+  }
+
+  /** What is to be done waits until the world has changed; told once. */
+  private postpone(
+    shard: Shard,
+    leaving: readonly string[],
+    cause: string,
+    why: 'belowMinimum' | 'unproven',
+  ): ChangeOutcome {
+    this.waiting.add(shard);
+    if (shard.announcedUnavailable) return why;
     shard.announcedUnavailable = true;
-    this.desk.emit({
-      do: 'publish',
-      event: {
-        kind: 'shard.unavailable',
-        subject: shard.id,
-        data: { cause, missing: leaving, inSync: shard.inSync, minInSync: shard.minInSync },
-      },
-    });
-    return 'belowMinimum';
+    const { inSync, minInSync } = shard;
+    const data = { cause, why, missing: leaving, inSync, minInSync };
+    this.desk.emit({ do: 'publish', event: { kind: 'shard.unavailable', subject: shard.id, data } });
+    return why;
   }
 
-  /** Sends the configuration to the members; returns those that did not confirm it, be it that they cannot be asked. */
-  private *tell(shard: Shard, members: readonly string[]): Workflow<string[]> {
+  /** Sends the configuration to members; those that cannot be asked have not stored it either. */
+  private *tell(shard: Shard, members: readonly string[]): Workflow<Told> {
     const { schema, epoch, configId } = this.cluster;
-    if (schema === null) return [];
+    if (schema === null) return { silent: [], shown: [] };
     const asked = members.filter((server) => this.cluster.isReachable(server));
     const silent = members.filter((server) => !asked.includes(server));
+    const shown: string[] = [];
     const request = { epoch, configId, schema, shards: [shard.config()], drop: [] };
     const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
-    return [...silent, ...asked.filter((_, index) => isSilent(outcomes[index]))];
+    for (const [index, server] of asked.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.ok !== true) silent.push(server);
+      else {
+        shard.untold.delete(server);
+        if (isWhole(shard, server, stateOf(outcome.value.shards, shard.id))) shown.push(server);
+      }
+    }
+    return { silent, shown };
   }
 
   private next(record: ShardRecord): ShardRecord {
     return { ...record, configEpoch: this.cluster.epoch, configVersion: record.configVersion + 1 };
   }
 
-  private announce(kind: 'shard.stale', shard: Shard, server: string, cause: string): void {
-    this.desk.emit({
-      do: 'publish',
-      event: { kind, subject: `${shard.id}/${server}`, data: { cause, shard: shard.id, server, vat: shard.vat } },
-    });
+  private left(shard: Shard, servers: readonly string[], cause: string): void {
+    for (const server of servers) {
+      this.setSuspended(shard, server, false);
+      const data = { cause, shard: shard.id, server, vat: shard.vat };
+      this.desk.emit({ do: 'publish', event: { kind: 'shard.stale', subject: `${shard.id}/${server}`, data } });
+    }
+  }
+
+  private setSuspended(shard: Shard, server: string, suspended: boolean): void {
+    const replica = shard.replicas.get(server);
+    if (replica !== undefined) replica.suspended = suspended;
   }
 }
 
-function isSilent(outcome: { ok: boolean; error?: ErrorBody } | undefined): boolean {
-  return outcome?.ok !== true;
+/** The record without a dispute. */
+function settled(record: ShardRecord): ShardRecord {
+  const rest = { ...record };
+  delete rest.disputed;
+  return rest;
+}
+
+function stateOf(states: readonly NodeShardState[], shard: string): NodeShardState | undefined {
+  return states.find((state) => state.shard === shard);
 }

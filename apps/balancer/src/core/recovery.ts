@@ -144,7 +144,7 @@ export class Recovery {
     return this.cluster.shardsOn(server).filter((shard) => {
       const replica = shard.replicas.get(server);
       const isOpen = shard.stateOf(server) !== 'in-sync' && replica?.syncing === false && !replica.examined;
-      return shard.resolved && isOpen && this.sourceFor(shard, server) !== undefined;
+      return shard.resolved && isOpen && shard.record.disputed !== true && this.sourceFor(shard, server) !== undefined;
     });
   }
 
@@ -237,6 +237,7 @@ export class Recovery {
         const same = yield* this.agree(plan, to);
         if (same === true) return true;
         if (same === null || plan.isAnew) return false;
+        if (!(yield* this.isSourceRight(plan, to))) return false;
         yield* this.divergence.tellOfCopy(shard, to, plan.target, plan.source);
         plan.setAside = true;
         this.beginAnew(plan, 'its digest differs');
@@ -324,6 +325,14 @@ export class Recovery {
     const isSame = isAlike(theirs.value, ours.value);
     for (const server of [source, target]) if (isSame) shard.prove(server, { ms: this.desk.nowMs, vat });
     return isSame;
+  }
+
+  /** Source and target differ: before the target is believed to be wrong, the other members must show what the source shows. */
+  private *isSourceRight({ shard }: CopyPlan, vat: number): Workflow<boolean> {
+    shard.hold(vat);
+    const areAlike = yield* this.divergence.areMembersAlike(shard, vat);
+    shard.release(vat);
+    return areAlike;
   }
 
   /**

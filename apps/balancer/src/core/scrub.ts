@@ -10,14 +10,15 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { DigestReply, DigestRequest } from '#common/contracts/node';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
-import { sidesOf, type Divergence, type Sides, type Vote } from './divergence';
+import { sidesOf, votesOnRows, type Divergence, type Sides } from './divergence';
+import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
 import { all, Mutex, run, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
-/** How soon a shard is looked at again when somebody who could have decided did not answer. */
-const UNDECIDED_PAUSE_MS = 5_000;
+/** How often it is asked who is right, where that is open because too few have answered. */
+const DISPUTE_PAUSE_MS = 1_000;
 const CAUSE = 'a scrub found that it shows something else than the others';
 
 /** What came of one shard. `undecided`: they differ, but somebody who has a word in it did not answer. */
@@ -29,12 +30,16 @@ export class Scrub {
   /** When a shard was last looked at, by this leader. */
   private readonly scrubbedMs = new Map<Shard, number>();
   private nextMs: number | null = null;
+  private nextDisputeMs = 0;
+  /** When a disputed shard was last looked at. */
+  private readonly disputedMs = new WeakMap<Shard, number>();
   /** An administrator has asked for all shards, and that is under way. */
   private isWholeRun = false;
 
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
+    private readonly inSyncSets: InSyncSets,
     private readonly divergence: Divergence,
     private readonly writer: Writer,
     private readonly settings: CoreSettings,
@@ -43,16 +48,32 @@ export class Scrub {
 
   /** Begins with the shard that is due, if one is. */
   tick(): void {
+    if (this.cluster.shards.size === 0 || this.cluster.phase !== 'serving') return;
+    const shard = this.dueDispute() ?? this.due();
+    if (shard !== undefined) run(this.scrub(shard));
+  }
+
+  private due(): Shard | undefined {
     const { scrubIntervalMs } = this.settings;
-    const count = this.cluster.shards.size;
-    if (scrubIntervalMs === 0 || count === 0 || this.cluster.phase !== 'serving') return;
-    const paceMs = scrubIntervalMs / count;
+    if (scrubIntervalMs === 0) return undefined;
+    const paceMs = scrubIntervalMs / this.cluster.shards.size;
     // Neither waits a new shard for the pace of few, nor is the first one looked at in the middle of a take-over.
     this.nextMs = Math.min(this.nextMs ?? Infinity, this.desk.nowMs + paceMs);
-    if (this.nextMs > this.desk.nowMs || this.turn.isHeld) return;
+    if (this.nextMs > this.desk.nowMs || this.turn.isHeld) return undefined;
     this.nextMs = this.desk.nowMs + paceMs;
-    const shard = this.mostUrgent();
-    if (shard !== undefined) run(this.scrub(shard));
+    return this.mostUrgent();
+  }
+
+  /** Of the shards of which nobody leaves or enters the set before it is known who is right, the one that has waited longest. */
+  private dueDispute(): Shard | undefined {
+    if (this.nextDisputeMs > this.desk.nowMs || this.turn.isHeld) return undefined;
+    const disputed = this.cluster.inKeyOrder().filter(({ resolved, record }) => resolved && record.disputed === true);
+    if (disputed.length === 0) return undefined;
+    this.nextDisputeMs = this.desk.nowMs + DISPUTE_PAUSE_MS;
+    const since = (shard: Shard): number => this.disputedMs.get(shard) ?? -Infinity;
+    const shard = disputed.reduce((best, one) => (since(one) < since(best) ? one : best));
+    this.disputedMs.set(shard, this.desk.nowMs);
+    return shard;
   }
 
   /** All shards now, one after the other, for an administrator. */
@@ -106,7 +127,6 @@ export class Scrub {
     try {
       const done = yield* this.compare(shard);
       if (done.undecided !== true) this.scrubbedMs.set(shard, this.desk.nowMs);
-      else this.nextMs = Math.min(this.nextMs ?? Infinity, this.desk.nowMs + UNDECIDED_PAUSE_MS);
       return done;
     } finally {
       this.turn.release();
@@ -123,13 +143,18 @@ export class Scrub {
     shard.hold(vat);
     try {
       const replies = yield* this.digests(shard, vat, asked);
-      const sides = sidesOf(votesOf(shard, replies));
+      const voters = shard.members;
+      const sides = sidesOf(votesOnRows(shard, replies), voters.length);
       done.compared = [...replies.keys()];
+      if (sides === null) {
+        yield* this.divergence.dispute(shard);
+        return { ...done, undecided: true };
+      }
       if (replies.size < 2) return done;
-      if (sides.hasMajority && sides.agreeing.length > 1) this.prove(shard, vat, sides.agreeing);
-      if (sides.diverged.length === 0) return done;
-      if (!sides.hasMajority && replies.size < shard.inSync.length) return { ...done, undecided: true };
-      done.diverged = yield* this.quarantine(shard, vat, sides);
+      const isProof = sides.hasMajority || sides.diverged.length === 0;
+      if (isProof && sides.agreeing.length > 1) this.prove(shard, vat, sides.agreeing);
+      if (sides.diverged.length > 0) done.diverged = yield* this.quarantine(shard, vat, sides);
+      else if (replies.size >= voters.length) yield* this.inSyncSets.endDispute(shard);
       return done;
     } finally {
       shard.release(vat);
@@ -174,14 +199,4 @@ export class Scrub {
   private isCurrent(shard: Shard): boolean {
     return this.cluster.phase === 'serving' && this.cluster.shards.get(shard.id) === shard;
   }
-}
-
-/** Where there is no majority, the side that shows more records prevails: a lost one is worse than one too many. */
-function votesOf(shard: Shard, replies: ReadonlyMap<string, DigestReply>): Vote[] {
-  const votes: Vote[] = [];
-  for (const server of shard.record.replicas) {
-    const reply = replies.get(server);
-    if (reply !== undefined) votes.push({ server, digest: `${reply.rows}/${reply.digest}`, weight: reply.rows });
-  }
-  return votes;
 }

@@ -17,6 +17,8 @@ export interface ShardRecord extends ShardConfig {
   joining: string[];
   /** Replicas that were found to hold something else than the others: they are copied as a whole before they count again. */
   diverged?: string[];
+  /** Members hold different things, and too few of them have answered to tell who is right: all of them have a word in it. */
+  disputed?: true;
 }
 
 /** When a replica was last found to show the same as another one, and at which VAT. */
@@ -52,6 +54,11 @@ interface CopyHold {
   untilMs: number;
 }
 
+/** The fewest in-sync replicas with which a shard of this record acknowledges. */
+export function minimumOf({ replicas, joining }: Pick<ShardRecord, 'replicas' | 'joining'>): number {
+  return minInSync(replicas.length - joining.length);
+}
+
 export class Shard {
   /** Highest committed term. */
   vat = 0;
@@ -60,6 +67,10 @@ export class Shard {
   /** What take-overs decided of it, the newest last; and whether the next round is to carry it to the replicas. */
   epochStarts: readonly EpochStart[] = [];
   epochStartsAreNew = false;
+  /** As long as nothing is decided: the highest VAT that any replica was told. */
+  heardVat = 0;
+  /** Members that have not stored yet who has left the set: without them that is not settled, and nothing is acknowledged. */
+  untold = new Set<string>();
   /** It has been told that the shard takes no writes; not told again before it has taken one. */
   announcedUnavailable = false;
   /** When replicas were last found to hold different things: what was copied from one of them before cannot be relied on. */
@@ -108,6 +119,14 @@ export class Shard {
   get writers(): readonly string[] {
     return this.entering.size === 0 ? this.inSync : [...new Set([...this.inSync, ...this.entering])];
   }
+  /** Whose word counts when it is asked what the shard holds: members whose data is gone, or was found to be wrong, have none. */
+  get voters(): readonly string[] {
+    return this.writers.filter((server) => this.replicas.get(server)?.suspended !== true);
+  }
+  /** The voters that have been members before. */
+  get members(): readonly string[] {
+    return this.inSync.filter((server) => this.replicas.get(server)?.suspended !== true);
+  }
   get high(): number {
     // In this order: at the edge of the keys `low + size` is no whole number any more.
     return this.record.low + (this.record.size - 1);
@@ -115,7 +134,11 @@ export class Shard {
 
   /** The fewest in-sync replicas with which a write is acknowledged. */
   get minInSync(): number {
-    return minInSync(this.copies);
+    return minimumOf(this.record);
+  }
+  /** The term that whoever holds all that was acknowledged must have reached, as far as that is known. */
+  get mustHold(): number {
+    return this.decided ? this.vat : this.heardVat;
   }
   /** Replicas that count: those that have been in sync at least once. */
   get copies(): number {

@@ -18,6 +18,7 @@ import type { Desk } from './desk';
 import type { CatalogValue } from './effects';
 import type { Health } from './health';
 import type { InSyncSets } from './in-sync-sets';
+import { isWhole } from './roll-call';
 import type { CoreSettings } from './settings';
 import { Shard, type ShardRecord } from './shard';
 import { all, first, run, running, Signal, wait, type Workflow } from './workflow';
@@ -119,6 +120,7 @@ export class TakeOver {
     const server = this.cluster.servers.get(name);
     if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
     this.reports.set(name, reply);
+    if (reply.configId === this.cluster.configId) for (const told of reply.shards) this.hear(told);
     this.adoptNewer(reply);
     this.health.admit(server);
     this.progress.raise();
@@ -134,6 +136,11 @@ export class TakeOver {
     if (epoch < this.cluster.epoch) return false;
     this.fenced({ code: 'FENCED', message: `the epoch ${epoch} has been used already`, retryable: false, epoch });
     return true;
+  }
+
+  private hear({ shard: id, toldVat }: NodeShardState): void {
+    const shard = this.cluster.shards.get(id);
+    if (shard !== undefined) shard.heardVat = Math.max(shard.heardVat, toldVat);
   }
 
   /** A replica may know a later configuration than the catalog, when that has been set back. */
@@ -205,6 +212,8 @@ export class TakeOver {
       shard.vat = outlook.vat;
       shard.nextTerm = Math.max(outlook.nextTerm, this.highestTermSeen(shard) + 1);
       for (const server of shard.inSync) this.suspendIfLost(shard, server);
+      // Some may have to leave the set.
+      this.inSyncSets.reconsider(shard);
       const votes = reports.get(shard.id) ?? [];
       shard.epochStarts = [...newestStarts(votes), { epoch: this.cluster.epoch, vat: shard.vat }];
       shard.epochStartsAreNew = true;
@@ -263,13 +272,15 @@ export class TakeOver {
   }
 
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
-    const told = shard.inSync.filter((server) => this.reports.has(server));
+    const isTold = shard.inSync.every((server) => this.reports.has(server));
     if (this.votes(shard).length === 0) return false;
     if (this.doubted.has(shard.id)) {
       const answered = shard.record.replicas.filter((server) => this.reports.has(server)).length;
       if (answered < answersNeeded(shard.copies)) return false;
     }
-    return told.length === shard.inSync.length || (graceIsOver && told.length >= shard.minInSync);
+    if (isTold || !graceIsOver || shard.record.disputed === true) return isTold;
+    const whole = shard.inSync.filter((server) => isWhole(shard, server, this.stateOf(shard, server)));
+    return whole.length >= shard.minInSync;
   }
 
   /**

@@ -187,7 +187,7 @@ export class WriteRound {
       rows: [],
       requests: [],
       notes: 0,
-      servers: shard.writers.filter((server) => shard.replicas.get(server)?.suspended !== true),
+      servers: shard.voters,
       replies: new Map(),
       failures: new Map(),
     };

@@ -118,13 +118,19 @@ export class Writer {
 
   /** Makes sure that the replicas that have the round are the in-sync set; false when they are too few. */
   private *settle(entry: RoundShard): Workflow<boolean> {
-    const sides = sidesOf(votesOf(entry));
+    const { shard } = entry;
+    const sides = sidesOf(votesOf(entry), entry.servers.length);
+    if (sides === null) {
+      yield* this.divergence.dispute(shard);
+      return false;
+    }
     if (sides.diverged.length > 0 && !(yield* this.quarantine(entry, sides))) return false;
-    const failed = [...entry.failures.keys()].filter((server) => entry.shard.writers.includes(server));
-    if (failed.length === 0) return isKept(entry);
+    const failed = [...entry.failures.keys()].filter((server) => shard.writers.includes(server));
+    // Whoever has left the set meanwhile: the others must have been told, and that may be under way.
+    if (failed.length === 0 && shard.untold.size === 0) return isKept(entry);
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
-    const outcome = yield* this.inSyncSets.demote(entry.shard, failed, cause);
-    return outcome !== 'belowMinimum' && outcome !== 'steppedDown' && isKept(entry);
+    yield* this.inSyncSets.demote(shard, failed, cause, [...entry.replies.keys()]);
+    return isKept(entry);
   }
 
   /**
@@ -269,11 +275,14 @@ function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
   return null;
 }
 
-/** Whether the in-sync set has it. A round without requests may lack members that have to be copied anew anyway. */
+/**
+ * Whether the in-sync set has it, and all of it knows who belongs to it. A round without requests may lack members that have to be
+ * copied anew anyway.
+ */
 function isKept({ shard, replies, requests }: RoundShard): boolean {
   const hasIt = (server: string): boolean =>
     shard.replicas.get(server)?.suspended === true ? requests.length === 0 : replies.has(server);
-  return replies.size > 0 && shard.writers.every(hasIt);
+  return replies.size > 0 && shard.untold.size === 0 && shard.writers.every(hasIt);
 }
 
 /** What the asker is told. */

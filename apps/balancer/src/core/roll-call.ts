@@ -1,0 +1,61 @@
+/**
+ * Who lives and is whole. Before a configuration is stored that makes a set smaller, those who remain must have shown it: a server
+ * that is silent may be dead, and one that answers may have lost its disk, while the one to be left out has everything.
+ *
+ * What shows it is an answer under our epoch that was asked for now. (An answer to an earlier heartbeat says nothing about now.)
+ */
+import type { NodeShardState } from '#common/contracts/node';
+import type { Cluster } from './cluster';
+import type { Desk } from './desk';
+import type { Shard } from './shard';
+import { all, wait, type Suspension, type Workflow } from './workflow';
+
+/** What a server holds, by shard; null when it did not answer, or could not store anything now. */
+type Heard = ReadonlyMap<string, NodeShardState> | null;
+
+interface Call {
+  sentMs: number;
+  waiting: ((heard: Heard) => void)[];
+}
+
+export class RollCall {
+  private readonly open = new Map<string, Call>();
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+  ) {}
+
+  /** Which of the servers show that they hold all of the shard that was acknowledged. */
+  *present(shard: Shard, servers: readonly string[]): Workflow<string[]> {
+    const asked = servers.filter((server) => this.cluster.isReachable(server));
+    const heard = yield* wait(all(asked.map((server) => this.ask(server))));
+    return asked.filter((server, index) => isWhole(shard, server, heard[index]?.get(shard.id)));
+  }
+
+  /** One question for all shards that ask at the same moment: a server's flatline concerns many. */
+  private ask(server: string): Suspension<Heard> {
+    return (resume) => {
+      const open = this.open.get(server);
+      if (open?.sentMs === this.desk.nowMs) {
+        open.waiting.push(resume);
+        return;
+      }
+      const call: Call = { sentMs: this.desk.nowMs, waiting: [resume] };
+      this.open.set(server, call);
+      const request = { epoch: this.cluster.epoch, vats: {}, marks: {} };
+      this.desk.request('ping', { server, request }, (outcome) => {
+        if (this.open.get(server) === call) this.open.delete(server);
+        const isFit = outcome.ok && outcome.value.postgres === 'ok' && outcome.value.configId === this.cluster.configId;
+        const heard = isFit ? new Map(outcome.value.shards.map((state) => [state.shard, state])) : null;
+        for (const tell of call.waiting) tell(heard);
+      });
+    };
+  }
+}
+
+/** Whether what the replica tells of itself shows that it holds everything that was acknowledged. */
+export function isWhole(shard: Shard, server: string, told: NodeShardState | undefined): boolean {
+  if (told === undefined || shard.replicas.get(server)?.suspended !== false) return false;
+  return !told.catchingUp && told.currentTerm >= shard.mustHold;
+}

@@ -1,0 +1,216 @@
+/**
+ * A small world for tests: one balancer, one shard, and as many servers as are told, each with the real replica; what goes wrong is
+ * what the test does.
+ */
+import type { BalancerCore } from '../../src/core/balancer-core';
+import type { Effect, Outcome } from '../../src/core/effects';
+import type { Shard } from '../../src/core/shard';
+import { SimBalancer, type BalancerFlaws, type BalancerWatcher } from '../simulation/balancer';
+import { SimCatalog } from '../simulation/catalog';
+import { Network } from '../simulation/network';
+import { Scheduler } from '../simulation/scheduler';
+import { Servers } from '../simulation/servers';
+
+type Ask = Extract<Effect, { token: number }>;
+type Answer = (outcome: Outcome<unknown>) => void;
+
+export const SHARD = 'sh0';
+export const HIGH = 9;
+
+/** A version as the store in memory has it. */
+export interface Version {
+  key: number;
+  cat: number;
+  dat: number;
+  row: string;
+}
+
+/** What `shard.diverged` tells. */
+export interface ToldDivergence {
+  server: string;
+  hasMajority: boolean;
+  agreeing: string[];
+  differing: number;
+  complete: boolean;
+  keys: { key: number; here: object[]; there: object[] }[];
+  roundKeys?: number[];
+}
+
+/** One balancer, one shard on `copies` servers, and keys 0 to 5 in it. */
+export class SmallWorld {
+  readonly scheduler = new Scheduler(1, true);
+  readonly network = new Network(this.scheduler);
+  readonly replicas = new Servers(this.scheduler, this.network);
+  readonly catalog = new SimCatalog(this.scheduler, this.network);
+  readonly events: { kind: string; data: Record<string, unknown> }[] = [];
+  /** `source>target` of every page that was asked for. */
+  readonly copying: string[] = [];
+  readonly answers: (object | undefined)[] = [];
+  balancer: SimBalancer;
+  /** Deals with what a balancer asks for, in place of the world: true when it has, or will. */
+  intercept: (ask: Ask, answer: Answer) => boolean = () => false;
+  /** Servers that nobody can start. */
+  private readonly withoutPower = new Set<string>();
+  private nextBatch = 0;
+
+  private constructor(readonly servers: readonly string[]) {
+    this.balancer = this.newBalancer('L1');
+  }
+
+  static async of(copies: number): Promise<SmallWorld> {
+    const world = new SmallWorld(Array.from({ length: copies }, (_, index) => `S${index}`));
+    await world.until(() => world.balancer.isServing);
+    const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
+    const servers = Object.fromEntries(world.servers.map((name) => [name, [SHARD]]));
+    const shards = [{ shard: SHARD, low: 0, size: HIGH + 1 }];
+    const command = { n: copies, schema, shards, servers, allowReinit: false };
+    world.balancer.dispatch({ on: 'admin', command: { request: 1, op: 'init', command } });
+    await world.until(() => world.balancer.cluster.phase === 'serving');
+    for (let key = 0; key <= 5; key += 1) await world.write(key);
+    return world;
+  }
+
+  newBalancer(name: string): SimBalancer {
+    const nothing = (): void => undefined;
+    const watcher: BalancerWatcher = {
+      ...{ stepped: nothing, administered: nothing, said: nothing, applied: nothing, read: nothing },
+      answered: (_balancer, batch, { result }) => {
+        this.answers[batch] = result;
+      },
+    };
+    const flaws: BalancerFlaws = {
+      patchCore: (core) => {
+        this.listen(core);
+      },
+      interceptAsk: (ask, carryOut, answer) => {
+        const isPowerless = ask.do === 'startNode' && this.withoutPower.has(ask.server);
+        if (isPowerless)
+          scheduler.after(5, () => {
+            answer({ ok: true, value: null });
+          });
+        else if (!this.intercept(ask, answer)) carryOut(ask, answer);
+      },
+    };
+    const { scheduler, replicas: servers, catalog } = this;
+    const balancer = new SimBalancer(name, { scheduler, servers, catalog, watcher, flaws }, scheduler.dice(9));
+    balancer.start();
+    return balancer;
+  }
+
+  /** The server ends and stays away until `powerOn`. */
+  powerOff(server: string): void {
+    this.withoutPower.add(server);
+    this.replicas.server(server).kill();
+  }
+  powerOn(server: string): void {
+    this.withoutPower.delete(server);
+    this.replicas.server(server).start();
+  }
+  wipe(server: string): void {
+    this.replicas.server(server).wipe();
+  }
+
+  /** The leader ends, and another one takes over. */
+  changeLeader(name: string): void {
+    this.balancer.crash();
+    this.balancer = this.newBalancer(name);
+  }
+
+  /** Lets the world run until it is so. */
+  async until(isSo: () => boolean, withinMs = 5_000): Promise<void> {
+    const endMs = this.scheduler.nowMs + withinMs;
+    await this.scheduler.run(endMs, () => isSo() || this.scheduler.violation !== null);
+    const last = (this.scheduler.timeline ?? []).slice(-40).join('\n');
+    if (this.scheduler.violation !== null) throw new Error(`${this.scheduler.violation}\n${last}`);
+    if (!isSo()) throw new Error(`not so within ${withinMs} ms\n${last}`);
+  }
+
+  /** Lets some time pass. */
+  async pass(ms: number): Promise<void> {
+    const endMs = this.scheduler.nowMs + ms;
+    await this.scheduler.run(endMs, () => false);
+    this.scheduler.nowMs = endMs;
+  }
+
+  async change(command: object): Promise<object> {
+    const batch = this.nextBatch++;
+    const commands = [{ batch, id: 0, ...command }] as never;
+    this.balancer.dispatch({ on: 'records', configId: this.balancer.cluster.configId, commands });
+    await this.until(() => this.answers[batch] !== undefined);
+    return this.answers[batch]!;
+  }
+
+  async write(key: number): Promise<void> {
+    const rows = [JSON.stringify({ id: key, mark: `m${key}` })];
+    expect(
+      await this.change({ op: 'write', onConflict: 'error', keys: [key], rows, operation: `write ${key}` }),
+    ).toMatchObject({ added: 1 });
+  }
+
+  /** The versions on the disk of a server; what is changed in there is changed behind everybody's back. */
+  disk(server: string): Map<string, Version> {
+    const { disk } = this.replicas.server(server);
+    const { contents } = disk as unknown as { contents: { tables: Map<string, Map<string, Version>> } };
+    return contents.tables.get(SHARD)!;
+  }
+
+  living(server: string): Version[] {
+    const all = [...this.disk(server).values()].filter(({ dat }) => dat > 1e9);
+    return all.sort((a, b) => a.key - b.key);
+  }
+
+  /** The keys of the records on a server's disk. */
+  keys(server: string): number[] {
+    return this.living(server).map(({ key }) => key);
+  }
+
+  told(kind: string): Record<string, unknown>[] {
+    return this.events.filter((event) => event.kind === kind).map(({ data }) => data);
+  }
+
+  get divergences(): ToldDivergence[] {
+    return this.events.filter(({ kind }) => kind === 'shard.diverged').map(({ data }) => data as never);
+  }
+
+  get shard(): Shard {
+    return this.balancer.cluster.shards.get(SHARD)!;
+  }
+
+  isWhole(): boolean {
+    return (
+      this.servers.every((server) => this.shard.stateOf(server) === 'in-sync') &&
+      this.balancer.cluster.isWritable(this.shard)
+    );
+  }
+
+  expectAlike(): void {
+    for (const server of this.servers) expect(this.living(server)).toEqual(this.living(this.servers[0]!));
+  }
+
+  /** The balancer's questions of one kind to these servers are on their way for so long. */
+  slowDown(kind: 'digest' | 'catchup', servers: readonly string[], ms: number): void {
+    const { replicas } = this;
+    const call = replicas.call.bind(replicas);
+    replicas.call = (asked, done) => {
+      const isSlow = asked.from.startsWith('L') && asked.label().startsWith(kind) && servers.includes(asked.server);
+      if (!isSlow) call(asked, done);
+      else {
+        this.scheduler.after(ms, () => {
+          call(asked, done);
+        });
+      }
+    };
+  }
+
+  private listen(core: BalancerCore): void {
+    const step = core.step.bind(core);
+    core.step = (event) => {
+      const effects = step(event);
+      for (const effect of effects) {
+        if (effect.do === 'publish') this.events.push(effect.event);
+        if (effect.do === 'catchup') this.copying.push(`${effect.request.source}>${effect.server}`);
+      }
+      return effects;
+    };
+  }
+}
