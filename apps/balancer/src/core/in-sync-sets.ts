@@ -137,6 +137,21 @@ export class InSyncSets {
   }
 
   /**
+   * Has members store the configuration that they have not stored yet, as far as the new leader has heard. Returns whether all members
+   * have it, those taken out that do not answer.
+   */
+  *inform(shard: Shard, untold: readonly string[]): Workflow<boolean> {
+    yield* wait(shard.configLock.acquire());
+    try {
+      for (const server of untold) if (shard.inSync.includes(server)) shard.untold.add(server);
+      if (shard.untold.size > 0 && this.isCurrent(shard)) yield* this.mend(shard);
+      return shard.untold.size === 0;
+    } finally {
+      shard.configLock.release();
+    }
+  }
+
+  /**
    * Takes a replica into the in-sync set. The caller vouches that nothing is missing: it holds the shard's lane, or has made the
    * replica one of those that are `entering`, which it no longer is afterwards.
    */

@@ -19,7 +19,9 @@ import { faultOfRm } from './membership-rules';
 import { chooseReplacement } from './placement';
 import { shuffled } from './random';
 import type { Shard, ShardRecord } from './shard';
-import type { Workflow } from './workflow';
+import { wait, type Workflow } from './workflow';
+
+const POLL_MS = 50;
 
 /** A replica that is to be made before its shard may lose one. */
 interface Move {
@@ -114,6 +116,8 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
     writer.lanes.release([shard.id]);
     if (!done) return cluster.phase === 'steppedDown' ? noLongerLeading() : unfinished();
   }
+  // Who has not stored yet that it left may take it for a member still.
+  if (!(yield* untilTold(parts))) return unfinished();
   server.leaving = true;
   const next = { ...record, servers: record.servers.filter((other) => other !== name) };
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
@@ -123,6 +127,17 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
   const data = { cause: '/rm', shards: held.map((shard) => shard.id) };
   desk.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });
   return null;
+}
+
+/** Waits, within a bound, until the members of all shards have stored who has left. */
+function* untilTold({ cluster, desk, settings }: MembershipParts): Workflow<boolean> {
+  const deadlineMs = desk.nowMs + settings.adminWaitMs;
+  const isTold = (): boolean => cluster.inKeyOrder().every((shard) => shard.untold.size === 0);
+  while (!isTold()) {
+    if (desk.nowMs >= deadlineMs || cluster.phase === 'steppedDown') return false;
+    yield* wait(desk.sleep(POLL_MS));
+  }
+  return true;
 }
 
 function without(record: ShardRecord, server: string): ShardRecord {

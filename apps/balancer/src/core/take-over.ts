@@ -196,6 +196,8 @@ export class TakeOver {
     }
     if (shards.some((shard) => shard.inSync.some((server) => !this.reports.has(server)))) return;
     this.decide(shards);
+    // Whoever led before may have stored a configuration in the bucket alone.
+    for (const shard of shards) if (!(yield* this.inSyncSets.inform(shard, this.behind(shard)))) return;
     for (const shard of shards) yield* this.writer.lockLane(shard);
     if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) shard.resolved = true;
@@ -220,6 +222,14 @@ export class TakeOver {
       this.decidedBy.set(shard.id, votes);
       shard.decided = true;
     }
+  }
+
+  /** Members that had an older configuration than the one in force when they were fenced. */
+  private behind(shard: Shard): string[] {
+    return shard.inSync.filter((server) => {
+      const told = this.stateOf(shard, server);
+      return told !== undefined && compareConfigs(told, shard.record) < 0;
+    });
   }
 
   /** Of any replica that was fenced, in sync or not: no term is used twice. */

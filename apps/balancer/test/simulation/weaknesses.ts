@@ -10,7 +10,7 @@ import type { Catalog } from '../../src/core/catalog';
 import type { Cluster } from '../../src/core/cluster';
 import type { Desk } from '../../src/core/desk';
 import type { LaneRequest, ShardLanes } from '../../src/core/shard-lane';
-import type { Shard } from '../../src/core/shard';
+import type { Shard, ShardRecord } from '../../src/core/shard';
 import { wait, type Suspension, type Workflow } from '../../src/core/workflow';
 import { WriteRound, type GivenUp } from '../../src/core/write-round';
 import type { Flaws } from './simulation';
@@ -53,7 +53,7 @@ export const WEAKNESSES: readonly Weakness[] = [
   },
   { point: 5, name: 'is content with one replica', fromSeed: 1, withinSeeds: 400, flaws: needsOne },
   { point: 6, name: 'believes an old bucket', fromSeed: 1, withinSeeds: 1_000, flaws: believesBucket },
-  { point: 7, name: 'fences nobody', fromSeed: 1, withinSeeds: 200, flaws: fencesNobody },
+  { point: 7, name: 'fences nobody', fromSeed: 301, withinSeeds: 600, flaws: fencesNobody },
   { point: 7, name: 'takes the highest term for committed', fromSeed: 1, withinSeeds: 600, flaws: believesHighestTerm },
   {
     point: 7,
@@ -272,12 +272,15 @@ function knowsNothingAgain(): Flaws {
 function needsOne(): Flaws {
   return {
     patchCore: (core) => {
-      const { cluster } = insides(core);
+      const { cluster, inSyncSets } = insides(core);
       const add = cluster.addShard.bind(cluster);
       cluster.addShard = (shard) => {
         Object.defineProperty(shard, 'minInSync', { get: () => 1 });
         add(shard);
       };
+      const areEnough = inSyncSets.areEnough.bind(inSyncSets);
+      inSyncSets.areEnough = (shard, record, shown) =>
+        areEnough(shard, { ...record, replicas: ['one'], joining: [] }, shown);
     },
   };
 }
@@ -439,6 +442,9 @@ interface Insides {
     votes: (shard: Shard) => readonly ReplicaReport[];
   };
   leadership: { role: string; claim: (revision: number, lastEpoch: number, cause: unknown) => void };
+  inSyncSets: {
+    areEnough: (shard: Shard, record: ShardRecord, shown: readonly string[]) => Workflow<boolean>;
+  };
   catalog: Catalog;
   cluster: Cluster;
   desk: Desk;
