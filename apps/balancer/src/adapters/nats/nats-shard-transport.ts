@@ -152,14 +152,40 @@ export class NatsShardTransport implements ShardTransport {
     return reads;
   }
 
-  private async sendRounds(server: string, applies: Apply[]): Promise<Settled<PartReply[]>[]> {
+  /**
+   * The node takes all rounds of a message or none. One that it refuses for what it is must not fail the others: then the message
+   * is sent anew in halves, until that one is alone.
+   */
+  private async sendRounds(server: string, applies: Apply[], sinceMs = performance.now()): Promise<Settled<PartReply[]>[]> {
+    const timeoutMs = Math.max(1, this.options.applyTimeoutMs - (performance.now() - sinceMs));
+    try {
+      return await this.sendTogether(server, applies, timeoutMs);
+    } catch (thrown) {
+      if (applies.length === 1 || !isAboutOneRound(thrown)) throw thrown;
+    }
+    const middle = Math.ceil(applies.length / 2);
+    const settled: Settled<PartReply[]>[] = [];
+    let isInTrouble = false;
+    for (const half of [applies.slice(0, middle), applies.slice(middle)]) {
+      try {
+        if (isInTrouble) throw new ShardlineError('BUSY', `${server} did not take what came before`, true);
+        settled.push(...(await this.sendRounds(server, half, sinceMs)));
+      } catch (error) {
+        isInTrouble = !isAboutOneRound(error);
+        settled.push(...half.map((): Settled<PartReply[]> => ({ ok: false, error })));
+      }
+    }
+    return settled;
+  }
+
+  private async sendTogether(server: string, applies: Apply[], timeoutMs: number): Promise<Settled<PartReply[]>[]> {
     const header = { epoch: applies[0]?.epoch ?? 0, rounds: applies.map(({ round }) => round) };
     const payload = encodeLines(
       header,
       applies.flatMap(({ rows }) => rows),
     );
     this.options.onMessage?.('apply', applies.length, payload.length);
-    const answer = await this.calls.call(server, 'apply', payload, this.options.applyTimeoutMs);
+    const answer = await this.calls.call(server, 'apply', payload, timeoutMs);
     const { rounds } = appliedRounds(server, answer);
     const byNumber = new Map(rounds.map(({ round, parts }) => [round, parts]));
     return applies.map(({ round }) => {
@@ -167,6 +193,13 @@ export class NatsShardTransport implements ShardTransport {
       return value === undefined ? { ok: false, error: missing(server, round.round) } : { ok: true, value };
     });
   }
+}
+
+const ABOUT_ONE_ROUND: ReadonlySet<string> = new Set(['BAD_REQUEST', 'BAD_MESSAGE', 'STALE_ROUND', 'UNKNOWN_SHARD']);
+
+/** The node refused the message for what one of its rounds is, and is as it was before. */
+function isAboutOneRound(thrown: unknown): boolean {
+  return thrown instanceof ShardlineError && ABOUT_ONE_ROUND.has(thrown.code);
 }
 
 /** @throws ShardlineError what the node answered */
