@@ -196,6 +196,10 @@ test('one among many is found in few rounds', async () => {
 
 test('one that a silent replica cannot refuse is refused by the others', async () => {
   world.replicas.server('S4').kill();
-  expect((await world.write(['1', B + 1], [POISON, B + 2], ['3', B + 3])).told).toEqual(['done', 'BAD_REQUEST', 'done']);
+  expect((await world.write(['1', B + 1], [POISON, B + 2], ['3', B + 3])).told).toEqual([
+    'done',
+    'BAD_REQUEST',
+    'done',
+  ]);
   expect(world.inSync.a).toEqual(['S0', 'S1', 'S2']);
 });

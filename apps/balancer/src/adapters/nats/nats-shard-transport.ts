@@ -156,7 +156,11 @@ export class NatsShardTransport implements ShardTransport {
    * The node takes all rounds of a message or none. One that it refuses for what it is must not fail the others: then the message
    * is sent anew in halves, until that one is alone.
    */
-  private async sendRounds(server: string, applies: Apply[], sinceMs = performance.now()): Promise<Settled<PartReply[]>[]> {
+  private async sendRounds(
+    server: string,
+    applies: Apply[],
+    sinceMs = performance.now(),
+  ): Promise<Settled<PartReply[]>[]> {
     const timeoutMs = Math.max(1, this.options.applyTimeoutMs - (performance.now() - sinceMs));
     try {
       return await this.sendTogether(server, applies, timeoutMs);
@@ -164,18 +168,20 @@ export class NatsShardTransport implements ShardTransport {
       if (applies.length === 1 || !isAboutOneRound(thrown)) throw thrown;
     }
     const middle = Math.ceil(applies.length / 2);
-    const settled: Settled<PartReply[]>[] = [];
-    let isInTrouble = false;
-    for (const half of [applies.slice(0, middle), applies.slice(middle)]) {
-      try {
-        if (isInTrouble) throw new ShardlineError('BUSY', `${server} did not take what came before`, true);
-        settled.push(...(await this.sendRounds(server, half, sinceMs)));
-      } catch (error) {
-        isInTrouble = !isAboutOneRound(error);
-        settled.push(...half.map((): Settled<PartReply[]> => ({ ok: false, error })));
-      }
+    const first = await this.sendHalf(server, applies.slice(0, middle), sinceMs);
+    const second = applies.slice(middle);
+    if (first.every((each) => each.ok || isAboutOneRound(each.error)))
+      return [...first, ...(await this.sendHalf(server, second, sinceMs))];
+    const error = new ShardlineError('BUSY', `${server} did not take what came before`, true);
+    return [...first, ...second.map((): Settled<PartReply[]> => ({ ok: false, error }))];
+  }
+
+  private async sendHalf(server: string, half: Apply[], sinceMs: number): Promise<Settled<PartReply[]>[]> {
+    try {
+      return await this.sendRounds(server, half, sinceMs);
+    } catch (error) {
+      return half.map((): Settled<PartReply[]> => ({ ok: false, error }));
     }
-    return settled;
   }
 
   private async sendTogether(server: string, applies: Apply[], timeoutMs: number): Promise<Settled<PartReply[]>[]> {

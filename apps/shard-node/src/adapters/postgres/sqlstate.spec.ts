@@ -63,7 +63,12 @@ const PROVOKED: [code: string, verdict: Verdict, what: string, statements: strin
   ['42701', 'data', 'a column of the system', ['CREATE TABLE s (xmin int)']],
   ['42P16', 'data', 'a table that cannot be', ['CREATE TABLE s (a int PRIMARY KEY, b int PRIMARY KEY)']],
   ['57014', 'resource', 'a statement that takes too long', ['SET statement_timeout = 20', 'SELECT pg_sleep(60)']],
-  ['53200', 'resource', 'too many locks', ['BEGIN', 'SELECT pg_advisory_xact_lock(n) FROM generate_series(1, 200000) n']],
+  [
+    '53200',
+    'resource',
+    'too many locks',
+    ['BEGIN', 'SELECT pg_advisory_xact_lock(n) FROM generate_series(1, 200000) n'],
+  ],
   [
     '53400',
     'resource',
@@ -122,7 +127,10 @@ function expectVerdict(error: unknown, code: string, verdict: Verdict): void {
     resource: { code: 'STORE_FAILED', retryable: true },
     broken: { code: 'STORE_FAILED', retryable: false },
   }[verdict];
-  expect(asStoreFailure(error)).toMatchObject({ ...expected, message: expect.stringMatching(/^postgres: ./) as string });
+  expect(asStoreFailure(error)).toMatchObject({
+    ...expected,
+    message: expect.stringMatching(/^postgres: ./) as string,
+  });
   expect(breaksConnection(error)).toBe(verdict === 'broken');
 }
 
