@@ -1,7 +1,6 @@
 /** Writes that no replica can store, beside others that every replica can, in the simulated world. */
 import type { BalancerCore } from '../src/core/balancer-core';
 import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
-import type { WriteTransaction } from '../../shard-node/src/ports/version-store';
 import { SimBalancer, type BalancerWatcher } from './simulation/balancer';
 import { SimCatalog } from './simulation/catalog';
 import { Network } from './simulation/network';
@@ -108,7 +107,7 @@ function refusePoison({ disk }: SimServer): void {
   disk.transact = (work) =>
     transact((transaction) => {
       const write = transaction.write.bind(transaction);
-      const refusing: Pick<WriteTransaction, 'write'> = {
+      const refusing: Pick<typeof transaction, 'write'> = {
         write: (part) => {
           if (part.births.some(({ row }) => row.includes(POISON))) throw new ShardlineError('BAD_REQUEST', POISON);
           write(part);
