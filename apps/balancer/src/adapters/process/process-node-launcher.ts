@@ -13,6 +13,7 @@ import { join, resolve } from 'node:path';
 import { ShardlineError } from '#common/contracts/errors';
 import { IDENTIFIER } from '#common/contracts/schema';
 import type { Logger } from '#common/logging/logger';
+import { serviceEnvironment } from '#common/process/environment';
 import { makeFolder } from '#common/process/folders';
 import { isCode, signalProcess, waitUntilGone } from '#common/process/process-table';
 import type { NodeLauncher } from '../../ports/node-launcher';
@@ -38,7 +39,7 @@ export interface ProcessNodeLauncherOptions {
   logger: Logger;
   /** The program of the shard-node; by default the one that was built with us. */
   mainPath?: string;
-  /** Variables beside our own, which the nodes get all of. */
+  /** Variables for the nodes, beside those of ours that are for them (`serviceEnvironment`). */
   env?: NodeJS.ProcessEnv;
   /** How long a node may take to stop by itself before it is killed. */
   stopTimeoutMs?: number;
@@ -184,7 +185,8 @@ export class ProcessNodeLauncher implements NodeLauncher {
 
   private environment({ server, dataDir, pidFile }: NodePlace): NodeJS.ProcessEnv {
     const { natsUrl, env = {} } = this.options;
-    return { ...process.env, ...env, SERVER_NAME: server, DATA_DIR: dataDir, PID_FILE: pidFile, NATS_URL: natsUrl };
+    const own = { SERVER_NAME: server, DATA_DIR: dataDir, PID_FILE: pidFile, NATS_URL: natsUrl };
+    return serviceEnvironment('shard-node', process.env, { ...env, ...own });
   }
 
   private async folders(): Promise<string[]> {
