@@ -238,6 +238,9 @@ export class SimBalancer {
           answer({ ok: true, value: null });
         });
         break;
+      case 'nodeFailure':
+        answer({ ok: true, value: null });
+        break;
       case 'ping':
       case 'config':
       case 'fence':
