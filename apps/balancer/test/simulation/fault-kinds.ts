@@ -25,7 +25,7 @@ export const COMMON_FAULTS = [
 ] as const;
 
 /** Those of worlds that are made for them. */
-const SPECIAL_FAULTS = [
+export const SPECIAL_FAULTS = [
   /** For a while nobody can say whether a commit happened. */
   'disk in doubt',
   /** It never comes back, and cannot be started again. */

@@ -136,7 +136,7 @@ export class SimServer {
   private loseWhatMayBeLost(): void {
     const { durable } = this;
     this.durable = null;
-    if (durable === null || this.dice.chance(0.5)) return;
+    if (durable === null || !this.servers.loseCommits || this.dice.chance(0.5)) return;
     this.scheduler.note(() => `${this.name} has lost its newest pages`);
     this.disk.restore(durable);
   }
@@ -170,15 +170,15 @@ export class SimServer {
   /** A commit that may be lost leaves open what the disk holds after a crash, until one that may not be. */
   private async commit<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
     const before = this.disk.snapshot();
-    let mayBeLost = false;
+    const lazy = { isLazy: false };
     const result = await this.disk.transact((transaction) =>
       work(
         observed(transaction, () => {
-          mayBeLost = true;
+          lazy.isLazy = true;
         }),
       ),
     );
-    this.durable = mayBeLost ? (this.durable ?? before) : null;
+    this.durable = lazy.isLazy ? (this.durable ?? before) : null;
     return result;
   }
 
@@ -221,6 +221,8 @@ export interface Call<T> {
 export class Servers {
   readonly byName = new Map<string, SimServer>();
   flaws: NodeFlaws = {};
+  /** What a replica need not wait for may be lost when its process ends. */
+  loseCommits = false;
 
   constructor(
     private readonly scheduler: Scheduler,

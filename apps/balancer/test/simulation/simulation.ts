@@ -104,6 +104,7 @@ class Simulation {
     this.network = new Network(this.scheduler);
     this.servers = new Servers(this.scheduler, this.network);
     this.servers.flaws = flaws;
+    this.servers.loseCommits = true;
     this.catalog = new SimCatalog(this.scheduler, this.network);
     this.post = new Post(this.network);
     this.watch = new Watch(
