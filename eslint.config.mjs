@@ -1,5 +1,6 @@
 // Strict, type-aware rules for everything, and the purity of the cores (see docs/architecture.md).
 import js from '@eslint/js';
+import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 import { noSpreadIntoCalls } from './scripts/lint/no-spread-into-calls.mjs';
 
@@ -63,6 +64,15 @@ export default tseslint.config(
     ],
   },
   js.configs.recommended,
+  {
+    // What a client sends may make no regular expression work longer than linear time.
+    files: ['**/*.{ts,js,cjs,mjs}'],
+    plugins: { regexp },
+    rules: {
+      'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+      'regexp/no-super-linear-move': ['error', { report: 'potential' }],
+    },
+  },
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],

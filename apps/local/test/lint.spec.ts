@@ -25,7 +25,7 @@ async function broken(file: string, lines: readonly string[]): Promise<[number, 
   });
   const [{ messages }] = JSON.parse(output) as [{ messages: Finding[] }];
   return messages
-    .filter(({ ruleId }) => ruleId.startsWith('shardline/'))
+    .filter(({ ruleId }) => /^(regexp|shardline)\//.test(ruleId))
     .map(({ line, ruleId }): [number, string] => [line, ruleId]);
 }
 
@@ -40,19 +40,27 @@ const CODE = [
   'export const applied = Math.min.apply(null, all);',
   'export const made = new Array<number>(...all);',
   'export const forwarded = (...rest: number[]): number => take(...rest);',
+  String.raw`export const ends = /0+$/.exec('1.0');`,
+  String.raw`export const nested = /^(a+)+$/.test('aa');`,
+  String.raw`export const linear = /^(?:0|[1-9]\d*)$/.test('10');`,
 ];
 
 test.each([
   'apps/gateway/src/bus/outbox.ts',
   'apps/balancer/src/core/writer.ts',
   'apps/shard-node/src/core/serving.ts',
-])('in %s no list of unknown length becomes arguments', async (file) => {
-  expect(await broken(file, CODE)).toEqual([
-    [5, 'shardline/no-spread-into-calls'],
-    [6, 'shardline/no-spread-into-calls'],
-    [7, 'shardline/no-spread-into-calls'],
-    [8, 'shardline/no-spread-into-calls'],
-    [9, 'shardline/no-spread-into-calls'],
-    [10, 'shardline/no-spread-into-calls'],
-  ]);
-});
+])(
+  'in %s no list of unknown length becomes arguments, and no regular expression is slower than linear',
+  async (file) => {
+    expect(await broken(file, CODE)).toEqual([
+      [5, 'shardline/no-spread-into-calls'],
+      [6, 'shardline/no-spread-into-calls'],
+      [7, 'shardline/no-spread-into-calls'],
+      [8, 'shardline/no-spread-into-calls'],
+      [9, 'shardline/no-spread-into-calls'],
+      [10, 'shardline/no-spread-into-calls'],
+      [11, 'regexp/no-super-linear-move'],
+      [12, 'regexp/no-super-linear-backtracking'],
+    ]);
+  },
+);

@@ -2,13 +2,13 @@
  * What `/init`, `/add` and `/rm` may ask for. Pure checks: each returns what is wrong as a sentence for the client, or null.
  */
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
-import { KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange } from '#common/contracts/schema';
+import { firstRepeated, KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange } from '#common/contracts/schema';
 
 /** What is wrong with the shards of a configuration, those that exist counted. */
 export function faultOfShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
   const every = [...existing, ...shards];
   if (every.length > MAX_SHARDS) return `${every.length} shards are more than ${MAX_SHARDS}`;
-  const twice = repeated(every.map((range) => range.shard));
+  const twice = firstRepeated(every.map((range) => range.shard));
   if (twice !== undefined) return `shard ${twice} is defined twice`;
   const outside = shards.find(({ low, size }) => size < 1 || low < -KEY_LIMIT || low > KEY_LIMIT - (size - 1));
   if (outside !== undefined) return `shard ${outside.shard} holds no key, or keys outside ±2^53`;
@@ -28,12 +28,12 @@ export function faultOfServers(
 ): string | null {
   const names = Object.keys(servers);
   if (names.length > MAX_SERVERS) return `${names.length} servers are more than ${MAX_SERVERS}`;
-  const alike = repeated(names.map((name) => name.toLowerCase()));
+  const alike = firstRepeated(names.map((name) => name.toLowerCase()));
   if (alike !== undefined) return `two servers are called ${alike}: names must differ in more than their case`;
   for (const [server, held] of Object.entries(servers)) {
     const unknown = held.find((shard) => !shards.has(shard));
     if (unknown !== undefined) return `server ${server} lists the shard ${unknown}, which is not defined`;
-    const twice = repeated(held);
+    const twice = firstRepeated(held);
     if (twice !== undefined) return `server ${server} lists the shard ${twice} twice`;
   }
   return null;
@@ -84,7 +84,7 @@ export function faultOfRm(command: RmCommand, standing: Standing): string | null
   if (command.n < 1) return 'at least one server is to be named or n to be at least 1';
   const unknown = command.servers.find((name) => !standing.servers.has(name));
   if (unknown !== undefined) return `there is no server ${unknown}`;
-  const twice = repeated(command.servers);
+  const twice = firstRepeated(command.servers);
   if (twice !== undefined) return `server ${twice} is named twice`;
   if (command.n > standing.servers.size) return `there are only ${standing.servers.size} servers`;
   if (command.n === standing.servers.size && standing.shards.length > 0)
@@ -106,8 +106,4 @@ function canonical({ n, schema, shards, servers }: InitIdentity): string {
   const sorted = [...lists].sort(([a], [b]) => (a < b ? -1 : 1));
   const wanted = servers === null ? n : Math.max(n ?? 0, lists.length);
   return JSON.stringify([schema.columns, schema.dtypes, ranges, sorted, wanted]);
-}
-
-function repeated(names: readonly string[]): string | undefined {
-  return names.find((name, index) => names.indexOf(name) !== index);
 }

@@ -92,9 +92,10 @@ export class WriteRound {
 
   /** A server has answered for all of its parts. Returns true when it was the last one. */
   answered(server: string, replies: readonly PartReply[]): boolean {
+    const byShard = new Map(replies.map((part) => [part.shard, part]));
     for (const entry of this.shards.values()) {
       if (!entry.servers.includes(server)) continue;
-      const reply = replies.find((part) => part.shard === entry.shard.id);
+      const reply = byShard.get(entry.shard.id);
       if (reply?.outcomes.length === entry.part.ops.length) entry.replies.set(server, reply);
       else entry.failures.set(server, incomplete(server, entry.shard.id));
     }
@@ -232,7 +233,7 @@ export function disputedKeys({ part, replies }: RoundShard): number[] {
 /** The failure says that the round was not stored and never will be. */
 export function certainlyLacks(failure: ErrorBody | undefined): boolean {
   if (failure === undefined) return false;
-  if (['NO_LEADER', 'BUSY', 'STORE_FAILED'].includes(failure.code)) return failure.retryable;
+  if (failure.code === 'NO_LEADER' || failure.code === 'BUSY') return failure.retryable;
   return ['UNKNOWN_SHARD', 'STALE_ROUND', 'BAD_MESSAGE', 'BAD_REQUEST'].includes(failure.code);
 }
 

@@ -2,32 +2,32 @@
 import { z } from 'zod';
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
-import { DTYPES, IDENTIFIER, KEY_LIMIT, RESERVED_COLUMNS } from '#common/contracts/schema';
+import { DTYPES, faultOfColumns, IDENTIFIER, isFreeName, KEY_LIMIT, MAX_COLUMNS } from '#common/contracts/schema';
 import { parseJson } from '#common/nats/connection';
 
-const MAX_COLUMNS = 1000;
-const name = z.string().regex(IDENTIFIER);
-const columnName = name.refine(
-  (column) => !(RESERVED_COLUMNS as readonly string[]).includes(column.toLowerCase()),
-  'is a name of ours',
-);
+const columnName = z.string().regex(IDENTIFIER);
+const name = columnName.refine(isFreeName, "is a word of JavaScript's");
+/** Not `z.int()`, which leaves out both ends of the key range. */
+const whole = (min: number, max: number): z.ZodType<number> =>
+  z
+    .number()
+    .refine(
+      (value) => Number.isInteger(value) && value >= min && value <= max,
+      `must be a whole number from ${min} to ${max}`,
+    );
 const shardRange = z.object({
   shard: name,
-  low: z.number().int().min(-KEY_LIMIT).max(KEY_LIMIT),
-  size: z
-    .number()
-    .int()
-    .min(1)
-    .max(2 * KEY_LIMIT),
+  low: whole(-KEY_LIMIT, KEY_LIMIT),
+  size: whole(1, KEY_LIMIT),
 });
 const servers = z.record(name, z.array(name));
 const schema = z
   .object({ columns: z.array(columnName).min(1).max(MAX_COLUMNS), dtypes: z.array(z.enum(DTYPES)) })
   .refine(({ columns, dtypes }) => columns.length === dtypes.length, 'every column needs one dtype')
-  .refine(
-    ({ columns }) => new Set(columns.map((column) => column.toLowerCase())).size === columns.length,
-    'a column stands twice',
-  )
+  .superRefine(({ columns }, context) => {
+    const fault = faultOfColumns(columns);
+    if (fault !== null) context.addIssue(fault);
+  })
   .refine(({ dtypes }) => dtypes[0] === 'Number', 'the first column is the key and must be a Number');
 
 const INIT = z.object({

@@ -29,7 +29,6 @@ const NO_LAUNCHER: NodeLauncher = {
   start: () => Promise.resolve(),
   stop: () => Promise.resolve(),
   remove: () => Promise.resolve(),
-  failureOf: () => null,
   list: () => Promise.resolve([]),
 };
 

@@ -169,8 +169,6 @@ export class EffectRunner {
         return launcher.start(effect.server).then(() => null);
       case 'removeNode':
         return launcher.remove(effect.server).then(() => null);
-      case 'nodeFailure':
-        return Promise.resolve(launcher.failureOf(effect.server));
     }
   }
 

@@ -69,7 +69,9 @@ describe('/init', () => {
     ['half a surrogate pair in a shard name', { shards: [{ ...shard, Shard_id: 'a\ud800' }] }, /a name starts with/],
     ['a line feed behind a shard name', { shards: [{ ...shard, Shard_id: 'a\n' }] }, /a name starts with/],
     ['a long shard name', { shards: [{ ...shard, Shard_id: 'a'.repeat(64) }] }, /a name starts with/],
+    ['a word of JavaScript as a shard', { shards: [{ ...shard, Shard_id: 'constructor' }] }, /JavaScript/],
     ['a shard twice', { shards: [shard, shard] }, /twice/],
+    ['a word of JavaScript as a server', { shards: [shard], servers: { toString: ['sh1'] } }, /JavaScript/],
     ['a list for servers', { shards: [shard], servers: [['sh1']] }, /must be an object/],
     ['a text for the shards of a server', { shards: [shard], servers: { S: 'sh1' } }, /must be a list/],
     ['SQL in a server name', { shards: [shard], servers: { "S'; --": ['sh1'] } }, /a name starts with/],
@@ -83,6 +85,8 @@ describe('/init', () => {
     ['a key that is no number', schema(['a'], ['String']), /must be a Number/],
     ['a column twice', schema(['a', 'a'], ['Number', 'String']), /twice/],
     ['a reserved column', schema(['a', 'CAT'], ['Number', 'String']), /already/],
+    ['columns that differ in case alone', schema(['a', 'b', 'B'], ['Number', 'String', 'String']), /"b" and "B"/],
+    ['a key that /update has no place for', schema(['Data', 'b'], ['Number', 'String']), /body of \/update/],
     ['__proto__ as a column', schema(['a', '__proto__'], ['Number', 'String']), /another name/],
     ['SQL in a column', schema(['a', 'b" int; --'], ['Number', 'String']), /a name starts with/],
     [
@@ -91,11 +95,24 @@ describe('/init', () => {
         Array.from({ length: 1_001 }, (_, i) => `c${i}`),
         Array(1_001).fill('Number'),
       ),
-      /more than/,
+      /at most 1000/,
     ],
   ])('refuses %s', (_, body, message) => {
     expect(() => initCommandOf(body, false)).toThrow(refused(message) as Error);
   });
+
+  test.each(['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid', 'XMIN', 'cat', 'Dat'])(
+    'refuses %s as a column, and as the key: every table has it already',
+    (name) => {
+      for (const columns of [
+        ['a', name],
+        [name, 'a'],
+      ]) {
+        const message = `schema.columns names "${name}", which every table has already: choose another name`;
+        expect(() => initCommandOf(schema(columns, ['Number', 'Number']), false)).toThrow(message);
+      }
+    },
+  );
 
   test('a server called __proto__ changes nothing for anyone', () => {
     const body: unknown = JSON.parse('{"shards":[],"servers":{"__proto__":["sh1"]}}');

@@ -3,26 +3,14 @@ import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/comma
 import {
   DEFAULT_SCHEMA,
   DTYPES,
+  faultOfColumns,
+  MAX_COLUMNS,
   MAX_SERVERS,
-  RESERVED_COLUMNS,
   type Dtype,
   type TableSchema,
 } from '#common/contracts/schema';
-import {
-  badRequest,
-  describe,
-  fieldsOf,
-  listOf,
-  namesOf,
-  quote,
-  requiredField,
-  wholeNumber,
-  type Fields,
-} from './body-fields';
+import { badRequest, describe, fieldsOf, listOf, namesOf, requiredField, wholeNumber } from './body-fields';
 import { placementOf, shardRangesOf } from './shard-ranges';
-
-/** Postgres takes 1,600 columns in a table; some are ours. */
-export const MAX_COLUMNS = 1_000;
 
 /** @throws ShardlineError BAD_REQUEST */
 export function initCommandOf(body: unknown, allowReinit: boolean): InitCommand {
@@ -59,14 +47,9 @@ export function rmCommandOf(body: unknown): RmCommand {
   const what = 'the body of /rm';
   const fields = fieldsOf(body, what);
   const n = serverCount(requiredField(fields, 'n', what), 'n', 1);
-  const servers = removedServers(fields);
+  const servers = listOf(fields.get('servers') ?? [], 'servers');
   if (servers.length > n) throw badRequest('Length of server list is more than removable instances');
-  return { n, servers };
-}
-
-function removedServers(fields: Fields): string[] {
-  const servers = fields.get('servers');
-  return servers === undefined ? [] : namesOf(servers, 'servers');
+  return { n, servers: namesOf(servers, 'servers') };
 }
 
 function serverCount(value: unknown, what: string, min: number): number {
@@ -75,16 +58,13 @@ function serverCount(value: unknown, what: string, min: number): number {
 
 function tableSchemaOf(value: unknown): TableSchema {
   const fields = fieldsOf(value, 'schema');
-  const columns = namesOf(requiredField(fields, 'columns', 'schema'), 'schema.columns');
-  const dtypes = listOf(requiredField(fields, 'dtypes', 'schema'), 'schema.dtypes').map(dtypeOf);
-  if (columns.length === 0) throw badRequest('schema.columns is empty: the first column is the key');
-  if (columns.length > MAX_COLUMNS) throw badRequest(`schema.columns has more than ${MAX_COLUMNS} names`);
+  const columns = namesOf(requiredField(fields, 'columns', 'schema'), 'schema.columns', MAX_COLUMNS);
+  const dtypes = listOf(requiredField(fields, 'dtypes', 'schema'), 'schema.dtypes', MAX_COLUMNS).map(dtypeOf);
   if (columns.length !== dtypes.length) {
     throw badRequest(`schema has ${columns.length} columns and ${dtypes.length} dtypes: name one dtype per column`);
   }
-  const reserved = columns.find((column) => RESERVED_COLUMNS.some((name) => name === column.toLowerCase()));
-  if (reserved !== undefined)
-    throw badRequest(`schema.columns names ${quote(reserved)}, which every table has already`);
+  const fault = faultOfColumns(columns);
+  if (fault !== null) throw badRequest(fault);
   if (dtypes[0] !== 'Number') throw badRequest(`schema.dtypes[0] is ${dtypes[0] ?? ''}: the key must be a Number`);
   return { columns, dtypes };
 }

@@ -31,7 +31,9 @@ function shardAnswer(status: ShardStatus, key: string, timeOf: TimeOf): Record<s
   const { shard, low, size, vat, ...others } = status;
   const details = { ...others, replicas: status.replicas.map((replica) => replicaAnswer(replica, timeOf)) };
   const published = { [`${PUBLISHED_KEY}_low`]: low, Shard_id: shard, Shard_size: size, VAT: vat };
-  return key === PUBLISHED_KEY ? { ...published, ...details } : { ...published, [`${key}_low`]: low, ...details };
+  return key.toLowerCase() === PUBLISHED_KEY.toLowerCase()
+    ? { ...published, ...details }
+    : { ...published, [`${key}_low`]: low, ...details };
 }
 
 function replicaAnswer({ server, state, proven }: ReplicaStatus, timeOf: TimeOf): Record<string, unknown> {

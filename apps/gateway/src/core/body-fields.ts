@@ -1,6 +1,6 @@
 /** Bodies as the contract reads them: field names without regard to case, and messages that say what is wrong where. */
 import { ShardlineError } from '#common/contracts/errors';
-import { IDENTIFIER, KEY_LIMIT } from '#common/contracts/schema';
+import { firstRepeated, IDENTIFIER, isFreeName, KEY_LIMIT } from '#common/contracts/schema';
 import { Numeral, toNumber } from './numeral';
 
 /** The fields of a JSON object by their names in lower case. */
@@ -38,9 +38,10 @@ export function requiredField(fields: Fields, name: string, what: string): unkno
   return value;
 }
 
-/** A list. @throws ShardlineError BAD_REQUEST */
-export function listOf(value: unknown, what: string): unknown[] {
+/** A list of at most `most` items. @throws ShardlineError BAD_REQUEST */
+export function listOf(value: unknown, what: string, most = Number.POSITIVE_INFINITY): unknown[] {
   if (!Array.isArray(value)) throw badRequest(`${what} must be a list, not ${describe(value)}`);
+  if (value.length > most) throw badRequest(`${what} has ${value.length} items: there may be at most ${most}`);
   return value as unknown[];
 }
 
@@ -60,7 +61,7 @@ export function keyOf(value: unknown, what: string): number {
   return wholeNumber(value, what, -KEY_LIMIT, KEY_LIMIT);
 }
 
-/** A column, shard or server name. @throws ShardlineError BAD_REQUEST */
+/** A column's name; those of shards and servers are `freeNameOf`. @throws ShardlineError BAD_REQUEST */
 export function nameOf(value: unknown, what: string): string {
   if (typeof value !== 'string') throw badRequest(`${what} must be a text, not ${describe(value)}`);
   if (!IDENTIFIER.test(value)) {
@@ -73,10 +74,17 @@ export function nameOf(value: unknown, what: string): string {
   return value;
 }
 
-/** Names in a list, each once. @throws ShardlineError BAD_REQUEST */
-export function namesOf(value: unknown, what: string): string[] {
-  const names = listOf(value, what).map((name, index) => nameOf(name, `${what}[${index}]`));
-  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+/** The name of a shard or of a server. @throws ShardlineError BAD_REQUEST */
+export function freeNameOf(value: unknown, what: string): string {
+  const name = nameOf(value, what);
+  if (!isFreeName(name)) throw badRequest(`${what} is ${quote(name)}, a word of JavaScript's: choose another name`);
+  return name;
+}
+
+/** Names in a list of at most `most`, each once. @throws ShardlineError BAD_REQUEST */
+export function namesOf(value: unknown, what: string, most?: number): string[] {
+  const names = listOf(value, what, most).map((name, index) => nameOf(name, `${what}[${index}]`));
+  const repeated = firstRepeated(names);
   if (repeated !== undefined) throw badRequest(`${what} names ${quote(repeated)} twice`);
   return names;
 }

@@ -1,11 +1,11 @@
 /** Shards as `/init` and `/add` list them. */
-import { KEY_LIMIT, type ShardRange } from '#common/contracts/schema';
+import { firstRepeated, KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange } from '#common/contracts/schema';
 import {
   badRequest,
   fieldsOf,
   keyOf,
   listOf,
-  nameOf,
+  freeNameOf,
   namesOf,
   requiredField,
   wholeNumber,
@@ -17,16 +17,15 @@ const LOW_FIELD = 'Stud_id_low';
 
 /** `[{Stud_id_low, Shard_id, Shard_size}]`. @throws ShardlineError BAD_REQUEST */
 export function shardRangesOf(value: unknown, what: string): ShardRange[] {
-  const ranges = listOf(value, what).map((item, index) => shardRangeOf(item, `${what}[${index}]`));
-  const names = ranges.map((range) => range.shard);
-  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+  const ranges = listOf(value, what, MAX_SHARDS).map((item, index) => shardRangeOf(item, `${what}[${index}]`));
+  const repeated = firstRepeated(ranges.map((range) => range.shard));
   if (repeated !== undefined) throw badRequest(`${what} names the shard ${quote(repeated)} twice`);
   return ranges;
 }
 
 function shardRangeOf(value: unknown, what: string): ShardRange {
   const fields = fieldsOf(value, what);
-  const shard = nameOf(requiredField(fields, 'Shard_id', what), `${what}.Shard_id`);
+  const shard = freeNameOf(requiredField(fields, 'Shard_id', what), `${what}.Shard_id`);
   const low = keyOf(lowOf(fields, what), `${what}.${LOW_FIELD}`);
   const size = wholeNumber(requiredField(fields, 'Shard_size', what), `${what}.Shard_size`, 1, KEY_LIMIT);
   // Written so that no sum leaves the range in which doubles are exact.
@@ -47,10 +46,14 @@ function lowOf(fields: Fields, what: string): unknown {
 export function placementOf(value: unknown, what: string): Record<string, string[]> {
   if (!isObject(value))
     throw badRequest(`${what} must be an object of server names with lists of shards, not ${describe(value)}`);
+  const servers = Object.entries(value);
+  if (servers.length > MAX_SERVERS) {
+    throw badRequest(`${what} names ${servers.length} servers: a cluster has at most ${MAX_SERVERS}`);
+  }
   return Object.fromEntries(
-    Object.entries(value).map(([server, shards]) => {
-      const name = nameOf(server, `a server name in ${what}`);
-      return [name, namesOf(shards, `${what}.${name}`)];
+    servers.map(([server, shards]) => {
+      const name = freeNameOf(server, `a server name in ${what}`);
+      return [name, namesOf(shards, `${what}.${name}`, MAX_SHARDS)];
     }),
   );
 }

@@ -8,6 +8,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { badRequest } from '../core/body-fields';
 import { parseJsonText } from '../core/numeral';
+import { CollectedBytes } from './collected-bytes';
 import { HttpFailure } from './error-status';
 
 const BYTE_ORDER_MARK = '\uFEFF';
@@ -25,9 +26,7 @@ export class BodyReader {
     if (encoding === undefined && (length === undefined || length === '0')) return undefined;
     // What is not read here is thrown away by Node behind the answer.
     if (Number(length) > this.limitBytes) throw this.tooLarge();
-    const chunks = await this.chunks(request);
-    const [only] = chunks;
-    return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks);
+    return this.read(request);
   }
 
   /** The JSON of a body; undefined when there is none. @throws HttpFailure, ShardlineError BAD_REQUEST */
@@ -35,24 +34,24 @@ export class BodyReader {
     return parseBody(await this.bytes(request));
   }
 
-  private chunks(request: IncomingMessage): Promise<Buffer[]> {
+  private read(request: IncomingMessage): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
+      const collected = new CollectedBytes(this.limitBytes);
       const stop = (): void => {
         request.off('data', onData).off('end', onEnd).off('close', onBroken);
       };
       const onData = (chunk: Buffer): void => {
-        bytes += chunk.length;
-        chunks.push(chunk);
-        if (bytes <= this.limitBytes) return;
+        if (collected.length + chunk.length <= this.limitBytes) {
+          collected.add(chunk);
+          return;
+        }
         stop();
         request.resume();
         reject(this.tooLarge());
       };
       const onEnd = (): void => {
         stop();
-        resolve(chunks);
+        resolve(collected.bytes());
       };
       const onBroken = (): void => {
         stop();

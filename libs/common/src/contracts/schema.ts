@@ -19,8 +19,56 @@ export const DEFAULT_SCHEMA: TableSchema = {
 /** Column, shard and server names. They are always quoted as well. */
 export const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_\-[\]]{0,62}$/;
 
-/** Columns that every shard table has beside the schema's own; a schema may not use their names, in any case. */
-export const RESERVED_COLUMNS = ['cat', 'dat'] as const;
+/**
+ * Columns that every shard table has beside the schema's own: two are ours, the others are Postgres's. A schema may not use
+ * their names, in any case.
+ */
+export const RESERVED_COLUMNS = ['cat', 'dat', 'tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid'] as const;
+
+/** The field that stands beside the key in the body of `/update`: the key may not be called so, in any case. */
+export const RESERVED_KEY = 'data';
+
+/** Postgres takes 1,600 columns in a table; some are ours. */
+export const MAX_COLUMNS = 1_000;
+
+/** What is wrong with the names of a new table's columns, as a sentence for the client; null when nothing is. */
+export function faultOfColumns(columns: readonly string[]): string | null {
+  const [key] = columns;
+  if (key === undefined) return 'schema.columns is empty: the first column is the key';
+  if (columns.length > MAX_COLUMNS) {
+    return `schema.columns has ${columns.length} names: a table has at most ${MAX_COLUMNS} columns`;
+  }
+  const seen = new Map<string, string>();
+  for (const column of columns) {
+    const plain = column.toLowerCase();
+    const other = seen.get(plain);
+    if (other === column) return `schema.columns names "${column}" twice`;
+    if (other !== undefined)
+      return `schema.columns names "${other}" and "${column}": names must differ in more than case`;
+    if ((RESERVED_COLUMNS as readonly string[]).includes(plain)) {
+      return `schema.columns names "${column}", which every table has already: choose another name`;
+    }
+    seen.set(plain, column);
+  }
+  if (key.toLowerCase() === RESERVED_KEY) {
+    return `schema.columns[0], the key, is called "${key}": so is the row in the body of /update, choose another name`;
+  }
+  return null;
+}
+
+/**
+ * Whether a shard or a server may be called so: not as what every JavaScript object has from its birth (`constructor`), since
+ * objects with these names as keys travel and are stored.
+ */
+export function isFreeName(name: string): boolean {
+  return !(name in {});
+}
+
+/** The first name that has stood in the list before; undefined without one. */
+export function firstRepeated(names: readonly string[]): string | undefined {
+  const seen = new Set<string>();
+  return names.find((name) => seen.size === seen.add(name).size);
+}
 
 /** Keys are whole numbers within ±KEY_LIMIT, both ends included. */
 export const KEY_LIMIT = 2 ** 53;

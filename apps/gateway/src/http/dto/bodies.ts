@@ -1,7 +1,15 @@
 /** Bodies of requests, for the OpenAPI page. What is really taken is decided in `src/core`; field names in any case. */
 import { ApiProperty, ApiPropertyOptional, ApiSchema, type ApiPropertyOptions } from '@nestjs/swagger';
-import { DTYPES, IDENTIFIER, KEY_LIMIT } from '#common/contracts/schema';
-import { MAX_SERVERS } from '#common/contracts/schema';
+import {
+  DTYPES,
+  IDENTIFIER,
+  KEY_LIMIT,
+  MAX_COLUMNS,
+  MAX_SERVERS,
+  MAX_SHARDS,
+  RESERVED_COLUMNS,
+  RESERVED_KEY,
+} from '#common/contracts/schema';
 
 /** A whole number, or the text of one. */
 export function wholeNumberSchema(minimum: number, maximum: number): { oneOf: object[] } {
@@ -25,6 +33,7 @@ const keyProperty = (description: string, example: number): ApiPropertyOptions =
 const placementProperty = (description: string, example: Record<string, string[]>): ApiPropertyOptions => ({
   type: 'object',
   description,
+  maxProperties: MAX_SERVERS,
   additionalProperties: { type: 'array', items: NAME_SCHEMA, uniqueItems: true },
   example,
 });
@@ -44,9 +53,12 @@ export class TableSchemaDto {
   @ApiProperty({
     type: 'array',
     minItems: 1,
+    maxItems: MAX_COLUMNS,
     uniqueItems: true,
     items: NAME_SCHEMA,
-    description: 'The first column is the key. `cat` and `dat` are taken.',
+    description:
+      `The first column is the key, which may not be called \`${RESERVED_KEY}\`. Names differ in more than case. Taken, in any case: ` +
+      RESERVED_COLUMNS.map((name) => `\`${name}\``).join(', '),
     example: ['Stud_id', 'Stud_name', 'Stud_marks'],
   })
   columns!: string[];
@@ -54,6 +66,7 @@ export class TableSchemaDto {
   @ApiProperty({
     type: 'array',
     minItems: 1,
+    maxItems: MAX_COLUMNS,
     items: { type: 'string', enum: [...DTYPES] },
     description: 'One for each column; the first is `Number`',
     example: ['Number', 'String', 'String'],
@@ -93,7 +106,7 @@ export class InitBody {
   })
   schema?: TableSchemaDto;
 
-  @ApiProperty({ type: [ShardDto], minItems: 1, example: publishedShards() })
+  @ApiProperty({ type: [ShardDto], minItems: 1, maxItems: MAX_SHARDS, example: publishedShards() })
   shards!: ShardDto[];
 
   @ApiPropertyOptional(
@@ -117,7 +130,8 @@ export class AddBody {
 
   @ApiPropertyOptional({
     type: [ShardDto],
-    description: 'Left out: none',
+    maxItems: MAX_SHARDS,
+    description: `Left out: none. A cluster has at most ${MAX_SHARDS} shards in all`,
     example: [{ Stud_id_low: 12288, Shard_id: 'sh5', Shard_size: 4096 }],
   })
   new_shards?: ShardDto[];

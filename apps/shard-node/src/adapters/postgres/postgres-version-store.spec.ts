@@ -1,5 +1,8 @@
+import type { CopyCursor } from '#common/contracts/node';
+import { RESERVED_COLUMNS, type TableSchema } from '#common/contracts/schema';
+import { splitRows } from '#common/nats/lines';
 import type { PostgresAddress } from './data-source';
-import type { VersionStore } from '../../ports/version-store';
+import type { RowPage, VersionPage, VersionStore } from '../../ports/version-store';
 import { FIND_OPS, KNOWN_OPS } from './op-statements';
 import { describeOpRecords } from '../../../test/contract/op-records.contract';
 import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';
@@ -123,3 +126,63 @@ it.each([
     await store.close();
   }
 });
+
+it('knows the columns that Postgres has in every table, whose names no schema may use', async () => {
+  const known = await runSql(
+    await postgres.freshDatabase(),
+    'SELECT DISTINCT attname FROM pg_attribute WHERE attnum < 0',
+  );
+  expect(known.map(({ attname }) => attname).sort()).toEqual(
+    RESERVED_COLUMNS.filter((name) => name !== 'cat' && name !== 'dat').sort(),
+  );
+});
+
+it.each([
+  ['j', 'k'],
+  ['c', 'j'],
+  ['k', 'c'],
+  ['int8', 'part'],
+  ['id', 'part'],
+  ['count', 'fits'],
+])(
+  'orders and counts by the key when columns are called %s and %s, as statements call something else',
+  async (key, other) => {
+    const schema: TableSchema = { columns: [key, other], dtypes: ['Number', 'String'] };
+    const store = await open(await postgres.freshDatabase());
+    // Texts, and terms, sort the other way round than keys.
+    const births = Array.from({ length: 90 }, (_, index) => {
+      return { key: index, cat: 90 - index, row: `{"${key}":${index},"${other}":"${999 - index}"}` };
+    });
+    const sh = shardState('sh', { rows: births.length, currentTerm: 90 });
+    await store.load();
+    await store.transact(async (transaction) => {
+      transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema });
+      await transaction.createShard(shardState('sh'), schema);
+      transaction.write({ state: sh, births, deaths: [], records: [] });
+    });
+    const read: string[] = [];
+    for (let low: number | null = 0; low !== null;) {
+      const page: RowPage = await store.readRange({ shard: 'sh', vat: 90, low, high: 200 }, 200);
+      read.push(...splitRows(page.text));
+      low = page.next;
+    }
+    expect(read).toEqual(births.map(({ row }) => row));
+    const copied: number[] = [];
+    for (let after: CopyCursor | null = null, more = true; more;) {
+      const page: VersionPage = await store.copyPage({ shard: 'sh', from: 0, to: 90 }, after, 200);
+      for (const line of page.text.split('\n').filter(Boolean)) copied.push(Number(line.split('\t')[0]));
+      after = page.next;
+      more = after !== null;
+    }
+    expect(copied).toEqual(births.map((birth) => birth.key));
+    const { parts } = await store.digest('sh', 90, { low: 0, high: 89, parts: 3 });
+    expect(parts?.map(({ low, rows }) => [low, rows])).toEqual([
+      [0, 30],
+      [30, 30],
+      [60, 30],
+    ]);
+    const { versions } = await store.digest('sh', 90, { low: 10, high: 12, parts: 3 });
+    expect(versions?.map((version) => version.key)).toEqual([10, 11, 12]);
+    await store.close();
+  },
+);

@@ -1,6 +1,9 @@
 /**
  * The SQL of one shard's table. Every name is quoted; nothing but names that were checked against `IDENTIFIER` becomes SQL
  * text. Rows go in and come out as JSON text that this process never parses.
+ *
+ * A column may be called as a statement calls something of its own: an order is always that of the table's column
+ * (`version."k"`), since by itself a name would mean what the statement puts out under it.
  */
 import type { CopyCursor } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
@@ -147,8 +150,8 @@ export class ShardStatements {
       `SELECT ${key}, ${json} FROM ${table} WHERE ${key} = ANY($1::bigint[]) AND cat <= $2 AND dat > $2`,
     );
     const visible = `
-      SELECT ${key} AS k, ${json} AS j FROM ${table}
-      WHERE ${key} BETWEEN $1 AND $2 AND cat <= $3 AND dat > $3 ORDER BY ${key} LIMIT $4`;
+      SELECT ${key} AS k, ${json} AS j FROM ${table} AS version
+      WHERE ${key} BETWEEN $1 AND $2 AND cat <= $3 AND dat > $3 ORDER BY version.${key} LIMIT $4`;
     this.range = prepared(`SELECT string_agg(j, E',\\n' ORDER BY k), count(*), max(k) FROM (${visible}) AS page`);
     this.cutRange = prepared(`
       SELECT string_agg(j, E',\\n' ORDER BY k) FILTER (WHERE fits), count(*) FILTER (WHERE fits),
@@ -175,8 +178,10 @@ export class ShardStatements {
     const within = `cat <= $1 AND dat > $1 AND ${key} BETWEEN $2 AND $3`;
     this.digestParts = prepared(`
       SELECT (${key} - $2::bigint) / $4::bigint AS part, count(*), sum(${hash})
-      FROM ${table} WHERE ${within} GROUP BY part ORDER BY part`);
-    this.digestVersions = prepared(`SELECT ${key}, cat, ${hash} FROM ${table} WHERE ${within} ORDER BY ${key}, cat`);
+      FROM ${table} WHERE ${within} GROUP BY 1 ORDER BY 1`);
+    this.digestVersions = prepared(
+      `SELECT ${key}, cat, ${hash} FROM ${table} AS version WHERE ${within} ORDER BY version.${key}, version.cat`,
+    );
     this.countLiving = prepared(`SELECT count(*) FROM ${table} WHERE dat = ${ALIVE_TEXT}`);
     this.purge = prepared(`
       WITH dead AS (SELECT ctid FROM ${table} WHERE dat <= $1 AND ${dead} LIMIT $2),
@@ -259,8 +264,9 @@ export class ShardStatements {
     const touched =
       from === 0 ? `dat > ${end}` : `(cat > ${bigint(from)} OR (dat > ${bigint(from)} AND dat <= ${end}))`;
     return `COPY (
-      SELECT ${key}, cat, CASE WHEN dat > ${end} THEN ${ALIVE_TEXT} ELSE dat END${this.otherNames()} FROM ${table}
-      WHERE (${key}, cat) > (${afterKey}, ${afterCat}) AND cat <= ${end} AND ${touched} ORDER BY ${key}, cat LIMIT ${bigint(limit)}
+      SELECT ${key}, cat, CASE WHEN dat > ${end} THEN ${ALIVE_TEXT} ELSE dat END${this.otherNames()} FROM ${table} AS version
+      WHERE (${key}, cat) > (${afterKey}, ${afterCat}) AND cat <= ${end} AND ${touched}
+      ORDER BY version.${key}, version.cat LIMIT ${bigint(limit)}
     ) TO STDOUT`;
   }
 
@@ -268,8 +274,8 @@ export class ShardStatements {
     const { key, table, json } = this;
     return `
       SELECT count(*) FILTER (WHERE fits) FROM (SELECT ${fits('k, c', '$5', 'true')} AS fits FROM (
-        SELECT ${key} AS k, cat AS c, ${json} AS j FROM ${table}
-        WHERE (${key}, cat) > ($1, $2) AND cat <= $4 AND ${touched} ORDER BY ${key}, cat LIMIT $3
+        SELECT ${key} AS k, cat AS c, ${json} AS j FROM ${table} AS version
+        WHERE (${key}, cat) > ($1, $2) AND cat <= $4 AND ${touched} ORDER BY version.${key}, version.cat LIMIT $3
       ) AS versions) AS page`;
   }
 
