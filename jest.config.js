@@ -1,4 +1,8 @@
 /** One Jest run covers rules, contract suites and the real cluster; what a file needs it starts itself. */
+const { env } = process;
+// What the developer's shell says of another Postgres is not for ours.
+for (const name of Object.keys(env)) if (name.startsWith('PG')) delete env[name];
+
 module.exports = {
   rootDir: __dirname,
   testEnvironment: 'node',

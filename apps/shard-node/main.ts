@@ -1,12 +1,15 @@
 /** One shard-node: `SERVER_NAME=Server0 NATS_URL=nats://127.0.0.1:4222 node dist/apps/shard-node/main.js`. */
 import { createLogger, type Logger } from '#common/logging/logger';
 import { runService, stopOnSignals } from '#common/process/service';
+import { forgetPostgresVariables } from './src/config/postgres-variables';
 import { parseShardNodeConfig, type ShardNodeConfig } from './src/config/config';
 import { removeOwnPidFile } from './src/runtime/pid-file';
 import { LastingPostgres } from './src/runtime/postgres/lasting-postgres';
 
 runService(async () => {
   const config = parseShardNodeConfig(process.env);
+  // Before what reads them is loaded.
+  forgetPostgresVariables(process.env);
   const logger = createLogger('shard-node', config.logLevel, { server: config.server });
   // The libraries load while Postgres starts.
   const [postgres, { ShardNode }] = await Promise.all([

@@ -2,6 +2,7 @@
  * No configuration that makes an in-sync set smaller is stored before enough of those who remain have shown that they live and are
  * whole: else a dead or empty replica could be all that is left, while the last whole copy is left out for ever.
  */
+import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
@@ -103,4 +104,137 @@ test('/rm takes no replica from a shard while the others have not shown that the
   expect(world.balancer.cluster.shards.get(SHARD)?.record.replicas).toContain('S1');
   world.powerOn('S0');
   await healed(world);
+});
+
+describe('while the bucket does not answer', () => {
+  /** The bucket gets changes of the shard's record only from when the returned function is called; then also those that were late. */
+  function closeBucket(world: World): (withLate: boolean) => void {
+    const late: (() => void)[] = [];
+    let isOpen = false;
+    world.intercept = (ask, answer, carryOut) => {
+      if (isOpen || ask.do !== 'store' || ask.key !== BUCKET_KEYS.shard(SHARD)) return false;
+      late.push(() => {
+        carryOut(ask, () => undefined);
+      });
+      world.scheduler.after(50, () => {
+        answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+      });
+      return true;
+    };
+    return (withLate) => {
+      isOpen = true;
+      if (withLate) for (const arrive of late) arrive();
+    };
+  }
+
+  test('whoever was whole is asked again, and a change that is right no more is withdrawn', async () => {
+    const world = await World.of(2);
+    const open = closeBucket(world);
+    world.powerOff('S1');
+    await world.pass(1_000);
+    // S0 could show that it is whole. By the time the bucket answers it cannot.
+    world.powerOff('S0');
+    world.wipe('S0');
+    await world.pass(1_000);
+    open(false);
+    await world.pass(1_000);
+    expect(world.shard.inSync).toEqual(['S0', 'S1']);
+    world.powerOn('S0');
+    await world.pass(1_000);
+    world.powerOn('S1');
+    await healed(world);
+  });
+
+  test('a change that has been stored after all is in force', async () => {
+    const world = await World.of(3);
+    const open = closeBucket(world);
+    world.powerOff('S2');
+    await world.pass(1_000);
+    world.powerOff('S1');
+    await world.pass(1_000);
+    open(true);
+    await world.pass(1_000);
+    expect(world.shard.inSync).toEqual(['S0', 'S1']);
+    world.powerOn('S1');
+    world.powerOn('S2');
+    await healed(world);
+  });
+});
+
+describe('a member that is silent has not been told', () => {
+  /** The server does not store configurations. */
+  function refuseConfigs(world: World, server: string): () => void {
+    let isDeaf = true;
+    world.intercept = (ask, answer) => {
+      if (!isDeaf || ask.do !== 'config' || ask.server !== server) return false;
+      world.scheduler.after(20, () => {
+        answer({ ok: false, error: { code: 'STORE_FAILED', message: 'no', retryable: false } });
+      });
+      return true;
+    };
+    return () => {
+      isDeaf = false;
+    };
+  }
+  const versionAt = async (world: World, server: string): Promise<number> =>
+    (await world.replicas.server(server).disk.load()).shards.get(SHARD)!.configVersion;
+
+  test('of who has left: nothing is acknowledged before it has', async () => {
+    const world = await World.of(3);
+    const listen = refuseConfigs(world, 'S1');
+    world.powerOff('S2');
+    await world.until(() => !world.shard.inSync.includes('S2'));
+    const write = { op: 'write', onConflict: 'error', keys: [7], rows: [JSON.stringify({ id: 7, mark: 'm7' })] };
+    expect(await world.change(write)).toHaveProperty('error');
+    expect(world.shard.inSync).toEqual(['S0', 'S1']);
+    listen();
+    await world.until(() => world.balancer.cluster.isWritable(world.shard));
+    expect(await versionAt(world, 'S1')).toBe(world.shard.record.configVersion);
+    world.powerOn('S2');
+    await healed(world);
+  });
+
+  test('of who has left: a round that was under way is not acknowledged before it has', async () => {
+    const world = await World.of(3);
+    refuseConfigs(world, 'S1');
+    world.powerOff('S2');
+    const write = { op: 'write', onConflict: 'error', keys: [7], rows: [JSON.stringify({ id: 7, mark: 'm7' })] };
+    expect(await world.change(write)).toHaveProperty('error');
+    expect(world.shard.inSync).toEqual(['S0', 'S1']);
+  });
+
+  test('of what the last leader stored: the next one tells it before anything is acknowledged', async () => {
+    const world = await World.of(3);
+    refuseConfigs(world, 'S1');
+    world.powerOff('S2');
+    await world.until(() => !world.shard.inSync.includes('S2'));
+    expect(await versionAt(world, 'S1')).toBeLessThan(world.shard.record.configVersion);
+    world.intercept = () => false;
+    world.changeLeader('L2');
+    await world.until(() => world.balancer.isServing && world.shard.resolved, 10_000);
+    expect(await versionAt(world, 'S1')).toBe(world.shard.record.configVersion);
+    world.powerOn('S2');
+    await healed(world);
+  });
+
+  test('of a removal: the server stays until it has', async () => {
+    const world = await World.of(2);
+    const listen = refuseConfigs(world, 'S0');
+    const command = { n: 1, servers: ['S1'] };
+    world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'rm', command } });
+    await world.pass(1_500);
+    expect(world.shard.record.replicas).toEqual(['S0']);
+    expect(world.replicas.byName.has('S1')).toBe(true);
+    listen();
+    await world.until(() => !world.replicas.byName.has('S1'));
+  });
+
+  test('and is taken out where there are enough others', async () => {
+    const world = await World.of(4);
+    refuseConfigs(world, 'S1');
+    world.powerOff('S3');
+    await world.until(() => !world.shard.inSync.includes('S1'));
+    expect(world.shard.inSync).toEqual(['S0', 'S2']);
+    await world.until(() => world.balancer.cluster.isWritable(world.shard));
+  });
 });

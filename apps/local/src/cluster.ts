@@ -1,6 +1,7 @@
 /** Every process of a cluster on this machine: what is started with what, and in which order it ends. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { serviceEnvironment } from '#common/process/environment';
 import { LifelineServer } from '#common/process/lifeline';
 import { natsServerAnswers, spawnNatsServer } from '#common/process/nats-server';
 import type { ClaimedDataDir } from './data-dir';
@@ -117,17 +118,13 @@ export class Cluster implements Watcher {
 
   private service(app: 'balancer' | 'gateway', name: string): Supervised {
     const { dataDir, natsPort, port, env } = this.plan;
-    const settings: NodeJS.ProcessEnv = {
-      ...env,
+    const settings = serviceEnvironment(app, env, {
       // Something of the user's may stand between the services and the server: a proxy that can cut them off, say.
       NATS_URL: env.SERVICES_NATS_URL ?? `nats://${NATS_HOST}:${natsPort}`,
       LIFELINE_SOCKET: dataDir.lifelineSocket,
       DATA_DIR: dataDir.path,
-      PORT: String(port),
-    };
-    if (app === 'balancer') settings.BALANCER_ID = name;
-    // One database for all shard-nodes would be none for each; here each runs its own.
-    delete settings.DATABASE_URL;
+      ...(app === 'balancer' ? { BALANCER_ID: name } : { PORT: String(port) }),
+    });
     return new Supervised(
       {
         name,

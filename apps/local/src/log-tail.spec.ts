@@ -6,6 +6,10 @@ import { LogTail, remarkOf, type Remark } from './log-tail';
 test.each([
   ['{"level":50,"msg":"FLATLINE","server":"Server0"}', { level: 'error', text: 'FLATLINE Server0' }],
   ['{"level":40,"msg":"late","err":{"message":"no\\nanswer"}}', { level: 'warn', text: 'late: no answer' }],
+  [
+    '{"level":50,"msg":"cannot start","server":"Server0","why":"no disk"}',
+    { level: 'error', text: 'cannot start Server0: no disk' },
+  ],
   ['{"level":30,"msg":"fine"}', undefined],
   ['{"level":"50","msg":"not ours"}', undefined],
   ['{torn', undefined],

@@ -1,5 +1,6 @@
 /** Follows a log file and says in short what is a warning or worse. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { isWord } from '#common/process/last-word';
 
 const POLL_MS = 200;
 /** What is read at one poll at most; the rest waits for the next. */
@@ -26,7 +27,8 @@ export function remarkOf(line: string): Remark | undefined {
   if (!line.startsWith('{')) return undefined;
   const entry = parse(line);
   if (entry === undefined || typeof entry.level !== 'number' || entry.level < WARN_LEVEL) return undefined;
-  const cause = typeof entry.err?.message === 'string' ? `: ${entry.err.message}` : '';
+  const why = entry.err?.message ?? entry.why;
+  const cause = typeof why === 'string' ? `: ${why}` : '';
   const who = typeof entry.server === 'string' ? ` ${entry.server}` : '';
   const message = typeof entry.msg === 'string' ? entry.msg : '';
   const text = `${message}${who}${cause}`.replaceAll(/\s+/g, ' ').trim();
@@ -37,6 +39,7 @@ interface Entry {
   level?: unknown;
   msg?: unknown;
   server?: unknown;
+  why?: unknown;
   err?: { message?: unknown };
 }
 
@@ -46,11 +49,6 @@ function parse(line: string): Entry | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Neither a log entry nor a line of a stack, nor what Node puts under one. */
-function isWord(line: string): boolean {
-  return line !== '' && !/^[\s{}[]|^Node\.js v/.test(line);
 }
 
 export class LogTail {

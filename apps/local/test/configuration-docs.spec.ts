@@ -1,6 +1,7 @@
 /** Every setting in the code stands in docs/configuration.md with its default and its bounds, and nothing else does. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { SETTINGS } from '#common/process/environment';
 
 const ROOT = join(__dirname, '../../..');
 
@@ -103,6 +104,16 @@ describe('docs/configuration.md', () => {
       expect({ name, default: row?.default }).toEqual({ name, default: value });
       if (bounds !== undefined) expect({ name, bounds: row?.bounds }).toEqual({ name, bounds });
     }
+  });
+
+  test.each(SOURCES)('and the environment of children have every setting of %s', (heading, file) => {
+    const lists: Record<string, readonly string[]> = {
+      'Every service': SETTINGS.common,
+      Gateway: SETTINGS.gateway,
+      Balancer: SETTINGS.balancer,
+      'Shard-node': [...SETTINGS.shardNode, 'DATABASE_URL'],
+    };
+    expect([...(lists[heading] ?? [])].sort()).toEqual([...declared(textOf(file)).keys()].sort());
   });
 
   test("tells the launcher's options with their defaults", () => {

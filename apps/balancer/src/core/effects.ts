@@ -59,6 +59,8 @@ export interface AskTypes {
   store: { ask: { key: string; value: unknown; expected: number }; answer: number | null };
   startNode: { ask: { server: string }; answer: null };
   removeNode: { ask: { server: string }; answer: null };
+  /** Why a server that was started cannot run, as far as that is known; null: it may come yet. */
+  nodeFailure: { ask: { server: string }; answer: string | null };
 }
 export type AskKind = keyof AskTypes;
 

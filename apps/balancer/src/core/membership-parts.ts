@@ -18,6 +18,8 @@ import { Shard, type ShardRecord } from './shard';
 import { all, running, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
+/** How often it is asked whether a server that does not answer has ended. */
+const START_LOOK_MS = 500;
 const POLL_MS = 50;
 
 /** Everything a change works with. */
@@ -68,9 +70,15 @@ export function* startServers(parts: MembershipParts, names: readonly string[]):
 function* startServer({ desk, health, settings }: MembershipParts, server: string): Workflow<ErrorBody | null> {
   const started = yield* wait(desk.ask('startNode', { server }));
   if (!started.ok) return started.error;
-  const reply = yield* health.awaitNode(server, settings.nodeStartMs);
-  if (reply !== null) return null;
-  return { code: 'STORE_FAILED', message: `${server} was started and did not answer in time`, retryable: false };
+  const deadlineMs = desk.nowMs + settings.nodeStartMs;
+  const failed = (why: string): ErrorBody => ({ code: 'STORE_FAILED', message: `${server} ${why}`, retryable: false });
+  for (;;) {
+    const reply = yield* health.awaitNode(server, Math.min(START_LOOK_MS, deadlineMs - desk.nowMs));
+    if (reply !== null) return null;
+    const failure = yield* wait(desk.ask('nodeFailure', { server }));
+    if (failure.ok && failure.value !== null) return failed(`cannot start: ${failure.value}`);
+    if (desk.nowMs >= deadlineMs) return failed('was started and did not answer in time');
+  }
 }
 
 /** Has servers create the tables of their shards. */

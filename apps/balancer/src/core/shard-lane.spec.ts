@@ -64,10 +64,13 @@ describe('the lanes', () => {
     expect(lanes.take(always, 0).groups.map(ids)).toEqual([[2, 3, 4]]);
   });
 
-  test('a request that must be alone shares its round with nobody, whoever comes first', () => {
+  test('a request shares its round with those of its cohort only, whoever comes first', () => {
     const lanes = new ShardLanes(LIMITS);
-    for (const id of [1, 2, 3]) lanes.submit(id === 2 ? { ...request(id, ['a']), alone: true } : request(id, ['a']));
-    for (const expected of [[1], [2], [3]]) {
+    for (const id of [1, 2, 3, 4, 5, 6]) {
+      const cohort = { 2: 7, 3: 7, 4: 8, 5: 8 }[id];
+      lanes.submit(cohort === undefined ? request(id, ['a']) : { ...request(id, ['a']), cohort });
+    }
+    for (const expected of [[1], [2, 3], [4, 5], [6]]) {
       expect(lanes.take(always, 0).groups.map(ids)).toEqual([expected]);
       lanes.release(['a']);
     }

@@ -26,8 +26,8 @@ export interface LaneRequest {
   name: OpName;
   bytes: number;
   arrivedMs: number;
-  /** Shares a round with no other request. */
-  alone?: true;
+  /** Shares a round with requests of the same cohort only: with those that are looked through for one that cannot be stored. */
+  cohort?: number;
 }
 
 /** Requests that commit together. */
@@ -168,7 +168,7 @@ class Grouping {
       bytes += group.bytes;
       requests += group.requests.length;
     }
-    const mayShare = request.alone !== true && [...touched].every((group) => group.requests[0]?.alone !== true);
+    const mayShare = [...touched].every((group) => group.requests[0]?.cohort === request.cohort);
     if (touched.size > 0 && (!mayShare || bytes > this.limits.roundBytes || requests > this.limits.roundRequests))
       return false;
     const [first, ...others] = touched;

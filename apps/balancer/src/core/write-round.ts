@@ -233,7 +233,7 @@ export function disputedKeys({ part, replies }: RoundShard): number[] {
 /** The failure says that the round was not stored and never will be. */
 export function certainlyLacks(failure: ErrorBody | undefined): boolean {
   if (failure === undefined) return false;
-  if (failure.code === 'NO_LEADER' || failure.code === 'BUSY') return failure.retryable;
+  if (['NO_LEADER', 'BUSY', 'STORE_FAILED'].includes(failure.code)) return failure.retryable;
   return ['UNKNOWN_SHARD', 'STALE_ROUND', 'BAD_MESSAGE', 'BAD_REQUEST'].includes(failure.code);
 }
 

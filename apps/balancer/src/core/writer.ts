@@ -28,6 +28,7 @@ const NOBODY_KNOWS: ErrorBody = {
 export class Writer {
   readonly lanes: ShardLanes;
   private nextRound = 1;
+  private nextCohort = 1;
 
   constructor(
     private readonly desk: Desk,
@@ -111,6 +112,11 @@ export class Writer {
       this.fenced(fencing);
       return;
     }
+    // Whoever refuses what nobody can store is as whole as before, in every shard of the round.
+    if (rejectionOf(entries) !== null) {
+      this.fail(round);
+      return;
+    }
     const kept = yield* wait(all(entries.map((entry) => running(this.settle(entry)))));
     if (kept.includes(false)) this.fail(round);
     else this.decide(round);
@@ -183,15 +189,15 @@ export class Writer {
    */
   private fail(round: WriteRound): void {
     const entries = [...round.shards.values()];
-    for (const request of round.supersedes.refusals.keys()) this.refuse(request, unavailable([...round.shards.keys()]));
+    const refused = [...round.supersedes.refusals.keys()];
     const rejection = rejectionOf(entries);
-    if (rejection !== null && round.requests.length > 1) this.separate(round.requests);
-    else if (rejection !== null) for (const request of round.requests) this.refuse(request, rejection);
+    if (rejection !== null) this.separate(round.requests, refused, rejection);
+    else for (const request of refused) this.refuse(request, unavailable([...round.shards.keys()]));
     const mayHold = [...round.mayHold().values()];
     const waiting = this.answerFailed(round, rejection === null ? round.requests : [], mayHold);
     const isSuperseded = mayHold.every((servers) => servers.size === 0);
     if (isSuperseded || (entries.length === 1 && waiting.length === 0)) this.lanes.release(round.shards.keys());
-    else if (waiting.length > 0) this.runAgain(round, [], { waiting });
+    else if (waiting.length > 0 || rejection !== null) this.runAgain(round, [], { waiting });
     else run(this.supersedeSoon(round));
   }
 
@@ -217,12 +223,21 @@ export class Writer {
     return [];
   }
 
-  /** One of the requests cannot be stored by any replica: each is run by itself, so that it fails alone. */
-  private separate(requests: readonly LaneRequest[]): void {
-    for (const request of requests) {
-      request.alone = true;
-      this.submit(request);
+  /**
+   * One of the requests cannot be stored by any replica. It is looked for by halves, so that it fails alone and few rounds are
+   * needed for that. Those that were `refused` before are asked anew: what they were refused for did not come to pass.
+   */
+  private separate(requests: readonly LaneRequest[], refused: readonly LaneRequest[], rejection: ErrorBody): void {
+    const middle = Math.ceil(requests.length / 2);
+    const halves = requests.length > 1 ? [requests.slice(0, middle), requests.slice(middle)] : [];
+    for (const cohort of [...halves, refused]) {
+      const number = this.nextCohort++;
+      for (const request of cohort) {
+        request.cohort = number;
+        this.submit(request);
+      }
     }
+    if (halves.length === 0) for (const request of requests) this.refuse(request, rejection);
   }
 
   private *supersedeSoon(round: WriteRound): Workflow {
@@ -263,14 +278,14 @@ export class Writer {
   }
 }
 
-/** When every replica of some shard says of itself that the rows cannot be stored: what it says. */
+/** When no replica of some shard has its rows, and one that answered says that nobody can store them: what it says. */
 function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
-  const rejects = ({ code }: ErrorBody): boolean => code === 'BAD_MESSAGE' || code === 'BAD_REQUEST';
-  for (const { replies, failures } of entries) {
-    const errors = [...failures.values()];
-    const [first] = errors;
-    if (replies.size > 0 || first === undefined || !errors.every(rejects)) continue;
-    return { code: 'BAD_REQUEST', message: `the replicas cannot store this: ${first.message}`, retryable: false };
+  for (const { replies, failures, requests } of entries) {
+    const errors = replies.size > 0 || requests.length === 0 ? [] : [...failures.values()];
+    const isUnreadable = errors.every(({ code }) => code === 'BAD_MESSAGE');
+    const rejected = errors.find(({ code }) => code === 'BAD_REQUEST' || isUnreadable);
+    if (rejected === undefined) continue;
+    return { code: 'BAD_REQUEST', message: `the replicas cannot store this: ${rejected.message}`, retryable: false };
   }
   return null;
 }

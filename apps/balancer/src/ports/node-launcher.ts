@@ -10,6 +10,8 @@ export interface NodeLauncher {
   stop(server: string): Promise<void>;
   /** Ends the shard-node and removes its data. */
   remove(server: string): Promise<void>;
+  /** Why the shard-node that was started last under this name cannot run: what it said before it ended. Null: it may come yet. */
+  failureOf(server: string): string | null;
   /** Names of those that run. */
   list(): Promise<string[]>;
 }

@@ -29,6 +29,7 @@ const NO_LAUNCHER: NodeLauncher = {
   start: () => Promise.resolve(),
   stop: () => Promise.resolve(),
   remove: () => Promise.resolve(),
+  failureOf: () => null,
   list: () => Promise.resolve([]),
 };
 

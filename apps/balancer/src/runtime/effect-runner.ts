@@ -169,6 +169,8 @@ export class EffectRunner {
         return launcher.start(effect.server).then(() => null);
       case 'removeNode':
         return launcher.remove(effect.server).then(() => null);
+      case 'nodeFailure':
+        return Promise.resolve(launcher.failureOf(effect.server));
     }
   }
 

@@ -56,10 +56,29 @@ export class ApplyOutbox {
 
   private send(epoch: number, batch: readonly Waiting[]): void {
     this.isUnderWay = true;
+    this.deliver(epoch, batch, () => {
+      this.isUnderWay = false;
+      this.flushSoon();
+    });
+  }
+
+  /** In halves where the server refuses one of several rounds, until that one is alone. */
+  private deliver(epoch: number, batch: readonly Waiting[], then: (isInTrouble: boolean) => void): void {
     const request = { epoch, rounds: batch.map(({ apply }) => apply.round) };
     const rows = batch.flatMap(({ apply }) => apply.rows);
     this.post(request, rows, (outcome) => {
-      this.isUnderWay = false;
+      if (!outcome.ok && batch.length > 1 && ABOUT_ONE_ROUND.has(outcome.error.code)) {
+        const middle = Math.ceil(batch.length / 2);
+        const rest = batch.slice(middle);
+        this.deliver(epoch, batch.slice(0, middle), (isInTrouble) => {
+          if (!isInTrouble) this.deliver(epoch, rest, then);
+          else {
+            for (const { answer } of rest) answer({ ok: false, error: BUSY });
+            then(true);
+          }
+        });
+        return;
+      }
       for (const { apply, answer } of batch) {
         if (!outcome.ok) answer(outcome);
         else {
@@ -67,10 +86,11 @@ export class ApplyOutbox {
           answer(reply === undefined ? { ok: false, error: LEFT_OUT } : { ok: true, value: reply.parts });
         }
       }
-      this.flushSoon();
+      then(!outcome.ok && !ABOUT_ONE_ROUND.has(outcome.error.code));
     });
   }
 }
 
+const ABOUT_ONE_ROUND: ReadonlySet<string> = new Set(['BAD_REQUEST', 'BAD_MESSAGE', 'STALE_ROUND', 'UNKNOWN_SHARD']);
 const BUSY: ErrorBody = { code: 'BUSY', message: 'the server does not keep up', retryable: true };
 const LEFT_OUT: ErrorBody = { code: 'BAD_MESSAGE', message: 'left out an answer', retryable: false };

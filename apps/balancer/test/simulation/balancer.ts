@@ -75,6 +75,8 @@ export interface BalancerWorld {
   catalog: SimCatalog;
   watcher: BalancerWatcher;
   flaws: BalancerFlaws;
+  /** Where they are others than `SETTINGS`. */
+  settings?: Partial<typeof SETTINGS>;
 }
 
 export class SimBalancer {
@@ -93,7 +95,11 @@ export class SimBalancer {
     dice: Dice | null,
   ) {
     const ring = { name: 'quadratic', hash: PUBLISHED_HASH };
-    this.core = new BalancerCore({ ...SETTINGS, balancerId: name, instance: name }, ring, seededRandom(1));
+    this.core = new BalancerCore(
+      { ...SETTINGS, ...world.settings, balancerId: name, instance: name },
+      ring,
+      seededRandom(1),
+    );
     this.clock = new Clock(world.scheduler, dice);
     world.flaws.patchCore?.(this.core);
   }
@@ -237,6 +243,9 @@ export class SimBalancer {
         scheduler.after(5, () => {
           answer({ ok: true, value: null });
         });
+        break;
+      case 'nodeFailure':
+        answer({ ok: true, value: null });
         break;
       case 'ping':
       case 'config':

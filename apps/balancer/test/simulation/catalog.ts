@@ -14,13 +14,15 @@ type State = ReadonlyMap<string, CatalogValue>;
 
 /** Whoever wants to know what is stored. */
 export interface CatalogWatcher {
-  stored(key: string, value: unknown): void;
+  /** `isReused`: another value had this revision before the bucket was set back or lost. */
+  stored(key: string, value: unknown, isReused: boolean): void;
   setBack(): void;
 }
 
 export class SimCatalog {
   private state: State = new Map();
   private revision = 0;
+  private highestRevision = 0;
   private states: { atMs: number; state: State }[] = [];
   watcher: CatalogWatcher | null = null;
 
@@ -76,6 +78,16 @@ export class SimCatalog {
     if (older === undefined) return;
     this.scheduler.note(() => `the bucket is set back to its state at ${older.atMs}`);
     this.state = older.state;
+    // What is written from now on gets revisions that others had before.
+    this.revision = Math.max(0, ...[...older.state.values()].map(({ revision }) => revision));
+    this.watcher?.setBack();
+  }
+
+  /** Everything is gone, and revisions begin again. */
+  lose(): void {
+    this.scheduler.note(() => 'the bucket is lost');
+    this.state = new Map();
+    this.revision = 0;
     this.watcher?.setBack();
   }
 
@@ -87,13 +99,15 @@ export class SimCatalog {
   private put(key: string, text: string | null, expected: number): number | null {
     if ((this.state.get(key)?.revision ?? 0) !== expected) return null;
     this.revision += 1;
+    const isReused = this.revision <= this.highestRevision;
+    this.highestRevision = Math.max(this.highestRevision, this.revision);
     const next = new Map(this.state);
     if (text === null) next.delete(key);
     else next.set(key, { key, value: JSON.parse(text), revision: this.revision });
     this.state = next;
     this.states.push({ atMs: this.scheduler.nowMs, state: next });
     if (this.states.length > STATES_KEPT) this.states.splice(1, 1);
-    if (text !== null) this.watcher?.stored(key, next.get(key)?.value);
+    if (text !== null) this.watcher?.stored(key, next.get(key)?.value, isReused);
     return this.revision;
   }
 

@@ -43,13 +43,13 @@ export class Clients {
     this.stopped = true;
   }
 
-  /** Reads everything once more; `done` when that has succeeded. */
-  readAll(done: () => void): void {
-    this.perform('last', { kind: 'read', keys: [...this.world.keys.all] }, (ending) => {
+  /** Reads these keys once more; `done` when that has succeeded. */
+  readAll(keys: readonly number[], done: () => void): void {
+    this.perform('last', { kind: 'read', keys: [...keys] }, (ending) => {
       if (ending.how === 'seen') done();
       else
         this.world.scheduler.after(PAUSE_MS, () => {
-          this.readAll(done);
+          this.readAll(keys, done);
         });
     });
   }

@@ -1,8 +1,10 @@
 /** What goes wrong, and when: drawn from a generator of its own. */
 import type { SimBalancer } from './balancer';
 import { BUCKET, type SimCatalog } from './catalog';
+import { RARE_FAULTS, type FaultKind } from './fault-kinds';
 import type { SimGateway } from './gateway';
 import { ANYBODY, CALM, type Network, type Weather } from './network';
+import type { Profile } from './profiles';
 import type { Dice, Scheduler } from './scheduler';
 import type { Servers, SimServer } from './servers';
 import type { Watch } from './watch';
@@ -21,49 +23,33 @@ export interface FaultWorld {
   maySetBack: () => boolean;
 }
 
-const KINDS = [
-  'server ends',
-  'server restarts',
-  'server loses disk',
-  'server pauses',
-  'server alone',
-  'server half deaf',
-  'server far from leader',
-  'disk full',
-  'leader ends',
-  'leader stops',
-  'leader pauses',
-  'leader alone',
-  'leader half deaf',
-  'leader far from bucket',
-  'two sides',
-  'standby pauses',
-  'bucket away',
-  'bucket set back',
-  'gateway ends',
-  'power cut',
-] as const;
-export type FaultKind = (typeof KINDS)[number];
-/** Those that need a long time to heal, so that they happen seldom. */
-const RARE: readonly FaultKind[] = ['power cut', 'bucket set back'];
+/** A world in which that happens again and again would never have a leader for long. */
+const MOST_SET_BACKS = 1;
+/** How many of the worlds may lose the last whole copy of something. */
+const RECKLESS = 0.02;
 
 export class Faults {
   private readonly dice: Dice;
   private untilMs = 0;
   private struck = 0;
-  /** A backup is put back once in a run: a leader that is brought back to life by a second one could wait for ever. */
-  private wasSetBack = false;
+  /** How often a backup of the bucket has been put back. */
+  private setBacks = 0;
+  /** The last whole copy of something may be destroyed. */
+  private readonly isReckless: boolean;
   /** Those that happen in this run: what only shows when some happen often would be rare if all did. */
-  private kinds: readonly FaultKind[] = KINDS;
+  private kinds: readonly FaultKind[];
 
   constructor(
     private readonly world: FaultWorld,
+    private readonly profile: Profile,
     /** So many faults happen at most; the weather is the first. */
     private readonly limit = Number.POSITIVE_INFINITY,
     /** Those that happen, where a test says so. */
     private readonly only: readonly FaultKind[] | null = null,
   ) {
     this.dice = world.scheduler.dice(1);
+    this.kinds = profile.faults;
+    this.isReckless = this.dice.chance(RECKLESS);
   }
 
   /** How many have happened. */
@@ -75,25 +61,26 @@ export class Faults {
     const { dice } = this;
     const { scheduler, network } = this.world;
     this.untilMs = untilMs;
+    const { isStormy, faults, often } = this.profile;
     const weather: Weather = {
-      lossProbability: dice.oneOf([0, 0, 0.005, 0.02]),
-      slowProbability: dice.oneOf([0, 0.02, 0.08]),
-      twiceProbability: dice.oneOf([0, 0, 0.02, 0.1]),
+      lossProbability: dice.oneOf(isStormy ? [0, 0.02, 0.06] : [0, 0, 0.005, 0.02]),
+      slowProbability: dice.oneOf(isStormy ? [0.05, 0.15, 0.3] : [0, 0.02, 0.08]),
+      twiceProbability: dice.oneOf(isStormy ? [0.05, 0.2, 0.4] : [0, 0, 0.02, 0.1]),
     };
-    const isCalm = dice.chance(0.1);
+    const isCalm = !isStormy && dice.chance(0.1);
     if (!isCalm && this.mayStrike()) network.weather = weather;
-    const often = KINDS.filter((kind) => dice.chance(RARE.includes(kind) ? 0.15 : 0.4));
-    if (often.length > 0) this.kinds = often;
+    const drawn = faults.filter((kind) => dice.chance(RARE_FAULTS.includes(kind) ? 0.4 * often : often));
+    if (drawn.length > 0) this.kinds = drawn;
     if (this.only !== null) this.kinds = this.only;
     scheduler.note(() => `faults: ${this.kinds.join(', ')} ${JSON.stringify(network.weather)}`);
-    this.next(dice.oneOf([60, 120, 250, 500]));
+    this.next(dice.oneOf(this.profile.meanMs));
   }
 
   stop(): void {
     const { network, servers, scheduler } = this.world;
     network.mend();
     network.weather = CALM;
-    for (const server of servers.all) server.fullUntilMs = 0;
+    for (const server of servers.all) server.repairDisk();
     scheduler.note(() => 'faults stop');
   }
 
@@ -149,6 +136,15 @@ export class Faults {
       case 'disk full':
         server.fill(dice.between(50, 500));
         break;
+      case 'disk in doubt':
+        server.doubt(dice.between(50, 500));
+        break;
+      case 'server dies for good':
+        this.bury(server);
+        break;
+      case 'bucket lost':
+        catalog.lose();
+        break;
       case 'leader ends':
         leader?.crash();
         break;
@@ -194,8 +190,8 @@ export class Faults {
         this.isolate(BUCKET, dice.between(50, 900));
         break;
       case 'bucket set back':
-        if (maySetBack() && !this.wasSetBack) {
-          this.wasSetBack = true;
+        if (maySetBack() && this.setBacks < MOST_SET_BACKS) {
+          this.setBacks += 1;
           catalog.setBack(dice.between(10, 1_500));
         }
         break;
@@ -215,11 +211,21 @@ export class Faults {
 
   private loseDisk(server: SimServer): void {
     const { watch } = this.world;
-    if (!watch.mayWipe(server.name)) return;
+    if (!watch.mayWipe(server.name) && !this.isReckless) return;
     server.kill();
-    server.wipe();
-    watch.wiped(server.name);
+    watch.wipe(server.name, () => {
+      server.wipe();
+    });
     if (this.dice.chance(0.5)) server.start();
+  }
+
+  /** At most one server in a world never comes back. */
+  private bury(server: SimServer): void {
+    const { servers, watch } = this.world;
+    if (servers.all.some(({ isBuried }) => isBuried) || !watch.mayWipe(server.name)) return;
+    watch.wipe(server.name, () => {
+      server.bury();
+    });
   }
 
   /** Every process ends at once; what is on disk stays. They come back one by one. */

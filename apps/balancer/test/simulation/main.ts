@@ -2,7 +2,8 @@
  * `make sim`: runs many worlds outside of any test runner.
  *
  * `SEEDS=20000` so many (1000 unless told), `SEED=17` from that one on (alone, when SEEDS is not given), `JOBS=2` in so many
- * processes, `LINES=400` that much of the timeline of a failure. Ends with 1 at the first failure.
+ * processes, `PROFILE=disks` worlds of that kind alone, `LINES=400` that much of the timeline of a failure. Ends with 1 at the first
+ * failure.
  */
 import { spawn } from 'node:child_process';
 import { tell } from './report';
@@ -25,6 +26,11 @@ interface Tally {
   undecided: number;
 }
 
+/** By profile. */
+type Tallies = Record<string, Tally>;
+
+const EMPTY: Tally = { seeds: 0, operations: 0, faults: 0, simulatedMs: 0, isVoid: 0, undecided: 0 };
+
 function numberFrom(name: string, otherwise: number): number {
   const value = Number(process.env[name] ?? otherwise);
   if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} must be a whole number from 1 on`);
@@ -36,8 +42,8 @@ function print(line: string): void {
 }
 
 /** Runs the seeds one after the other; null when one of them failed, which has been told. */
-async function runAll({ from, count }: Range): Promise<Tally | null> {
-  const tally: Tally = { seeds: 0, operations: 0, faults: 0, simulatedMs: 0, isVoid: 0, undecided: 0 };
+async function runAll({ from, count }: Range): Promise<Tallies | null> {
+  const tallies: Tallies = {};
   const startMs = performance.now();
   let toldMs = startMs;
   for (let seed = from; seed < from + count; seed += 1) {
@@ -46,6 +52,7 @@ async function runAll({ from, count }: Range): Promise<Tally | null> {
       print(await tell(verdict, numberFrom('LINES', 300)));
       return null;
     }
+    const tally = (tallies[verdict.profile] ??= { ...EMPTY });
     tally.seeds += 1;
     tally.operations += verdict.operations;
     tally.faults += verdict.faults;
@@ -55,22 +62,22 @@ async function runAll({ from, count }: Range): Promise<Tally | null> {
     const nowMs = performance.now();
     if (nowMs - toldMs < PROGRESS_MS) continue;
     toldMs = nowMs;
-    print(`  up to seed ${seed}: ${Math.round((tally.seeds * 1000) / (nowMs - startMs))} seeds/s`);
+    print(`  up to seed ${seed}: ${Math.round(((seed - from + 1) * 1000) / (nowMs - startMs))} seeds/s`);
   }
-  return tally;
+  return tallies;
 }
 
 /** The same in a process of its own. */
-function runApart({ from, count }: Range): Promise<Tally | null> {
+function runApart({ from, count }: Range): Promise<Tallies | null> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, SEED: String(from), SEEDS: String(count), JOBS: '1', SIMULATION_PART: '1' };
     const child = spawn(process.execPath, [...process.execArgv, __filename], {
       env,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    let tally: Tally | null = null;
+    let tally: Tallies | null = null;
     child.on('message', (message) => {
-      tally = message as Tally;
+      tally = message as Tallies;
     });
     child.on('error', reject);
     child.on('exit', () => {
@@ -79,9 +86,14 @@ function runApart({ from, count }: Range): Promise<Tally | null> {
   });
 }
 
-function sum(tallies: readonly Tally[]): Tally {
-  const total = { seeds: 0, operations: 0, faults: 0, simulatedMs: 0, isVoid: 0, undecided: 0 };
-  for (const tally of tallies) for (const name of Object.keys(total) as (keyof Tally)[]) total[name] += tally[name];
+function add(total: Tally, tally: Tally): void {
+  for (const name of Object.keys(total) as (keyof Tally)[]) total[name] += tally[name];
+}
+
+function sum(parts: readonly Tallies[]): Tallies {
+  const total: Tallies = {};
+  for (const part of parts)
+    for (const [profile, tally] of Object.entries(part)) add((total[profile] ??= { ...EMPTY }), tally);
   return total;
 }
 
@@ -91,13 +103,19 @@ function split({ from, count }: Range, jobs: number): Range[] {
   return starts.map((start) => ({ from: from + start, count: Math.min(size, count - start) }));
 }
 
-function summary(tally: Tally, tookMs: number, jobs: number): string {
-  const { seeds, operations, faults, simulatedMs, isVoid, undecided } = tally;
+function summary(tallies: Tallies, tookMs: number, jobs: number): string {
+  const total = { ...EMPTY };
+  for (const tally of Object.values(tallies)) add(total, tally);
+  const { seeds, operations, faults, simulatedMs, isVoid, undecided } = total;
   const perSecond = Math.round((seeds * 1000) / tookMs);
+  const lines = Object.entries(tallies)
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([profile, one]) => `    ${profile}: ${one.seeds} worlds, ${one.isVoid} void, ${one.undecided} undecided`);
   return [
     `${seeds} worlds in ${(tookMs / 1000).toFixed(1)} s with ${jobs} process(es): ${perSecond} seeds/s`,
     `  ${operations} operations of clients, ${faults} faults, ${Math.round(simulatedMs / 1000)} s of simulated time`,
     `  ${isVoid} worlds lost their only copies (nothing is promised then), ${undecided} held a history too wide to judge`,
+    ...lines,
     '  no promise was broken',
   ].join('\n');
 }

@@ -45,8 +45,14 @@ class NodeProcess {
 export class SimServer {
   disk: MemoryVersionStore;
   process: NodeProcess | null = null;
+  /** It never comes back, and what was on its disk is lost with it. */
+  isBuried = false;
   /** Until then the disk takes nothing. */
-  fullUntilMs = 0;
+  private fullUntilMs = 0;
+  /** Until then nobody can say whether a commit happened. */
+  private inDoubtUntilMs = 0;
+  /** What the disk holds if the process ends now: all but the newest commits that were allowed to be lost. */
+  private durable: object | null = null;
   private starts = 0;
 
   constructor(
@@ -61,6 +67,7 @@ export class SimServer {
   /** Ends the process that runs, if any, and starts another one; it listens some time later. */
   start(): void {
     this.kill();
+    if (this.isBuried) return;
     const start = ++this.starts;
     this.scheduler.after(this.dice.between(20, 120), () => {
       if (start === this.starts) this.open();
@@ -75,6 +82,7 @@ export class SimServer {
     if (process === null) return;
     process.isAlive = false;
     this.scheduler.note(() => `${this.name} ends`);
+    this.loseWhatMayBeLost();
     for (const fail of process.underWay)
       this.scheduler.after(this.dice.between(1, 100), () => {
         fail(goneAway(this.name));
@@ -104,6 +112,35 @@ export class SimServer {
     this.fullUntilMs = this.scheduler.nowMs + ms;
   }
 
+  /** For so long every commit may or may not happen, and fails either way. */
+  doubt(ms: number): void {
+    this.scheduler.note(() => `the disk of ${this.name} leaves commits in doubt for ${ms}`);
+    this.inDoubtUntilMs = this.scheduler.nowMs + ms;
+  }
+
+  /** The disk works again. */
+  repairDisk(): void {
+    this.fullUntilMs = 0;
+    this.inDoubtUntilMs = 0;
+  }
+
+  /** It ends for good. */
+  bury(): void {
+    this.scheduler.note(() => `${this.name} will never come back`);
+    this.kill();
+    this.isBuried = true;
+    this.disk = new MemoryVersionStore(this.name);
+  }
+
+  /** Commits that nobody waited for are lost with Postgres, in one half of all deaths. */
+  private loseWhatMayBeLost(): void {
+    const { durable } = this;
+    this.durable = null;
+    if (durable === null || !this.servers.loseCommits || this.dice.chance(0.5)) return;
+    this.scheduler.note(() => `${this.name} has lost its newest pages`);
+    this.disk.restore(durable);
+  }
+
   private open(): void {
     const start = this.starts;
     const clock = new Clock(this.scheduler, this.servers.hasTrueClocks ? null : this.dice);
@@ -130,6 +167,21 @@ export class SimServer {
     });
   }
 
+  /** A commit that may be lost leaves open what the disk holds after a crash, until one that may not be. */
+  private async commit<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
+    const before = this.disk.snapshot();
+    const lazy = { isLazy: false };
+    const result = await this.disk.transact((transaction) =>
+      work(
+        observed(transaction, () => {
+          lazy.isLazy = true;
+        }),
+      ),
+    );
+    this.durable = lazy.isLazy ? (this.durable ?? before) : null;
+    return result;
+  }
+
   /** A store whose commits take time, in which the process may die: then nothing of them has happened. Reads are immediate. */
   private slowly(isAlive: () => boolean): VersionStore {
     const { disk, scheduler, dice } = this;
@@ -138,10 +190,23 @@ export class SimServer {
       if (!isAlive()) return new Promise<never>(() => undefined);
       if (scheduler.nowMs < this.fullUntilMs)
         throw new ShardlineError('STORE_FAILED', 'no space is left on the device');
-      return disk.transact(work);
+      const isInDoubt = scheduler.nowMs < this.inDoubtUntilMs;
+      if (isInDoubt && dice.chance(0.3)) throw new ShardlineError('STORE_FAILED', 'the connection broke');
+      const result = await this.commit(work);
+      if (isInDoubt && dice.chance(0.4)) throw new ShardlineError('STORE_FAILED', 'the connection broke');
+      return result;
     };
     return Object.assign(Object.create(disk) as MemoryVersionStore, { transact });
   }
+}
+
+/** The transaction, of which somebody wants to know whether it may be lost. */
+function observed(transaction: WriteTransaction, onMayBeLost: () => void): WriteTransaction {
+  const mayBeLost = (): void => {
+    onMayBeLost();
+    transaction.mayBeLost();
+  };
+  return Object.assign(Object.create(transaction) as WriteTransaction, { mayBeLost });
 }
 
 /** One request to a replica. */
@@ -156,6 +221,8 @@ export interface Call<T> {
 export class Servers {
   readonly byName = new Map<string, SimServer>();
   flaws: NodeFlaws = {};
+  /** What a replica need not wait for may be lost when its process ends. */
+  loseCommits = false;
 
   constructor(
     private readonly scheduler: Scheduler,

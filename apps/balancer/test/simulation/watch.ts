@@ -8,18 +8,21 @@ import { Acknowledgements } from './checkers/acknowledgements';
 import { Agreement } from './checkers/agreement';
 import { Epochs } from './checkers/epochs';
 import { Progress } from './checkers/progress';
-import { diskOf, type Seen } from './checkers/seen';
+import { fewestOf, type Seen } from './checkers/seen';
+import { WholeCopies } from './checkers/whole-copies';
 import type { Post } from './gateway-world';
 import type { Scheduler } from './scheduler';
 import type { Servers } from './servers';
 
+/** So long after a disk is lost a leader may still have evidence from before, and a change of the set under way. */
+const KNOWN_AFTER_MS = 1_500;
+
 export class Watch implements BalancerWatcher, CatalogWatcher {
-  /** A shard's newest in-sync set has lost all of its disks: from here on nothing is promised. */
-  isVoid = false;
   /** Outcomes of administrators' requests. */
   readonly administration = new Map<number, Outcome<AdminResult>>();
   readonly seen: Seen;
   readonly progress: Progress;
+  readonly copies: WholeCopies;
   private readonly newest = new Map<string, ShardRecord>();
   /** `shard/server` pairs whose disk was lost and that have not been copied since. */
   private readonly blank = new Set<string>();
@@ -31,7 +34,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
 
   constructor(
     scheduler: Scheduler,
-    private readonly servers: Servers,
+    servers: Servers,
     catalog: SimCatalog,
     private readonly post: Post,
     private readonly balancers: () => readonly SimBalancer[],
@@ -40,7 +43,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     const isBlank = (shard: string, server: string): boolean => this.blank.has(`${shard}/${server}`);
     const departures = (shard: string, server: string): number => this.departed.get(`${shard}/${server}`) ?? 0;
     this.seen = { scheduler, servers, balancers, newest: this.newest, departures, isBlank };
-    this.progress = new Progress(this.seen);
+    this.copies = new WholeCopies(this.seen);
+    this.progress = new Progress(this.seen, this.copies);
     this.acknowledgements = new Acknowledgements(this.seen);
     this.agreement = new Agreement(this.seen, this.progress.shown);
     this.epochs = new Epochs(this.seen);
@@ -86,8 +90,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     if (kind === 'shard.insync') this.refill(shard, server);
   }
 
-  stored(key: string, value: unknown): void {
-    this.progress.stored(key, value);
+  stored(key: string, value: unknown, isReused: boolean): void {
+    this.progress.stored(key, value, isReused);
     if (key.startsWith('shard.') && value !== null) this.configured(value as ShardRecord);
   }
 
@@ -98,19 +102,26 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   /** Looks at the disks, and at what the balancers believe of them. */
   check(): void {
     this.progress.check();
+    this.copies.check();
     for (const balancer of this.balancers()) if (balancer.isAlive) this.agreement.check(balancer);
   }
 
-  /** A disk may go when for each of its shards another in-sync replica still has its own. */
-  mayWipe(server: string): boolean {
-    return [...this.newest.values()].every(({ shard, inSync }) => {
-      return (
-        !inSync.includes(server) || inSync.some((other) => other !== server && !this.blank.has(`${shard}/${other}`))
-      );
-    });
+  /** A fault has destroyed the last whole copy of something: from here on nothing is promised. */
+  get isVoid(): boolean {
+    return this.copies.isVoid;
   }
 
-  wiped(server: string): void {
+  /** A disk may go when for each of its shards another in-sync replica has everything. */
+  mayWipe(server: string): boolean {
+    return [...this.newest.values()].every(
+      ({ shard, inSync }) =>
+        !inSync.includes(server) || inSync.some((other) => other !== server && this.copies.isWhole(shard, other)),
+    );
+  }
+
+  /** A fault takes the server's disk. */
+  wipe(server: string, fault: () => void): void {
+    this.copies.destroy(fault);
     for (const { shard, replicas } of this.newest.values()) {
       if (replicas.includes(server)) this.blank.add(`${shard}/${server}`);
     }
@@ -136,15 +147,22 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
       if (blankShard === shard && !replicas.includes(server)) this.blank.delete(pair);
     }
     for (const server of inSync) if (before?.inSync.includes(server) === false) this.refill(shard, server);
-    if (inSync.length > 0 && inSync.every((server) => this.blank.has(`${shard}/${server}`))) this.isVoid = true;
+    if (before !== undefined && inSync.length < before.inSync.length) this.judgeSmaller(next);
+  }
+
+  /** Who is left when members leave must be enough that have everything; of one that has just lost its disk nobody can know. */
+  private judgeSmaller(record: ShardRecord): void {
+    const { shard, inSync } = record;
+    const whole = inSync.filter((server) => this.copies.lackingMs(shard, server) < KNOWN_AFTER_MS);
+    if (whole.length >= Math.min(fewestOf(record), inSync.length) && whole.length > 0) return;
+    this.seen.scheduler.violate(
+      `I1: of the in-sync set of ${shard} ${inSync.join()} is left, of which only ${whole.join() || 'nobody'} is whole`,
+    );
   }
 
   /** A lost disk has everything again, unless it was lost once more meanwhile. */
   private refill(shard: string, server: string): void {
-    const known = this.servers.byName.get(server);
-    const state = known === undefined ? undefined : diskOf(known).shards.get(shard);
-    const isWhole = state?.catchUp === null && state.currentTerm >= (this.progress.shown.get(shard)?.vat ?? 0);
-    if (isWhole) this.blank.delete(`${shard}/${server}`);
+    if (this.copies.isWhole(shard, server)) this.blank.delete(`${shard}/${server}`);
   }
 }
 

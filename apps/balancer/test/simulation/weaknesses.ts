@@ -62,7 +62,7 @@ export const WEAKNESSES: readonly Weakness[] = [
     withinSeeds: 1_000,
     flaws: believesLowestTerm,
   },
-  { point: 7, name: 'does not store what it decided', fromSeed: 901, withinSeeds: 6_000, flaws: storesNoDecision },
+  { point: 7, name: 'does not store what it decided', fromSeed: 401, withinSeeds: 4_000, flaws: storesNoDecision },
   { point: 7, name: 'leaves a deposed leader its revisions', fromSeed: 701, withinSeeds: 4_000, flaws: claimsNothing },
   { point: 8, name: 'does not look at its lease', fromSeed: 1, withinSeeds: 1_000, flaws: forgetsLease },
   { point: 9, name: 'leaves out the last difference', fromSeed: 1, withinSeeds: 100, flaws: losesLastDifference },

@@ -48,7 +48,7 @@ export class SmallWorld {
   readonly answers: (object | undefined)[] = [];
   balancer: SimBalancer;
   /** Deals with what a balancer asks for, in place of the world: true when it has, or will. */
-  intercept: (ask: Ask, answer: Answer) => boolean = () => false;
+  intercept: (ask: Ask, answer: Answer, carryOut: (ask: Ask, answer: Answer) => void) => boolean = () => false;
   /** Servers that nobody can start. */
   private readonly withoutPower = new Set<string>();
   private nextBatch = 0;
@@ -88,7 +88,7 @@ export class SmallWorld {
           scheduler.after(5, () => {
             answer({ ok: true, value: null });
           });
-        else if (!this.intercept(ask, answer)) carryOut(ask, answer);
+        else if (!this.intercept(ask, answer, carryOut)) carryOut(ask, answer);
       },
     };
     const { scheduler, replicas: servers, catalog } = this;

@@ -109,8 +109,9 @@ export interface VersionStore {
    * Performs `work`, then makes everything durable at once; when `work` or the store fails, nothing of it has happened. The
    * caller runs one transaction at a time.
    *
-   * @throws ShardlineError BAD_MESSAGE when the store refuses a row, STORE_FAILED, or what `work` threw. After STORE_FAILED
-   * the caller loads again: whether the transaction became durable may be unknown.
+   * @throws ShardlineError BAD_REQUEST when the store refuses what it is to keep, STORE_FAILED, or what `work` threw. STORE_FAILED
+   * that is retryable: nothing happened, and it may go another time. Otherwise the caller loads again: whether the transaction
+   * became durable may be unknown.
    */
   transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T>;
   /** At most `maxBytes` of rows, but at least one row when there is one. @throws ShardlineError STORE_FAILED */

@@ -145,7 +145,7 @@ it('refuses rows that do not fit the table, and nothing of them is stored', asyn
       encodeLines(applyHeader(2, [3, 2]), [row(3), text]),
       TIMEOUT_MS,
     );
-    expect(JSON.parse(Buffer.from(answer).toString())).toMatchObject({ error: { code: 'BAD_MESSAGE' } });
+    expect(JSON.parse(Buffer.from(answer).toString())).toMatchObject({ error: { code: 'BAD_REQUEST' } });
   }
   await create(2, [2], [row(2)]);
   expect((await read(2, 0, 9)).rows).toEqual([row(1), row(2)]);

@@ -6,6 +6,7 @@
  * alike on Linux and macOS, where nothing tells a child of its parent's death.
  */
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { programEnvironment } from './environment';
 
 const GUARD = `
 exec 3<&0
@@ -36,14 +37,14 @@ export function spawnGuarded(
   program: string,
   args: readonly string[],
   endSignal: 'TERM' | 'INT' | 'QUIT' | 'KILL',
-  options: Pick<SpawnOptions, 'cwd' | 'env' | 'uid' | 'gid' | 'detached'> & {
+  options: Pick<SpawnOptions, 'cwd' | 'uid' | 'gid' | 'detached'> & {
     stdout?: 'ignore' | 'pipe' | number;
   } = {},
 ): ChildProcess {
-  const { stdout = 'ignore', env = process.env, ...rest } = options;
+  const { stdout = 'ignore', ...rest } = options;
   return spawn('/bin/sh', ['-c', GUARD, 'guard', program, ...args], {
     ...rest,
-    env: { ...env, GUARD_SIGNAL: endSignal },
+    env: { ...programEnvironment(), GUARD_SIGNAL: endSignal },
     stdio: ['pipe', stdout, stdout],
   });
 }

@@ -1,5 +1,5 @@
 import { Events, type Msg, type NatsConnection } from 'nats';
-import { ShardlineError } from '#common/contracts/errors';
+import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import type { ApplyRequest, NodeReadRequest, PageRead, PartReply, RoundPart } from '#common/contracts/node';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
@@ -181,6 +181,33 @@ describe('shard-nodes on NATS', () => {
       expect(outcomes).toEqual(
         [1, 2].map(() => ({ status: 'rejected', reason: expect.objectContaining(error) as unknown })),
       );
+    });
+
+    it.each(['BAD_REQUEST', 'STALE_ROUND'])('that the node refuses (%s) for what they are fail alone', async (code) => {
+      const listener = await listen('apply', (data) =>
+        decodeLines<ApplyRequest>(data).header.rounds.some((each) => [3, 20].includes(each.round))
+          ? JSON.stringify({ error: { code, message: 'row is too big', retryable: false } })
+          : answerRounds(data),
+      );
+      const sut = transport();
+      const numbers = Array.from({ length: 33 }, (_, index) => index);
+      const outcomes = await Promise.allSettled(numbers.map((n) => sut.apply(node, 1, round(n), [row(n, 'a')])));
+      expect(outcomes.flatMap(({ status }, n) => (status === 'rejected' ? [n] : []))).toEqual([3, 20]);
+      expect(outcomes[3]).toMatchObject({ reason: { code } });
+      expect(listener.heard.length).toBeLessThan(25);
+    });
+
+    it('behind one that brought the node into trouble are not sent', async () => {
+      const listener = await listen('apply', (data) => {
+        const { rounds } = decodeLines<ApplyRequest>(data).header;
+        const code = rounds.length > 2 ? 'BAD_REQUEST' : 'STORE_FAILED';
+        return JSON.stringify({ error: { code, message: code, retryable: false } });
+      });
+      const sut = transport();
+      const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => sut.apply(node, 1, round(n), [])));
+      const codes = outcomes.map((each) => (each.status === 'rejected' ? (each.reason as ErrorBody).code : 'none'));
+      expect(codes).toEqual(['STORE_FAILED', 'STORE_FAILED', 'BUSY', 'BUSY']);
+      expect(listener.heard).toHaveLength(2);
     });
 
     it('that the node leaves out of its answer fail alone', async () => {

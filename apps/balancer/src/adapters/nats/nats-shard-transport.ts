@@ -152,14 +152,46 @@ export class NatsShardTransport implements ShardTransport {
     return reads;
   }
 
-  private async sendRounds(server: string, applies: Apply[]): Promise<Settled<PartReply[]>[]> {
+  /**
+   * The node takes all rounds of a message or none. One that it refuses for what it is must not fail the others: then the message
+   * is sent anew in halves, until that one is alone.
+   */
+  private async sendRounds(
+    server: string,
+    applies: Apply[],
+    sinceMs = performance.now(),
+  ): Promise<Settled<PartReply[]>[]> {
+    const timeoutMs = Math.max(1, this.options.applyTimeoutMs - (performance.now() - sinceMs));
+    try {
+      return await this.sendTogether(server, applies, timeoutMs);
+    } catch (thrown) {
+      if (applies.length === 1 || !isAboutOneRound(thrown)) throw thrown;
+    }
+    const middle = Math.ceil(applies.length / 2);
+    const first = await this.sendHalf(server, applies.slice(0, middle), sinceMs);
+    const second = applies.slice(middle);
+    if (first.every((each) => each.ok || isAboutOneRound(each.error)))
+      return [...first, ...(await this.sendHalf(server, second, sinceMs))];
+    const error = new ShardlineError('BUSY', `${server} did not take what came before`, true);
+    return [...first, ...second.map((): Settled<PartReply[]> => ({ ok: false, error }))];
+  }
+
+  private async sendHalf(server: string, half: Apply[], sinceMs: number): Promise<Settled<PartReply[]>[]> {
+    try {
+      return await this.sendRounds(server, half, sinceMs);
+    } catch (error) {
+      return half.map((): Settled<PartReply[]> => ({ ok: false, error }));
+    }
+  }
+
+  private async sendTogether(server: string, applies: Apply[], timeoutMs: number): Promise<Settled<PartReply[]>[]> {
     const header = { epoch: applies[0]?.epoch ?? 0, rounds: applies.map(({ round }) => round) };
     const payload = encodeLines(
       header,
       applies.flatMap(({ rows }) => rows),
     );
     this.options.onMessage?.('apply', applies.length, payload.length);
-    const answer = await this.calls.call(server, 'apply', payload, this.options.applyTimeoutMs);
+    const answer = await this.calls.call(server, 'apply', payload, timeoutMs);
     const { rounds } = appliedRounds(server, answer);
     const byNumber = new Map(rounds.map(({ round, parts }) => [round, parts]));
     return applies.map(({ round }) => {
@@ -167,6 +199,13 @@ export class NatsShardTransport implements ShardTransport {
       return value === undefined ? { ok: false, error: missing(server, round.round) } : { ok: true, value };
     });
   }
+}
+
+const ABOUT_ONE_ROUND: ReadonlySet<string> = new Set(['BAD_REQUEST', 'BAD_MESSAGE', 'STALE_ROUND', 'UNKNOWN_SHARD']);
+
+/** The node refused the message for what one of its rounds is, and is as it was before. */
+function isAboutOneRound(thrown: unknown): boolean {
+  return thrown instanceof ShardlineError && ABOUT_ONE_ROUND.has(thrown.code);
 }
 
 /** @throws ShardlineError what the node answered */

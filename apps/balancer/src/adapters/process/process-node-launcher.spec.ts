@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { createLogger } from '#common/logging/logger';
 import { commandOf, waitUntilGone } from '#common/process/process-table';
 import { killNow, processesWith } from '#common/testing/processes';
@@ -12,9 +13,12 @@ jest.setTimeout(30_000);
 
 /** What stands in for the shard-node: says who it was told to be, and ends as asked, or does not. */
 const NODE = `
-const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN, FAILS } = process.env;
+const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN, FAILS, STATUS, WORD } = process.env;
 require('node:fs').writeFileSync(DATA_DIR + '/data', SERVER_NAME, { flag: 'a' });
-if (require('node:fs').readFileSync(DATA_DIR + '/data', 'utf8').length <= Number(FAILS ?? 0)) process.exit(1);
+if (require('node:fs').readFileSync(DATA_DIR + '/data', 'utf8').length <= Number(FAILS ?? 0)) {
+  console.error(WORD);
+  process.exit(Number(STATUS ?? 1));
+}
 process.on('SIGTERM', () => { if (!STUBBORN) { console.log('stopped'); process.exit(0); } });
 console.log(JSON.stringify({ pid: process.pid, SERVER_NAME, DATA_DIR, NATS_URL, EXTRA }));
 setInterval(() => undefined, 1000);
@@ -121,6 +125,52 @@ describe('shard-nodes as processes', () => {
     const before = await starts('b');
     await sut.stop('a');
     expect(await waitUntilGone(async () => (await starts('b')) === before, 500)).toBe(false);
+  });
+
+  it('get nothing of the surroundings that is not for them', async () => {
+    const before = { ...process.env };
+    const hostile = {
+      PGSSLMODE: 'require',
+      NODE_OPTIONS: '--no-deprecation',
+      DATABASE_URL: 'postgres://x/y',
+      TZ: 'Asia/Tokyo',
+    };
+    Object.assign(process.env, hostile, { POOL_SIZE: '7' });
+    try {
+      await launcher().start('a');
+    } finally {
+      process.env = before;
+    }
+    const { pid } = await told('a');
+    const variables = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0');
+    expect(variables).toContain('POOL_SIZE=7');
+    expect(variables).toContain('TZ=UTC');
+    for (const [name, value] of Object.entries(hostile)) expect(variables).not.toContain(`${name}=${value}`);
+  });
+
+  it('that cannot start say why: at once when it will always be so, else after three times', async () => {
+    const said: string[] = [];
+    const logger = pino({ level: 'warn' }, { write: (line: string) => said.push(line) });
+    const wrong = launcher({ env: { FAILS: '1000', STATUS: '78', WORD: 'wrong configuration: X' }, logger });
+    await wrong.start('a');
+    expect(await waitUntilGone(async () => wrong.failureOf('a') === null, 10_000)).toBe(true);
+    expect(wrong.failureOf('a')).toBe('wrong configuration: X');
+    expect(said.join('')).toMatch(/"why":"wrong configuration: X".*the shard-node cannot start/);
+    expect(await readFile(join(serverDir('a'), 'data'), 'utf8')).toBe('a');
+
+    const failing = launcher({ env: { FAILS: '2', WORD: 'no disk' }, logger, retryPauseMs: 50 });
+    await failing.start('b');
+    await told('b');
+    expect(failing.failureOf('b')).toBeNull();
+    expect(said.filter((line) => line.includes('"why":"no disk"'))).toHaveLength(2);
+
+    const hopeless = launcher({ env: { FAILS: '1000', WORD: 'no disk' }, retryPauseMs: 50 });
+    await hopeless.start('c');
+    expect(await waitUntilGone(async () => hopeless.failureOf('c') === null, 10_000)).toBe(true);
+    expect((await readFile(join(serverDir('c'), 'data'), 'utf8')).length).toBe(3);
+    expect(hopeless.failureOf('c')).toBe('no disk');
+    await hopeless.stop('c');
+    expect(hopeless.failureOf('c')).toBeNull();
   });
 
   it('are removed with their data and nobody else’s', async () => {

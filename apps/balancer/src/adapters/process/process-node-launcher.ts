@@ -13,7 +13,9 @@ import { join, resolve } from 'node:path';
 import { ShardlineError } from '#common/contracts/errors';
 import { IDENTIFIER } from '#common/contracts/schema';
 import type { Logger } from '#common/logging/logger';
+import { serviceEnvironment } from '#common/process/environment';
 import { makeFolder } from '#common/process/folders';
+import { lastWordIn } from '#common/process/last-word';
 import { isCode, signalProcess, waitUntilGone } from '#common/process/process-table';
 import type { NodeLauncher } from '../../ports/node-launcher';
 import { isNode, runningPid, spawnNode, type NodePlace } from './node-command';
@@ -24,8 +26,10 @@ const KILL_TIMEOUT_MS = 5_000;
 /** One that ends by itself this soon could not start, on a full disk for example: it is started again after a pause. */
 const STARTING_MS = 15_000;
 const DEFAULT_RETRY_PAUSE_MS = 1_000;
-/** It was told to end, or its configuration is wrong (EX_CONFIG). */
-const FINAL_STATUSES: ReadonlySet<number> = new Set([0, 78]);
+/** EX_CONFIG: its configuration is wrong, and will be the next time. */
+const CONFIG_STATUS = 78;
+/** So many starts in a row that failed are not taken for a moment's trouble. */
+const HOPELESS_STARTS = 3;
 const LOG_LIMIT_BYTES = 32 * 1024 * 1024;
 /** No server's name begins with a dot. */
 const REMOVED_PREFIX = '.removed-';
@@ -38,7 +42,7 @@ export interface ProcessNodeLauncherOptions {
   logger: Logger;
   /** The program of the shard-node; by default the one that was built with us. */
   mainPath?: string;
-  /** Variables beside our own, which the nodes get all of. */
+  /** Variables for the nodes, beside those of ours that are for them (`serviceEnvironment`). */
   env?: NodeJS.ProcessEnv;
   /** How long a node may take to stop by itself before it is killed. */
   stopTimeoutMs?: number;
@@ -55,6 +59,8 @@ export class ProcessNodeLauncher implements NodeLauncher {
   private readonly doing = new Map<string, Promise<void>>();
   /** How often each server was started or ended on demand: what was to happen after an earlier demand happens no more. */
   private readonly demands = new Map<string, number>();
+  /** Starts in a row that failed, and why the last one did. */
+  private readonly failures = new Map<string, { starts: number; why: string; isFinal: boolean }>();
 
   constructor(private readonly options: ProcessNodeLauncherOptions) {
     this.dataDir = resolve(options.dataDir);
@@ -95,6 +101,11 @@ export class ProcessNodeLauncher implements NodeLauncher {
     });
   }
 
+  failureOf(server: string): string | null {
+    const failure = this.failures.get(server);
+    return failure !== undefined && (failure.isFinal || failure.starts >= HOPELESS_STARTS) ? failure.why : null;
+  }
+
   async list(): Promise<string[]> {
     const names = await this.folders();
     const pids = await Promise.all(names.map((name) => runningPid(this.placeOf(name))));
@@ -104,6 +115,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
   private demand(server: string): number {
     const demand = (this.demands.get(server) ?? 0) + 1;
     this.demands.set(server, demand);
+    this.failures.delete(server);
     return demand;
   }
 
@@ -113,12 +125,23 @@ export class ProcessNodeLauncher implements NodeLauncher {
     await setAsideLargeLog(place.logFile);
     const command = [process.execPath, this.options.mainPath ?? DEFAULT_MAIN];
     const startedMs = performance.now();
+    const logged = await sizeOf(place.logFile);
     const pid = await spawnNode(place, command, this.environment(place), (status) => {
-      const couldNotStart =
-        status !== null && !FINAL_STATUSES.has(status) && performance.now() - startedMs < STARTING_MS;
-      if (couldNotStart) this.startAgain(server, demand, `exit status ${status}`);
+      const isStarting = status !== null && status !== 0 && performance.now() - startedMs < STARTING_MS;
+      if (isStarting) this.couldNotStart(place, demand, status, logged);
     });
     this.logger.info({ server, nodePid: pid }, 'shard-node started');
+  }
+
+  /** Said at once, and kept for whoever waits for the node; it is started again unless that is in vain. */
+  private couldNotStart({ server, logFile }: NodePlace, demand: number, status: number, logged: number): void {
+    if (this.demands.get(server) !== demand) return;
+    const word = lastWordIn(logFile, logged);
+    const why = word === '' ? `exit status ${status}; see ${logFile}` : word;
+    const isFinal = status === CONFIG_STATUS;
+    this.failures.set(server, { starts: (this.failures.get(server)?.starts ?? 0) + 1, why, isFinal });
+    if (isFinal) this.logger.error({ server, why }, 'the shard-node cannot start');
+    else this.startAgain(server, demand, why);
   }
 
   /** Until it stays, or something else is demanded: whoever waits for the node would not hear of its end. */
@@ -184,7 +207,8 @@ export class ProcessNodeLauncher implements NodeLauncher {
 
   private environment({ server, dataDir, pidFile }: NodePlace): NodeJS.ProcessEnv {
     const { natsUrl, env = {} } = this.options;
-    return { ...process.env, ...env, SERVER_NAME: server, DATA_DIR: dataDir, PID_FILE: pidFile, NATS_URL: natsUrl };
+    const own = { SERVER_NAME: server, DATA_DIR: dataDir, PID_FILE: pidFile, NATS_URL: natsUrl };
+    return serviceEnvironment('shard-node', process.env, { ...env, ...own });
   }
 
   private async folders(): Promise<string[]> {
@@ -216,5 +240,15 @@ async function setAsideLargeLog(logFile: string): Promise<void> {
     if ((await stat(logFile)).size > LOG_LIMIT_BYTES) await rename(logFile, `${logFile}.1`);
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error;
+  }
+}
+
+/** Where what a new process writes begins. */
+async function sizeOf(logFile: string): Promise<number> {
+  try {
+    return (await stat(logFile)).size;
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return 0;
+    throw error;
   }
 }

@@ -85,7 +85,7 @@ export class Post {
 
 /** Whom the message goes to. */
 function receiverOf(ask: Ask): string {
-  if (ask.do === 'startNode' || ask.do === 'removeNode') return 'launcher';
+  if (ask.do === 'startNode' || ask.do === 'removeNode' || ask.do === 'nodeFailure') return 'launcher';
   return 'server' in ask ? ask.server : BUCKET;
 }
 

@@ -42,6 +42,8 @@ export function readDisks(
     const vat = vats.get(record.shard)?.vat ?? 0;
     if (own.length === 0) continue;
     for (const server of record.inSync) {
+      // A member that has lost its disk stays one where too few would be left; it serves nobody.
+      if (seen.isBlank(record.shard, server)) continue;
       const known = seen.servers.byName.get(server);
       const held = known === undefined ? null : shardOn(known, record.shard);
       const found = new Map(rowsAt(held?.versions ?? [], vat).map(({ key, row }) => [key, markOf(row)]));

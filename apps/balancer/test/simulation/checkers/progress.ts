@@ -2,6 +2,7 @@
 import type { ShardRecord } from '../../../src/core/shard';
 import type { SimBalancer } from '../balancer';
 import { diskOf, type Seen } from './seen';
+import type { WholeCopies } from './whole-copies';
 
 /** The newest VAT of a shard that some leader has shown, and that leader's epoch. */
 export interface ShownVat {
@@ -21,7 +22,10 @@ export class Progress {
   private readonly disks = new Map<string, Disk>();
   private readonly bucket = new Map<string, { epoch: number; version: number }>();
 
-  constructor(private readonly seen: Seen) {}
+  constructor(
+    private readonly seen: Seen,
+    private readonly copies: WholeCopies,
+  ) {}
 
   /** A leader has handled an event. */
   stepped({ name, cluster }: SimBalancer): void {
@@ -30,19 +34,20 @@ export class Progress {
     for (const shard of cluster.shards.values()) {
       if (!shard.resolved || vats.get(shard.id) === shard.vat) continue;
       vats.set(shard.id, shard.vat);
-      this.shows(name, cluster.epoch, shard.id, shard.vat);
+      this.shows(name, cluster.epoch, shard.id, shard.vat, shard.record.inSync);
     }
   }
 
-  /** Something was stored in the bucket. */
-  stored(key: string, value: unknown): void {
+  /** Something was stored in the bucket. With a revision that was used before, a late change may go back: that is the bucket's fault. */
+  stored(key: string, value: unknown, isReused: boolean): void {
     const last = this.bucket.get(key) ?? { epoch: 0, version: 0 };
     const next =
       key === 'leader'
         ? { epoch: (value as { epoch: number }).epoch, version: 0 }
         : { epoch: 0, version: (value as Partial<ShardRecord>).configVersion ?? 0 };
-    if (next.epoch < last.epoch) this.violate(`the epoch in the bucket went back from ${last.epoch} to ${next.epoch}`);
-    if (next.version < last.version)
+    if (next.epoch < last.epoch && !isReused)
+      this.violate(`the epoch in the bucket went back from ${last.epoch} to ${next.epoch}`);
+    if (next.version < last.version && !isReused)
       this.violate(`the bucket went back on ${key} from ${last.version} to ${next.version}`);
     this.bucket.set(key, next);
   }
@@ -85,7 +90,7 @@ export class Progress {
     return this.seen.isBlank(shard, server);
   }
 
-  private shows(balancer: string, epoch: number, shard: string, vat: number): void {
+  private shows(balancer: string, epoch: number, shard: string, vat: number, members: readonly string[]): void {
     const last = this.shown.get(shard) ?? { epoch: 0, vat: 0 };
     if (epoch < last.epoch) {
       if (vat > last.vat) {
@@ -99,6 +104,7 @@ export class Progress {
       this.violate(`the VAT of ${shard} went back from ${last.vat} (epoch ${last.epoch}) to ${vat} (epoch ${epoch})`);
     }
     this.shown.set(shard, { epoch, vat });
+    this.copies.shown(shard, vat, members);
   }
 
   private violate(what: string): void {

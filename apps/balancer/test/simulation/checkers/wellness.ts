@@ -1,25 +1,57 @@
-/** I8: after the faults every replica is in sync again, and every client has had an answer. */
+/**
+ * I8: after the faults every shard that has enough whole copies is in sync on all of its servers that still live, takes reads and
+ * writes, and every client and administrator has had an answer. Each shard is judged by itself: one that faults have destroyed excuses
+ * no other.
+ */
 import type { History } from '#common/testing/history';
+import type { Shard } from '../../../src/core/shard';
 import type { SimBalancer } from '../balancer';
-import { diskOf, type Seen } from './seen';
+import { diskOf, fewestOf, type Seen } from './seen';
+import type { WholeCopies } from './whole-copies';
 
 /** Why the cluster is not well, or null. */
-export function illnessOf(leader: SimBalancer | undefined, history: History, seen: Seen): string | null {
+export function illnessOf(
+  leader: SimBalancer | undefined,
+  history: History,
+  seen: Seen,
+  copies: WholeCopies,
+): string | null {
   if (leader?.isServing !== true) return 'nobody leads';
-  const { cluster } = leader;
-  for (const shard of cluster.shards.values()) {
-    if (!shard.resolved) return `${shard.id} is not resolved`;
-    for (const server of shard.record.replicas) {
-      if (!shard.record.inSync.includes(server)) return `${server} is not in sync on ${shard.id}`;
-      if (shard.replicas.get(server)?.suspended !== false) return `${server} is kept aside on ${shard.id}`;
-      const known = seen.servers.byName.get(server);
-      if (known === undefined || known.process === null) return `${server} does not run`;
-      const state = diskOf(known).shards.get(shard.id);
-      if (state?.catchUp !== null) return `${server} has not got ${shard.id}`;
-      if (state.currentTerm < shard.vat) return `${server} lags on ${shard.id}`;
-    }
-    if (!cluster.isWritable(shard)) return `${shard.id} takes no writes`;
+  for (const shard of leader.cluster.shards.values()) {
+    if (!hasEnough(shard.id, seen, copies)) continue;
+    const illness = illnessOfShard(leader, shard, seen);
+    if (illness !== null) return illness;
   }
   const open = history.open.map((entry) => `#${entry.id}`);
   return open.length > 0 ? `no answer to ${open.join(' ')}` : null;
+}
+
+/** As many members of the newest in-sync set are whole, and can live, as a shard must have to be served. */
+export function hasEnough(shard: string, seen: Seen, copies: WholeCopies): boolean {
+  const record = seen.newest.get(shard);
+  if (record === undefined) return true;
+  const whole = record.inSync.filter((server) => copies.isWhole(shard, server) && !isBuried(server, seen));
+  return whole.length >= fewestOf(record);
+}
+
+function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen): string | null {
+  if (!shard.resolved) return `${shard.id} is not resolved`;
+  for (const server of shard.record.replicas) {
+    if (isBuried(server, seen)) {
+      if (shard.record.inSync.includes(server)) return `${server} is dead, and in sync on ${shard.id}`;
+      continue;
+    }
+    if (!shard.record.inSync.includes(server)) return `${server} is not in sync on ${shard.id}`;
+    if (shard.replicas.get(server)?.suspended !== false) return `${server} is kept aside on ${shard.id}`;
+    const known = seen.servers.byName.get(server);
+    if (known === undefined || known.process === null) return `${server} does not run`;
+    const state = diskOf(known).shards.get(shard.id);
+    if (state?.catchUp !== null) return `${server} has not got ${shard.id}`;
+    if (state.currentTerm < shard.vat) return `${server} lags on ${shard.id}`;
+  }
+  return cluster.isWritable(shard) ? null : `${shard.id} takes no writes`;
+}
+
+function isBuried(server: string, seen: Seen): boolean {
+  return seen.servers.byName.get(server)?.isBuried === true;
 }

@@ -53,6 +53,16 @@ export class MemoryVersionStore implements VersionStore {
     };
   }
 
+  /** Everything that is stored; nothing changes it. */
+  snapshot(): object {
+    return this.contents;
+  }
+
+  /** Goes back to a snapshot of this store, as a disk does that loses its newest writes. */
+  restore(snapshot: object): void {
+    this.contents = snapshot as Contents;
+  }
+
   async load(): Promise<ReplicaState> {
     return { ...this.contents.identity, shards: new Map(this.contents.states) };
   }

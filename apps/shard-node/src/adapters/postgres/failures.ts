@@ -1,20 +1,31 @@
 import { ShardlineError } from '#common/contracts/errors';
+import { verdictOn, type Verdict } from './sqlstate';
 
 /** SQLSTATE of a division by zero: how a round's statement says that the shard is not as this process believes. */
 const STATE_MISMATCH = '22012';
-/** Data that no column takes, rows that break a constraint, values nested too deeply: the message is at fault, not the store. */
-const BAD_DATA = /^(22...|23...|54001)$/;
 
-/** Whatever Postgres or its connection failed with: BAD_MESSAGE when it refused the rows, else STORE_FAILED. */
-export function asStoreFailure(thrown: unknown): ShardlineError {
-  if (thrown instanceof ShardlineError) return thrown;
-  const code = (thrown as { code?: unknown } | null)?.code;
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  if (code === STATE_MISMATCH) return failure('STORE_FAILED', 'what is stored is not what this replica knows', thrown);
-  const refused = typeof code === 'string' && BAD_DATA.test(code);
-  return failure(refused ? 'BAD_MESSAGE' : 'STORE_FAILED', message, thrown);
+/** Whether what was thrown tells that the connection it came by is not to be used again. */
+export function breaksConnection(thrown: unknown): boolean {
+  return !(thrown instanceof ShardlineError) && verdictOn(codeOf(thrown)) === 'broken';
 }
 
-function failure(code: 'BAD_MESSAGE' | 'STORE_FAILED', why: string, cause: unknown): ShardlineError {
-  return new ShardlineError(code, `postgres: ${why}`, false, { cause });
+/**
+ * Whatever Postgres or its connection failed with. BAD_REQUEST: it refused what was to be stored, as every replica does. STORE_FAILED
+ * that is retryable: it could not, and certainly did not. STORE_FAILED else: it is broken, and may or may not have.
+ */
+export function asStoreFailure(thrown: unknown): ShardlineError {
+  if (thrown instanceof ShardlineError) return thrown;
+  const code = codeOf(thrown);
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  if (code === STATE_MISMATCH) return failure('broken', 'what is stored is not what this replica knows', thrown);
+  return failure(verdictOn(code), message, thrown);
+}
+
+function codeOf(thrown: unknown): unknown {
+  return (thrown as { code?: unknown } | null)?.code;
+}
+
+function failure(verdict: Verdict, why: string, cause: unknown): ShardlineError {
+  const code = verdict === 'data' ? 'BAD_REQUEST' : 'STORE_FAILED';
+  return new ShardlineError(code, `postgres: ${why}`, verdict === 'resource', { cause });
 }

@@ -20,7 +20,7 @@ import type {
 import { readCopyPage, type CopyAnswers } from './copy-page';
 import { copyOut } from './copy-statements';
 import { poolOf } from './data-source';
-import { asStoreFailure } from './failures';
+import { asStoreFailure, breaksConnection } from './failures';
 import { NodeT, TermT } from './node-entities';
 import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './op-statements';
 import { readPage, RowSizes, type Chunk, type ChunkSource } from './page-reader';
@@ -105,6 +105,7 @@ export class PostgresVersionStore implements VersionStore {
     } catch (thrown) {
       try {
         await transaction.rollback();
+        if (breaksConnection(thrown)) this.writer.discard(client);
       } catch {
         // The connection itself failed: Postgres rolls back when it notices. The cause is told below.
         this.writer.discard(client);

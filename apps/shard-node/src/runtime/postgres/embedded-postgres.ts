@@ -13,7 +13,7 @@ import { findBinaries, type PostgresBinaries } from './binaries';
 import { ensureCluster } from './create-cluster';
 import { endLeftover, killPostmaster } from './leftover';
 import { chooseUser, type RunAs } from './run-as';
-import { DATABASE_NAME, DATABASE_USER, postgresArgs, postgresEnv, READY_LINE, SOCKET_PORT } from './settings';
+import { DATABASE_NAME, DATABASE_USER, postgresArgs, READY_LINE, SOCKET_PORT } from './settings';
 import { prepareSocketDir } from './socket-dir';
 
 /** Recovery after a crash replays at most `max_wal_size` of log, a matter of seconds. */
@@ -151,7 +151,6 @@ class RunningServer {
     const child = spawnGuarded(program, args, 'QUIT', {
       ...as,
       cwd: '/',
-      env: postgresEnv(),
       stdout: 'pipe',
       detached: true,
     });

@@ -1,7 +1,6 @@
 /** Runs one of Postgres's programs to its end. */
 import { spawnGuarded } from '#common/process/guard';
 import type { Invocation } from './run-as';
-import { postgresEnv } from './settings';
 
 const OUTPUT_LIMIT = 4_000;
 
@@ -11,7 +10,7 @@ const OUTPUT_LIMIT = 4_000;
  * @throws Error with the end of what it wrote, when it fails or takes longer than `timeoutMs`
  */
 export async function runGuarded({ program, args, ...as }: Invocation, timeoutMs: number): Promise<void> {
-  const child = spawnGuarded(program, args, 'KILL', { ...as, cwd: '/', env: postgresEnv(), stdout: 'pipe' });
+  const child = spawnGuarded(program, args, 'KILL', { ...as, cwd: '/', stdout: 'pipe' });
   let output = '';
   const keep = (chunk: Buffer): void => {
     output = (output + chunk.toString('utf8')).slice(-OUTPUT_LIMIT);

@@ -9,7 +9,7 @@ import { execFile } from 'node:child_process';
 import { chown } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { PostgresUnavailableError } from './binaries';
-import { postgresEnv } from './settings';
+import { programEnvironment } from '#common/process/environment';
 
 const CHECK_TIMEOUT_MS = 20_000;
 
@@ -118,7 +118,7 @@ async function idOfNobody(flag: '-u' | '-g'): Promise<number> {
 /** What the program wrote; undefined when it failed. */
 function run(program: string, args: string[], as: { uid?: number; gid?: number }): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const options = { ...as, cwd: '/', env: postgresEnv(), timeout: CHECK_TIMEOUT_MS };
+    const options = { ...as, cwd: '/', env: programEnvironment(), timeout: CHECK_TIMEOUT_MS };
     execFile(program, args, options, (error, stdout) => {
       resolve(error === null ? stdout : undefined);
     });

@@ -94,14 +94,6 @@ export function initdbArgs(dataDir: string): string[] {
   ];
 }
 
-/**
- * The environment for Postgres's programs: nothing of ours, since PGDATA and its like would change what they do. A fixed
- * locale keeps their messages readable for us, and macOS does not start Postgres without one.
- */
-export function postgresEnv(): NodeJS.ProcessEnv {
-  return { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
-}
-
 /** The setting is a list: a path with a comma or a space must stand in double quotes. */
 function quotePath(path: string): string {
   return `"${path.replaceAll('"', '""')}"`;

@@ -1,0 +1,112 @@
+/**
+ * Which disks hold everything of a shard that was acknowledged, judged by the disks alone: what any configuration says of them does
+ * not matter. While no fault has destroyed the last such disk there must be one (I1).
+ *
+ * A disk is whole at a VAT when it is not being filled, has got so far, and shows the rows that are acknowledged there. Which rows these
+ * are follows from step to step: a disk that was whole before and holds the next terms says what was added.
+ */
+import { rowsAt, shardOn, type Seen } from './seen';
+
+/** What is acknowledged of a shard. */
+interface Acknowledged {
+  vat: number;
+  rows: string;
+}
+
+export class WholeCopies {
+  private readonly acknowledged = new Map<string, Acknowledged>();
+  /** By `shard/server`: since when the disk is not whole. */
+  private readonly lackingSinceMs = new Map<string, number>();
+  /** A fault has destroyed the last whole copy of some shard: from here on nothing is promised. */
+  isVoid = false;
+
+  constructor(private readonly seen: Seen) {}
+
+  /** A leader shows a VAT for the first time. `members`: those whom it counts on. */
+  shown(shard: string, vat: number, members: readonly string[]): void {
+    if (this.isVoid) return;
+    const known = this.acknowledged.get(shard) ?? { vat: 0, rows: '' };
+    if (vat < known.vat) return;
+    const holders = this.names().filter((server) => this.mayTell(server, shard, known, vat));
+    // Of a leader that was deposed a disk may hold other rows under the same terms: those whom the present one counts on go first.
+    const teller = holders.find((server) => members.includes(server)) ?? holders[0];
+    if (teller === undefined) {
+      this.seen.scheduler.violate(
+        `I1: ${shard} is shown at VAT ${vat}, and no disk that was whole at ${known.vat} has it`,
+      );
+      return;
+    }
+    this.acknowledged.set(shard, { vat, rows: this.rowsOn(teller, shard, vat) });
+  }
+
+  /** Whether the server's disk holds everything that is acknowledged of the shard. */
+  isWhole(shard: string, server: string): boolean {
+    const { vat, rows } = this.acknowledged.get(shard) ?? { vat: 0, rows: '' };
+    return this.holds(server, shard, vat) && this.rowsOn(server, shard, vat) === rows;
+  }
+
+  /** Servers with a whole copy of the shard. */
+  of(shard: string): string[] {
+    return this.names().filter((server) => this.isWhole(shard, server));
+  }
+
+  /** How long the server's disk has not been whole; 0 when it is. */
+  lackingMs(shard: string, server: string): number {
+    if (this.isWhole(shard, server)) return 0;
+    const sinceMs = this.lackingSinceMs.get(`${shard}/${server}`);
+    return sinceMs === undefined ? 0 : this.seen.scheduler.nowMs - sinceMs;
+  }
+
+  /** Looks at all disks: the code may never have dropped the last whole copy. */
+  check(): void {
+    if (this.isVoid) return;
+    for (const shard of this.acknowledged.keys()) {
+      let count = 0;
+      for (const server of this.names()) {
+        const pair = `${shard}/${server}`;
+        if (this.isWhole(shard, server)) {
+          count += 1;
+          this.lackingSinceMs.delete(pair);
+        } else if (!this.lackingSinceMs.has(pair)) this.lackingSinceMs.set(pair, this.seen.scheduler.nowMs);
+      }
+      if (count === 0) this.seen.scheduler.violate(`I1: no disk holds everything that was acknowledged of ${shard}`);
+    }
+  }
+
+  /** A fault destroys disks. Where it takes the last whole copy of a shard, nothing is promised any more. */
+  destroy(fault: () => void): void {
+    const before = [...this.acknowledged.keys()].filter((shard) => this.of(shard).length > 0);
+    fault();
+    if (before.some((shard) => this.of(shard).length === 0)) this.isVoid = true;
+  }
+
+  private names(): string[] {
+    return [...this.seen.servers.byName.keys()];
+  }
+
+  /** It was whole at what was acknowledged before, as far as it still shows that, and holds the terms up to `vat`. */
+  private mayTell(server: string, shard: string, before: Acknowledged, vat: number): boolean {
+    if (!this.holds(server, shard, vat)) return false;
+    const purgedTo = this.seenShard(server, shard)?.state.purgedTo ?? 0;
+    return purgedTo > before.vat || this.rowsOn(server, shard, before.vat) === before.rows;
+  }
+
+  private holds(server: string, shard: string, vat: number): boolean {
+    const held = this.seenShard(server, shard);
+    if (held === null) return false;
+    const { catchUp, currentTerm, purgedTo } = held.state;
+    return catchUp === null && currentTerm >= vat && purgedTo <= vat;
+  }
+
+  private rowsOn(server: string, shard: string, vat: number): string {
+    const versions = this.seenShard(server, shard)?.versions ?? [];
+    return rowsAt(versions, vat)
+      .map(({ cat, row }) => `${cat}${row}`)
+      .join(' ');
+  }
+
+  private seenShard(server: string, shard: string): ReturnType<typeof shardOn> {
+    const known = this.seen.servers.byName.get(server);
+    return known === undefined ? null : shardOn(known, shard);
+  }
+}

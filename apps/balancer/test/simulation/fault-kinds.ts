@@ -1,0 +1,45 @@
+/** Everything that may go wrong, by name. */
+
+/** Those of any world. */
+export const COMMON_FAULTS = [
+  'server ends',
+  'server restarts',
+  'server loses disk',
+  'server pauses',
+  'server alone',
+  'server half deaf',
+  'server far from leader',
+  'disk full',
+  'leader ends',
+  'leader stops',
+  'leader pauses',
+  'leader alone',
+  'leader half deaf',
+  'leader far from bucket',
+  'two sides',
+  'standby pauses',
+  'bucket away',
+  'bucket set back',
+  'gateway ends',
+  'power cut',
+] as const;
+
+/** Those of worlds that are made for them. */
+export const SPECIAL_FAULTS = [
+  /** For a while nobody can say whether a commit happened. */
+  'disk in doubt',
+  /** It never comes back, and cannot be started again. */
+  'server dies for good',
+  /** Everything in the bucket is gone. */
+  'bucket lost',
+] as const;
+
+export type FaultKind = (typeof COMMON_FAULTS)[number] | (typeof SPECIAL_FAULTS)[number];
+
+/** Those that need a long time to heal, so that they happen seldom. */
+export const RARE_FAULTS: readonly FaultKind[] = [
+  'power cut',
+  'bucket set back',
+  'bucket lost',
+  'server dies for good',
+];

@@ -1,0 +1,93 @@
+/** What stands in the shell is not for the cluster; and what keeps a service from starting is said where somebody reads it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LocalCluster } from '#common/testing/local-cluster';
+import { Client } from '../src/demo/client';
+import { EXAMPLE, student } from '../src/demo/students';
+
+const STUDENTS = Array.from({ length: 100 }, (_, index) => student(index * 100));
+
+let folder: string;
+const clusters: LocalCluster[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shardline-'));
+});
+afterEach(async () => {
+  for (const cluster of clusters.splice(0)) await cluster.destroy();
+  rmSync(folder, { recursive: true, force: true });
+}, 60_000);
+
+async function start(env: Record<string, string>): Promise<LocalCluster> {
+  const cluster = await LocalCluster.start({ dataDir: join(folder, 'data'), env });
+  clusters.push(cluster);
+  return cluster;
+}
+
+/** Variables that mean something to a library or a program that we use, each with a value that would break or change it. */
+function hostile(): Record<string, string> {
+  const probe = join(folder, 'probe.js');
+  const loaded = JSON.stringify(join(folder, 'loaded'));
+  writeFileSync(probe, `require('node:fs').appendFileSync(${loaded}, process.argv[1] + '\\n');`);
+  const nowhere = 'http://127.0.0.1:1';
+  return {
+    PGSSLMODE: 'require',
+    PGHOST: '/nowhere',
+    PGPORT: '1',
+    PGUSER: 'nobody',
+    PGPASSWORD: 'x',
+    PGDATABASE: 'nowhere',
+    PGOPTIONS: '-c default_transaction_read_only=on',
+    PGREPLICATION: 'database',
+    PGSSLNEGOTIATION: 'direct',
+    PGCLIENT_ENCODING: 'LATIN1',
+    PGBINARY: '1',
+    PGAPPNAME: 'x',
+    PGDATA: '/nowhere',
+    PGSERVICE: 'x',
+    NODE_PG_FORCE_NATIVE: '1',
+    DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nowhere',
+    NODE_OPTIONS: `--require ${probe}`,
+    NATS_URL: 'nats://127.0.0.1:1',
+    DATA_DIR: '/nowhere',
+    PID_FILE: '/nowhere/pid',
+    SERVER_NAME: '../x',
+    LIFELINE_SOCKET: '/nowhere/lifeline',
+    BALANCER_ID: 'x',
+    PORT: '1',
+    TZ: 'Asia/Kathmandu',
+    LANG: 'tr_TR.UTF-8',
+    LC_ALL: 'xx_XX.nonsense',
+    http_proxy: nowhere,
+    HTTP_PROXY: nowhere,
+    HTTPS_PROXY: nowhere,
+    NODE_USE_ENV_PROXY: '1',
+    ENV: '/nowhere/rc',
+    BASH_ENV: '/nowhere/rc',
+    GODEBUG: 'nonsense',
+  };
+}
+
+test('a cluster starts, works and comes back in any shell', async () => {
+  const env = hostile();
+  const first = await start(env);
+  await first.init(EXAMPLE);
+  await new Client(first.baseUrl).write(STUDENTS);
+  await expect(first.stopAndKeep()).resolves.toBe(0);
+  const second = await start(env);
+  await expect(new Client(second.baseUrl).read(0, 20_000)).resolves.toMatchObject({ rows: STUDENTS });
+  // What the user gave to Node.js is for the launcher, which the user started.
+  const loadedBy = new Set(readFileSync(join(folder, 'loaded'), 'utf8').trim().split('\n'));
+  expect([...loadedBy]).toEqual([expect.stringMatching(/apps\/local\/main\.js$/)]);
+}, 180_000);
+
+test('a shard-node that cannot start says why on the terminal and to who asked for it, at once', async () => {
+  const cluster = await start({ POOL_SIZE: '101' });
+  const startMs = performance.now();
+  await expect(cluster.init(EXAMPLE)).rejects.toThrow(/Server\d cannot start: wrong configuration: POOL_SIZE is .*101/);
+  // NODE_START_TIMEOUT_MS is 30 s.
+  expect(performance.now() - startMs).toBeLessThan(20_000);
+  const said = /the shard-node cannot start Server\d: wrong configuration: POOL_SIZE is "101"/;
+  expect(cluster.output.filter((line) => said.test(line)).length).toBeGreaterThan(0);
+}, 120_000);
