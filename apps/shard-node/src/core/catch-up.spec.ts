@@ -1,5 +1,5 @@
 import type { CatchupRequest } from '#common/contracts/node';
-import { SCHEMA, shardState } from '../../test/support/builders';
+import { SCHEMA, shardState, UNTOLD } from '../../test/support/builders';
 import { admitCatchUp, admitNextPage, beginCatchUp, storedUpTo } from './catch-up';
 import { tellShard, type ReplicaState, type ShardState } from './replica-state';
 
@@ -7,7 +7,7 @@ const AFTER = { key: 7, cat: 3 };
 
 function replica(changed: Partial<ShardState> = {}): ReplicaState {
   const shard = shardState('sh', { currentTerm: 20, toldVat: 18, purgedTo: 5, ...changed });
-  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, shards: new Map([['sh', shard]]) };
+  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNTOLD, shards: new Map([['sh', shard]]) };
 }
 
 function ask(from: number, to: number, changed: Partial<CatchupRequest> = {}): CatchupRequest {

@@ -1,6 +1,8 @@
 /** What a replica knows of itself and of its shards. Immutable: a change is a new object, taken over once it is durable. */
 import { ShardlineError } from '#common/contracts/errors';
 import type {
+  BucketMark,
+  ClusterRecord,
   CopyCursor,
   CopyProgress,
   EpochStart,
@@ -44,12 +46,24 @@ export interface ShardState {
   configEpoch: number;
   configVersion: number;
   inSync: readonly string[];
+  replicas: readonly string[];
+  joining: readonly string[];
+  diverged: readonly string[];
+  disputed: boolean;
   /** Versions that live, the newest round's included. */
   rows: number;
   /** No row of the shard came in with more bytes than this. */
   maxRowBytes: number;
   catchUp: CatchUp | null;
   copyTurn: CopyTurn;
+}
+
+/** A configuration of the cluster that is to come into force, with its shards as they begin; their tables are made. */
+export interface Prepared {
+  cluster: ClusterRecord;
+  /** Of the leader who had it prepared. */
+  epoch: number;
+  shards: readonly ShardConfig[];
 }
 
 /** The replica as a whole. `configId` is 0 and `schema` null before the first configuration. */
@@ -59,6 +73,10 @@ export interface NodeIdentity {
   epoch: number;
   configId: number;
   schema: TableSchema | null;
+  /** The cluster's newest record that it was told; null before, and after an update from a release that told none. */
+  cluster: ClusterRecord | null;
+  mark: BucketMark | null;
+  prepared: Prepared | null;
 }
 
 export interface ReplicaState extends NodeIdentity {
@@ -79,11 +97,35 @@ export function emptyShard(config: ShardConfig): ShardState {
     epochStarts: config.epochStarts ?? [],
     configEpoch: config.configEpoch,
     configVersion: config.configVersion,
-    inSync: [...config.inSync],
+    ...membersOf(config),
     rows: 0,
     maxRowBytes: 0,
     catchUp: null,
     copyTurn: { epoch: 0, turn: 0 },
+  };
+}
+
+/** A node that was never told anything. */
+export function blankIdentity(server: string): NodeIdentity {
+  return { server, epoch: 0, configId: 0, schema: null, cluster: null, mark: null, prepared: null };
+}
+
+type Members = 'inSync' | 'replicas' | 'joining' | 'diverged' | 'disputed';
+
+/** Who holds the shard, of its configuration. */
+export function membersOf({
+  inSync,
+  replicas,
+  joining,
+  diverged = [],
+  disputed,
+}: Pick<ShardConfig, Members>): Pick<ShardState, Members> {
+  return {
+    inSync: [...inSync],
+    replicas: [...replicas],
+    joining: [...joining],
+    diverged: [...diverged],
+    disputed: disputed === true,
   };
 }
 
@@ -99,9 +141,15 @@ export function tellShard(state: ShardState): NodeShardState {
     epochStarts: state.epochStarts,
     catchingUp: state.catchUp !== null,
     copy: tellCopy(state.catchUp),
+    low: state.low,
+    size: state.size,
     configEpoch: state.configEpoch,
     configVersion: state.configVersion,
     inSync: [...state.inSync],
+    replicas: [...state.replicas],
+    joining: [...state.joining],
+    diverged: [...state.diverged],
+    ...(state.disputed ? { disputed: true as const } : {}),
     rows: state.rows,
   };
 }

@@ -1,5 +1,5 @@
 import type { ConfigRequest, PingRequest } from '#common/contracts/node';
-import { SCHEMA, shardConfig, shardState } from '../../test/support/builders';
+import { SCHEMA, shardConfig, shardState, UNTOLD } from '../../test/support/builders';
 import { admitEpoch, type ReplicaState, type ShardState } from './replica-state';
 import { admitCopy, admitSnapshot, planConfig, purgeTarget, toldByPing } from './serving';
 
@@ -7,7 +7,7 @@ const CATCHING_UP = { catchUp: { from: 0, to: 20, source: 'Server1', after: null
 
 function replica(changed: Partial<ShardState> = {}): ReplicaState {
   const shard = shardState('sh', { currentTerm: 20, toldVat: 18, purgedTo: 5, ...changed });
-  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, shards: new Map([['sh', shard]]) };
+  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNTOLD, shards: new Map([['sh', shard]]) };
 }
 
 function failing(code: string): Error {

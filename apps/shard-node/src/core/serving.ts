@@ -2,7 +2,7 @@
 import { ShardlineError } from '#common/contracts/errors';
 import type { ConfigRequest, CopyRequest, PingRequest, ShardConfig } from '#common/contracts/node';
 import { compareConfigs } from '#common/protocol/in-sync-set';
-import { emptyShard, shardOf, type CatchUp, type ReplicaState, type ShardState } from './replica-state';
+import { emptyShard, membersOf, shardOf, type CatchUp, type ReplicaState, type ShardState } from './replica-state';
 
 /**
  * The shard, if the replica holds all versions that are visible at `vat`.
@@ -99,8 +99,9 @@ function reconfigure(shard: ShardState, config: ShardConfig): ShardState | null 
     throw new ShardlineError('BAD_REQUEST', `shard ${shard.shard} is held with another key range`);
   }
   if (compareConfigs(config, shard) < 0) return null;
-  const { configEpoch, configVersion, inSync, epochStarts = shard.epochStarts } = config;
-  return { ...shard, configEpoch, configVersion, inSync: [...inSync], epochStarts };
+  const { configEpoch, configVersion, epochStarts = shard.epochStarts } = config;
+  const next = { ...shard, configEpoch, configVersion, ...membersOf(config), epochStarts };
+  return JSON.stringify(next) === JSON.stringify(shard) ? null : next;
 }
 
 function gone(shard: string, why: string): ShardlineError {

@@ -1,5 +1,12 @@
 /** Where a replica keeps its versions and what it knows of itself. Two adapters: Postgres, and memory for tests. */
-import type { CopyCursor, DigestRange, DigestReply, OperationLookupReply, OpRecord } from '#common/contracts/node';
+import type {
+  BucketMark,
+  CopyCursor,
+  DigestRange,
+  DigestReply,
+  OperationLookupReply,
+  OpRecord,
+} from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import type { NodeIdentity, ReplicaState, ShardState } from '../core/replica-state';
 import type { Known, PartWrite } from '../core/round-plan';
@@ -78,11 +85,19 @@ export interface WriteTransaction {
   write(write: PartWrite): void;
   saveShard(state: ShardState): void;
   saveIdentity(identity: NodeIdentity): void;
+  /** `saveIdentity` of a stored identity that has got another mark. */
+  saveMark(mark: BucketMark): void;
   /** The transaction may still be lost in a crash, as a whole, until a later one is durable: that is made so without waiting. */
   mayBeLost(): void;
   /** Creates the shard's empty table as well. */
   createShard(state: ShardState, schema: TableSchema): Promise<void>;
   dropShard(shard: string): void;
+  /** Makes empty tables of these shards beside those that are served, out of the reach of every other method. */
+  prepareTables(shards: readonly string[], schema: TableSchema): Promise<void>;
+  /** What `prepareTables` made goes, as far as there is anything. */
+  discardPrepared(): void;
+  /** What was prepared takes the place of everything that there is: these shards with their prepared tables, and nothing else. */
+  activatePrepared(shards: readonly ShardState[], schema: TableSchema): void;
   /** Removes every version and outcome of the shard. */
   clearShard(shard: string): void;
   /** As `clearShard`, but what was there is kept where no verb reaches it, instead of what was kept there before. */
@@ -128,6 +143,8 @@ export interface VersionStore {
   digestRecords(range: RecordRange): Promise<string>;
   /** Over key, cat and row of every version that is visible at `vat`, whatever the order; all of them, or those `within`. */
   digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply>;
+  /** Frees the room of what transactions have discarded, or have put something else in the place of; may be asked at any time. */
+  sweep(): Promise<void>;
   /** Resolves when the store answers. @throws ShardlineError STORE_FAILED */
   probe(): Promise<void>;
   close(): Promise<void>;

@@ -78,7 +78,33 @@ const shardConfig = z.object({
   configEpoch: term,
   configVersion: term,
   inSync: z.array(z.string()),
+  replicas: z.array(z.string()),
+  joining: z.array(z.string()),
+  diverged: z.array(z.string()).exactOptional(),
+  disputed: z.literal(true).exactOptional(),
+  epochStarts: z.array(z.object({ epoch: term, vat: term }).strict()).exactOptional(),
 });
+const stamp = { configId: term, configEpoch: term, configVersion: term };
+const mark = z.object({ epoch: term, instance: z.string(), revision: term }).strict();
+const range = z.object({ shard: name, low: whole, size: whole }).strict();
+const cluster = z
+  .object({
+    ...stamp,
+    schema,
+    init: z
+      .object({
+        n: whole.nullable(),
+        schema,
+        shards: z.array(range),
+        servers: z.record(z.string(), z.array(z.string())).nullable(),
+      })
+      .strict(),
+    shards: z.array(name),
+    servers: z.array(z.string()),
+    numbers: z.record(z.string(), term),
+    born: z.array(shardConfig),
+  })
+  .strict();
 const config = z.object({
   epoch: term,
   configId: term,
@@ -86,9 +112,12 @@ const config = z.object({
   shards: z.array(shardConfig),
   drop: z.array(z.string()),
   areNew: z.literal(true).exactOptional(),
+  cluster: cluster.exactOptional(),
+  mark: mark.exactOptional(),
+  stage: z.enum(['prepare', 'discard']).exactOptional(),
 });
-const fence = z.object({ epoch: term });
-const ping = z.object({ epoch: term, vats: terms, marks: terms });
+const fence = z.object({ epoch: term, known: z.object(stamp).strict().exactOptional() });
+const ping = z.object({ epoch: term, vats: terms, marks: terms, bucket: mark.exactOptional() });
 const copy = z.object({ epoch: term, shard: z.string(), from: term, to: term, after: cursor, maxBytes: pageBytes });
 const catchup = z.object({
   epoch: term,

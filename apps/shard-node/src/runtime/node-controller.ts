@@ -4,13 +4,14 @@ import { MessagePattern, Payload } from '@nestjs/microservices';
 import { ShardlineError } from '#common/contracts/errors';
 import type {
   CatchupReply,
+  CensusReply,
   ConfigReply,
   DigestReply,
   FenceReply,
   OperationLookupReply,
   PingReply,
 } from '#common/contracts/node';
-import { nodeSubject } from '#common/contracts/subjects';
+import { CENSUS_SUBJECT, nodeSubject } from '#common/contracts/subjects';
 import { encodeRawLines } from '#common/nats/lines';
 import { ShardlineRpcFilter } from '#common/nats/nest-transport';
 import { parseMessage } from './messages';
@@ -56,6 +57,11 @@ export function createNodeController(server: string, replica: Replica, work: Wor
     @MessagePattern(nodeSubject(server, 'fence'))
     async fence(@Payload() data: Uint8Array): Promise<FenceReply> {
       return work.track(replica.fence(parseMessage.fence(data)));
+    }
+
+    @MessagePattern(CENSUS_SUBJECT)
+    census(): CensusReply {
+      return replica.census();
     }
 
     @MessagePattern(nodeSubject(server, 'catchup'))

@@ -5,6 +5,7 @@ import type {
   ApplyReply,
   ApplyRequest,
   CatchupReply,
+  CensusReply,
   CatchupRequest,
   ConfigReply,
   ConfigRequest,
@@ -24,6 +25,7 @@ import type {
 import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
 import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
+import { newerMark, stampOf, tellAll } from '../core/cluster-news';
 import { admitEpoch, tellShards, withShards, type ReplicaState, type ShardState } from '../core/replica-state';
 import {
   admitPart,
@@ -35,9 +37,10 @@ import {
   type PartResult,
   type PartTask,
 } from '../core/round-plan';
-import { admitCopy, admitSnapshot, planConfig, toldByPing } from '../core/serving';
+import { admitCopy, admitSnapshot, toldByPing } from '../core/serving';
 import type { CopySource } from '../ports/copy-source';
 import type { PartQuestion, VersionStore, WriteTransaction } from '../ports/version-store';
+import { Configurations } from './configurations';
 import { CatchUps, type CatchUpOptions } from './catch-up';
 import { GuardedState } from './guarded-state';
 import { Lanes } from './lanes';
@@ -78,6 +81,7 @@ export class Replica {
   private readonly purger: Purger;
   private readonly startedMs: number;
   private readonly catchUps: CatchUps;
+  private readonly configurations: Configurations;
   private readonly vitals: ProcessVitals | null;
   private telling: Promise<void> | null = null;
   private lastApplied: AnsweredMessage | null = null;
@@ -92,6 +96,8 @@ export class Replica {
     this.vitals = options.vitals ?? null;
     this.reads = new Lanes('reads', options.readWidth, options.readQueueLimit);
     this.purger = new Purger(guarded, logger);
+    this.configurations = new Configurations(store, guarded, logger);
+    this.configurations.sweep();
     this.catchUps = new CatchUps(guarded, source, options);
     this.startedMs = options.nowMs();
   }
@@ -159,31 +165,19 @@ export class Replica {
     return { header: { pages }, text: joinRows(texts.filter((text) => text !== '')) };
   }
 
+  /** @throws ShardlineError ALREADY_CONFIGURED when a later configuration is held here */
   async config(request: ConfigRequest): Promise<ConfigReply> {
-    const { configId, schema } = request;
-    const held = [...this.guarded.current.shards.keys()];
-    return this.guarded.change(
-      request.epoch,
-      async (transaction, state) => {
-        const plan = planConfig(state, request);
-        const gone = plan.dropAll ? [...state.shards.keys()] : plan.drop;
-        for (const shard of gone) transaction.dropShard(shard);
-        const identity = { server: state.server, epoch: state.epoch, configId, schema };
-        if (state.configId !== configId) transaction.saveIdentity(identity);
-        for (const shard of plan.create) await transaction.createShard(shard, schema);
-        for (const shard of plan.update) transaction.saveShard(shard);
-        const shards = new Map([...state.shards].filter(([shard]) => !gone.includes(shard)));
-        const next = withShards({ ...identity, shards }, [...plan.create, ...plan.update]);
-        return { state: next, result: { shards: tellShards(next) } };
-      },
-      configId === this.guarded.current.configId ? request.drop : held,
-    );
+    return this.configurations.take(request);
+  }
+
+  /** Tells that the server is there; no fence, and nothing to rely on. */
+  census(): CensusReply {
+    return { server: this.options.server, configId: this.guarded.current.configId };
   }
 
   async fence(request: FenceRequest): Promise<FenceReply> {
     await this.admit(request.epoch);
-    const state = this.guarded.current;
-    return { configId: state.configId, shards: tellShards(state) };
+    return tellAll(this.guarded.current, request);
   }
 
   async ping(request: PingRequest): Promise<PingReply> {
@@ -204,6 +198,7 @@ export class Replica {
       eventLoopDelayMs: this.vitals?.eventLoopDelayMs() ?? null,
       epoch: state.epoch,
       configId: state.configId,
+      cluster: stampOf(state.cluster),
       shards: tellShards(state),
     };
   }
@@ -259,10 +254,12 @@ export class Replica {
   async idle(): Promise<void> {
     await this.telling;
     await this.purger.idle();
+    await this.configurations.idle();
   }
 
   async stop(): Promise<void> {
     await this.purger.stop();
+    await this.configurations.idle();
     await this.telling;
   }
 
@@ -285,12 +282,16 @@ export class Replica {
 
   /** Stores VATs that a ping told; in the background, so that a heartbeat never waits for the disk. */
   private tell(request: PingRequest): void {
-    if (this.telling !== null || toldByPing(this.guarded.current, request).length === 0) return;
+    const { mark } = this.guarded.current;
+    const isNews = toldByPing(this.guarded.current, request).length > 0 || newerMark(mark, request.bucket) !== mark;
+    if (this.telling !== null || !isNews) return;
     this.telling = this.guarded
       .change(request.epoch, async (transaction, state) => {
         const told = toldByPing(state, request);
         for (const shard of told) transaction.saveShard(shard);
-        return { state: withShards(state, told), result: undefined };
+        const next = { ...withShards(state, told), mark: newerMark(state.mark, request.bucket) };
+        if (next.mark !== null && next.mark !== state.mark) transaction.saveMark(next.mark);
+        return { state: next, result: undefined };
       })
       .catch((error: unknown) => {
         this.logger.warn({ err: error }, 'could not store the VATs that a ping told');

@@ -1,7 +1,7 @@
 /** What every version store must do with the outcomes of ops; run on each of them. */
 import type { OpRecord } from '#common/contracts/node';
 import type { VersionStore } from '../../src/ports/version-store';
-import { SCHEMA, shardState } from '../support/builders';
+import { SCHEMA, shardState, UNTOLD } from '../support/builders';
 import type { StoreFactory } from './version-store.contract';
 
 /** Ids and prints with everything in them that some store may spell otherwise. */
@@ -21,7 +21,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
       store = await factory.fresh();
       await store.load();
       await store.transact(async (transaction) => {
-        transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA });
+        transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD });
         for (const shard of ['sh', 'other']) await transaction.createShard(shardState(shard), SCHEMA);
         transaction.write({ state: shardState('sh', { idsAfter: 1 }), births: [], deaths: [], records: RECORDS });
         const foreign = [{ term: 4, id: 'plain', outcome: { ok: 99 } }];
@@ -88,7 +88,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
       try {
         await copy.load();
         await copy.transact(async (transaction) => {
-          transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA });
+          transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD });
           await transaction.createShard(shardState('sh'), SCHEMA);
         });
         for (let after: number | null = 2; after !== null;) {

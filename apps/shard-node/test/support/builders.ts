@@ -14,7 +14,16 @@ export const SCHEMA: TableSchema = {
 };
 
 export function shardConfig(shard: string, low = 0, size = 1000): ShardConfig {
-  return { shard, low, size, configEpoch: 1, configVersion: 1, inSync: ['Server0'] };
+  return {
+    shard,
+    low,
+    size,
+    configEpoch: 1,
+    configVersion: 1,
+    inSync: ['Server0'],
+    replicas: ['Server0'],
+    joining: [],
+  };
 }
 
 export function shardState(shard: string, changed: Partial<ShardState> = {}): ShardState {
@@ -58,3 +67,6 @@ export function openReplica(
   };
   return Replica.open(store, source, options, createLogger('test', 'silent'));
 }
+
+/** Of a node that was told nothing of the cluster as a whole. */
+export const UNTOLD = { cluster: null, mark: null, prepared: null };

@@ -233,6 +233,8 @@ export interface ServerStatus {
 
 /** Everything there is to know about the cluster. `configId` is 0 and the lists are empty before `/init`. */
 export interface ClusterStatus {
+  /** There is no configuration, though there was one: what every request is refused with. */
+  unconfigured?: ErrorBody;
   configId: number;
   leader: string;
   epoch: number;

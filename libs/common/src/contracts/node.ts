@@ -1,5 +1,5 @@
 /** What the balancer (and a catching-up shard-node) asks of a shard-node, and what comes back. */
-import type { OnConflict } from './commands';
+import type { InitCommand, OnConflict } from './commands';
 import type { ShardRange, TableSchema } from './schema';
 
 /** A round's identity; never used twice. */
@@ -137,19 +137,64 @@ export interface NodeShardState {
   /** The newest last. Absent: none. */
   epochStarts?: readonly EpochStart[];
   /** The shard's configuration as stored here. */
+  low: number;
+  size: number;
   configEpoch: number;
   configVersion: number;
   inSync: string[];
+  replicas: string[];
+  joining: string[];
+  diverged: string[];
+  disputed?: true;
   rows: number;
 }
 
-/** A shard's configuration, as the replicas store it. */
+/** A shard's configuration, as the bucket and the replicas store it: whoever has one replica knows all of it. */
 export interface ShardConfig extends ShardRange {
   configEpoch: number;
   configVersion: number;
+  /** The replicas that hold every acknowledged write. */
   inSync: string[];
+  replicas: string[];
+  /** Replicas that have never been in sync yet: they do not count towards the number of copies. */
+  joining: string[];
+  /** Replicas that were found to hold something else than the others: they are copied as a whole before they count again. */
+  diverged?: string[];
+  /** Members hold different things, and too few of them have answered to tell who is right: all of them have a word in it. */
+  disputed?: true;
   /** As in a round's part. */
   epochStarts?: readonly EpochStart[];
+}
+
+/** Which configuration of the cluster: of which `/init`, and how far it has changed since. */
+export interface ClusterStamp {
+  configId: number;
+  configEpoch: number;
+  configVersion: number;
+}
+
+/** The cluster's shape, as the bucket and every server store it. `configId` grows with every `/init` that takes effect. */
+export interface ClusterRecord extends ClusterStamp {
+  schema: TableSchema;
+  /** The `/init` that made it, to tell the same one from another. */
+  init: Pick<InitCommand, 'n' | 'schema' | 'shards' | 'servers'>;
+  shards: string[];
+  servers: string[];
+  /** By server: the number that the ring's hash takes. */
+  numbers: Record<string, number>;
+  /** How every shard came into being: what is known of one of which nothing newer is heard. */
+  born: ShardConfig[];
+}
+
+/**
+ * How far a replica has heard of the bucket: up to this revision, from whoever led under this epoch. A bucket that does not know of it
+ * was lost, or set back to an earlier state (see `protocol/bucket-history.ts`).
+ */
+export interface BucketMark {
+  epoch: number;
+  /** The process that led: an epoch may be given away twice. */
+  instance: string;
+  revision: number;
 }
 
 /**
@@ -165,6 +210,14 @@ export interface ConfigRequest {
   drop: string[];
   /** The shards come into being with this request: an empty table is a whole one. Else what is missing was lost, or never there. */
   areNew?: true;
+  /** The cluster's record, where the replica may not have this one. An older one than the stored changes nothing. */
+  cluster?: ClusterRecord;
+  mark?: BucketMark;
+  /**
+   * `prepare`: make the shards of a configuration that is not in force yet, beside what is served; it takes the place of that with the
+   * first request that names its `configId` without a stage. `discard`: it never will, remove it.
+   */
+  stage?: 'prepare' | 'discard';
 }
 export interface ConfigReply {
   shards: NodeShardState[];
@@ -173,10 +226,25 @@ export interface ConfigReply {
 /** Refuse lower epochs from now on, for reads and writes; the answer comes after that is durable. */
 export interface FenceRequest {
   epoch: number;
+  /** The asker knows this record of the cluster. */
+  known?: ClusterStamp;
 }
 export interface FenceReply {
+  /** Of the configuration in force; 0 without one. */
   configId: number;
+  /** The configuration that is prepared here and was not in force yet; null without one. */
+  prepared: number | null;
   shards: NodeShardState[];
+  /** The cluster's record, when it is newer than the asker's. */
+  cluster: ClusterRecord | null;
+  mark: BucketMark | null;
+}
+
+/** The broadcast by which a leader finds every server that runs. */
+export interface CensusReply {
+  server: string;
+  /** Of the configuration in force; 0 without one. */
+  configId: number;
 }
 
 /** Heartbeat. `vats` and `marks` by shard: committed up to here; may be purged up to here. */
@@ -184,6 +252,7 @@ export interface PingRequest {
   epoch: number;
   vats: Record<string, number>;
   marks: Record<string, number>;
+  bucket?: BucketMark;
 }
 export interface PingReply {
   server: string;
@@ -197,6 +266,8 @@ export interface PingReply {
   eventLoopDelayMs: number | null;
   epoch: number;
   configId: number;
+  /** Of the cluster's record that it has; null without one. */
+  cluster: ClusterStamp | null;
   shards: NodeShardState[];
 }
 

@@ -31,6 +31,9 @@ export function nodeSubject(server: string, verb: NodeVerb): string {
   return `shardline.node.${server}.${verb}`;
 }
 
+/** Every shard-node answers here, whatever its name. */
+export const CENSUS_SUBJECT = 'shardline.census';
+
 /** The subject of an event, from its CloudEvents type without the `io.shardline.` in front: `server.flatline`. */
 export function eventSubject(kind: string): string {
   return `shardline.event.${kind}`;

@@ -1,4 +1,5 @@
 import { describeOpRecords } from '../../../test/contract/op-records.contract';
+import { describePreparing } from '../../../test/contract/prepared.contract';
 import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';
 import { MemoryVersionStore } from './memory-version-store';
 
@@ -9,3 +10,4 @@ const factory: StoreFactory = {
 
 describeVersionStore('memory', factory);
 describeOpRecords('memory', factory);
+describePreparing('memory', factory);

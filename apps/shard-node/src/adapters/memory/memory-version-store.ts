@@ -1,11 +1,11 @@
 /** The versions of a replica in memory: for tests, and for simulations of whole clusters. */
 import { createHash } from 'node:crypto';
 import { ShardlineError } from '#common/contracts/errors';
-import type { CopyCursor, DigestPart, DigestRange, DigestReply, OpRecord } from '#common/contracts/node';
+import type { BucketMark, CopyCursor, DigestPart, DigestRange, DigestReply, OpRecord } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import { ALIVE, ALIVE_TEXT, isPurgeable, isVisible, undoAbove } from '#common/protocol/visibility';
 import { partAt, partWidth, sumOf } from '../../core/digest-parts';
-import type { NodeIdentity, ReplicaState, ShardState } from '../../core/replica-state';
+import { blankIdentity, type NodeIdentity, type ReplicaState, type ShardState } from '../../core/replica-state';
 import { recordBytes, recordText } from '../../core/op-records';
 import type { Known, PartWrite } from '../../core/round-plan';
 import type {
@@ -39,6 +39,8 @@ interface Contents {
   tables: Map<string, Versions>;
   /** Outcomes by shard, in the order of their terms. Lists are never changed, only replaced. */
   records: Map<string, readonly OpRecord[]>;
+  /** Shards that have an empty table of a configuration to come. */
+  prepared: ReadonlySet<string>;
 }
 
 export class MemoryVersionStore implements VersionStore {
@@ -46,10 +48,11 @@ export class MemoryVersionStore implements VersionStore {
 
   constructor(server: string) {
     this.contents = {
-      identity: { server, epoch: 0, configId: 0, schema: null },
+      identity: blankIdentity(server),
       states: new Map(),
       tables: new Map(),
       records: new Map(),
+      prepared: new Set(),
     };
   }
 
@@ -68,12 +71,13 @@ export class MemoryVersionStore implements VersionStore {
   }
 
   async transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
-    const { identity, states, tables, records } = this.contents;
+    const { identity, states, tables, records, prepared } = this.contents;
     const draft: Contents = {
       identity,
       states: new Map(states),
       tables: new Map([...tables].map(([shard, versions]) => [shard, new Map(versions)])),
       records: new Map(records),
+      prepared,
     };
     const result = await work(new MemoryTransaction(draft));
     this.contents = draft;
@@ -145,6 +149,10 @@ export class MemoryVersionStore implements VersionStore {
     return { ...sum, parts, versions };
   }
 
+  async sweep(): Promise<void> {
+    // Nothing is left behind.
+  }
+
   async probe(): Promise<void> {
     // Memory always answers.
   }
@@ -208,8 +216,12 @@ class MemoryTransaction implements WriteTransaction {
     this.draft.states.set(state.shard, state);
   }
 
-  saveIdentity({ server, epoch, configId, schema }: NodeIdentity): void {
-    this.draft.identity = { server, epoch, configId, schema };
+  saveIdentity({ server, epoch, configId, schema, cluster, mark, prepared }: NodeIdentity): void {
+    this.draft.identity = { server, epoch, configId, schema, cluster, mark, prepared };
+  }
+
+  saveMark(mark: BucketMark): void {
+    this.draft.identity = { ...this.draft.identity, mark };
   }
 
   async createShard(state: ShardState, _schema: TableSchema): Promise<void> {
@@ -221,6 +233,26 @@ class MemoryTransaction implements WriteTransaction {
     this.draft.tables.delete(shard);
     this.draft.records.delete(shard);
     this.draft.states.delete(shard);
+  }
+
+  async prepareTables(shards: readonly string[], _schema: TableSchema): Promise<void> {
+    this.draft.prepared = new Set([...this.draft.prepared, ...shards]);
+  }
+
+  discardPrepared(): void {
+    this.draft.prepared = new Set();
+  }
+
+  activatePrepared(shards: readonly ShardState[], _schema: TableSchema): void {
+    const { states, tables, records, prepared } = this.draft;
+    for (const kept of [states, tables, records]) kept.clear();
+    for (const state of shards) {
+      if (!prepared.has(state.shard))
+        throw new ShardlineError('STORE_FAILED', `no table of ${state.shard} is prepared`);
+      tables.set(state.shard, new Map());
+      this.saveShard(state);
+    }
+    this.discardPrepared();
   }
 
   clearShard(shard: string): void {

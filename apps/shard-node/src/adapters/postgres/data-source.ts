@@ -5,6 +5,7 @@ import { FixedTables1760000000000 } from './migrations/1760000000000-fixed-table
 import { Operations1761000000000 } from './migrations/1761000000000-operations';
 import { CopyProgress1763800000000 } from './migrations/1763800000000-copy-progress';
 import { EpochStarts1763900000000 } from './migrations/1763900000000-epoch-starts';
+import { ClusterRecords1764200000000 } from './migrations/1764200000000-cluster-records';
 import { NodeT, OpT, TermT } from './node-entities';
 
 /** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
@@ -38,6 +39,7 @@ export async function openDataSource({
       Operations1761000000000,
       CopyProgress1763800000000,
       EpochStarts1763900000000,
+      ClusterRecords1764200000000,
     ],
     migrationsTableName: 'migrations',
     migrationsRun: true,

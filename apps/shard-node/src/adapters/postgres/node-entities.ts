@@ -1,7 +1,8 @@
 /** The fixed tables: what a node knows of itself, one row for each of its shards, and the outcomes of ops. */
 import { EntitySchema, EntitySchemaOptions, type ValueTransformer } from 'typeorm';
-import type { CopyCursor, EpochStart, NewestRound } from '#common/contracts/node';
+import type { BucketMark, ClusterRecord, CopyCursor, EpochStart, NewestRound } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
+import type { Prepared } from '../../core/replica-state';
 
 /** The one row of `node_t`. */
 export interface NodeRow {
@@ -11,6 +12,9 @@ export interface NodeRow {
   epoch: number;
   configId: number;
   schema: TableSchema | null;
+  cluster: ClusterRecord | null;
+  mark: BucketMark | null;
+  prepared: Prepared | null;
 }
 
 /** A row of `term_t`. */
@@ -28,6 +32,11 @@ export interface TermRow {
   configEpoch: number;
   configVersion: number;
   inSync: string[];
+  /** Null: stored by a release that told the in-sync set alone. */
+  replicas: string[] | null;
+  joining: string[];
+  diverged: string[];
+  disputed: boolean;
   liveRows: number;
   maxRowBytes: number;
   catchUpFrom: number | null;
@@ -70,6 +79,9 @@ export const NodeT = new EntitySchema<NodeRow>(
       epoch: { ...bigint },
       configId: { ...bigint, name: 'config_id' },
       schema: { type: 'json', nullable: true },
+      cluster: { type: 'json', nullable: true },
+      mark: { type: 'json', nullable: true },
+      prepared: { type: 'json', nullable: true },
     },
   } as const),
 );
@@ -92,6 +104,10 @@ export const TermT = new EntitySchema<TermRow>(
       configEpoch: { ...bigint, name: 'config_epoch' },
       configVersion: { ...bigint, name: 'config_version' },
       inSync: { type: 'json', name: 'in_sync' },
+      replicas: { type: 'json', nullable: true },
+      joining: { type: 'json', default: [] },
+      diverged: { type: 'json', default: [] },
+      disputed: { type: 'boolean', default: false },
       liveRows: { ...bigint, name: 'live_rows' },
       maxRowBytes: { ...bigint, name: 'max_row_bytes' },
       catchUpFrom: { ...optionalBigint, name: 'catch_up_from' },

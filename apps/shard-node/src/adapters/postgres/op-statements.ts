@@ -22,6 +22,7 @@ export const FORGET_OPS = prepared(`
   SELECT count(*) FROM gone`);
 
 export const CLEAR_OPS = prepared('DELETE FROM op_t WHERE shard = $1');
+export const CLEAR_ALL_OPS = 'DELETE FROM op_t';
 
 /** Stores outcomes `$2…$5`: terms, ids, prints, outcomes. */
 export const PUT_OPS = prepared(`

@@ -6,19 +6,33 @@
  */
 import type { PoolClient } from 'pg';
 import { ShardlineError } from '#common/contracts/errors';
-import type { OpRecord } from '#common/contracts/node';
+import type { BucketMark, OpRecord } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import type { NodeIdentity, ShardState } from '../../core/replica-state';
 import type { Known, PartWrite } from '../../core/round-plan';
 import type { PartQuestion, RowsText, WriteTransaction } from '../../ports/version-store';
 import { copyIn } from './copy-statements';
-import { CLEAR_OPS, FORGET_OPS, KNOWN_OPS, PUT_OPS, recordOf, recordValues, texts, UNDO_OPS } from './op-statements';
+import { activateStatements, discardStatements } from './replaced-tables';
+import { PREPARED_SCHEMA } from './shard-entity';
+import {
+  CLEAR_ALL_OPS,
+  CLEAR_OPS,
+  FORGET_OPS,
+  KNOWN_OPS,
+  PUT_OPS,
+  recordOf,
+  recordValues,
+  texts,
+  UNDO_OPS,
+} from './op-statements';
 import type { ShardStatements, Statement } from './shard-statements';
 import {
   DELETE_TERM,
+  DELETE_TERMS,
   INSERT_TERM,
   nodeValues,
   roundValues,
+  SAVE_MARK,
   SAVE_NODE,
   termValues,
   UPDATE_TERM,
@@ -30,7 +44,9 @@ export interface TransactionContext {
   statements(shard: string): ShardStatements;
   /** Statements for a table that is about to be created. */
   newStatements(shard: string, schema: TableSchema): ShardStatements;
-  createTable(shard: string, schema: TableSchema): Promise<string[]>;
+  createTable(shard: string, schema: TableSchema, within?: string): Promise<string[]>;
+  /** The shards that there are. */
+  held(): string[];
   /** The version of the shard's row of `term_t`. */
   version(shard: string): number;
 }
@@ -120,6 +136,10 @@ export class PostgresTransaction implements WriteTransaction {
     this.later(SAVE_NODE, nodeValues(identity));
   }
 
+  saveMark(mark: BucketMark): void {
+    this.later(SAVE_MARK, [JSON.stringify(mark)]);
+  }
+
   async createShard(state: ShardState, schema: TableSchema): Promise<void> {
     for (const text of await this.context.createTable(state.shard, schema)) this.later(text, []);
     this.later(INSERT_TERM, termValues(state, 0));
@@ -137,6 +157,29 @@ export class PostgresTransaction implements WriteTransaction {
     this.effects.versions.delete(shard);
     this.effects.maxRowBytes.delete(shard);
     this.effects.dropped.add(shard);
+  }
+
+  async prepareTables(shards: readonly string[], schema: TableSchema): Promise<void> {
+    this.later(`CREATE SCHEMA IF NOT EXISTS ${PREPARED_SCHEMA}`, []);
+    for (const shard of shards) {
+      for (const text of await this.context.createTable(shard, schema, PREPARED_SCHEMA)) this.later(text, []);
+    }
+  }
+
+  discardPrepared(): void {
+    for (const text of discardStatements()) this.later(text, []);
+  }
+
+  activatePrepared(shards: readonly ShardState[], schema: TableSchema): void {
+    for (const text of activateStatements()) this.later(text, []);
+    this.later(DELETE_TERMS, []);
+    this.later(CLEAR_ALL_OPS, []);
+    for (const shard of this.context.held()) this.effects.dropped.add(shard);
+    for (const state of shards) {
+      this.later(INSERT_TERM, termValues(state, 0));
+      this.effects.created.set(state.shard, this.context.newStatements(state.shard, schema));
+      this.effects.versions.set(state.shard, 0);
+    }
   }
 
   clearShard(shard: string): void {

@@ -5,9 +5,10 @@ import type { PostgresAddress } from './data-source';
 import type { RowPage, VersionPage, VersionStore } from '../../ports/version-store';
 import { FIND_OPS, KNOWN_OPS } from './op-statements';
 import { describeOpRecords } from '../../../test/contract/op-records.contract';
+import { describePreparing } from '../../../test/contract/prepared.contract';
 import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';
 import { openStore, runSql, TestPostgres } from '../../../test/support/test-postgres';
-import { rowText, SCHEMA, shardState } from '../../../test/support/builders';
+import { rowText, SCHEMA, shardState, UNTOLD } from '../../../test/support/builders';
 
 let postgres: TestPostgres;
 const addresses = new Map<VersionStore, PostgresAddress>();
@@ -37,6 +38,7 @@ const factory: StoreFactory = {
 
 describeVersionStore('Postgres', factory);
 describeOpRecords('Postgres', factory);
+describePreparing('Postgres', factory);
 
 it('keeps what was set aside last where people can look at it, until the shard is dropped', async () => {
   const address = await postgres.freshDatabase();
@@ -46,7 +48,7 @@ it('keeps what was set aside last where people can look at it, until the shard i
   try {
     await store.load();
     await store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA });
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
       await transaction.createShard(shardState('sh'), SCHEMA);
     });
     for (const key of [1, 2]) {
@@ -77,7 +79,7 @@ it('lets one process write to a database, and the next one when that is gone', a
   const [first, second] = [await open(address), await open(address)];
   const write = (store: VersionStore): Promise<void> =>
     store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA });
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
     });
   try {
     await write(first);
@@ -95,7 +97,7 @@ it('writes again when its connection was cut', async () => {
   const store = await open(address);
   const write = (): Promise<void> =>
     store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA });
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
     });
   try {
     await write();

@@ -5,7 +5,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import type { CopyCursor, DigestPart, DigestRange, DigestReply } from '#common/contracts/node';
 import { partAt, partWidth, sumOf } from '../../core/digest-parts';
 import { parseOutcome } from '../../core/op-records';
-import type { NodeIdentity, ReplicaState } from '../../core/replica-state';
+import { blankIdentity, type NodeIdentity, type ReplicaState } from '../../core/replica-state';
 import type {
   FoundRecord,
   RecordPage,
@@ -26,6 +26,7 @@ import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './op-statements'
 import { readPage, RowSizes, type Chunk, type ChunkSource } from './page-reader';
 import { bigints, PostgresTransaction, type TransactionEffects } from './postgres-transaction';
 import { createTableStatements } from './shard-entity';
+import { sweepReplaced } from './replaced-tables';
 import { prepared, ShardStatements, type Statement } from './shard-statements';
 import { identityOf, shardStateOf } from './term-statements';
 import { runPrepared, WriterConnection, type Cells } from './writer-connection';
@@ -65,8 +66,7 @@ export class PostgresVersionStore implements VersionStore {
     return guarded(async () => {
       const node = await this.dataSource.getRepository(NodeT).findOneBy({ id: 1 });
       const rows = await this.dataSource.getRepository(TermT).find();
-      const identity: NodeIdentity =
-        node === null ? { server: this.server, epoch: 0, configId: 0, schema: null } : identityOf(node);
+      const identity: NodeIdentity = node === null ? blankIdentity(this.server) : identityOf(node);
       if (identity.server !== this.server) {
         throw new ShardlineError('STORE_FAILED', `the data belong to server ${identity.server}, not to ${this.server}`);
       }
@@ -94,7 +94,8 @@ export class PostgresVersionStore implements VersionStore {
     const transaction = new PostgresTransaction(client, {
       statements: (shard) => this.handle(shard).statements,
       newStatements: (shard, schema) => new ShardStatements(shard, schema),
-      createTable: (shard, schema) => createTableStatements(this.dataSource, shard, schema),
+      createTable: (shard, schema, within) => createTableStatements(this.dataSource, shard, schema, within),
+      held: () => [...this.shards.keys()],
       version: (shard) => this.handle(shard).version,
     });
     try {
@@ -202,6 +203,10 @@ export class PostgresVersionStore implements VersionStore {
       digest: String(digest),
     }));
     return { ...sum, parts, versions };
+  }
+
+  async sweep(): Promise<void> {
+    await guarded(() => sweepReplaced(this.dataSource));
   }
 
   async probe(): Promise<void> {

@@ -9,6 +9,12 @@ export const SHARDS_SCHEMA = 'shards';
 /** The one that holds tables of replicas that were found to be wrong: for people to look at, the last one of each shard. */
 export const ASIDE_SCHEMA = 'set_aside';
 
+/** The one that holds tables of a configuration that is not in force yet. */
+export const PREPARED_SCHEMA = 'prepared';
+
+/** So begin the names of those whose tables belong to nothing any more. */
+export const REPLACED_PREFIX = 'replaced_';
+
 /**
  * How a column of a dtype is stored. The key, the first column, is a bigint. JSON is kept as the text it came as: `jsonb` spells
  * values anew, and a few bytes of it (`1e300`) can come back as hundreds, so that no bound for a row would hold.
@@ -39,7 +45,7 @@ export function shardColumns(schema: TableSchema): [ShardColumn, ...ShardColumn[
 }
 
 /** The entity of one shard's table. */
-export function shardEntity(shard: string, schema: TableSchema): EntitySchema {
+export function shardEntity(shard: string, schema: TableSchema, within = SHARDS_SCHEMA): EntitySchema {
   // Properties get names of our own: a column may be called `constructor`.
   const own = shardColumns(schema).map(({ name, dtype, type }, index): [string, EntitySchemaColumnOptions] => {
     const nullable = index > 0 && dtype === 'JSON';
@@ -48,7 +54,7 @@ export function shardEntity(shard: string, schema: TableSchema): EntitySchema {
   const options = Object.assign(new EntitySchemaOptions(), {
     name: shard,
     tableName: shard,
-    schema: SHARDS_SCHEMA,
+    schema: within,
     columns: { ...Object.fromEntries(own), cat: { type: 'bigint', primary: true }, dat: { type: 'bigint' } } as const,
     // Undoing and telling a difference look for the newest births: the table is in their order, a BRIN index costs nothing.
     // Purging looks for deaths, and most versions live.
@@ -62,10 +68,11 @@ export async function createTableStatements(
   dataSource: DataSource,
   shard: string,
   schema: TableSchema,
+  within = SHARDS_SCHEMA,
 ): Promise<string[]> {
   const blueprint = new EntityBlueprint({
     ...dataSource.options,
-    entities: [shardEntity(shard, schema)],
+    entities: [shardEntity(shard, schema, within)],
     migrations: [],
   });
   const table = Table.create(await blueprint.metadataOf(shard), dataSource.driver);

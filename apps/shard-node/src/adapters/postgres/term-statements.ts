@@ -5,29 +5,35 @@ import { prepared } from './shard-statements';
 
 /** Stores the one row of `node_t`. */
 export const SAVE_NODE = prepared(`
-  INSERT INTO node_t (id, server, epoch, config_id, schema) VALUES (1, $1, $2, $3, $4)
-  ON CONFLICT (id) DO UPDATE SET server = $1, epoch = $2, config_id = $3, schema = $4`);
+  INSERT INTO node_t (id, server, epoch, config_id, schema, cluster, mark, prepared) VALUES (1, $1, $2, $3, $4, $5, $6, $7)
+  ON CONFLICT (id) DO UPDATE SET server = $1, epoch = $2, config_id = $3, schema = $4, cluster = $5, mark = $6, prepared = $7`);
+
+/** The rest of the row may be large, and is not written again. */
+export const SAVE_MARK = prepared('UPDATE node_t SET mark = $1 WHERE id = 1');
 
 export const INSERT_TERM = prepared(`
   INSERT INTO term_t (shard, version, low, size, current_term, told_vat, purged_to, newest_epoch, newest_round,
     newest_last_terms, newest_refused, config_epoch, config_version, in_sync, live_rows, max_row_bytes, catch_up_from, catch_up_to,
-    ids_after, catch_up_source, catch_up_after, copy_epoch, copy_turn, epoch_starts)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`);
+    ids_after, catch_up_source, catch_up_after, copy_epoch, copy_turn, epoch_starts, replicas, joining,
+    diverged, disputed)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)`);
 
 /** Fails when the row has another version than `$2`. */
 export const UPDATE_TERM = prepared(`
   WITH term AS (UPDATE term_t SET version = version + 1, low = $3, size = $4, current_term = $5, told_vat = $6,
     purged_to = $7, newest_epoch = $8, newest_round = $9, newest_last_terms = $10, newest_refused = $11, config_epoch = $12,
     config_version = $13, in_sync = $14, live_rows = $15, max_row_bytes = $16, catch_up_from = $17, catch_up_to = $18,
-    ids_after = $19, catch_up_source = $20, catch_up_after = $21, copy_epoch = $22, copy_turn = $23, epoch_starts = $24
+    ids_after = $19, catch_up_source = $20, catch_up_after = $21, copy_epoch = $22, copy_turn = $23, epoch_starts = $24, replicas = $25,
+    joining = $26, diverged = $27, disputed = $28
     WHERE shard = $1 AND version = $2 RETURNING 1)
   SELECT 1 / count(*) FROM term`);
 
 export const DELETE_TERM = prepared('DELETE FROM term_t WHERE shard = $1');
+export const DELETE_TERMS = 'DELETE FROM term_t';
 
 export function nodeValues(identity: NodeIdentity): unknown[] {
-  const schema = identity.schema === null ? null : JSON.stringify(identity.schema);
-  return [identity.server, identity.epoch, identity.configId, schema];
+  const { server, epoch, configId, schema, cluster, mark, prepared: next } = identity;
+  return [server, epoch, configId, ...[schema, cluster, mark, next].map(asJson)];
 }
 
 /** Parameters of `INSERT_TERM` and `UPDATE_TERM`. */
@@ -58,7 +64,15 @@ export function termValues(state: ShardState, version: number): unknown[] {
     state.copyTurn.epoch,
     state.copyTurn.turn,
     JSON.stringify(state.epochStarts),
+    JSON.stringify(state.replicas),
+    JSON.stringify(state.joining),
+    JSON.stringify(state.diverged),
+    state.disputed,
   ];
+}
+
+function asJson(value: object | null): string | null {
+  return value === null ? null : JSON.stringify(value);
 }
 
 function afterAsJson({ catchUp }: ShardState): string | null {
@@ -85,7 +99,8 @@ export function roundValues(state: ShardState, version: number): unknown[] {
 }
 
 export function identityOf(row: NodeRow): NodeIdentity {
-  return { server: row.server, epoch: row.epoch, configId: row.configId, schema: row.schema };
+  const { server, epoch, configId, schema, cluster, mark, prepared: next } = row;
+  return { server, epoch, configId, schema, cluster, mark, prepared: next };
 }
 
 export function shardStateOf(row: TermRow): ShardState {
@@ -104,6 +119,10 @@ export function shardStateOf(row: TermRow): ShardState {
     configEpoch: row.configEpoch,
     configVersion: row.configVersion,
     inSync: row.inSync,
+    replicas: row.replicas ?? row.inSync,
+    joining: row.joining,
+    diverged: row.diverged,
+    disputed: row.disputed,
     rows: row.liveRows,
     maxRowBytes: row.maxRowBytes,
     catchUp: from === null || to === null ? null : { from, to, source: source ?? '', after },

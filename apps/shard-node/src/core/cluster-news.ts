@@ -1,0 +1,86 @@
+/** What a request tells a replica of the cluster as a whole, and which requests come from a configuration that is over. */
+import { ShardlineError } from '#common/contracts/errors';
+import type {
+  BucketMark,
+  ClusterRecord,
+  ClusterStamp,
+  ConfigRequest,
+  FenceReply,
+  FenceRequest,
+} from '#common/contracts/node';
+import { compareClusters, compareMarks } from '#common/protocol/bucket-history';
+import { tellShards, type NodeIdentity, type Prepared, type ReplicaState } from './replica-state';
+
+/**
+ * Data of a later configuration are never given up for an earlier one: a leader that knows only of that has a bucket that was set back.
+ *
+ * @throws ShardlineError ALREADY_CONFIGURED
+ */
+export function refuseOlder(state: NodeIdentity, configId: number): void {
+  if (configId >= state.configId) return;
+  const why = `${state.server} holds configuration ${state.configId}, which is newer than ${configId}`;
+  throw new ShardlineError('ALREADY_CONFIGURED', why);
+}
+
+/** The identity after a request of the configuration in force, or of one that comes into force with it. */
+export function identityAfter(
+  { server, epoch, cluster, mark, prepared }: NodeIdentity,
+  request: ConfigRequest,
+): NodeIdentity {
+  const { configId, schema } = request;
+  const isOver = prepared !== null && prepared.cluster.configId <= configId;
+  return {
+    server,
+    epoch,
+    configId,
+    schema,
+    cluster: newerCluster(cluster, request.cluster, configId),
+    mark: newerMark(mark, request.mark),
+    prepared: isOver ? null : prepared,
+  };
+}
+
+/** What is to be kept of a configuration that is being prepared. @throws ShardlineError BAD_REQUEST, ALREADY_CONFIGURED */
+export function preparedBy(state: NodeIdentity, { cluster, shards, epoch, configId }: ConfigRequest): Prepared {
+  if (cluster?.configId !== configId) throw new ShardlineError('BAD_REQUEST', 'a configuration without its record');
+  const newest = Math.max(state.configId, state.prepared?.cluster.configId ?? 0);
+  if (configId <= state.configId || configId < newest) {
+    throw new ShardlineError('ALREADY_CONFIGURED', `${state.server} knows of configuration ${newest} already`);
+  }
+  return { cluster, epoch, shards };
+}
+
+/** The newer of two marks. */
+export function newerMark(held: BucketMark | null, told: BucketMark | undefined): BucketMark | null {
+  if (told === undefined) return held;
+  return held === null || compareMarks(told, held) > 0 ? told : held;
+}
+
+export function stampOf(cluster: ClusterRecord | null): ClusterStamp | null {
+  if (cluster === null) return null;
+  const { configId, configEpoch, configVersion } = cluster;
+  return { configId, configEpoch, configVersion };
+}
+
+/** What a fence is answered with. */
+export function tellAll(state: ReplicaState, { known }: Pick<FenceRequest, 'known'>): FenceReply {
+  const { configId, cluster, mark, prepared } = state;
+  const isNews = cluster !== null && (known === undefined || compareClusters(cluster, known) > 0);
+  return {
+    configId,
+    prepared: prepared?.cluster.configId ?? null,
+    shards: tellShards(state),
+    cluster: isNews ? cluster : null,
+    mark,
+  };
+}
+
+function newerCluster(
+  held: ClusterRecord | null,
+  told: ClusterRecord | undefined,
+  configId: number,
+): ClusterRecord | null {
+  const kept = held?.configId === configId ? held : null;
+  if (told?.configId !== configId) return kept;
+  return kept === null || compareClusters(told, kept) > 0 ? told : kept;
+}

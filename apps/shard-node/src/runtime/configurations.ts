@@ -1,0 +1,155 @@
+/**
+ * Configurations of a replica: the one in force, and the one that is prepared beside it. What was prepared comes into force with one
+ * transaction; what it takes the place of is removed behind that.
+ */
+import type { ConfigReply, ConfigRequest } from '#common/contracts/node';
+import type { Logger } from '#common/logging/logger';
+import { identityAfter, preparedBy, refuseOlder } from '../core/cluster-news';
+import { emptyShard, tellShards, withShards, type NodeIdentity, type ReplicaState } from '../core/replica-state';
+import { planConfig } from '../core/serving';
+import type { VersionStore, WriteTransaction } from '../ports/version-store';
+import type { Change, GuardedState } from './guarded-state';
+
+/** A transaction holds a lock for each table that it makes, and their number is bounded. */
+const TABLES_AT_ONCE = 64;
+
+export class Configurations {
+  private sweeping: Promise<void> | null = null;
+  /** The newest thing that is being prepared or discarded; the next waits for it. */
+  private preparing: Promise<unknown> = Promise.resolve();
+  private sweepAgain = false;
+
+  constructor(
+    private readonly store: VersionStore,
+    private readonly guarded: GuardedState,
+    private readonly logger: Logger,
+  ) {}
+
+  /** @throws ShardlineError ALREADY_CONFIGURED when the replica holds a later configuration; BAD_REQUEST */
+  async take(request: ConfigRequest): Promise<ConfigReply> {
+    if (request.stage !== undefined) {
+      const { stage } = request;
+      const done = this.preparing.then(() => (stage === 'prepare' ? this.prepare(request) : this.discard(request)));
+      this.preparing = done.catch(() => undefined);
+      return done;
+    }
+    const { configId } = this.guarded.current;
+    const replaced = configId === request.configId ? request.drop : [...this.guarded.current.shards.keys()];
+    const reply = await this.guarded.change(
+      request.epoch,
+      (transaction, state) => {
+        refuseOlder(state, request.configId);
+        const isPrepared = state.prepared?.cluster.configId === request.configId;
+        return isPrepared ? activate(transaction, state, request) : configure(transaction, state, request);
+      },
+      replaced,
+    );
+    if (configId !== request.configId) this.sweep();
+    return reply;
+  }
+
+  /** Removes what no configuration needs any more, in the background. */
+  sweep(): void {
+    if (this.sweeping !== null) {
+      this.sweepAgain = true;
+      return;
+    }
+    this.sweepAgain = false;
+    this.sweeping = this.store
+      .sweep()
+      .catch((error: unknown) => {
+        this.logger.warn({ err: error }, 'tables that are not needed any more could not be removed yet');
+      })
+      .finally(() => {
+        this.sweeping = null;
+        if (this.sweepAgain) this.sweep();
+      });
+  }
+
+  /** Resolves when nothing is being removed. */
+  async idle(): Promise<void> {
+    while (this.sweeping !== null) await this.sweeping;
+  }
+
+  /** The tables first, then that they are there: what is half made is never taken for a configuration. */
+  private async prepare(request: ConfigRequest): Promise<ConfigReply> {
+    const { epoch, shards, schema, configId } = request;
+    const { prepared } = this.guarded.current;
+    // The same request may come twice.
+    if (prepared?.epoch === epoch && prepared.cluster.configId === configId) {
+      return { shards: tellShards(this.guarded.current) };
+    }
+    await this.clear(epoch, (state) => preparedBy(state, request));
+    const names = shards.map(({ shard }) => shard);
+    for (let from = 0; from < names.length; from += TABLES_AT_ONCE) {
+      await this.guarded.change(epoch, async (transaction, state) => {
+        await transaction.prepareTables(names.slice(from, from + TABLES_AT_ONCE), schema);
+        return { state, result: undefined };
+      });
+    }
+    return this.guarded.change(epoch, async (transaction, state) => {
+      const next = { ...state, prepared: preparedBy(state, request) };
+      transaction.saveIdentity(next);
+      return { state: next, result: { shards: tellShards(next) } };
+    });
+  }
+
+  /** Another configuration than the one that is meant may be prepared by now. */
+  private async discard({ epoch, configId }: ConfigRequest): Promise<ConfigReply> {
+    if (this.guarded.current.prepared?.cluster.configId !== configId) {
+      return { shards: tellShards(this.guarded.current) };
+    }
+    return this.clear(epoch, () => undefined);
+  }
+
+  private async clear(epoch: number, check: (state: ReplicaState) => unknown): Promise<ConfigReply> {
+    const reply = await this.guarded.change(epoch, async (transaction, state) => {
+      check(state);
+      transaction.discardPrepared();
+      const next = { ...state, prepared: null };
+      transaction.saveIdentity(next);
+      return { state: next, result: { shards: tellShards(next) } };
+    });
+    this.sweep();
+    return reply;
+  }
+}
+
+async function activate(
+  transaction: WriteTransaction,
+  state: ReplicaState,
+  request: ConfigRequest,
+): Promise<Change<ConfigReply>> {
+  const begun = (state.prepared?.shards ?? []).map(emptyShard);
+  transaction.activatePrepared(begun, request.schema);
+  const identity = identityAfter(state, request);
+  transaction.saveIdentity(identity);
+  const activated: ReplicaState = { ...identity, shards: new Map(begun.map((shard) => [shard.shard, shard])) };
+  return configure(transaction, activated, request);
+}
+
+async function configure(
+  transaction: WriteTransaction,
+  state: ReplicaState,
+  request: ConfigRequest,
+): Promise<Change<ConfigReply>> {
+  const { schema } = request;
+  const plan = planConfig(state, request);
+  const gone = plan.dropAll ? [...state.shards.keys()] : plan.drop;
+  for (const shard of gone) transaction.dropShard(shard);
+  const identity = identityAfter(state, request);
+  saveNews(transaction, state, identity);
+  for (const shard of plan.create) await transaction.createShard(shard, schema);
+  for (const shard of plan.update) transaction.saveShard(shard);
+  const shards = new Map([...state.shards].filter(([shard]) => !gone.includes(shard)));
+  const next = withShards({ ...identity, shards }, [...plan.create, ...plan.update]);
+  return { state: next, result: { shards: tellShards(next) } };
+}
+
+/** Stores what is new of the identity. */
+function saveNews(transaction: WriteTransaction, before: NodeIdentity, after: NodeIdentity): void {
+  const { configId, cluster, prepared, mark } = after;
+  const isSame = configId === before.configId && cluster === before.cluster && prepared === before.prepared;
+  if (!isSame) transaction.saveIdentity(after);
+  else if (mark !== null && mark !== before.mark) transaction.saveMark(mark);
+}
