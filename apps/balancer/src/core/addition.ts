@@ -1,8 +1,8 @@
 /** `/add`: new servers, with new shards or with further replicas of shards that exist. */
 import type { AddCommand } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
+import type { ClusterRecord } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { ClusterRecord } from './cluster';
 import {
   createTables,
   joined,
@@ -17,7 +17,7 @@ import {
 } from './membership-parts';
 import { faultOfAdd } from './membership-rules';
 import { unusedServerName } from './placement';
-import { Shard } from './shard';
+import { configOf, Shard } from './shard';
 import type { Workflow } from './workflow';
 
 /** New servers with their shards, by the names that they really have. */
@@ -29,7 +29,7 @@ export function* addServers(command: AddCommand, parts: MembershipParts): Workfl
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const newcomers = named(command.servers, parts);
   const names = [...newcomers.keys()];
-  const error = yield* startServers(parts, names);
+  const { error } = yield* startServers(parts, names, false);
   if (error !== null) return { ok: false, error };
   const { record } = cluster;
   if (record === null) return { ok: false, error: noLongerLeading() };
@@ -61,7 +61,7 @@ function* introduce(
   record: ClusterRecord,
   parts: MembershipParts,
 ): Workflow<ErrorBody | null> {
-  const { cluster, catalog, health } = parts;
+  const { cluster, catalog, health, news } = parts;
   const { configId, schema } = record;
   const names = [...newcomers.keys()];
   const shards = command.newShards.map((range) => newRecord(range, newcomers, configId, cluster.epoch));
@@ -70,20 +70,19 @@ function* introduce(
   for (const shard of shards) {
     if (!(yield* catalog.put(BUCKET_KEYS.shard(shard.shard), shard))) return noLongerLeading();
   }
-  const numbers = new Map<string, number>();
-  for (const server of names) {
-    const number = cluster.nextServerNumber() + numbers.size;
-    numbers.set(server, number);
-    if (!(yield* catalog.put(BUCKET_KEYS.server(server), { configId, server, number }))) return noLongerLeading();
-  }
-  const next = {
-    ...record,
+  const first = cluster.nextServerNumber();
+  const numbers = new Map(names.map((server, index) => [server, first + index]));
+  const next = cluster.changed(record, {
     shards: [...record.shards, ...shards.map(({ shard }) => shard)],
     servers: [...record.servers, ...names],
-  };
+    numbers: { ...record.numbers, ...Object.fromEntries(numbers) },
+    born: [...record.born, ...shards.map(configOf)],
+  });
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
   cluster.record = next;
   for (const [server, number] of numbers) health.admit(cluster.addServer(server, number));
+  // Should the catalog be set back now, they are the ones who know of the new shards.
+  yield* news.tellAll();
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
   return null;
 }

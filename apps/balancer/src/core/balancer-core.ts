@@ -9,10 +9,12 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { OpName, RoundOp } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from './catalog';
-import { Cluster } from './cluster';
+import { Cluster, unconfigured } from './cluster';
+import { ClusterNews } from './cluster-news';
 import { Desk } from './desk';
 import { Divergence } from './divergence';
 import type { CoreEvent, Effect, RecordCommand } from './effects';
+import { Foundation } from './foundation';
 import { Leadership, type Lease } from './leadership';
 import type { RingHash } from './hash-ring';
 import { Health } from './health';
@@ -49,6 +51,7 @@ export class BalancerCore {
   private readonly inSyncSets: InSyncSets;
   private readonly health: Health;
   private readonly membership: Membership;
+  private readonly foundation: Foundation;
   private readonly takeOver: TakeOver;
   /** Answers that wait until it is certain that this balancer still leads. */
   private withheld: Effect[] = [];
@@ -82,12 +85,18 @@ export class BalancerCore {
     this.reader = new Reader(desk, cluster, settings, fenced);
     this.operations = new Operations(desk, cluster, fenced);
     this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, settings);
-    this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, fenced);
+    const news = new ClusterNews(desk, cluster);
+    const superseded = (server: string): void => {
+      run(this.foundation.ask(server));
+    };
+    this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, news, superseded, fenced);
+    this.foundation = new Foundation(desk, cluster, catalog, news, this.health, settings, fenced);
     this.scrub = new Scrub(desk, cluster, inSyncSets, divergence, this.writer, settings, fenced);
     const { writer, reader, recovery, health } = this;
-    this.takeOver = new TakeOver(desk, cluster, catalog, inSyncSets, health, writer, settings, fenced);
+    const { foundation } = this;
+    this.takeOver = new TakeOver(desk, cluster, foundation, catalog, inSyncSets, health, writer, settings, fenced);
     this.membership = new Membership({
-      ...{ desk, cluster, catalog, inSyncSets, health, recovery, writer, reader, settings, random },
+      ...{ desk, cluster, catalog, news, inSyncSets, health, recovery, writer, reader, settings, random },
     });
   }
 
@@ -149,10 +158,11 @@ export class BalancerCore {
     }
   }
 
-  private takeTheLead({ epoch, cause }: Lease): void {
+  private takeTheLead(lease: Lease): void {
+    const { epoch, cause } = lease;
     const sinceMs = this.desk.nowMs;
     this.desk.emit({ do: 'log', level: 'info', message: 'ELECTED', data: { epoch, cause } });
-    run(this.takeOver.lead(epoch), () => {
+    run(this.takeOver.lead(lease), () => {
       if (!this.isOver()) this.begin(cause, Math.round(this.desk.nowMs - sinceMs));
     });
   }
@@ -203,11 +213,7 @@ export class BalancerCore {
 
   private refusalOf(configId: number): ErrorBody | null {
     if (this.cluster.phase === 'unconfigured') {
-      return {
-        code: 'NOT_CONFIGURED',
-        message: 'the cluster has no configuration yet: POST /init first',
-        retryable: false,
-      };
+      return unconfigured(this.cluster);
     }
     if (configId === this.cluster.configId && this.cluster.phase === 'serving') return null;
     return { code: 'CONFIG_CHANGED', message: 'the configuration has changed', retryable: true };

@@ -5,8 +5,9 @@
  * made: what is stored is then read and compared. Anything else than our own value under our own epoch means that another
  * balancer leads: the core steps down.
  */
-import type { AskTypes, CatalogValue } from './effects';
+import type { AskTypes, CatalogValue, Outcome } from './effects';
 import type { Desk } from './desk';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { wait, type Workflow } from './workflow';
 
 const RETRY_MS = 200;
@@ -16,6 +17,9 @@ export type Replaced = 'stored' | 'withdrawn' | 'over';
 
 export class Catalog {
   private readonly revisions = new Map<string, number>();
+  private highest = 0;
+  /** The newest revision of anything but the lease. */
+  newestChange = 0;
   private epoch = 0;
   private isOver = false;
 
@@ -38,6 +42,8 @@ export class Catalog {
   saw(key: string, revision: number): void {
     if (revision === 0) this.revisions.delete(key);
     else this.revisions.set(key, revision);
+    this.highest = Math.max(this.highest, revision);
+    if (key !== BUCKET_KEYS.leader) this.newestChange = Math.max(this.newestChange, revision);
   }
 
   /** The compare-and-set that puts the value in place of what was seen; null removes it. */
@@ -74,7 +80,9 @@ export class Catalog {
   private *withdraw(key: string, before: object, value: object): Workflow<Replaced> {
     while (!this.isOver) {
       const change = this.change(key, before);
+      const { highest } = this;
       const outcome = yield* wait(this.desk.ask('store', change));
+      if (this.isSetBack(outcome, highest)) return 'over';
       if (outcome.ok && outcome.value !== null) {
         this.saw(key, outcome.value);
         return 'withdrawn';
@@ -95,7 +103,9 @@ export class Catalog {
     if (this.isOver) return false;
     const change = this.change(key, value);
     if (value === null && change.expected === 0) return true;
+    const { highest } = this;
     const outcome = yield* wait(this.desk.ask('store', change));
+    if (this.isSetBack(outcome, highest)) return false;
     if (outcome.ok && outcome.value !== null) {
       this.saw(key, value === null ? 0 : outcome.value);
       return true;
@@ -104,6 +114,16 @@ export class Catalog {
     const isOurs = yield* this.isStored(key, change.value);
     if (isOurs === false) this.lost(key);
     return isOurs;
+  }
+
+  /**
+   * A revision that is not above those seen before the change was asked for was given twice: the catalog was set back under our feet. What
+   * had been stored behind that is gone, and we cannot tell what.
+   */
+  private isSetBack(outcome: Outcome<number | null>, highest: number): boolean {
+    if (!outcome.ok || outcome.value === null || outcome.value > highest) return false;
+    this.stepDown('the catalog was set back to an earlier state');
+    return true;
   }
 
   private lost(key: string): void {

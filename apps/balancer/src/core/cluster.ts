@@ -1,28 +1,13 @@
 /** The cluster as the leader knows it: servers, shards, configuration. Plain state with questions about it. */
-import type { InitCommand, ServerHealth } from '#common/contracts/commands';
+import type { ServerHealth } from '#common/contracts/commands';
+import type { ErrorBody } from '#common/contracts/errors';
+import type { BucketMark, ClusterRecord, ClusterStamp, ConfigRequest, ShardConfig } from '#common/contracts/node';
 import type { ShardRange, TableSchema } from '#common/contracts/schema';
 import { highestOf } from '#common/protocol/extremes';
 import { FailureDetector } from './failure-detector';
 import { HashRing, type RingHash } from './hash-ring';
 import type { Shard } from './shard';
 import type { SuspicionSettings } from './suspicion';
-
-/** How the cluster stands in the catalog. `configId` grows with every `/init` that takes effect. */
-export interface ClusterRecord {
-  configId: number;
-  schema: TableSchema;
-  /** The `/init` that made it, to tell the same one from another. */
-  init: Pick<InitCommand, 'n' | 'schema' | 'shards' | 'servers'>;
-  shards: string[];
-  servers: string[];
-}
-
-/** How a server stands in the catalog. Its number is what the ring's hash takes. */
-export interface ServerRecord {
-  configId: number;
-  server: string;
-  number: number;
-}
 
 export interface ServerState {
   readonly name: string;
@@ -49,12 +34,32 @@ export interface ServerState {
  */
 export type Phase = 'standby' | 'takingOver' | 'unconfigured' | 'configuring' | 'serving' | 'steppedDown';
 
+export function stampOf({ configId, configEpoch, configVersion }: ClusterStamp): ClusterStamp {
+  return { configId, configEpoch, configVersion };
+}
+
+/** Why there is nothing to serve, and what to do. */
+export function unconfigured({ foundData }: Pick<Cluster, 'foundData'>): ErrorBody {
+  if (foundData === null) {
+    const message = 'the cluster has no configuration yet: POST /init first';
+    return { code: 'NOT_CONFIGURED', message, retryable: false };
+  }
+  const message = `the cluster has no configuration now, and ${foundData}`;
+  return { code: 'SHARD_UNAVAILABLE', message, retryable: true };
+}
+
 export class Cluster {
   phase: Phase = 'standby';
   epoch = 0;
   /** Of all configurations that left a record anywhere. */
   highestConfigId = 0;
   record: ClusterRecord | null = null;
+  /** How far the catalog is known, for replicas to remember; null until every shard of what is found in it is resolved. */
+  mark: (() => BucketMark) | null = null;
+  /** An administrator's command is being carried out. */
+  isReshaping = false;
+  /** Without a configuration: why there may be one all the same, of which nothing can be served. */
+  foundData: string | null = null;
   readonly servers = new Map<string, ServerState>();
   readonly shards = new Map<string, Shard>();
   readonly detector: FailureDetector;
@@ -87,6 +92,10 @@ export class Cluster {
     this.highestConfigId += 1;
     return this.highestConfigId;
   }
+  /** A server has it, in force or prepared. */
+  heardOfConfig(configId: number, prepared: number | null): void {
+    this.highestConfigId = Math.max(this.highestConfigId, configId, prepared ?? 0);
+  }
   /** A number that no server has. */
   nextServerNumber(): number {
     return (
@@ -97,6 +106,19 @@ export class Cluster {
     );
   }
 
+  /** The cluster's record after a change. */
+  changed(record: ClusterRecord, changes: Partial<ClusterRecord>): ClusterRecord {
+    return { ...record, ...changes, configEpoch: this.epoch, configVersion: record.configVersion + 1 };
+  }
+
+  /** What tells a server of configurations of shards; null without one of the cluster. */
+  configRequest(shards: ShardConfig[]): ConfigRequest | null {
+    if (this.record === null) return null;
+    const { configId, schema } = this.record;
+    const request = { epoch: this.epoch, configId, schema, shards, drop: [] };
+    return this.mark === null ? request : { ...request, mark: this.mark() };
+  }
+
   /** Forgets servers and shards. */
   clear(): void {
     for (const server of this.servers.keys()) this.detector.forget(server);
@@ -104,6 +126,7 @@ export class Cluster {
     this.shards.clear();
     this.ordered = [];
     this.record = null;
+    this.mark = null;
   }
 
   addServer(name: string, number: number): ServerState {

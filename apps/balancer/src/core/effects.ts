@@ -14,6 +14,7 @@ import type { ClusterEvent } from '#common/contracts/events';
 import type {
   CatchupReply,
   CatchupRequest,
+  CensusReply,
   ConfigReply,
   ConfigRequest,
   DigestReply,
@@ -57,6 +58,10 @@ export interface AskTypes {
   operation: { ask: { server: string; request: OperationLookup }; answer: OperationLookupReply };
   /** Compare-and-set of a catalog value; `value` null removes it. The answer is the new revision, or null on a conflict. */
   store: { ask: { key: string; value: unknown; expected: number }; answer: number | null };
+  /** Everybody who hears the broadcast in time; whoever is missing may be there all the same. */
+  census: { ask: object; answer: CensusReply[] };
+  /** The shard-nodes that the launcher has data of, whether they run or not. */
+  listNodes: { ask: object; answer: string[] };
   startNode: { ask: { server: string }; answer: null };
   removeNode: { ask: { server: string }; answer: null };
   /** Why a server that was started cannot run, as far as that is known; null: it may come yet. */

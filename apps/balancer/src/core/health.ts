@@ -9,7 +9,8 @@ import type { SuspectCause } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { EventKind } from '#common/contracts/events';
 import type { FenceReply, NodeShardState, PingReply, PingRequest } from '#common/contracts/node';
-import type { Cluster, ServerState } from './cluster';
+import { stampOf, type Cluster, type ServerState } from './cluster';
+import type { ClusterNews } from './cluster-news';
 import type { Desk } from './desk';
 import type { InSyncSets } from './in-sync-sets';
 import type { Recovery } from './recovery';
@@ -29,6 +30,8 @@ export class Health {
     private readonly inSyncSets: InSyncSets,
     private readonly recovery: Recovery,
     private readonly settings: CoreSettings,
+    private readonly news: ClusterNews,
+    private readonly superseded: (server: string) => void,
     private readonly fenced: (error: ErrorBody) => void,
   ) {}
 
@@ -45,8 +48,11 @@ export class Health {
   *awaitNode(name: string, withinMs: number): Workflow<FenceReply | null> {
     const deadlineMs = this.desk.nowMs + withinMs;
     for (;;) {
-      const outcome = yield* wait(this.desk.ask('fence', { server: name, request: { epoch: this.cluster.epoch } }));
+      const { epoch, record } = this.cluster;
+      const request = record === null ? { epoch } : { epoch, known: stampOf(record) };
+      const outcome = yield* wait(this.desk.ask('fence', { server: name, request }));
       if (outcome.ok) {
+        this.cluster.heardOfConfig(outcome.value.configId, outcome.value.prepared);
         if (outcome.value.configId === this.cluster.configId) this.hearForgotten(outcome.value.shards);
         return outcome.value;
       }
@@ -149,12 +155,15 @@ export class Health {
       vats[shard.id] = shard.vat;
       marks[shard.id] = shard.purgeMark(this.desk.nowMs, this.settings.tombstoneHorizonMs);
     }
-    return { epoch: this.cluster.epoch, vats, marks };
+    const { epoch, mark } = this.cluster;
+    return mark === null ? { epoch, vats, marks } : { epoch, vats, marks, bucket: mark() };
   }
 
   private heard(server: ServerState, reply: PingReply, mustHave: ReadonlyMap<string, number>): void {
     server.lastAnswerMs = this.desk.nowMs;
     server.instance = reply.instance;
+    if (this.news.isAhead(reply.cluster)) this.superseded(server.name);
+    else if (this.news.isBehind(reply)) run(this.news.tell(server.name));
     this.hearForgotten(reply.shards);
     for (const state of reply.shards) {
       const replica = this.cluster.shards.get(state.shard)?.replicas.get(server.name);

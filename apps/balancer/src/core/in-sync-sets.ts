@@ -300,12 +300,11 @@ export class InSyncSets {
 
   /** Sends the configuration to members; those that cannot be asked have not stored it either. */
   private *tell(shard: Shard, members: readonly string[]): Workflow<Told> {
-    const { schema, epoch, configId } = this.cluster;
-    if (schema === null) return { silent: [], shown: [] };
+    const request = this.cluster.configRequest([shard.config()]);
+    if (request === null) return { silent: [], shown: [] };
     const asked = members.filter((server) => this.cluster.isReachable(server));
     const silent = members.filter((server) => !asked.includes(server));
     const shown: string[] = [];
-    const request = { epoch, configId, schema, shards: [shard.config()], drop: [] };
     const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
     for (const [index, server] of asked.entries()) {
       const outcome = outcomes[index];

@@ -1,30 +1,33 @@
 /**
- * `/init`: a whole configuration comes into being, or nothing. One that takes the place of another drops its data first, for good:
- * whatever can be checked is checked before that.
+ * `/init`: a whole configuration comes into being, or nothing. One that takes the place of another is made beside it: its tables are
+ * prepared on every server while the other is served. Then the cluster's record in the catalog is replaced by one compare-and-set,
+ * which is the moment at which it comes into force; only after that are the data of the other dropped. Whatever fails before leaves
+ * the other as it was. Should the leader go away in between, the next one finds the record of before or of after, and puts the servers
+ * in order accordingly.
  */
 import type { InitCommand } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
+import type { ClusterRecord } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { ClusterRecord, ServerRecord } from './cluster';
 import {
-  createTables,
   dropServer,
   newRecord,
   noLongerLeading,
   refused,
+  removeServers,
   startServers,
+  WHAT_TO_DO,
   type AdminOutcome,
   type MembershipParts,
 } from './membership-parts';
 import { faultOfInit, isSameInit } from './membership-rules';
 import { missingServerNames, placeShards } from './placement';
-import { Shard, type ShardRecord } from './shard';
+import { configOf, Shard, type ShardRecord } from './shard';
 import { all, running, wait, type Workflow } from './workflow';
 
 /** Everything that is to be stored. */
 interface Blueprint {
   cluster: ClusterRecord;
-  servers: ServerRecord[];
   shards: ShardRecord[];
 }
 
@@ -36,22 +39,36 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
   if (record !== null && isSameInit(record.init, command)) return { ok: true, value: { init: null } };
   if (record !== null && !command.allowReinit)
     return refused('ALREADY_CONFIGURED', 'the cluster is configured already, and not like this');
+  const found = record === null && !command.allowReinit ? yield* foundData(parts) : null;
+  if (found !== null) return refused('ALREADY_CONFIGURED', `${found}: ${WHAT_TO_DO}`);
   const placed = placeAll(command, parts);
-  const dropped = record === null ? [] : record.servers.filter((name) => !placed.has(name));
-  const fresh = [...placed.keys()].filter((name) => !cluster.servers.has(name));
+  const added = [...placed.keys()].filter((name) => !cluster.servers.has(name));
   const kept = [...placed.keys()].filter((name) => cluster.servers.has(name));
   const missing = yield* firstSilent(kept, parts);
   if (missing !== null) return refused('SHARD_UNAVAILABLE', `${missing} does not answer: nothing was changed`);
-  const before = record?.shards ?? [];
-  const started = yield* startServers(parts, fresh);
-  if (started !== null) return { ok: false, error: started };
-  const error = yield* replace(command, placed, parts);
-  if (error !== null) {
-    yield* wait(all(fresh.map((server) => parts.desk.ask('removeNode', { server }))));
-    return { ok: false, error };
+  const { error, fresh } = yield* startServers(parts, added, command.allowReinit);
+  if (error !== null) return { ok: false, error };
+  const blueprint = draw(command, placed, parts);
+  const failed = yield* prepare(blueprint, parts);
+  if (failed !== null) {
+    yield* discard(blueprint, parts);
+    yield* removeServers(parts, fresh);
+    return { ok: false, error: failed };
   }
-  yield* forget(before, dropped, parts);
+  const before = record ?? { shards: [], servers: [] };
+  if (!(yield* switchTo(blueprint, parts))) return { ok: false, error: noLongerLeading() };
+  yield* establish(blueprint, parts);
+  yield* forget(before, parts);
   return { ok: true, value: { init: null } };
+}
+
+/** Who holds data of a configuration of which the catalog knows nothing; null when nobody does. */
+function* foundData({ cluster, desk }: MembershipParts): Workflow<string | null> {
+  if (cluster.foundData !== null) return cluster.foundData;
+  const present = yield* wait(desk.ask('census', {}));
+  if (!present.ok) return 'it cannot be found out now which servers hold data';
+  const holders = present.value.filter(({ configId }) => configId > 0).map(({ server }) => server);
+  return holders.length === 0 ? null : `${holders.join(', ')} hold data of a configuration`;
 }
 
 /** A server that is to be used again and does not answer now; looked at before anything is given up for it. */
@@ -61,12 +78,13 @@ function* firstSilent(names: readonly string[], { health }: MembershipParts): Wo
 }
 
 /** What is left of the configuration before: records of shards that are no more, and servers that nobody lists. */
-function* forget(shards: readonly string[], servers: readonly string[], parts: MembershipParts): Workflow {
+function* forget(before: Pick<ClusterRecord, 'shards' | 'servers'>, parts: MembershipParts): Workflow {
   const { cluster, catalog, desk } = parts;
-  for (const shard of shards) {
+  for (const shard of before.shards) {
     if (!cluster.shards.has(shard)) yield* catalog.put(BUCKET_KEYS.shard(shard), null);
   }
-  for (const server of servers) {
+  for (const server of before.servers) {
+    if (cluster.servers.has(server)) continue;
     yield* dropServer(parts, server);
     desk.emit({
       do: 'publish',
@@ -87,63 +105,74 @@ function placeAll(command: InitCommand, { settings, random }: MembershipParts): 
   return new Map([...listed, ...placed]);
 }
 
-/** Takes what was there out of force, with its data, and puts the new configuration in its place. */
-function* replace(
-  command: InitCommand,
+function draw(
+  { n, schema, shards: ranges, servers: listed }: InitCommand,
   placed: ReadonlyMap<string, string[]>,
-  parts: MembershipParts,
-): Workflow<ErrorBody | null> {
+  { cluster }: MembershipParts,
+): Blueprint {
+  const configId = cluster.nextConfigId();
+  const servers = [...placed.keys()];
+  const shards = ranges.map((range) => newRecord(range, placed, configId, cluster.epoch));
+  const record: ClusterRecord = {
+    ...{ configId, configEpoch: cluster.epoch, configVersion: 1, schema, servers },
+    init: { n, schema, shards: ranges, servers: listed },
+    shards: ranges.map(({ shard }) => shard),
+    numbers: Object.fromEntries(servers.map((server, number) => [server, number])),
+    born: shards.map(configOf),
+  };
+  return { cluster: record, shards };
+}
+
+/** Has every server make its tables, beside those that it serves. */
+function* prepare(blueprint: Blueprint, { desk, cluster }: MembershipParts): Workflow<ErrorBody | null> {
+  const { configId, schema, servers } = blueprint.cluster;
+  const asks = servers.map((server) => {
+    const shards = blueprint.shards.filter(({ replicas }) => replicas.includes(server)).map(configOf);
+    const request = { epoch: cluster.epoch, configId, schema, shards, drop: [] };
+    return desk.ask('config', { server, request: { ...request, stage: 'prepare', cluster: blueprint.cluster } });
+  });
+  const outcomes = yield* wait(all(asks));
+  const failed = outcomes.find((outcome) => !outcome.ok);
+  return failed?.ok === false ? failed.error : null;
+}
+
+/** What was prepared goes; where that does not work now, the next leader sees to it. */
+function* discard({ cluster: record }: Blueprint, { desk, cluster }: MembershipParts): Workflow {
+  const { configId, schema, servers } = record;
+  const request = { epoch: cluster.epoch, configId, schema, shards: [], drop: [], stage: 'discard' as const };
+  yield* wait(all(servers.map((server) => desk.ask('config', { server, request }))));
+}
+
+/** Nothing of the configuration before is begun any more; then the new one comes into force. */
+function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workflow<boolean> {
   const { cluster, catalog, writer, reader } = parts;
   cluster.phase = 'configuring';
   writer.abandon({ code: 'CONFIG_CHANGED', message: 'the configuration is being replaced', retryable: true });
   reader.clear();
   const held = [...cluster.shards.values()];
   for (const shard of held) yield* writer.lockLane(shard);
-  const stored = cluster.record === null || (yield* catalog.put(BUCKET_KEYS.cluster, null));
+  const stored = yield* catalog.put(BUCKET_KEYS.cluster, next);
   cluster.clear();
+  cluster.foundData = null;
   writer.lanes.release(held.map((shard) => shard.id));
-  if (!stored) return noLongerLeading();
-  const error = yield* establish(blueprint(command, placed, parts), parts);
-  cluster.phase = error === null ? 'serving' : 'unconfigured';
-  return error;
+  return stored;
 }
 
-function blueprint(
-  { n, schema, shards: ranges, servers: listed }: InitCommand,
-  placed: ReadonlyMap<string, string[]>,
-  { cluster }: MembershipParts,
-): Blueprint {
-  const configId = cluster.nextConfigId();
-  const names = [...placed.keys()];
-  const init = { n, schema, shards: ranges, servers: listed };
-  return {
-    cluster: { configId, schema, init, shards: ranges.map(({ shard }) => shard), servers: names },
-    servers: names.map((server, number) => ({ configId, server, number })),
-    shards: ranges.map((range) => newRecord(range, placed, configId, cluster.epoch)),
-  };
-}
-
-/** Tables first, then the records, the cluster's last: before that is stored, the configuration does not exist. */
-function* establish(
-  { cluster: record, servers, shards }: Blueprint,
-  parts: MembershipParts,
-): Workflow<ErrorBody | null> {
-  const { catalog, cluster, health, desk } = parts;
-  const failed = yield* createTables(parts, record.servers, shards, record.schema, record.configId);
-  if (failed !== null) return failed;
-  for (const shard of shards) {
-    if (!(yield* catalog.put(BUCKET_KEYS.shard(shard.shard), shard))) return noLongerLeading();
-  }
-  for (const server of servers) {
-    if (!(yield* catalog.put(BUCKET_KEYS.server(server.server), server))) return noLongerLeading();
-  }
-  if (!(yield* catalog.put(BUCKET_KEYS.cluster, record))) return noLongerLeading();
+/** Has the servers put it in force, and begins to serve it. One that does not answer now hears of it with its next heartbeat. */
+function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow {
+  const { catalog, cluster, health, news, desk, settings } = parts;
   cluster.record = record;
-  for (const { server, number } of servers) health.admit(cluster.addServer(server, number));
+  const { epoch } = cluster;
+  cluster.mark = () => ({ epoch, instance: settings.instance, revision: catalog.newestChange });
+  // A deposed leader could create them.
+  yield* wait(all(shards.map((shard) => running(catalog.put(BUCKET_KEYS.shard(shard.shard), shard)))));
+  for (const server of record.servers) health.admit(cluster.addServer(server, record.numbers[server] ?? 0));
+  yield* news.tellAll();
+  if (cluster.phase !== 'configuring') return;
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
+  cluster.phase = 'serving';
   for (const server of record.servers) {
     const data = { cause: '/init', shards: cluster.shardsOn(server).map((shard) => shard.id) };
     desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data } });
   }
-  return null;
 }

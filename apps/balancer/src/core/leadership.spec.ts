@@ -176,7 +176,7 @@ describe('the lease', () => {
     world.join('b');
     world.run(200);
     expect(world.holders).toHaveLength(1);
-    expect(world.candidates.flatMap(({ leases }) => leases)).toEqual([{ epoch: 1, cause: 'nobody has led yet' }]);
+    expect(world.candidates.flatMap(({ leases }) => leases)).toMatchObject([{ epoch: 1, cause: 'nobody has led yet' }]);
   });
 
   it('stays where it is while it is renewed', () => {
@@ -196,7 +196,7 @@ describe('the lease', () => {
     const pausedMs = world.nowMs;
     while (!b.holds && world.nowMs < pausedMs + 3 * LEASE_MS) world.run(TICK_MS);
     expect(world.nowMs - pausedMs).toBeLessThanOrEqual(2 * LEASE_MS);
-    expect(b.leases).toEqual([{ epoch: 2, cause: 'the lease ran out' }]);
+    expect(b.leases).toMatchObject([{ epoch: 2, cause: 'the lease ran out' }]);
     a.isPaused = false;
     expect(a.holds).toBe(false);
     world.run(2000);
@@ -220,7 +220,7 @@ describe('the lease', () => {
     });
     world.run(20);
     expect(isDone).toBe(true);
-    expect(b.leases).toEqual([{ epoch: 2, cause: 'the leader handed over' }]);
+    expect(b.leases).toMatchObject([{ epoch: 2, cause: 'the leader handed over' }]);
   });
 
   it('lets the next leader begin above an epoch that a replica has seen', () => {
@@ -231,7 +231,7 @@ describe('the lease', () => {
       a.leadership.release(() => undefined, 41);
     });
     world.run(2 * LEASE_MS);
-    expect(b.leases).toEqual([{ epoch: 42, cause: 'the leader handed over' }]);
+    expect(b.leases).toMatchObject([{ epoch: 42, cause: 'the leader handed over' }]);
   });
 
   it('is not lost with an answer: what was stored is recognised', () => {

@@ -11,6 +11,7 @@
  * asks `holds` first.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { REIGNS_KEPT, type Reign } from '#common/protocol/bucket-history';
 import type { Catalog } from './catalog';
 import type { Desk } from './desk';
 import type { CatalogValue, Outcome } from './effects';
@@ -27,6 +28,8 @@ export interface LeaderRecord {
   renewal: number;
   /** The leader has given the lease back. */
   released?: true;
+  /** Who has led so far, this leader last: by that a bucket that was set back is known. */
+  history?: readonly Reign[];
 }
 
 /** A standby waits so much longer than the lease: the two clocks may differ by 10 % in speed. */
@@ -47,6 +50,8 @@ export type Vacancy = 'nobody has led yet' | 'the leader handed over' | 'the lea
 export interface Lease {
   epoch: number;
   cause: Vacancy;
+  /** As it stands in the catalog, this leader last. */
+  history: readonly Reign[];
 }
 
 export class Leadership {
@@ -62,6 +67,7 @@ export class Leadership {
   private renewal = 0;
   /** When the lease was last asked for. */
   private claimedMs = 0;
+  private history: readonly Reign[] = [];
 
   /**
    * @param elected called once, when the lease has been taken
@@ -136,7 +142,7 @@ export class Leadership {
     }
     const entry = outcome.value;
     if (entry === null) {
-      this.claim(0, 0, 'nobody has led yet');
+      this.claim(0, 0, [], 'nobody has led yet');
       return;
     }
     const record = entry.value as LeaderRecord;
@@ -152,8 +158,9 @@ export class Leadership {
     // A balancer of the first release wrote no lease.
     const { leaseMs = this.settings.leaseMs } = record as Partial<LeaderRecord>;
     const waitMs = leaseMs * DRIFT_MARGIN;
-    if (record.released === true) this.claim(entry.revision, record.epoch, 'the leader handed over');
-    else if (nowMs - this.seen.sinceMs >= waitMs) this.claim(entry.revision, record.epoch, 'the lease ran out');
+    const { epoch, history = [] } = record;
+    if (record.released === true) this.claim(entry.revision, epoch, history, 'the leader handed over');
+    else if (nowMs - this.seen.sinceMs >= waitMs) this.claim(entry.revision, epoch, history, 'the lease ran out');
     else if (this.eagerLooks > 0) {
       this.eagerLooks -= 1;
       this.look();
@@ -161,9 +168,11 @@ export class Leadership {
   }
 
   /** Takes the lease if the key is still as it was seen. Should the answer be lost, the next look finds our own record. */
-  private claim(revision: number, lastEpoch: number, cause: Vacancy): void {
+  private claim(revision: number, lastEpoch: number, history: readonly Reign[], cause: Vacancy): void {
     this.role = 'claiming';
     this.epoch = lastEpoch + 1;
+    const { instance } = this.settings;
+    this.history = [...history, { epoch: this.epoch, instance, since: 0 }].slice(-REIGNS_KEPT);
     this.renewal = 0;
     this.claimedMs = this.desk.nowMs;
     this.catalog.lead(this.epoch);
@@ -184,7 +193,10 @@ export class Leadership {
   private lead(revision: number, cause: Vacancy): void {
     this.role = 'leader';
     this.stored(revision, this.claimedMs);
-    this.elected({ epoch: this.epoch, cause });
+    this.history = this.history.map((reign) => (reign.epoch === this.epoch ? { ...reign, since: revision } : reign));
+    // From the next renewal on, which is at once, everybody knows where this reign begins.
+    this.nextMs = this.desk.nowMs;
+    this.elected({ epoch: this.epoch, cause, history: this.history });
   }
 
   private renew(): void {
@@ -229,6 +241,7 @@ export class Leadership {
   private nextRecord(): LeaderRecord {
     this.renewal += 1;
     const { balancerId: balancer, instance, leaseMs } = this.settings;
-    return { epoch: this.epoch, balancer, instance, leaseMs, renewal: this.renewal };
+    const { epoch, history, renewal } = this;
+    return { epoch, balancer, instance, leaseMs, renewal, history };
   }
 }

@@ -1,10 +1,12 @@
 /** What the changes of the cluster's shape share. */
 import type { ErrorBody } from '#common/contracts/errors';
+import type { FenceReply } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import type { ShardRange } from '#common/contracts/schema';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
+import type { ClusterNews } from './cluster-news';
 import type { Desk } from './desk';
 import type { AdminResult, Outcome } from './effects';
 import type { Health } from './health';
@@ -27,6 +29,7 @@ export interface MembershipParts {
   desk: Desk;
   cluster: Cluster;
   catalog: Catalog;
+  news: ClusterNews;
   inSyncSets: InSyncSets;
   health: Health;
   recovery: Recovery;
@@ -59,26 +62,55 @@ export function joined(record: ShardRecord, servers: readonly string[]): ShardRe
   return { ...record, replicas: [...record.replicas, ...servers], joining: [...record.joining, ...servers] };
 }
 
-/** Starts servers side by side; when one does not come, all of them are removed again. */
-export function* startServers(parts: MembershipParts, names: readonly string[]): Workflow<ErrorBody | null> {
-  const outcomes = yield* wait(all(names.map((name) => running(startServer(parts, name)))));
-  const error = outcomes.find((outcome) => outcome !== null) ?? null;
-  if (error !== null) yield* wait(all(names.map((server) => parts.desk.ask('removeNode', { server }))));
-  return error;
+/** Servers that were started, and those of them of which there was nothing before: only they may be removed again. */
+export interface Started {
+  error: ErrorBody | null;
+  fresh: string[];
 }
 
-function* startServer({ desk, health, settings }: MembershipParts, server: string): Workflow<ErrorBody | null> {
+/** Starts servers side by side; when one does not come, those that are new are removed again. */
+export function* startServers(
+  parts: MembershipParts,
+  names: readonly string[],
+  mayReplace: boolean,
+): Workflow<Started> {
+  const listed = yield* wait(parts.desk.ask('listNodes', {}));
+  if (!listed.ok) return { error: listed.error, fresh: [] };
+  const fresh = names.filter((name) => !listed.value.includes(name));
+  const outcomes = yield* wait(all(names.map((name) => running(startServer(parts, name, mayReplace)))));
+  const error = outcomes.find((outcome) => outcome !== null) ?? null;
+  if (error !== null) yield* removeServers(parts, fresh);
+  return { error, fresh };
+}
+
+/** Ends servers that hold nothing that anybody needs, with their data. */
+export function* removeServers({ desk }: MembershipParts, names: readonly string[]): Workflow {
+  yield* wait(all(names.map((server) => desk.ask('removeNode', { server }))));
+}
+
+function* startServer(
+  { desk, cluster, health, settings }: MembershipParts,
+  server: string,
+  mayReplace: boolean,
+): Workflow<ErrorBody | null> {
   const started = yield* wait(desk.ask('startNode', { server }));
   if (!started.ok) return started.error;
   const deadlineMs = desk.nowMs + settings.nodeStartMs;
   const failed = (why: string): ErrorBody => ({ code: 'STORE_FAILED', message: `${server} ${why}`, retryable: false });
   for (;;) {
     const reply = yield* health.awaitNode(server, Math.min(START_LOOK_MS, deadlineMs - desk.nowMs));
-    if (reply !== null) return null;
+    if (reply !== null) return mayReplace ? null : otherData(server, reply, cluster);
     const failure = yield* wait(desk.ask('nodeFailure', { server }));
     if (failure.ok && failure.value !== null) return failed(`cannot start: ${failure.value}`);
     if (desk.nowMs >= deadlineMs) return failed('was started and did not answer in time');
   }
+}
+
+/** The server holds data that are not of the configuration in force: they are not given up unless somebody says so. */
+function otherData(server: string, { configId }: FenceReply, cluster: Cluster): ErrorBody | null {
+  if (configId === 0 || configId === cluster.configId) return null;
+  const message = `${server} holds data of another configuration (${configId}): ${WHAT_TO_DO}`;
+  return { code: 'ALREADY_CONFIGURED', message, retryable: false };
 }
 
 /** Has servers create the tables of their shards. */
@@ -100,6 +132,10 @@ export function* createTables(
   const failed = outcomes.find((outcome) => !outcome.ok);
   return failed?.ok === false ? failed.error : null;
 }
+
+/** What an administrator can do about data of a configuration that is not the one in force. */
+export const WHAT_TO_DO =
+  'start the servers that are missing and it is served again, or give these data up with ALLOW_REINIT=true';
 
 /** Waits, within a bound, until all replicas of the servers are in sync. */
 export function* untilInSync(parts: MembershipParts, names: readonly string[]): Workflow<boolean> {

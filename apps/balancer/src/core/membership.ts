@@ -4,6 +4,7 @@
  * a cluster that can be taken over.
  */
 import { addServers } from './addition';
+import { unconfigured } from './cluster';
 import type { AdminCommand } from './effects';
 import { initCluster } from './initialisation';
 import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
@@ -37,13 +38,15 @@ export class Membership {
   private *inTurn(command: MembershipCommand): Workflow<AdminOutcome> {
     yield* wait(this.turn.acquire());
     try {
+      this.parts.cluster.isReshaping = true;
       if (command.op === 'init') return yield* initCluster(command.command, this.parts);
       if (this.parts.cluster.record === null) {
-        return refused('NOT_CONFIGURED', 'the cluster has no configuration yet: POST /init first');
+        return { ok: false, error: unconfigured(this.parts.cluster) };
       }
       if (command.op === 'add') return yield* addServers(command.command, this.parts);
       return yield* removeServers(command.command, this.parts);
     } finally {
+      this.parts.cluster.isReshaping = false;
       this.turn.release();
     }
   }

@@ -196,9 +196,11 @@ export class Recovery {
 
   /** Makes sure that the target has the shard's table, and learns how far it got. */
   private *prepare(shard: Shard, target: string, source: string): Workflow<CopyPlan | null> {
-    const { schema, epoch, configId } = this.cluster;
-    if (schema === null) return null;
-    const request = { epoch, configId, schema, shards: [shard.config()], drop: [] };
+    const { record } = this.cluster;
+    const told = this.cluster.configRequest([shard.config()]);
+    if (told === null || record === null) return null;
+    // Its disk may have been lost, and with that what it knew of the cluster.
+    const request = { ...told, cluster: record };
     const outcome = yield* wait(this.desk.ask('config', { server: target, request }));
     if (!outcome.ok) return null;
     const state = outcome.value.shards.find((held) => held.shard === shard.id);

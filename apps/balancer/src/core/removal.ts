@@ -104,7 +104,7 @@ function planMoves(leaving: readonly string[], { cluster }: MembershipParts): Mo
 }
 
 function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody | null> {
-  const { cluster, catalog, inSyncSets, writer, desk } = parts;
+  const { cluster, catalog, news, inSyncSets, writer, desk } = parts;
   const server = cluster.servers.get(name);
   const { record } = cluster;
   if (server === undefined || record === null) return null;
@@ -119,10 +119,12 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
   // Who has not stored yet that it left may take it for a member still.
   if (!(yield* untilTold(parts))) return unfinished();
   server.leaving = true;
-  const next = { ...record, servers: record.servers.filter((other) => other !== name) };
+  const next = cluster.changed(record, { servers: record.servers.filter((other) => other !== name) });
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
   cluster.record = next;
   cluster.removeServer(name);
+  // Before its data go: a catalog that is set back still names it.
+  yield* news.tellAll();
   yield* dropServer(parts, name);
   const data = { cause: '/rm', shards: held.map((shard) => shard.id) };
   desk.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });

@@ -8,7 +8,7 @@
 import type { ScrubDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { DigestReply, DigestRequest } from '#common/contracts/node';
-import type { Cluster } from './cluster';
+import { unconfigured, type Cluster } from './cluster';
 import type { Desk } from './desk';
 import { sidesOf, votesOnRows, type Divergence, type Sides } from './divergence';
 import type { InSyncSets } from './in-sync-sets';
@@ -91,12 +91,7 @@ export class Scrub {
   }
 
   private refusal(): ErrorBody | null {
-    if (this.cluster.record === null)
-      return {
-        code: 'NOT_CONFIGURED',
-        message: 'the cluster has no configuration yet: POST /init first',
-        retryable: false,
-      };
+    if (this.cluster.record === null) return unconfigured(this.cluster);
     if (!this.isWholeRun) return null;
     return { code: 'BUSY', message: 'all shards are being compared already', retryable: true };
   }

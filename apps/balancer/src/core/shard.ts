@@ -12,13 +12,13 @@ import { Mutex } from './workflow';
 /** How a shard stands in the catalog: its range, its replicas, and which of them hold every acknowledged write. */
 export interface ShardRecord extends ShardConfig {
   configId: number;
-  replicas: string[];
-  /** Replicas that have never been in sync yet: they do not count towards the number of copies. */
-  joining: string[];
-  /** Replicas that were found to hold something else than the others: they are copied as a whole before they count again. */
-  diverged?: string[];
-  /** Members hold different things, and too few of them have answered to tell who is right: all of them have a word in it. */
-  disputed?: true;
+}
+
+/** A shard's configuration out of whatever else is known of it. */
+export function configOf(of: ShardConfig): ShardConfig {
+  const { shard, low, size, configEpoch, configVersion, inSync, replicas, joining, diverged = [] } = of;
+  const config = { shard, low, size, configEpoch, configVersion, inSync, replicas, joining, diverged };
+  return of.disputed === true ? { ...config, disputed: true } : config;
 }
 
 /** When a replica was last found to show the same as another one, and at which VAT. */
@@ -174,8 +174,7 @@ export class Shard {
 
   /** As the replicas store it. */
   config(): ShardConfig {
-    const { shard, low, size, configEpoch, configVersion, inSync } = this.record;
-    return { shard, low, size, configEpoch, configVersion, inSync, epochStarts: this.epochStarts };
+    return { ...configOf(this.record), epochStarts: this.epochStarts };
   }
 
   countRead(server: string, change: 1 | -1): void {

@@ -1,12 +1,13 @@
 /** The cluster as `/status` shows it: the published design's three tables, ShardT, MapT and the ring slots, and what is around them. */
 import type { ClusterStatus, RingArc, ServerStatus, ShardStatus } from '#common/contracts/commands';
-import type { Cluster } from './cluster';
+import { unconfigured, type Cluster } from './cluster';
 import { RING_SLOTS, VIRTUAL_SERVERS } from './hash-ring';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
 
 export function statusOf(cluster: Cluster, settings: CoreSettings, ringHash: string, nowMs: number): ClusterStatus {
   return {
+    ...(cluster.foundData === null ? {} : { unconfigured: unconfigured(cluster) }),
     configId: cluster.configId,
     leader: settings.balancerId,
     epoch: cluster.epoch,

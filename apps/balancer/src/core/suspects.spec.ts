@@ -3,6 +3,7 @@ import type { RangeRead } from '#common/contracts/commands';
 import type { PingReply } from '#common/contracts/node';
 import { Catalog } from './catalog';
 import { Cluster } from './cluster';
+import { ClusterNews } from './cluster-news';
 import { Desk } from './desk';
 import { Divergence } from './divergence';
 import type { Effect } from './effects';
@@ -41,7 +42,16 @@ class World {
     const divergence = new Divergence(desk, cluster, inSyncSets);
     const writer = new Writer(desk, cluster, inSyncSets, divergence, SETTINGS, unexpected);
     const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, SETTINGS);
-    this.health = new Health(desk, cluster, inSyncSets, recovery, SETTINGS, unexpected);
+    this.health = new Health(
+      desk,
+      cluster,
+      inSyncSets,
+      recovery,
+      SETTINGS,
+      new ClusterNews(desk, cluster),
+      unexpected,
+      unexpected,
+    );
     this.reader = new Reader(desk, cluster, SETTINGS, unexpected);
     SERVERS.forEach((name, number) => (cluster.addServer(name, number).starting = false));
     const range = { shard: 'sh1', low: 0, size: 100 };
@@ -98,7 +108,7 @@ class World {
 
 const WELL: PingReply = {
   ...{ server: '', instance: 'i', uptimeMs: 1, postgres: 'ok', diskFreeBytes: 9999, eventLoopDelayMs: 1 },
-  ...{ epoch: 0, configId: 0, shards: [] },
+  ...{ epoch: 0, configId: 0, cluster: null, shards: [] },
 };
 
 describe('a suspect server', () => {

@@ -13,14 +13,15 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
 import { decideVats, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
-import type { Cluster, ClusterRecord, ServerRecord } from './cluster';
+import type { Cluster } from './cluster';
 import type { Desk } from './desk';
-import type { CatalogValue } from './effects';
+import type { Foundation } from './foundation';
 import type { Health } from './health';
 import type { InSyncSets } from './in-sync-sets';
+import type { Lease } from './leadership';
 import { isWhole } from './roll-call';
 import type { CoreSettings } from './settings';
-import { Shard, type ShardRecord } from './shard';
+import { configOf, type Shard } from './shard';
 import { all, first, run, running, Signal, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
@@ -37,6 +38,7 @@ export class TakeOver {
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
+    private readonly foundation: Foundation,
     private readonly catalog: Catalog,
     private readonly inSyncSets: InSyncSets,
     private readonly health: Health,
@@ -49,18 +51,9 @@ export class TakeOver {
    * Takes over from what is stored, under an epoch that this balancer has taken. Ends when every shard is served, or after the
    * time of grace with those that are; the rest follows.
    */
-  *lead(epoch: number): Workflow {
-    this.cluster.begin(epoch);
-    const entries = yield* this.claim();
-    if (entries === null) return;
-    const values = new Map(entries.map(({ key, value }) => [key, value]));
-    this.cluster.highestConfigId = highestOf([...values.values()].map(configIdOf), 0);
-    const record = values.get(BUCKET_KEYS.cluster) as ClusterRecord | undefined;
-    if (record === undefined) {
-      this.cluster.phase = 'unconfigured';
-      return;
-    }
-    this.restore(record, [...values.values()]);
+  *lead(lease: Pick<Lease, 'epoch' | 'history'>): Workflow {
+    this.cluster.begin(lease.epoch);
+    if (!(yield* this.foundation.lay(lease))) return;
     for (const server of this.cluster.servers.keys()) run(this.bring(server));
     run(this.resolveAll(this.desk.nowMs + this.settings.nodeStartMs));
     const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
@@ -68,57 +61,18 @@ export class TakeOver {
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
 
-  /**
-   * Loads everything and writes it anew, unchanged but for our epoch: the revisions that a deposed leader knows are old from
-   * here on, so that it can change nothing any more. Where it just has, the write conflicts, and we load again. Null when
-   * somebody else leads by now.
-   */
-  private *claim(): Workflow<CatalogValue[] | null> {
-    while (this.cluster.phase !== 'steppedDown') {
-      const loaded = yield* wait(this.desk.ask('load', {}));
-      const others = loaded.ok ? loaded.value.filter(({ key }) => key !== BUCKET_KEYS.leader) : [];
-      if (loaded.ok && (yield* this.rewrite(others))) return others;
-      yield* wait(this.desk.sleep(POLL_MS));
-    }
-    return null;
-  }
-
-  private *rewrite(entries: readonly CatalogValue[]): Workflow<boolean> {
-    for (const { key, revision } of entries) this.catalog.saw(key, revision);
-    const changes = entries.map(({ key, value }) => this.catalog.change(key, value as object));
-    const outcomes = yield* wait(all(changes.map((change) => this.desk.ask('store', change))));
-    return outcomes.every((outcome, index) => {
-      if (!outcome.ok || outcome.value === null) return false;
-      this.catalog.saw(entries[index]?.key ?? '', outcome.value);
-      return true;
-    });
-  }
-
-  /** Builds the cluster from its records. Records of another configuration are leftovers of an `/init` that did not end. */
-  private restore(record: ClusterRecord, values: readonly unknown[]): void {
-    this.cluster.record = record;
-    const records = values.filter(
-      (value): value is ShardRecord | ServerRecord => configIdOf(value) === record.configId,
-    );
-    for (const value of records) {
-      if ('number' in value && record.servers.includes(value.server))
-        this.cluster.addServer(value.server, value.number);
-    }
-    for (const value of records) {
-      if ('configVersion' in value && record.shards.includes(value.shard)) this.cluster.addShard(new Shard(value));
-    }
-  }
-
   /** Gets one server to answer, by starting it where nobody listens, and fences it. */
   private *bring(name: string): Workflow {
-    let reply = yield* this.health.awaitNode(name, 0);
+    let reply = this.foundation.heard(name) ?? (yield* this.health.awaitNode(name, 0));
     while (reply === null && this.cluster.servers.has(name) && this.cluster.phase !== 'steppedDown') {
       const started = yield* wait(this.desk.ask('startNode', { server: name }));
       if (started.ok) reply = yield* this.health.awaitNode(name, this.settings.nodeStartMs);
       if (reply === null) yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
     }
+    if (reply !== null) reply = yield* this.foundation.switched(name, reply);
     const server = this.cluster.servers.get(name);
     if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
+    yield* this.foundation.hear(reply);
     this.reports.set(name, reply);
     if (reply.configId === this.cluster.configId) for (const told of reply.shards) this.hear(told);
     this.adoptNewer(reply);
@@ -130,8 +84,9 @@ export class TakeOver {
    * Nothing but fences has been sent under our epoch yet. What a replica holds of it is another balancer's: the catalog was set
    * back, and gave the epoch away a second time. Then we give way, so that whoever comes next begins above it.
    */
-  private isEpochUsed({ shards }: FenceReply): boolean {
+  private isEpochUsed({ shards, mark, cluster }: FenceReply): boolean {
     const epochs = shards.flatMap(({ configEpoch, newestRound }) => [configEpoch, newestRound?.epoch ?? 0]);
+    epochs.push(mark?.epoch ?? 0, cluster?.configEpoch ?? 0);
     const epoch = highestOf(epochs, 0);
     if (epoch < this.cluster.epoch) return false;
     this.fenced({ code: 'FENCED', message: `the epoch ${epoch} has been used already`, retryable: false, epoch });
@@ -146,17 +101,18 @@ export class TakeOver {
   /** A replica may know a later configuration than the catalog, when that has been set back. */
   private adoptNewer(reply: FenceReply): void {
     if (reply.configId !== this.cluster.configId) return;
-    for (const { shard: id, configEpoch, configVersion, inSync } of reply.shards) {
-      const shard = this.cluster.shards.get(id);
-      if (shard === undefined || shard.resolved || compareConfigs({ configEpoch, configVersion }, shard.record) <= 0)
-        continue;
-      shard.setRecord({ ...shard.record, configEpoch, configVersion, inSync });
-      this.doubted.add(id);
+    for (const told of reply.shards) {
+      const shard = this.cluster.shards.get(told.shard);
+      if (shard === undefined || shard.resolved || compareConfigs(told, shard.record) <= 0) continue;
+      shard.setRecord({ ...configOf(told), configId: this.cluster.configId });
+      this.foundation.doubt();
+      this.cluster.buildRing(shard);
+      this.adopted.add(told.shard);
     }
   }
 
-  /** Shards whose configuration in the catalog was older than a replica's: the catalog is not believed. */
-  private readonly doubted = new Set<string>();
+  /** Shards of which a replica had a newer record than the catalog; it is stored there before the shard is decided. */
+  private readonly adopted = new Set<string>();
 
   /** Decides shards as they become decidable. */
   private *resolveAll(graceUntilMs: number): Workflow {
@@ -167,6 +123,7 @@ export class TakeOver {
     }
     this.forgetEarlierStarts();
     this.progress.raise();
+    if (this.unresolved().length === 0 && this.cluster.phase !== 'steppedDown') yield* this.foundation.settle();
   }
 
   /** A server has told what it holds, a shard is resolved, or some time has passed. */
@@ -190,6 +147,9 @@ export class TakeOver {
    * the shard takes no write before these are whole again, and the others could else come to another decision.
    */
   private *resolve(shards: readonly Shard[]): Workflow {
+    for (const { id, record } of shards.filter((shard) => this.adopted.delete(shard.id))) {
+      if (!(yield* this.catalog.put(BUCKET_KEYS.shard(id), record))) return;
+    }
     for (const shard of shards) {
       const silent = shard.inSync.filter((server) => !this.reports.has(server));
       if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
@@ -284,13 +244,23 @@ export class TakeOver {
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
     const isTold = shard.inSync.every((server) => this.reports.has(server));
     if (this.votes(shard).length === 0) return false;
-    if (this.doubted.has(shard.id)) {
-      const answered = shard.record.replicas.filter((server) => this.reports.has(server)).length;
-      if (answered < answersNeeded(shard.copies)) return false;
-    }
+    const isWellKnown = this.answered(shard) >= answersNeeded(shard.copies);
+    // What the catalog says may be old; as long as that is possible nobody decides on the word of too few.
+    if (!isWellKnown && this.foundation.isCatalogDoubted) return false;
+    if (!isWellKnown && !graceIsOver && !this.isVouchedFor()) return false;
     if (isTold || !graceIsOver || shard.record.disputed === true) return isTold;
     const whole = shard.inSync.filter((server) => isWhole(shard, server, this.stateOf(shard, server)));
     return whole.length >= shard.minInSync;
+  }
+
+  /** Replicas that count and have told which configuration of the shard they know. */
+  private answered({ record }: Shard): number {
+    return record.replicas.filter((server) => !record.joining.includes(server) && this.reports.has(server)).length;
+  }
+
+  /** Most servers have answered, and none of them knows of anything that the catalog does not. */
+  private isVouchedFor(): boolean {
+    return this.reports.size > this.cluster.servers.size / 2;
   }
 
   /**
@@ -320,10 +290,4 @@ export class TakeOver {
 function openRound(shard: string, { newestRound, toldVat }: ReplicaReport): string[] {
   const isCommitted = (newestRound?.lastTerms[shard] ?? 0) <= toldVat;
   return isCommitted ? [] : Object.keys(newestRound?.lastTerms ?? {});
-}
-
-/** The configuration that a record belongs to; 0 for one that belongs to none. */
-function configIdOf(value: unknown): number {
-  const id = (value as { configId?: unknown } | null)?.configId;
-  return typeof id === 'number' ? id : 0;
 }

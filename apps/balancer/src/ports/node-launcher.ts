@@ -14,4 +14,6 @@ export interface NodeLauncher {
   failureOf(server: string): string | null;
   /** Names of those that run. */
   list(): Promise<string[]>;
+  /** Names of those that have data here, whether they run or not. */
+  known(): Promise<string[]>;
 }

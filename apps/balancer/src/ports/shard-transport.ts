@@ -2,6 +2,7 @@
 import type {
   CatchupReply,
   CatchupRequest,
+  CensusReply,
   ConfigReply,
   ConfigRequest,
   DigestReply,
@@ -25,6 +26,8 @@ import type {
 export interface ShardTransport {
   ping(server: string, request: PingRequest): Promise<PingReply>;
   config(server: string, request: ConfigRequest): Promise<ConfigReply>;
+  /** Asks all shard-nodes at once who they are; those that answer within a moment. Never fails because of one that does not. */
+  census(): Promise<CensusReply[]>;
   fence(server: string, request: FenceRequest): Promise<FenceReply>;
   /** `isHurried`: the shard's writes wait meanwhile, so it may take no longer than a round. */
   catchup(server: string, request: CatchupRequest, isHurried: boolean): Promise<CatchupReply>;

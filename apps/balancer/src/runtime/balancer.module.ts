@@ -31,6 +31,7 @@ const NO_LAUNCHER: NodeLauncher = {
   remove: () => Promise.resolve(),
   failureOf: () => null,
   list: () => Promise.resolve([]),
+  known: () => Promise.resolve([]),
 };
 
 @Module({})

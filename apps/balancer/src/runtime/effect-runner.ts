@@ -165,6 +165,10 @@ export class EffectRunner {
         return transport.operation(effect.server, effect.request);
       case 'store':
         return this.store(effect.key, effect.value, effect.expected);
+      case 'census':
+        return transport.census();
+      case 'listNodes':
+        return launcher.known();
       case 'startNode':
         return launcher.start(effect.server).then(() => null);
       case 'removeNode':

@@ -1,6 +1,6 @@
 /** A balancer's process in the simulated world: the real core, with its effects carried out by simulated parts. */
 import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
-import type { ApplyReply, RoundPart } from '#common/contracts/node';
+import type { ApplyReply, CensusReply, RoundPart } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster';
 import type { AdminResult, Answered, CoreEvent, Effect, Outcome } from '../../src/core/effects';
@@ -17,6 +17,8 @@ import type { Call, Servers } from './servers';
 const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
 const START_MS = 600;
+/** How long answers to a broadcast are waited for. */
+const CENSUS_MS = 40;
 
 export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   leaseMs: 400,
@@ -232,6 +234,14 @@ export class SimBalancer {
       case 'store':
         catalog.store(this.name, ask.key, ask.value, ask.expected, answer);
         break;
+      case 'census':
+        this.takeCensus(answer);
+        break;
+      case 'listNodes':
+        scheduler.after(5, () => {
+          answer({ ok: true, value: servers.all.map(({ name }) => name) });
+        });
+        break;
       case 'startNode':
         servers.server(ask.server).start();
         scheduler.after(5, () => {
@@ -256,6 +266,21 @@ export class SimBalancer {
       case 'readOne':
         servers.call({ from: this.name, server: ask.server, ...this.callOf(ask) }, answer);
     }
+  }
+
+  /** Whoever answers the broadcast in time. */
+  private takeCensus(answer: Answer): void {
+    const { scheduler, servers } = this.world;
+    const replies: CensusReply[] = [];
+    for (const { name } of servers.all) {
+      const call = { from: this.name, server: name, label: () => 'census', timeoutMs: CENSUS_MS };
+      servers.call({ ...call, work: (replica) => Promise.resolve(replica.census()) }, (outcome) => {
+        if (outcome.ok) replies.push(outcome.value);
+      });
+    }
+    scheduler.after(CENSUS_MS, () => {
+      answer({ ok: true, value: replies });
+    });
   }
 
   private outboxTo(server: string): ApplyOutbox {

@@ -31,7 +31,7 @@ export class TableCache {
    * Runs `attempt` with the table; again with the newest one when the leader says that it has changed, or when the request does
    * not fit the table that we know and there is a newer one.
    *
-   * @throws ShardlineError NOT_CONFIGURED before `/init`; what `attempt` throws
+   * @throws ShardlineError NOT_CONFIGURED before `/init`; SHARD_UNAVAILABLE when the configuration is lost for now; what `attempt` throws
    */
   async withTable<T>(attempt: (table: Table) => Promise<T>): Promise<T> {
     for (let attempts = 1; ; attempts += 1) {
@@ -91,7 +91,8 @@ export class TableCache {
     return this.fetching;
   }
 
-  private adopt({ configId, schema }: ClusterStatus): Table {
+  private adopt({ configId, schema, unconfigured }: ClusterStatus): Table {
+    if (unconfigured !== undefined) throw ShardlineError.fromBody(unconfigured);
     if (configId === 0 || schema === null) {
       throw new ShardlineError('NOT_CONFIGURED', 'the cluster has no configuration yet: POST /init first');
     }

@@ -111,4 +111,31 @@ describe('metadata in a bucket of JetStream', () => {
     expect(await valueOf(key, await open())).toBe('durable');
     expect(await valueOf(key)).toBe('durable');
   });
+
+  it.each([
+    [
+      'read',
+      async (): Promise<void> => {
+        expect(await store.get(freshKey())).toBeNull();
+      },
+    ],
+    [
+      'loaded',
+      async (): Promise<void> => {
+        expect(await store.load()).toEqual([]);
+      },
+    ],
+    [
+      'changed on a revision of before',
+      async (): Promise<void> => {
+        expect(await store.put(freshKey(), 1, 7)).toEqual({ ok: false, conflict: true });
+      },
+    ],
+  ])('is there again, empty, when it was lost and is %s', async (_how, work) => {
+    await store.put(freshKey(), 'lost', 0);
+    await (await nats.jetstreamManager()).streams.delete(`KV_${BUCKET}`);
+    await work();
+    expect((await store.put(freshKey(), 'new', 0)).ok).toBe(true);
+    expect(await store.load()).toHaveLength(1);
+  });
 });

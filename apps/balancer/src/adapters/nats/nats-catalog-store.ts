@@ -1,10 +1,12 @@
 /** The cluster's metadata in a JetStream key-value bucket. */
 import { headers, JSONCodec, StorageType, type JetStreamClient, type JetStreamManager, type StoredMsg } from 'nats';
 import { BUCKET } from '#common/contracts/subjects';
+import { isNoResponders } from '#common/nats/connection';
 import type { CatalogEntry, CatalogStore, PutOutcome } from '../../ports/catalog-store';
 import {
   asStoreFailure,
   isNoMessage,
+  isNoStream,
   isWrongSequence,
   jetstreamOptions,
   untilJetStreamIsUp,
@@ -31,6 +33,7 @@ const json = JSONCodec();
 export class NatsCatalogStore implements CatalogStore {
   private constructor(
     private readonly nats: NatsConnection,
+    private readonly makeBucket: () => Promise<JetStreamManager>,
     private readonly streams: JetStreamManager['streams'],
     private readonly jetstream: JetStreamClient,
     private readonly timeoutMs: number,
@@ -44,25 +47,24 @@ export class NatsCatalogStore implements CatalogStore {
   static async open(nats: NatsConnection, options: NatsCatalogOptions = {}): Promise<NatsCatalogStore> {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, openTimeoutMs = DEFAULT_OPEN_TIMEOUT_MS } = options;
     const jetstream = nats.jetstream(jetstreamOptions(timeoutMs));
-    const streams = await untilJetStreamIsUp(
-      async () => {
-        const manager = await jetstream.jetstreamManager();
-        // Direct answers come from any copy of the bucket, also from one that lags behind.
-        await jetstream.views.kv(BUCKET, { history: 1, storage: StorageType.File, allow_direct: false });
-        return manager.streams;
-      },
-      openTimeoutMs,
-      `the bucket ${BUCKET} cannot be opened`,
-    );
-    return new NatsCatalogStore(nats, streams, jetstream, timeoutMs);
+    const makeBucket = async (): Promise<JetStreamManager> => {
+      const manager = await jetstream.jetstreamManager();
+      // Direct answers come from any copy of the bucket, also from one that lags behind.
+      await jetstream.views.kv(BUCKET, { history: 1, storage: StorageType.File, allow_direct: false });
+      return manager;
+    };
+    const { streams } = await untilJetStreamIsUp(makeBucket, openTimeoutMs, `the bucket ${BUCKET} cannot be opened`);
+    return new NatsCatalogStore(nats, makeBucket, streams, jetstream, timeoutMs);
   }
 
   async load(): Promise<CatalogEntry[]> {
     try {
-      const info = await this.streams.info(STREAM, { subjects_filter: `${SUBJECT_PREFIX}>` });
-      const subjects = Object.keys(info.state.subjects ?? {});
-      const messages = await Promise.all(subjects.map((subject) => this.lastMessage(subject)));
-      return messages.flatMap((message) => (message !== undefined && holdsValue(message) ? [entryOf(message)] : []));
+      return await this.withBucket(async () => {
+        const info = await this.streams.info(STREAM, { subjects_filter: `${SUBJECT_PREFIX}>` });
+        const subjects = Object.keys(info.state.subjects ?? {});
+        const messages = await Promise.all(subjects.map((subject) => this.lastMessage(subject)));
+        return messages.flatMap((message) => (message !== undefined && holdsValue(message) ? [entryOf(message)] : []));
+      });
     } catch (error) {
       throw asStoreFailure(error, 'the metadata cannot be read');
     }
@@ -70,7 +72,7 @@ export class NatsCatalogStore implements CatalogStore {
 
   async get(key: string): Promise<CatalogEntry | null> {
     try {
-      const message = await this.lastMessage(SUBJECT_PREFIX + key);
+      const message = await this.withBucket(() => this.lastMessage(SUBJECT_PREFIX + key));
       return message !== undefined && holdsValue(message) ? entryOf(message) : null;
     } catch (error) {
       throw asStoreFailure(error, `${key} cannot be read`);
@@ -103,13 +105,24 @@ export class NatsCatalogStore implements CatalogStore {
     expected: number,
   ): Promise<PutOutcome> {
     try {
-      const outcome = await this.publishIf(key, data, operation, expected);
+      const outcome = await this.withBucket(() => this.publishIf(key, data, operation, expected));
       if (outcome.ok || expected !== 0) return outcome;
       const last = await this.lastMessage(SUBJECT_PREFIX + key);
       if (last === undefined || holdsValue(last)) return outcome;
       return await this.publishIf(key, data, operation, last.seq);
     } catch (error) {
       throw asStoreFailure(error, `the change of ${key}`);
+    }
+  }
+
+  /** The broker may come back without its disk: then there is a new bucket, with nothing in it, and who leads finds that out. */
+  private async withBucket<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isNoStream(error) && !isNoResponders(error)) throw error;
+      await this.makeBucket();
+      return work();
     }
   }
 

@@ -4,6 +4,7 @@ import type {
   ApplyReply,
   CatchupReply,
   CatchupRequest,
+  CensusReply,
   ConfigReply,
   ConfigRequest,
   DigestReply,
@@ -25,6 +26,7 @@ import { decodeNodeAnswer } from './node-answers';
 import type { ShardTransport } from '../../ports/shard-transport';
 import { bytesOfRound } from './message-sizes';
 import { NodeCalls, type NodeAnswer } from './node-calls';
+import { takeCensus } from './census';
 import { ReadPost, type KeyRead } from './read-post';
 import { ServerOutbox, type OutboxPost, type Settled } from './server-outbox';
 
@@ -71,7 +73,7 @@ export class NatsShardTransport implements ShardTransport {
   private readonly reads = new Map<string, { outbox: ServerOutbox<KeyRead, string | null>; post: ReadPost }>();
 
   constructor(
-    nats: NatsConnection,
+    private readonly nats: NatsConnection,
     private readonly options: NatsShardTransportOptions,
   ) {
     this.calls = new NodeCalls(nats);
@@ -83,6 +85,10 @@ export class NatsShardTransport implements ShardTransport {
 
   config(server: string, request: ConfigRequest): Promise<ConfigReply> {
     return this.ask(server, 'config', request, this.options.adminTimeoutMs);
+  }
+
+  census(): Promise<CensusReply[]> {
+    return takeCensus(this.nats);
   }
 
   fence(server: string, request: FenceRequest): Promise<FenceReply> {

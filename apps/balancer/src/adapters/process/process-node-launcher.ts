@@ -112,6 +112,10 @@ export class ProcessNodeLauncher implements NodeLauncher {
     return names.filter((_, index) => pids[index] !== undefined);
   }
 
+  known(): Promise<string[]> {
+    return this.folders();
+  }
+
   private demand(server: string): number {
     const demand = (this.demands.get(server) ?? 0) + 1;
     this.demands.set(server, demand);

@@ -149,9 +149,9 @@ export class Stage {
     await scheduler.pass(PATIENCE_MS, () => leader.isServing);
     const command = { n: names.length, schema: SCHEMA, shards, servers, allowReinit: false };
     leader.dispatch({ on: 'admin', command: { request: 1, op: 'init', command } });
-    await scheduler.pass(PATIENCE_MS, () => leader.cluster.configId > 0);
+    await scheduler.pass(PATIENCE_MS, () => leader.cluster.phase === 'serving');
     this.narrator.isMuted = false;
-    if (leader.cluster.configId === 0) throw new Error('the cluster did not come into being');
+    if (leader.cluster.phase !== 'serving') throw new Error('the cluster did not come into being');
   }
 
   /** The balancer that clients find: of those that serve, the one with the highest epoch. */
