@@ -158,7 +158,7 @@ it.each([
     const sh = shardState('sh', { rows: births.length, currentTerm: 90 });
     await store.load();
     await store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema });
+      transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema, ...UNTOLD });
       await transaction.createShard(shardState('sh'), schema);
       transaction.write({ state: sh, births, deaths: [], records: [] });
     });
