@@ -2,6 +2,7 @@
 import { createLogger, type Logger } from '#common/logging/logger';
 import { runService, stopOnSignals } from '#common/process/service';
 import { forgetPostgresVariables } from './src/config/postgres-variables';
+import { connectionsOf } from './src/config/connections';
 import { parseShardNodeConfig, type ShardNodeConfig } from './src/config/config';
 import { removeOwnPidFile } from './src/runtime/pid-file';
 import { LastingPostgres } from './src/runtime/postgres/lasting-postgres';
@@ -28,8 +29,11 @@ runService(async () => {
 
 /** A node that cannot bring its Postgres back can do nothing: it ends, and whoever watches over it starts another one. */
 async function startPostgres(config: ShardNodeConfig, logger: Logger): Promise<LastingPostgres> {
-  const { dataDir, postgresRestartTries: tries, postgresRestartPauseMs: pauseMs } = config;
-  const postgres = await LastingPostgres.start({ dataDir, logger }, { tries, pauseMs });
+  const { dataDir, poolSize, postgresRestartTries: tries, postgresRestartPauseMs: pauseMs } = config;
+  const postgres = await LastingPostgres.start(
+    { dataDir, logger, clients: connectionsOf(poolSize) },
+    { tries, pauseMs },
+  );
   postgres.onGivenUp((why) => {
     logger.fatal({ why }, 'Postgres is gone for good');
     process.exit(1);

@@ -1,3 +1,4 @@
+import { documentedBounds } from '#common/testing/documented-bounds';
 import { parseShardNodeConfig } from './config';
 
 it('needs a name only', () => {
@@ -17,4 +18,10 @@ it.each([
   const parse = (): unknown => parseShardNodeConfig(env);
   expect(parse).toThrow(line);
   expect(parse).not.toThrow(/\n/);
+});
+
+it.each(documentedBounds('Shard-node'))('takes $name from $min to $max, and nothing beyond', ({ name, min, max }) => {
+  const parse = (value: number) => (): unknown => parseShardNodeConfig({ SERVER_NAME: 'a', [name]: String(value) });
+  for (const value of [min, max]) expect(parse(value)).not.toThrow();
+  for (const value of [min - 1, max + 1]) expect(parse(value)).toThrow(`${name} is "${value}"`);
 });

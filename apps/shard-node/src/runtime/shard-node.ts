@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { INestMicroservice } from '@nestjs/common';
 import type { Logger } from '#common/logging/logger';
 import { NatsCopySource } from '../adapters/nats/nats-copy-source';
+import { requireConnections } from '../adapters/postgres/connection-limit';
 import { openDataSource, type PostgresAddress } from '../adapters/postgres/data-source';
 import { PostgresVersionStore } from '../adapters/postgres/postgres-version-store';
 import type { ShardNodeConfig } from '../config/config';
@@ -27,6 +28,7 @@ export class ShardNode {
   /** Brings the tables up to date, then answers on NATS; resolves when it can be asked. */
   static async start(config: ShardNodeConfig, address: PostgresAddress, logger: Logger): Promise<ShardNode> {
     const { poolSize, statementTimeoutMs } = config;
+    if (config.databaseUrl !== null) await requireConnections(config.databaseUrl, poolSize);
     const dataSource = await openDataSource({ address, poolSize, statementTimeoutMs });
     const store = new PostgresVersionStore(dataSource, config.server);
     const vitals = new MeasuredVitals(config.databaseUrl === null ? config.dataDir : null, logger);

@@ -1,6 +1,7 @@
 /** TypeORM's data source of a node: the fixed tables, their migrations, and the pool that everything runs on. */
 import type { Pool } from 'pg';
 import { DataSource } from 'typeorm';
+import { connectionsOf } from '../../config/connections';
 import { FixedTables1760000000000 } from './migrations/1760000000000-fixed-tables';
 import { Operations1761000000000 } from './migrations/1761000000000-operations';
 import { CopyProgress1763800000000 } from './migrations/1763800000000-copy-progress';
@@ -43,7 +44,7 @@ export async function openDataSource({
     ],
     migrationsTableName: 'migrations',
     migrationsRun: true,
-    poolSize: poolSize + 2,
+    poolSize: connectionsOf(poolSize),
     connectTimeoutMS: CONNECT_TIMEOUT_MS,
     applicationName: 'shardline',
     extra: {

@@ -18,6 +18,7 @@ import { prepareSocketDir } from './socket-dir';
 
 /** Recovery after a crash replays at most `max_wal_size` of log, a matter of seconds. */
 const START_TIMEOUT_MS = 120_000;
+const DEFAULT_CLIENTS = 6;
 const FAST_STOP_MS = 5_000;
 const QUIT_MS = 2_000;
 const LOG_TAIL_LINES = 20;
@@ -38,6 +39,8 @@ export interface EmbeddedPostgresOptions {
   /** Folder of ours; the cluster lives in `postgres` below it. Made if it is missing. */
   dataDir: string;
   logger: Logger;
+  /** Connections that are opened at the most; a few more are let in. */
+  clients?: number;
   /** How long Postgres may take from its start until it lets clients in. */
   startTimeoutMs?: number;
 }
@@ -53,6 +56,7 @@ interface Place {
   socketDir: string;
   binaries: PostgresBinaries;
   runAs: RunAs;
+  clients: number;
 }
 
 export class EmbeddedPostgres {
@@ -78,8 +82,8 @@ export class EmbeddedPostgres {
    */
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     const startedAt = performance.now();
-    const { logger, startTimeoutMs = START_TIMEOUT_MS } = options;
-    const place = await prepare(options.dataDir, logger);
+    const { logger, startTimeoutMs = START_TIMEOUT_MS, clients = DEFAULT_CLIENTS } = options;
+    const place = { ...(await prepare(options.dataDir, logger)), clients };
     const server = await startServer(place, startTimeoutMs, logger);
     logger.info({ tookMs: Math.round(performance.now() - startedAt), clusterDir: place.clusterDir }, 'Postgres is up');
     return new EmbeddedPostgres(place, server, logger);
@@ -109,7 +113,7 @@ export class EmbeddedPostgres {
   }
 }
 
-async function prepare(givenDir: string, logger: Logger): Promise<Place> {
+async function prepare(givenDir: string, logger: Logger): Promise<Omit<Place, 'clients'>> {
   makeFolder(givenDir);
   // A Postgres that runs already is known by the path it was started with, so there must be one spelling.
   const dataDir = await realpath(givenDir);
@@ -146,7 +150,7 @@ class RunningServer {
   ) {
     const { program, args, ...as } = place.runAs.invoke(
       place.binaries.postgres,
-      postgresArgs(place.clusterDir, place.socketDir),
+      postgresArgs(place.clusterDir, place.socketDir, place.clients),
     );
     const child = spawnGuarded(program, args, 'QUIT', {
       ...as,

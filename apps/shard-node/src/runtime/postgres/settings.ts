@@ -17,8 +17,10 @@ const SETTINGS: Record<string, string> = {
   listen_addresses: '',
   port: String(SOCKET_PORT),
   unix_socket_permissions: '0700',
-  max_connections: '20',
   superuser_reserved_connections: '1',
+  // A write may touch every shard there can be (1,024), each with a table and four indexes, in one transaction: the table of locks has
+  // so many places for each connection. It is 5 MiB with 20 of them, and filled only as far as it is used.
+  max_locks_per_transaction: '512',
 
   shared_buffers: '64MB',
   huge_pages: 'off',
@@ -70,9 +72,17 @@ const SETTINGS: Record<string, string> = {
 const PLATFORM_SETTINGS: Record<string, string> =
   process.platform === 'darwin' ? { wal_sync_method: 'fsync_writethrough' } : {};
 
-/** Arguments for `postgres`. The data directory stands among them, so that the process can be told by them. */
-export function postgresArgs(dataDir: string, socketDir: string): string[] {
-  const all = { ...SETTINGS, ...PLATFORM_SETTINGS, unix_socket_directories: quotePath(socketDir) };
+/** Beside those of the node: for people who look, and for those of a node before that Postgres has not found broken yet. */
+const SPARE_CONNECTIONS = 14;
+
+/**
+ * Arguments for `postgres`. The data directory stands among them, so that the process can be told by them.
+ *
+ * @param clients connections that the node opens at the most
+ */
+export function postgresArgs(dataDir: string, socketDir: string, clients: number): string[] {
+  const own = { unix_socket_directories: quotePath(socketDir), max_connections: String(clients + SPARE_CONNECTIONS) };
+  const all = { ...SETTINGS, ...PLATFORM_SETTINGS, ...own };
   return ['-D', dataDir, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
 }
 

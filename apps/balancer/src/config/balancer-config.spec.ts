@@ -1,0 +1,26 @@
+import { documentedBounds } from '#common/testing/documented-bounds';
+import { loadBalancerConfig } from './balancer-config';
+
+/** What must be set as well so that a setting may stand at its bound. */
+const BESIDE: Record<string, Record<string, string>> = {
+  LANE_WAIT_MS: { ADMIN_WAIT_MS: '3600000' },
+  ADMIN_WAIT_MS: { LANE_WAIT_MS: '10' },
+  HEARTBEAT_INTERVAL_MS: { NODE_START_TIMEOUT_MS: '600000' },
+};
+
+it.each(documentedBounds('Balancer'))('takes $name from $min to $max, and nothing beyond', ({ name, min, max }) => {
+  const load = (value: number) => (): unknown => loadBalancerConfig({ ...BESIDE[name], [name]: String(value) });
+  for (const value of [min, max]) expect(load(value)).not.toThrow();
+  for (const value of [min - 1, max + 1]) expect(load(value)).toThrow(`${name} is "${value}"`);
+});
+
+it('knows the bounds of nearly every setting', () => {
+  expect(documentedBounds('Balancer').length).toBeGreaterThan(25);
+});
+
+it.each([
+  [{ LANE_WAIT_MS: '45001' }, 'LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
+  [{ HEARTBEAT_INTERVAL_MS: '30001' }, 'NODE_START_TIMEOUT_MS must be at least HEARTBEAT_INTERVAL_MS'],
+])('refuses %j, since the two do not go together', (env, why) => {
+  expect(() => loadBalancerConfig(env)).toThrow(why);
+});
