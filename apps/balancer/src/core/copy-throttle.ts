@@ -14,7 +14,7 @@ const BURST_MS = 250;
 export class CopyThrottle {
   private tokens = 0;
   private filledMs: number | null = null;
-  private readonly turn = new Mutex();
+  private readonly turn = new Mutex('copies');
 
   constructor(
     private readonly desk: Desk,

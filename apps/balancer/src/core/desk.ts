@@ -42,14 +42,24 @@ export class Desk {
 
   /** Waits at least so long; ends with a tick. */
   sleep(ms: number): Suspension<undefined> {
-    return (resume) => {
-      this.sleepers.push({
+    return (resume, forgettable) => {
+      const sleeper: Sleeper = {
         untilMs: this.nowMs + ms,
         wake: () => {
           resume(undefined);
         },
+      };
+      this.sleepers.push(sleeper);
+      forgettable?.(() => {
+        const index = this.sleepers.indexOf(sleeper);
+        if (index >= 0) this.sleepers.splice(index, 1);
       });
     };
+  }
+
+  /** How many sleep. */
+  get sleeping(): number {
+    return this.sleepers.length;
   }
 
   /** Hands an answer to whoever waits for it. */

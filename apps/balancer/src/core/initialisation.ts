@@ -150,7 +150,7 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
   writer.abandon({ code: 'CONFIG_CHANGED', message: 'the configuration is being replaced', retryable: true });
   reader.clear();
   const held = [...cluster.shards.values()];
-  for (const shard of held) yield* writer.lockLane(shard);
+  yield* writer.lockLanes(held);
   const stored = yield* catalog.put(BUCKET_KEYS.cluster, next);
   cluster.clear();
   cluster.foundData = null;

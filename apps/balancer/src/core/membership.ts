@@ -17,7 +17,7 @@ const ADMIN_QUEUE_LIMIT = 16;
 export type MembershipCommand = Exclude<AdminCommand, { op: 'scrub' }>;
 
 export class Membership {
-  private readonly turn = new Mutex();
+  private readonly turn = new Mutex('administrators');
   private waiting = 0;
 
   constructor(private readonly parts: MembershipParts) {}

@@ -26,7 +26,7 @@ type Scrubbed = ScrubDone['shards'][number] & { undecided?: true };
 
 export class Scrub {
   /** One shard at a time, whoever asks for it. */
-  private readonly turn = new Mutex();
+  private readonly turn = new Mutex('scrub');
   /** When a shard was last looked at, by this leader. */
   private readonly scrubbedMs = new Map<Shard, number>();
   private nextMs: number | null = null;

@@ -8,7 +8,7 @@
  * taken all at once there is no deadlock.
  */
 import type { OpName, RoundOp } from '#common/contracts/node';
-import type { Suspension } from './workflow';
+import { taking, type Suspension } from './workflow';
 
 /** What a request asks of one shard. */
 export interface RequestPart {
@@ -50,6 +50,8 @@ export class ShardLanes {
   private waiting: LaneRequest[] = [];
   private readonly lengths = new Map<string, number>();
   private readonly locked = new Set<string>();
+  /** How to take note that the procedure that has locked a lane has given it back. */
+  private readonly drops = new Map<string, () => void>();
   private readonly lockers = new Map<string, (() => void)[]>();
 
   constructor(private readonly limits: LaneLimits) {}
@@ -76,8 +78,10 @@ export class ShardLanes {
   /** Takes a lane for something else than a round; whoever asks so comes before the requests that wait. */
   lock(shard: string): Suspension<undefined> {
     return (resume) => {
+      const drop = taking('lane', shard);
       const enter = (): void => {
         this.locked.add(shard);
+        this.drops.set(shard, drop);
         resume(undefined);
       };
       if (!this.locked.has(shard)) enter();
@@ -89,6 +93,8 @@ export class ShardLanes {
   release(shards: Iterable<string>): void {
     for (const shard of shards) {
       this.locked.delete(shard);
+      this.drops.get(shard)?.();
+      this.drops.delete(shard);
       this.lockers.get(shard)?.shift()?.();
     }
   }

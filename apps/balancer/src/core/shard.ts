@@ -81,7 +81,7 @@ export class Shard {
    */
   readonly entering = new Set<string>();
   /** One change of the configuration at a time. */
-  readonly configLock = new Mutex();
+  readonly configLock: Mutex;
   readonly replicas = new Map<string, Replica>();
   /** Reads on their way, by server. */
   readonly reads = new Map<string, number>();
@@ -103,6 +103,7 @@ export class Shard {
     public resolved = false,
   ) {
     this.decided = resolved;
+    this.configLock = new Mutex('configuration', record.shard);
     this.syncReplicas();
   }
 

@@ -158,7 +158,7 @@ export class TakeOver {
     this.decide(shards);
     // Whoever led before may have stored a configuration in the bucket alone.
     for (const shard of shards) if (!(yield* this.inSyncSets.inform(shard, this.behind(shard)))) return;
-    for (const shard of shards) yield* this.writer.lockLane(shard);
+    yield* this.writer.lockLanes(shards);
     if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) shard.resolved = true;
     this.progress.raise();

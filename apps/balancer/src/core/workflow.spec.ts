@@ -1,4 +1,5 @@
-import { all, Mutex, run, running, wait, type Suspension, type Workflow } from './workflow';
+import { Desk } from './desk';
+import { all, first, Mutex, run, running, Signal, taking, wait, type Suspension, type Workflow } from './workflow';
 
 /** Something that is resolved by hand. */
 function latch<T>(): { suspension: Suspension<T>; open: (value: T) => void } {
@@ -75,7 +76,7 @@ describe('workflows', () => {
   });
 
   test('a mutex lets one in at a time, in the order of asking', () => {
-    const mutex = new Mutex();
+    const mutex = new Mutex('scrub');
     const gates = [latch<null>(), latch<null>(), latch<null>()];
     const log: string[] = [];
     function* visitor(name: string, gate: Suspension<null>): Workflow {
@@ -98,5 +99,111 @@ describe('workflows', () => {
     expect(log).toEqual(['a in', 'a out', 'b in', 'b out', 'c in', 'c out']);
     expect(ended).toBe(true);
     expect(mutex.isHeld).toBe(false);
+  });
+});
+
+describe('waits that are over', () => {
+  test('leave nobody behind where they waited', () => {
+    const signal = new Signal();
+    const desk = new Desk();
+    let turns = 0;
+    function* waiting(): Workflow {
+      for (; turns < 1_000; turns += 1) yield* wait(first([signal.next(), desk.sleep(50)]));
+    }
+    run(waiting());
+    while (turns < 1_000) {
+      if (turns % 2 === 0) signal.raise();
+      else {
+        desk.nowMs += 50;
+        desk.wakeSleepers();
+      }
+      expect(signal.size).toBeLessThanOrEqual(1);
+      expect(desk.sleeping).toBeLessThanOrEqual(1);
+    }
+    expect([signal.size, desk.sleeping]).toEqual([0, 0]);
+  });
+
+  test('are forgotten within others that are over', () => {
+    const signal = new Signal();
+    const other = latch<undefined>();
+    let came = 0;
+    first([first([signal.next(), signal.next()]), other.suspension])(() => {
+      came += 1;
+    });
+    other.open(undefined);
+    expect(signal.size).toBe(0);
+    signal.raise();
+    expect(came).toBe(1);
+  });
+});
+
+describe('the order of locks', () => {
+  const never: Suspension<undefined> = () => undefined;
+
+  function* holding(kind: 'lane' | 'configuration' | 'scrub', name: string, then: () => Workflow): Workflow {
+    const drop = taking(kind, name);
+    yield* then();
+    drop();
+  }
+  function* taken(kind: 'lane' | 'configuration' | 'scrub', name: string): Workflow {
+    taking(kind, name);
+    yield* wait(never);
+  }
+
+  test('lets a procedure go down it, and take several lanes by their names', () => {
+    expect(() => {
+      run(
+        holding('scrub', '', () => holding('lane', 'a', () => holding('lane', 'b', () => taken('configuration', 'a')))),
+      );
+    }).not.toThrow();
+  });
+
+  test.each<[string, () => Workflow]>([
+    ['up', () => holding('configuration', 'a', () => taken('lane', 'a'))],
+    ['lanes out of order', () => holding('lane', 'b', () => taken('lane', 'a'))],
+    ['one that it holds', () => holding('lane', 'a', () => taken('lane', 'a'))],
+    ['two configurations', () => holding('configuration', 'a', () => taken('configuration', 'b'))],
+    [
+      'one that it waits for',
+      () => holding('configuration', 'a', () => wait(all([running(taken('lane', 'a'))])) as Workflow<never>),
+    ],
+  ])('is kept by nobody who takes %s', (_, procedure) => {
+    expect(() => {
+      run(procedure());
+    }).toThrow('against the order of locks');
+  });
+
+  test('is no matter of those that are merely begun, or of what has been given back', () => {
+    expect(() => {
+      run(
+        holding('configuration', 'a', function* () {
+          run(taken('lane', 'a'));
+          yield* wait<undefined>((resume) => {
+            resume(undefined);
+          });
+        }),
+      );
+      function* oneAfterTheOther(): Workflow {
+        yield* holding('configuration', 'a', function* () {
+          yield* wait<undefined>((resume) => {
+            resume(undefined);
+          });
+        });
+        yield* taken('lane', 'a');
+      }
+      run(oneAfterTheOther());
+    }).not.toThrow();
+  });
+
+  test('is seen by a mutex that is waited for, too', () => {
+    const configuration = new Mutex('configuration', 'a');
+    const lane = new Mutex('lane', 'a');
+    function* procedure(): Workflow {
+      yield* wait(configuration.acquire());
+      yield* wait(lane.acquire());
+    }
+    expect(() => {
+      run(procedure());
+    }).toThrow('lane a is taken while configuration a is held');
   });
 });

@@ -4,9 +4,13 @@
  * A workflow is a generator that yields suspensions; whoever resolves a suspension resumes it at once, in the same
  * synchronous step. Nothing here knows of time or I/O, so a run is as deterministic as the events that drive it.
  */
+import { Holdings, type LockKind } from './lock-order';
+
+/** Tells how to forget who waits, for when nobody wants to know any more what comes of it. */
+export type Forgettable = (forget: () => void) => void;
 
 /** Something to wait for: `resume` is called once, now or later, with what came of it. */
-export type Suspension<T> = (resume: (value: T) => void) => void;
+export type Suspension<T> = (resume: (value: T) => void, forgettable?: Forgettable) => void;
 
 /** A procedure that ends in a `T`. */
 export type Workflow<T = void> = Generator<Suspension<unknown>, T, unknown>;
@@ -21,20 +25,36 @@ export function* wait<T>(suspension: Suspension<T>): Workflow<T> {
  * resolved at once is taken up in a loop, so that a long workflow does not grow the stack.
  */
 export function run<T>(workflow: Workflow<T>, then: (result: T) => void = () => undefined): void {
+  turnOver(workflow, then, new Holdings());
+}
+
+/** A workflow as something that another can wait for, so that several may run side by side. */
+export function running<T>(workflow: Workflow<T>): Suspension<T> {
+  return (resume) => {
+    turnOver(workflow, resume, new Holdings(atWork));
+  };
+}
+
+/** What the workflow holds that is at work in this moment. */
+let atWork: Holdings | null = null;
+
+function turnOver<T>(workflow: Workflow<T>, then: (result: T) => void, holdings: Holdings): void {
   const arrived: unknown[] = [undefined];
   let turning = false;
   const turn = (): void => {
     if (turning) return;
     turning = true;
     while (arrived.length > 0) {
-      const next = workflow.next(arrived.shift());
+      const next = working(holdings, () => workflow.next(arrived.shift()));
       if (next.done === true) {
         then(next.value);
         return;
       }
-      next.value((value) => {
-        arrived.push(value);
-        turn();
+      working(holdings, () => {
+        next.value((value) => {
+          arrived.push(value);
+          turn();
+        });
       });
     }
     turning = false;
@@ -42,10 +62,24 @@ export function run<T>(workflow: Workflow<T>, then: (result: T) => void = () => 
   turn();
 }
 
-/** A workflow as something that another can wait for, so that several may run side by side. */
-export function running<T>(workflow: Workflow<T>): Suspension<T> {
-  return (resume) => {
-    run(workflow, resume);
+function working<R>(holdings: Holdings, work: () => R): R {
+  const before = atWork;
+  atWork = holdings;
+  try {
+    return work();
+  } finally {
+    atWork = before;
+  }
+}
+
+/** Takes note that the workflow at work takes a lock. Returns how to take note that it is given back. */
+export function taking(kind: LockKind, name: string): () => void {
+  const holdings = atWork;
+  if (holdings === null) return () => undefined;
+  holdings.check(kind, name);
+  holdings.add(kind, name);
+  return () => {
+    holdings.drop(kind, name);
   };
 }
 
@@ -68,58 +102,90 @@ export function all<T>(suspensions: readonly Suspension<T>[]): Suspension<T[]> {
   };
 }
 
-/** Waits for whichever comes first; what the others come to is dropped. */
+/** Waits for whichever comes first. The others are forgotten; what they come to all the same is dropped. */
 export function first<T>(suspensions: readonly Suspension<T>[]): Suspension<T> {
-  return (resume) => {
+  return (resume, forgettable) => {
     let isOver = false;
+    const forgets: (() => void)[] = [];
+    const forgetAll = (): void => {
+      isOver = true;
+      for (const forget of forgets.splice(0)) forget();
+    };
     for (const suspension of suspensions) {
-      suspension((value) => {
+      const settle = (value: T): void => {
         if (isOver) return;
-        isOver = true;
+        forgetAll();
         resume(value);
+      };
+      suspension(settle, (forget) => {
+        if (isOver) forget();
+        else forgets.push(forget);
       });
     }
+    forgettable?.(forgetAll);
   };
 }
 
 /** Something that happens now and then, and that several may wait for. */
 export class Signal {
-  private waiting: (() => void)[] = [];
+  private waiting = new Set<() => void>();
 
   /** Waits for the next time. */
   next(): Suspension<undefined> {
-    return (resume) => {
-      this.waiting.push(() => {
+    return (resume, forgettable) => {
+      const wake = (): void => {
         resume(undefined);
+      };
+      this.waiting.add(wake);
+      forgettable?.(() => {
+        this.waiting.delete(wake);
       });
     };
   }
 
   raise(): void {
-    for (const wake of this.waiting.splice(0)) wake();
+    const woken = this.waiting;
+    this.waiting = new Set();
+    for (const wake of woken) wake();
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return this.waiting.size;
   }
 }
 
 /** One at a time, in the order asked for. */
 export class Mutex {
   private held = false;
+  private dropHeld: () => void = () => undefined;
   private readonly queue: (() => void)[] = [];
+
+  /** @param kind where it stands in the order of locks */
+  constructor(
+    private readonly kind: LockKind,
+    private readonly name = '',
+  ) {}
 
   /** Waits for its turn; the holder must `release`. */
   acquire(): Suspension<undefined> {
     return (resume) => {
-      if (this.held) {
-        this.queue.push(() => {
-          resume(undefined);
-        });
-        return;
+      const drop = taking(this.kind, this.name);
+      const enter = (): void => {
+        this.dropHeld = drop;
+        resume(undefined);
+      };
+      if (this.held) this.queue.push(enter);
+      else {
+        this.held = true;
+        enter();
       }
-      this.held = true;
-      resume(undefined);
     };
   }
 
   release(): void {
+    this.dropHeld();
+    this.dropHeld = () => undefined;
     const next = this.queue.shift();
     if (next === undefined) this.held = false;
     else next();

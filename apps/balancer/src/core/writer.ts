@@ -62,6 +62,12 @@ export class Writer {
     yield* wait(this.lanes.lock(shard.id));
   }
 
+  /** The same for several shards, in the order of their names. */
+  *lockLanes(shards: readonly Shard[]): Workflow {
+    const ordered = [...shards].sort((a, b) => (a.id < b.id ? -1 : 1));
+    for (const shard of ordered) yield* this.lockLane(shard);
+  }
+
   /** Answers everything that waits with an error: the configuration it was meant for is gone. */
   abandon(error: ErrorBody): void {
     for (const request of this.lanes.drain()) this.refuse(request, error);

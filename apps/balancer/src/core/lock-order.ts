@@ -1,0 +1,49 @@
+/**
+ * The one order in which procedures take locks, and the check that they do.
+ *
+ * A procedure takes a lock only when all that it holds stand before it in `LOCK_ORDER`; several lanes in the order of their names.
+ * So no circle of procedures can wait for each other. Whoever is waited for (`running`) counts as holding what the one that waits
+ * for it holds; a procedure that is merely begun (`run`) holds nothing.
+ *
+ * The check is an assertion: an error of the code, found in whichever test or simulated world takes the two locks at all, not
+ * only in one in which they happen to block.
+ */
+
+/** Earlier ones are taken first. */
+export const LOCK_ORDER = ['administrators', 'scrub', 'copies', 'lane', 'configuration'] as const;
+export type LockKind = (typeof LOCK_ORDER)[number];
+
+interface Lock {
+  readonly kind: LockKind;
+  readonly name: string;
+}
+
+/** What one procedure holds. */
+export class Holdings {
+  private readonly held: Lock[] = [];
+
+  /** @param waiting the procedure that waits for this one, if one does */
+  constructor(private readonly waiting: Holdings | null = null) {}
+
+  /** @throws Error when the procedure, or one that waits for it, holds a lock that comes later in the order, or this one */
+  check(kind: LockKind, name: string): void {
+    const wrong = this.held.find((lock) => !isBefore(lock, { kind, name }));
+    if (wrong !== undefined)
+      throw new Error(`${kind} ${name} is taken while ${wrong.kind} ${wrong.name} is held: against the order of locks`);
+    this.waiting?.check(kind, name);
+  }
+
+  add(kind: LockKind, name: string): void {
+    this.held.push({ kind, name });
+  }
+
+  drop(kind: LockKind, name: string): void {
+    const index = this.held.findIndex((lock) => lock.kind === kind && lock.name === name);
+    if (index >= 0) this.held.splice(index, 1);
+  }
+}
+
+function isBefore(held: Lock, next: Lock): boolean {
+  const order = LOCK_ORDER.indexOf(held.kind) - LOCK_ORDER.indexOf(next.kind);
+  return order < 0 || (order === 0 && held.kind === 'lane' && held.name < next.name);
+}
