@@ -17,6 +17,11 @@ export class RouteTable {
     return [...this.methods].flatMap(([path, methods]) => [...methods].map((method) => `${method} ${path}`)).sort();
   }
 
+  /** The methods that any route takes, sorted. */
+  everyMethod(): string[] {
+    return [...new Set([...this.methods.values()].flatMap((methods) => [...methods]))].sort();
+  }
+
   /** Why no route took the request. */
   failure(method: string, url: string): HttpFailure {
     const path = pathOf(url);
