@@ -44,3 +44,8 @@ test('as many that exist are refused, or ignored when that is asked for', async 
   const replaced = await ask('POST', '/write?onConflict=replace', rowsFrom(ROWS / 2));
   expect(replaced).toEqual(success({ message: `${ROWS} Data entries added`, status: 'success' }));
 });
+
+test('rows whose keys make them too many for one message are refused in words that say what to do', async () => {
+  const data = Array.from({ length: 290_000 }, (_, index) => ({ K: index }));
+  expect(await ask('POST', '/write', { data })).toEqual(failure(400, /send fewer/));
+});

@@ -1,5 +1,6 @@
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
 import { DEFAULT_SCHEMA } from '#common/contracts/schema';
+import { growthFault } from '#common/testing/growth';
 import { faultOfAdd, faultOfInit, faultOfRm, isSameInit, type Standing } from './membership-rules';
 
 const SHARDS = [
@@ -11,6 +12,55 @@ function init(change: Partial<InitCommand>): InitCommand {
   const servers = { Server0: ['sh1', 'sh2'], Server1: ['sh1'] };
   return { n: 2, schema: DEFAULT_SCHEMA, shards: SHARDS, servers, allowReinit: false, ...change };
 }
+
+const manyShards = (count: number): InitCommand['shards'] =>
+  Array.from({ length: count }, (_, index) => ({ shard: `s${index}`, low: index, size: 1 }));
+const manyServers = (count: number, shards: readonly { shard: string }[]): Record<string, string[]> =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`S${index}`, shards.map(({ shard }) => shard)]));
+
+describe('a cluster may have', () => {
+  test('1,024 shards and 64 servers from the beginning, and no more', () => {
+    const full = { shards: manyShards(1_024), servers: manyServers(64, manyShards(1_024)), n: 64 };
+    expect(faultOfInit(init(full))).toBeNull();
+    expect(faultOfInit(init({ ...full, shards: manyShards(1_025) }))).toBe('1025 shards are more than 1024');
+    expect(faultOfInit(init({ ...full, servers: manyServers(65, full.shards) }))).toBe('65 servers are more than 64');
+    expect(faultOfInit(init({ ...full, servers: null, n: 65 }))).toBe('65 servers are more than 64');
+  });
+
+  test('as many by and by, and no more', () => {
+    const standing: Standing = { servers: new Set(Object.keys(manyServers(63, []))), shards: manyShards(1_023) };
+    const newShard = { shard: 'new', low: 2_000, size: 1 };
+    const other = { shard: 'other', low: 3_000, size: 1 };
+    const add = { n: 1, newShards: [newShard], servers: { New: ['new'] } };
+    expect(faultOfAdd(add, standing)).toBeNull();
+    expect(faultOfAdd({ n: 2, newShards: [newShard], servers: { New: ['new'], Other: [] } }, standing)).toMatch(
+      /no more than 64 servers/,
+    );
+    expect(faultOfAdd({ ...add, newShards: [newShard, other], servers: { New: ['new', 'other'] } }, standing)).toBe(
+      '1025 shards are more than 1024',
+    );
+  });
+
+  test('all keys that there are', () => {
+    const shards = [
+      { shard: 'a', low: -(2 ** 53), size: 2 ** 53 },
+      { shard: 'b', low: 0, size: 2 ** 53 },
+      { shard: 'c', low: 2 ** 53, size: 1 },
+    ];
+    expect(faultOfInit(init({ shards, servers: { S: ['a', 'b', 'c'] }, n: 1 }))).toBeNull();
+  });
+});
+
+test('the rules look at each name once', () => {
+  const shards = (count: number): InitCommand => init({ shards: manyShards(count / 8), servers: null });
+  const lists = (count: number): InitCommand =>
+    init({ shards: manyShards(count / 8), servers: manyServers(8, manyShards(count / 8)), n: 8 });
+  const named = (count: number): RmCommand => ({ n: count, servers: Object.keys(manyServers(count, [])) });
+  expect(growthFault(1_024, shards, (command) => void faultOfInit(command))).toBeNull();
+  expect(growthFault(1_024, lists, (command) => void faultOfInit(command))).toBeNull();
+  const standing = { servers: new Set(named(8_192).servers), shards: SHARDS };
+  expect(growthFault(1_024, named, (command) => void faultOfRm(command, standing))).toBeNull();
+});
 
 describe('/init', () => {
   test.each<[string, Partial<InitCommand>, RegExp | null]>([

@@ -1,3 +1,4 @@
+import { documentedBounds } from '#common/testing/documented-bounds';
 import { ConfigError } from '#common/config/env';
 import { checkBodyLimit, doubtsAbout, parseGatewayConfig } from './gateway-config';
 
@@ -45,4 +46,19 @@ test('a change must be known for longer than it may be sent again', () => {
   expect(() => parseGatewayConfig({ OPERATION_HORIZON_S: '29' })).toThrow(/carried out twice/);
   expect(parseGatewayConfig({ OPERATION_HORIZON_S: '30' }).OPERATION_HORIZON_S).toBe(30);
   expect(() => parseGatewayConfig({ HOLD_MS: '600000' })).toThrow(/carried out twice/);
+});
+
+/** What must be set as well so that a setting may stand at its bound. */
+const BESIDE: Record<string, Record<string, string>> = {
+  BODY_LIMIT: { MAX_BYTES_UNDER_WAY: '4294967296' },
+  MAX_BYTES_UNDER_WAY: { BODY_LIMIT: '1024' },
+  HOLD_MS: { OPERATION_HORIZON_S: '2592000' },
+  REQUEST_TIMEOUT_MS: { OPERATION_HORIZON_S: '2592000' },
+  OPERATION_HORIZON_S: { HOLD_MS: '0', REQUEST_TIMEOUT_MS: '100' },
+};
+
+test.each(documentedBounds('Gateway'))('takes $name from $min to $max, and nothing beyond', ({ name, min, max }) => {
+  const parse = (value: number) => (): unknown => parseGatewayConfig({ ...BESIDE[name], [name]: String(value) });
+  for (const value of [min, max]) expect(parse(value)).not.toThrow();
+  for (const value of [min - 1, max + 1]) expect(parse(value)).toThrow(`${name} is "${value}"`);
 });

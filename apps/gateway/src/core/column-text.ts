@@ -2,7 +2,7 @@
  * One value of a row as the JSON text that travels and is stored, by the type of its column.
  *
  * A value of another type is taken where nothing is lost: `"2255"` for a Number, 27 for a String. Whatever Postgres could
- * not store, or could not give back in one page, is refused here.
+ * not store is refused here.
  */
 import type { Dtype } from '#common/contracts/schema';
 import { KEY_LIMIT } from '#common/contracts/schema';
@@ -15,8 +15,6 @@ export type ColumnText = { text: string; fault?: undefined } | { fault: string }
 
 /** How deep a JSON column's value may be nested. */
 export const MAX_JSON_DEPTH = 64;
-/** How long one value may be when it is stored, in characters. */
-export const MAX_VALUE_LENGTH = 4 * 1024 * 1024;
 
 /** NUL, which Postgres cannot store, and halves of surrogate pairs, which are no characters. */
 const UNSTORABLE = /[\0\p{Surrogate}]/u;
@@ -79,18 +77,12 @@ function jsonText(value: unknown): ColumnText {
   const check = new JsonCheck();
   const kept = check.value(value, 0);
   if (check.fault !== null) return { fault: check.fault };
-  const text = JSON.stringify(kept);
-  if (text.length + check.growth > MAX_VALUE_LENGTH) {
-    return { fault: `is longer than ${MAX_VALUE_LENGTH} characters when it is stored: make it smaller` };
-  }
-  return { text };
+  return { text: JSON.stringify(kept) };
 }
 
 /** Walks a JSON value once: finds what cannot be stored, and turns numerals into numbers where they stand. */
 class JsonCheck {
   fault: string | null = null;
-  /** How much longer the value gets in Postgres, which writes numbers without exponents and a blank behind commas and colons. */
-  growth = 0;
 
   value(value: unknown, depth: number): unknown {
     if (typeof value === 'string') this.text(value);
@@ -106,8 +98,6 @@ class JsonCheck {
 
   private number(number: number): void {
     if (!Number.isFinite(number)) this.fault ??= 'holds a number that is too large';
-    const magnitude = Math.abs(number);
-    if (magnitude >= 1e21 || (magnitude < 1e-6 && magnitude > 0)) this.growth += Math.abs(Math.log10(magnitude));
   }
 
   private numeral(numeral: Numeral): number {
@@ -126,7 +116,6 @@ class JsonCheck {
     const list = Array.isArray(container);
     for (const name of Object.keys(container)) {
       if (this.fault !== null) return;
-      this.growth += 2;
       if (!list) this.text(name);
       const value = container[name];
       const kept = this.value(value, depth);

@@ -228,7 +228,8 @@ function appliedRounds(server: string, { data, isRepeat }: NodeAnswer): ApplyRep
 }
 
 function tooLarge(bytes: number): ShardlineError {
-  return new ShardlineError('BAD_REQUEST', `a round of ${bytes} bytes does not fit into a message of ${MESSAGE_BYTES}`);
+  const message = `${bytes} bytes of rows and keys do not fit into one message (${MESSAGE_BYTES}): send fewer rows at a time`;
+  return new ShardlineError('BAD_REQUEST', message);
 }
 
 function missing(server: string, round: number): ShardlineError {
