@@ -179,6 +179,7 @@ export class BalancerCore {
     this.desk.wakeSleepers();
     this.health.tick();
     this.inSyncSets.tick();
+    this.writer.tick();
     this.reader.expire();
     for (const shard of this.cluster.inKeyOrder()) {
       if (!shard.resolved) continue;

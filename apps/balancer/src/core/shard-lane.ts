@@ -104,7 +104,7 @@ export class ShardLanes {
    * came before `expireBeforeMs`.
    */
   take(
-    gate: (shard: string) => Gate,
+    gate: (shard: string, request: LaneRequest) => Gate,
     expireBeforeMs: number,
   ): { groups: LaneGroup[]; refused: LaneRequest[]; expired: LaneRequest[] } {
     const grouping = new Grouping(this.limits);
@@ -114,7 +114,7 @@ export class ShardLanes {
     const staying: LaneRequest[] = [];
     for (const request of this.waiting) {
       const shards = [...request.parts.keys()];
-      const gates = shards.map(gate);
+      const gates = shards.map((shard) => gate(shard, request));
       if (gates.includes('refuse')) refused.push(request);
       else if (gates.includes('wait') || shards.some((shard) => blocked.has(shard)) || !grouping.add(request, shards)) {
         if (request.arrivedMs < expireBeforeMs) expired.push(request);

@@ -64,7 +64,7 @@ export class Shard {
   vat = 0;
   /** The next term that was never used. */
   nextTerm = 1;
-  /** What take-overs decided of it, the newest last; and whether the next round is to carry it to the replicas. */
+  /** What was decided of it, the newest last; and whether the next round is to carry it to the replicas. */
   epochStarts: readonly EpochStart[] = [];
   epochStartsAreNew = false;
   /** As long as nothing is decided: the highest VAT that any replica was told. */
@@ -165,6 +165,12 @@ export class Shard {
     const replica = this.replicas.get(server);
     if (this.record.inSync.includes(server) && replica?.suspended !== true) return 'in-sync';
     return replica?.syncing === true ? 'syncing' : 'stale';
+  }
+
+  /** Remembers decisions, in place of those that it had; the next round takes them to the replicas. */
+  remember(epochStarts: readonly EpochStart[]): void {
+    this.epochStarts = epochStarts;
+    this.epochStartsAreNew = true;
   }
 
   /** Takes a new configuration into force. */

@@ -11,7 +11,7 @@ import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import { decideVats, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
+import { decideVats, isRuledOut, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -135,9 +135,8 @@ export class TakeOver {
   private forgetEarlierStarts(): void {
     if (this.unresolved().length > 0) return;
     for (const shard of this.cluster.shards.values()) {
-      if (shard.epochStarts.length <= 1) continue;
-      shard.epochStarts = shard.epochStarts.slice(-1);
-      shard.epochStartsAreNew = true;
+      const own = shard.epochStarts.filter(({ epoch }) => epoch === this.cluster.epoch);
+      if (own.length < shard.epochStarts.length) shard.remember(own);
     }
   }
 
@@ -177,8 +176,7 @@ export class TakeOver {
       // Some may have to leave the set.
       this.inSyncSets.reconsider(shard);
       const votes = reports.get(shard.id) ?? [];
-      shard.epochStarts = [...newestStarts(votes), { epoch: this.cluster.epoch, vat: shard.vat }];
-      shard.epochStartsAreNew = true;
+      shard.remember([...newestStarts(votes), { epoch: this.cluster.epoch, vat: shard.vat }]);
       this.decidedBy.set(shard.id, votes);
       shard.decided = true;
     }
@@ -223,12 +221,12 @@ export class TakeOver {
 
   /**
    * The shards in groups that share newest rounds, directly or by way of others of them. A round that the replica was told to
-   * be committed is so in all of its shards, and links nothing.
+   * be committed is so in all of its shards, and one that a shard remembers not to be is so in none: they link nothing.
    */
   private linked(shards: readonly Shard[]): Shard[][] {
     let groups: { shards: Shard[]; touched: Set<string> }[] = [];
     for (const shard of shards) {
-      const rounds = this.votes(shard).map((told) => openRound(shard.id, told));
+      const rounds = this.votes(shard).map((told) => this.openRound(shard.id, told));
       const group = { shards: [shard], touched: new Set([shard.id, ...rounds.flat()]) };
       const isLinked = (other: typeof group): boolean => [...other.touched].some((id) => group.touched.has(id));
       const joined = groups.filter(isLinked);
@@ -239,6 +237,15 @@ export class TakeOver {
       groups = [...groups.filter((other) => !joined.includes(other)), group];
     }
     return groups.map((group) => group.shards);
+  }
+
+  /** The shards of the replica's newest round, unless it is known what became of that. */
+  private openRound(shard: string, { newestRound, toldVat }: ReplicaReport): string[] {
+    if (newestRound === null || (newestRound.lastTerms[shard] ?? 0) <= toldVat) return [];
+    const touched = Object.keys(newestRound.lastTerms);
+    if (touched.length === 1) return touched;
+    const known = touched.map((id) => this.cluster.shards.get(id)).filter((one) => one !== undefined);
+    return isRuledOut(newestRound, new Map(known.map((one) => [one.id, this.votes(one)]))) ? [] : touched;
   }
 
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
@@ -284,10 +291,4 @@ export class TakeOver {
   private unresolved(): Shard[] {
     return [...this.cluster.shards.values()].filter((shard) => !shard.resolved);
   }
-}
-
-/** The shards of the replica's newest round, unless that is known to be committed. */
-function openRound(shard: string, { newestRound, toldVat }: ReplicaReport): string[] {
-  const isCommitted = (newestRound?.lastTerms[shard] ?? 0) <= toldVat;
-  return isCommitted ? [] : Object.keys(newestRound?.lastTerms ?? {});
 }

@@ -23,16 +23,6 @@ export interface RoundShard {
   failures: Map<string, ErrorBody>;
 }
 
-/** What a round that was given up leaves behind for the one that supersedes it. */
-export interface GivenUp {
-  /** By shard: replicas that may hold something of it still. */
-  mayHold: ReadonlyMap<string, ReadonlySet<string>>;
-  /** Requests that get their answer when more is known of them. */
-  waiting: readonly LaneRequest[];
-  /** Requests that were refused, which holds only once what came before them is committed. */
-  refusals: ReadonlyMap<LaneRequest, OpOutcome>;
-}
-
 /**
  * What every request of a round came to. `excluded`: refused in one of several shards, or known in one, so that the round must be
  * run again without them. A verdict that may be due to one of these itself is none: it is decided anew in the next attempt.
@@ -44,13 +34,12 @@ export interface RoundVerdict {
 
 export class WriteRound {
   readonly shards = new Map<string, RoundShard>();
-  /** What it supersedes, if anything. */
-  supersedes: GivenUp = { mayHold: new Map(), waiting: [], refusals: new Map() };
   private unanswered = 0;
 
   /**
-   * Reserves the terms and lays out the parts. `emptyShards` take part without any op. Of `refusals`, requests of an earlier
-   * attempt, the outcome is noted in all of their shards, so that it is what they get when they come again.
+   * Reserves the terms and lays out the parts. `emptyShards` take part without any op. Of `refusals`, requests of the attempts
+   * that the round supersedes, the outcome is noted in all of their shards, so that it is what they get when they come again; it
+   * holds only once what came before them is committed.
    */
   constructor(
     readonly number: number,
@@ -58,7 +47,7 @@ export class WriteRound {
     shardOf: (id: string) => Shard,
     readonly startedMs: number,
     emptyShards: readonly Shard[] = [],
-    refusals: ReadonlyMap<LaneRequest, OpOutcome> = new Map(),
+    readonly refusals: ReadonlyMap<LaneRequest, OpOutcome> = new Map(),
   ) {
     for (const shard of emptyShards) this.open(shard);
     for (const [request, outcome] of refusals) this.note(request, outcome, shardOf);
@@ -113,17 +102,16 @@ export class WriteRound {
   }
 
   /**
-   * By shard: replicas of the in-sync set that may still hold what this round wrote, or what it was to supersede. Those
-   * whose disk is gone or that have left the set do not count: they are copied anew before they do again.
+   * By shard: replicas of the in-sync set that may hold what this round wrote. Those whose disk is gone or that have left the set
+   * do not count: they are copied anew before they do again.
    */
   mayHold(): Map<string, ReadonlySet<string>> {
     const holders = new Map<string, ReadonlySet<string>>();
-    for (const [id, { shard, servers, replies, failures }] of this.shards) {
-      const before = [...(this.supersedes.mayHold.get(id) ?? [])].filter((server) => !replies.has(server));
+    for (const [id, { shard, servers, failures }] of this.shards) {
       const own = this.isEmpty ? [] : servers.filter((server) => !certainlyLacks(failures.get(server)));
       const counts = (server: string): boolean =>
         shard.writers.includes(server) && shard.replicas.get(server)?.suspended === false;
-      holders.set(id, new Set([...before, ...own].filter(counts)));
+      holders.set(id, new Set(own.filter(counts)));
     }
     return holders;
   }

@@ -10,15 +10,16 @@ import type { OpOutcome } from '#common/contracts/node';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
 import { sidesOf, type Divergence, type Sides } from './divergence';
+import { GivenUpRounds } from './given-up-rounds';
 import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
 import { ShardLanes, type Gate, type LaneRequest } from './shard-lane';
 import type { Shard } from './shard';
 import { all, run, running, wait, type Suspension, type Workflow } from './workflow';
-import { certainlyLacks, disputedKeys, votesOf, WriteRound, type GivenUp, type RoundShard } from './write-round';
+import { certainlyLacks, disputedKeys, votesOf, WriteRound, type RoundShard } from './write-round';
 
-/** Between attempts to supersede a round over several shards of which one has no replica that answers. */
-const SUPERSEDE_PAUSE_MS = 200;
+/** How often shards that owe a newer round are looked at. */
+const SETTLE_PAUSE_MS = 200;
 const NOBODY_KNOWS: ErrorBody = {
   code: 'OUTCOME_UNKNOWN',
   message: 'too few in-sync replicas answered in time; whether the change was made is not known',
@@ -27,6 +28,8 @@ const NOBODY_KNOWS: ErrorBody = {
 
 export class Writer {
   readonly lanes: ShardLanes;
+  private readonly givenUp = new GivenUpRounds();
+  private nextSettleMs = 0;
   private nextRound = 1;
   private nextCohort = 1;
 
@@ -51,7 +54,10 @@ export class Writer {
   /** Starts every round that can start now. */
   flush(): void {
     if (this.lanes.isEmpty) return;
-    const taken = this.lanes.take((shard) => this.gate(shard), this.desk.nowMs - this.settings.laneWaitMs);
+    const taken = this.lanes.take(
+      (shard, request) => this.gate(shard, request),
+      this.desk.nowMs - this.settings.laneWaitMs,
+    );
     for (const request of taken.refused) this.refuse(request, unavailable([...request.parts.keys()]));
     for (const request of taken.expired) this.refuse(request, unavailable([...request.parts.keys()]));
     for (const group of taken.groups) this.begin(group.requests);
@@ -71,25 +77,50 @@ export class Writer {
   /** Answers everything that waits with an error: the configuration it was meant for is gone. */
   abandon(error: ErrorBody): void {
     for (const request of this.lanes.drain()) this.refuse(request, error);
+    this.givenUp.clear();
   }
 
-  private gate(id: string): Gate {
+  /** Has shards that owe a newer round store an empty one, as soon as they can and nobody else does. */
+  tick(): void {
+    if (this.desk.nowMs < this.nextSettleMs) return;
+    this.nextSettleMs = this.desk.nowMs + SETTLE_PAUSE_MS;
+    for (const shard of this.givenUp.debtors()) {
+      if (!this.lanes.isLocked(shard.id) && this.cluster.isWritable(shard)) run(this.settleDebt(shard));
+    }
+  }
+
+  private *settleDebt(shard: Shard): Workflow {
+    yield* this.lockLane(shard);
+    yield* wait(this.empty([shard]));
+  }
+
+  private gate(id: string, request: LaneRequest): Gate {
     const shard = this.cluster.shards.get(id);
     if (shard === undefined) return 'refuse';
+    // In two rounds at once that nobody knows what became of there would be no end of what the other shards have to remember.
+    if (request.parts.size > 1 && !this.lanes.isLocked(id) && this.givenUp.owes(shard)) return 'refuse';
     if (this.cluster.isWritable(shard)) return 'open';
     return shard.configLock.isHeld ? 'wait' : 'refuse';
   }
 
   /**
-   * One empty round on shards that were decided together, as the first one under a new epoch: their in-sync replicas undo
-   * what was not committed and store what was decided, so that a later take-over cannot decide otherwise. The caller holds
-   * the lanes. Resolves whether enough replicas have it; the lanes are free then.
+   * One empty round: as the first one under a new epoch, on shards that were decided together, their in-sync replicas undo what was
+   * not committed and store what was decided, so that a later take-over cannot decide otherwise. The caller holds the lanes.
+   * Resolves whether enough replicas have it; the lanes are free then.
    */
   confirm(shards: readonly Shard[]): Suspension<boolean> {
     return (resume) => {
+      this.empty(shards)((round) => {
+        resume(isInForce(round));
+      });
+    };
+  }
+
+  private empty(shards: readonly Shard[]): Suspension<WriteRound> {
+    return (resume) => {
       const round = new WriteRound(this.nextRound++, [], (id) => this.shard(id), this.desk.nowMs, shards);
       this.send(round, () => {
-        resume([...round.shards.values()].every(({ shard, part }) => shard.vat === part.lastTerm));
+        resume(round);
       });
     };
   }
@@ -154,19 +185,19 @@ export class Writer {
     const { excluded, outcomes } = round.verdict();
     if (excluded.size > 0) {
       const others = round.requests.filter((request) => !excluded.has(request));
-      this.runAgain(round, others, { refusals: new Map([...round.supersedes.refusals, ...excluded]) });
+      this.runAgain(round, others, new Map([...round.refusals, ...excluded]));
       return;
     }
     let rows = 0;
     for (const { shard, part, rows: shardRows } of round.shards.values()) {
       shard.vat = part.lastTerm;
       shard.announcedUnavailable = false;
+      this.givenUp.settle(shard);
       if (part.epochStarts === shard.epochStarts) shard.epochStartsAreNew = false;
       rows += shardRows.length;
     }
     for (const request of round.requests) this.answer(request, outcomes.get(request) ?? { ok: 0 });
-    for (const [request, outcome] of round.supersedes.refusals) this.answer(request, outcome);
-    for (const request of round.supersedes.waiting) this.refuse(request, unavailable([...round.shards.keys()]));
+    for (const [request, outcome] of round.refusals) this.answer(request, outcome);
     this.lanes.release(round.shards.keys());
     const tookMs = this.desk.nowMs - round.startedMs;
     this.desk.emit({ do: 'roundDone', requests: round.requests.length, rows, shards: round.shards.size, tookMs });
@@ -180,31 +211,66 @@ export class Writer {
   private runAgain(
     failed: WriteRound,
     requests: readonly LaneRequest[],
-    { waiting = [], refusals = new Map() }: Partial<GivenUp> = {},
+    refusals: ReadonlyMap<LaneRequest, OpOutcome>,
   ): void {
     const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
     const idle = [...failed.shards.values()].map((entry) => entry.shard).filter((shard) => !needed.has(shard.id));
     const again = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs, idle, refusals);
-    again.supersedes = { mayHold: failed.mayHold(), waiting, refusals };
     this.send(again, () => undefined);
   }
 
   /**
-   * Too few replicas have it. A round over several shards is superseded before any of them goes on, for the reason that
-   * `runAgain` names: on every replica that may hold it, since each of them may be the only one that a take-over hears.
+   * Too few replicas have it. Where it touches several shards each of them remembers that it is not committed, since none may wait
+   * for another one: that may lack a member that can only be replaced by a copy which needs the lane.
    */
   private fail(round: WriteRound): void {
-    const entries = [...round.shards.values()];
-    const refused = [...round.supersedes.refusals.keys()];
-    const rejection = rejectionOf(entries);
+    const shards = [...round.shards.values()].map((entry) => entry.shard);
+    const refused = [...round.refusals.keys()];
+    const rejection = rejectionOf([...round.shards.values()]);
     if (rejection !== null) this.separate(round.requests, refused, rejection);
     else for (const request of refused) this.refuse(request, unavailable([...round.shards.keys()]));
-    const mayHold = [...round.mayHold().values()];
-    const waiting = this.answerFailed(round, rejection === null ? round.requests : [], mayHold);
-    const isSuperseded = mayHold.every((servers) => servers.size === 0);
-    if (isSuperseded || (entries.length === 1 && waiting.length === 0)) this.lanes.release(round.shards.keys());
-    else if (waiting.length > 0 || rejection !== null) this.runAgain(round, [], { waiting });
-    else run(this.supersedeSoon(round));
+    const waiting = this.answerFailed(round, rejection === null ? round.requests : []);
+    const isNowhere = round.refusals.size === 0 && [...round.mayHold().values()].every((servers) => servers.size === 0);
+    const isGivenUp = shards.length > 1 && !isNowhere;
+    if (isGivenUp) this.givenUp.add(round.number, shards, this.cluster.epoch);
+    if (isGivenUp || waiting.length > 0) this.supersede(round, waiting);
+    else this.lanes.release(round.shards.keys());
+  }
+
+  /**
+   * An empty round on each of its shards by itself, whose lanes the failed round holds. As soon as nobody holds that any more in one of
+   * them it is certainly not committed; as long as that is so in none, nobody knows.
+   */
+  private supersede(failed: WriteRound, waiting: readonly LaneRequest[]): void {
+    let open = failed.shards.size;
+    let asking = waiting;
+    for (const { shard } of failed.shards.values()) {
+      run(this.isGoneAfter(failed, shard, waiting.length > 0), (isGone) => {
+        open -= 1;
+        if (!isGone && open > 0) return;
+        for (const request of asking) this.refuse(request, isGone ? unavailable([shard.id]) : NOBODY_KNOWS);
+        asking = [];
+      });
+    }
+  }
+
+  /**
+   * Whether no replica of the shard holds the failed round any more, after those that may have been asked to undo it; the lane is free
+   * then.
+   */
+  private *isGoneAfter(failed: WriteRound, shard: Shard, isAsked: boolean): Workflow<boolean> {
+    if (!this.isCurrent(shard) || !(isAsked || this.cluster.isWritable(shard))) {
+      this.lanes.release([shard.id]);
+      return false;
+    }
+    const round = yield* wait(this.empty([shard]));
+    const replies = round.shards.get(shard.id)?.replies;
+    const holders = [...(failed.mayHold().get(shard.id) ?? [])];
+    return isInForce(round) || holders.every((server) => replies?.has(server) === true);
+  }
+
+  private isCurrent(shard: Shard): boolean {
+    return this.cluster.shards.get(shard.id) === shard && shard.resolved;
   }
 
   /**
@@ -214,18 +280,13 @@ export class Writer {
    *
    * @returns the requests that wait for that
    */
-  private answerFailed(
-    round: WriteRound,
-    requests: readonly LaneRequest[],
-    mayHold: readonly ReadonlySet<string>[],
-  ): readonly LaneRequest[] {
+  private answerFailed(round: WriteRound, requests: readonly LaneRequest[]): readonly LaneRequest[] {
     const entries = [...round.shards.values()];
-    const failed = [...round.supersedes.waiting, ...requests];
-    const isGone = mayHold.some((servers) => servers.size === 0);
+    const isGone = [...round.mayHold().values()].some((servers) => servers.size === 0);
     const isLacking = entries.some(({ failures }) => [...failures.values()].some(certainlyLacks));
-    if (!isGone && isLacking && requests.length > 0) return failed;
+    if (!isGone && isLacking) return requests;
     const error = isGone ? unavailable(entries.map(({ shard }) => shard.id)) : NOBODY_KNOWS;
-    for (const request of failed) this.refuse(request, error);
+    for (const request of requests) this.refuse(request, error);
     return [];
   }
 
@@ -244,13 +305,6 @@ export class Writer {
       }
     }
     if (halves.length === 0) for (const request of requests) this.refuse(request, rejection);
-  }
-
-  private *supersedeSoon(round: WriteRound): Workflow {
-    yield* wait(this.desk.sleep(SUPERSEDE_PAUSE_MS));
-    const isServed = [...round.shards].every(([id, entry]) => this.cluster.shards.get(id) === entry.shard);
-    if (isServed && this.cluster.phase !== 'steppedDown') this.runAgain(round, []);
-    else this.lanes.release(round.shards.keys());
   }
 
   private answer(request: LaneRequest, outcome: OpOutcome): void {
@@ -282,6 +336,11 @@ export class Writer {
     if (shard === undefined) throw new Error(`no shard ${id}: rounds are made of checked requests`);
     return shard;
   }
+}
+
+/** Nothing has come to pass in its shards but what it came to. */
+function isInForce({ shards }: WriteRound): boolean {
+  return [...shards.values()].every(({ shard, part }) => shard.vat === part.lastTerm);
 }
 
 /** When no replica of some shard has its rows, and one that answered says that nobody can store them: what it says. */

@@ -9,10 +9,11 @@ import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Catalog } from '../../src/core/catalog';
 import type { Cluster } from '../../src/core/cluster';
 import type { Desk } from '../../src/core/desk';
+import type { GivenUpRounds } from '../../src/core/given-up-rounds';
 import type { LaneRequest, ShardLanes } from '../../src/core/shard-lane';
 import type { Shard, ShardRecord } from '../../src/core/shard';
 import { wait, type Suspension, type Workflow } from '../../src/core/workflow';
-import { WriteRound, type GivenUp } from '../../src/core/write-round';
+import { WriteRound } from '../../src/core/write-round';
 import type { Flaws } from './simulation';
 
 type Ask = Extract<Effect, { token: number }>;
@@ -37,6 +38,13 @@ export const WEAKNESSES: readonly Weakness[] = [
   { point: 3, name: 'uses epochs and rounds twice', fromSeed: 1, withinSeeds: 100, flaws: usesEpochsTwice },
   { point: 3, name: 'does not know a repeated change again', fromSeed: 1, withinSeeds: 400, flaws: knowsNothingAgain },
   { point: 4, name: 'supersedes no refused round', fromSeed: 1, withinSeeds: 200, flaws: supersedesNothing },
+  {
+    point: 4,
+    name: 'remembers no round that was given up',
+    fromSeed: 1,
+    withinSeeds: 4_000,
+    flaws: remembersNoFailure,
+  },
   {
     point: 5,
     name: 'acknowledges without a replica that fails',
@@ -153,20 +161,26 @@ function withEpoch(ask: Ask, epoch: number): Ask {
   return { ...ask, request: { ...ask.request, epoch: Math.max(ask.request.epoch, epoch) } } as Ask;
 }
 
-const UNKNOWN: ErrorBody = { code: 'OUTCOME_UNKNOWN', message: 'nobody knows', retryable: false };
-
 /** A round without what was refused goes to the shards that still have something to do, the others go on at once. */
 function supersedesNothing(): Flaws {
   return {
     patchCore: (core) => {
       const { writer, cluster, desk } = insides(core);
-      writer.runAgain = (failed, requests, { waiting = [], refusals = new Map() } = {}) => {
-        for (const request of waiting) writer.refuse(request, UNKNOWN);
+      writer.runAgain = (failed, requests, refusals) => {
         for (const [request, outcome] of refusals) writer.answer(request, outcome);
         const again = new WriteRound(writer.nextRound++, requests, (id) => cluster.shards.get(id)!, desk.nowMs);
         writer.lanes.release([...failed.shards.keys()].filter((id) => !again.shards.has(id)));
         if (requests.length > 0) writer.send(again, () => undefined);
       };
+    },
+  };
+}
+
+/** Shards go on after a round over several of them that too few replicas have, and none of them remembers it. */
+function remembersNoFailure(): Flaws {
+  return {
+    patchCore: (core) => {
+      insides(core).writer.givenUp.add = () => undefined;
     },
   };
 }
@@ -429,7 +443,12 @@ interface Insides {
   writer: {
     nextRound: number;
     lanes: ShardLanes;
-    runAgain: (failed: WriteRound, requests: readonly LaneRequest[], left?: Partial<GivenUp>) => void;
+    runAgain: (
+      failed: WriteRound,
+      requests: readonly LaneRequest[],
+      refusals: ReadonlyMap<LaneRequest, OpOutcome>,
+    ) => void;
+    givenUp: GivenUpRounds;
     answer: (request: LaneRequest, outcome: OpOutcome) => void;
     refuse: (request: LaneRequest, error: ErrorBody) => void;
     send: (round: WriteRound, ended: () => void) => void;

@@ -46,6 +46,8 @@ export class SmallWorld {
   /** `source>target` of every page that was asked for. */
   readonly copying: string[] = [];
   readonly answers: (object | undefined)[] = [];
+  /** What administrators were told, by their request. */
+  readonly administered = new Map<number, Outcome<unknown>>();
   balancer: SimBalancer;
   /** Deals with what a balancer asks for, in place of the world: true when it has, or will. */
   intercept: (ask: Ask, answer: Answer, carryOut: (ask: Ask, answer: Answer) => void) => boolean = () => false;
@@ -58,12 +60,17 @@ export class SmallWorld {
   }
 
   static async of(copies: number): Promise<SmallWorld> {
-    const world = new SmallWorld(Array.from({ length: copies }, (_, index) => `S${index}`));
+    return SmallWorld.laidOut(Object.fromEntries(Array.from({ length: copies }, (_, index) => [`S${index}`, [SHARD]])));
+  }
+
+  /** By server the shards that it holds: `sh0` with the keys 0 to 9, `sh1` with 10 to 19, and so on. */
+  static async laidOut(servers: Record<string, string[]>): Promise<SmallWorld> {
+    const world = new SmallWorld(Object.keys(servers));
     await world.until(() => world.balancer.isServing);
     const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
-    const servers = Object.fromEntries(world.servers.map((name) => [name, [SHARD]]));
-    const shards = [{ shard: SHARD, low: 0, size: HIGH + 1 }];
-    const command = { n: copies, schema, shards, servers, allowReinit: false };
+    const names = [...new Set(Object.values(servers).flat())].sort();
+    const shards = names.map((shard, index) => ({ shard, low: index * (HIGH + 1), size: HIGH + 1 }));
+    const command = { n: world.servers.length, schema, shards, servers, allowReinit: false };
     world.balancer.dispatch({ on: 'admin', command: { request: 1, op: 'init', command } });
     await world.until(() => world.balancer.cluster.phase === 'serving');
     for (let key = 0; key <= 5; key += 1) await world.write(key);
@@ -73,7 +80,10 @@ export class SmallWorld {
   newBalancer(name: string): SimBalancer {
     const nothing = (): void => undefined;
     const watcher: BalancerWatcher = {
-      ...{ stepped: nothing, administered: nothing, said: nothing, applied: nothing, read: nothing },
+      ...{ stepped: nothing, said: nothing, applied: nothing, read: nothing },
+      administered: (request, outcome) => {
+        this.administered.set(request, outcome);
+      },
       answered: (_balancer, batch, { result }) => {
         this.answers[batch] = result;
       },

@@ -82,7 +82,7 @@ const shardConfig = z.object({
   joining: z.array(z.string()),
   diverged: z.array(z.string()).exactOptional(),
   disputed: z.literal(true).exactOptional(),
-  epochStarts: z.array(z.object({ epoch: term, vat: term }).strict()).exactOptional(),
+  epochStarts: z.array(z.object({ epoch: term, round: term.exactOptional(), vat: term }).strict()).exactOptional(),
 });
 const stamp = { configId: term, configEpoch: term, configVersion: term };
 const mark = z.object({ epoch: term, instance: z.string(), revision: term }).strict();

@@ -61,7 +61,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
         newestRound,
         epochStarts: [
           { epoch: 2, vat: 1 },
-          { epoch: 3, vat: 4 },
+          { epoch: 3, round: 4, vat: 4 },
         ],
         inSync: ['Server0', 'S[1]'],
         maxRowBytes: 99,

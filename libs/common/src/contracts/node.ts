@@ -65,9 +65,14 @@ export interface OpRecord {
   outcome: OpOutcome;
 }
 
-/** What a take-over decided of a shard: of all rounds of earlier epochs, those that end above `vat` are not committed in it. */
+/**
+ * What was decided of a shard, by a take-over or when a round over several shards was given up: of all rounds of earlier epochs, and of
+ * the epoch's own rounds below `round`, those that end above `vat` are not committed in it.
+ */
 export interface EpochStart {
   epoch: number;
+  /** Absent: 0, as a take-over decides. */
+  round?: number;
   vat: number;
 }
 

@@ -54,19 +54,21 @@ function restrict(shard: string, replicas: readonly ReplicaReport[]): ReplicaRep
 }
 
 describe('decideVats', () => {
-  it('loses no acknowledged round and decides rounds over two shards alike, in every story of two steps', () => {
-    expect(findFlaw(decideVats, 'supersedes', 2)).toBeNull();
+  const safe = ['supersedes', 'remembers'] as const;
+
+  it.each(safe)('loses nothing and decides rounds over two shards alike, in every story of two steps: %s', (habit) => {
+    expect(findFlaw(decideVats, habit, 2)).toBeNull();
   });
 
-  it('does so in long random stories', () => {
+  it.each(safe)('does so in long random stories: %s', (habit) => {
     const choices = fc.array(fc.nat(), { minLength: 4, maxLength: 20 });
     fc.assert(
       fc.property(choices, (picks) => {
         let world = INITIAL_WORLD;
         for (const pick of picks) {
           const steps = everyStep(world);
-          world = step(world, steps[pick % steps.length]!, 'supersedes');
-          for (const crash of crashes(world, 'supersedes')) {
+          world = step(world, steps[pick % steps.length]!, habit);
+          for (const crash of crashes(world, habit)) {
             expect(acknowledgedStand(crash, decideVats(crash.reports))).toBeNull();
           }
         }
@@ -75,8 +77,16 @@ describe('decideVats', () => {
     );
   });
 
-  it('needs the leader to supersede a failed round in all of its shards before one of them goes on', () => {
+  it('needs the leader to supersede a failed round in all of its shards before one goes on, or these to remember it', () => {
     expect(findFlaw(decideVats, 'forgets', 3)).toContain('was refused');
+  });
+
+  it('would be wrong without what shards remember of rounds that were given up', () => {
+    const forgetful: Decision = (reports) =>
+      decideVats(
+        new Map([...reports].map(([shard, replicas]) => [shard, replicas.map((one) => ({ ...one, epochStarts: [] }))])),
+      );
+    expect(findFlaw(forgetful, 'remembers', 2)).not.toBeNull();
   });
 
   it('would be wrong as the minimum of the current terms', () => {
@@ -162,6 +172,22 @@ describe('decideVats on examples', () => {
         ],
       },
       { A: 5, B: 9 },
+    ],
+    [
+      'a round that was given up, of which the other shard, which has gone on, remembers that it is not committed',
+      {
+        A: [replica(5, 7, 2, both)],
+        B: [{ ...replica(9, 9, 5, { B: 9 }), epochStarts: [{ epoch: 1, round: 3, vat: 1 }] }],
+      },
+      { A: 5, B: 9 },
+    ],
+    [
+      'a round that came after the one that the other shard remembers to have been given up',
+      {
+        A: [replica(5, 7, 2, both)],
+        B: [{ ...replica(9, 9, 5, { B: 9 }), epochStarts: [{ epoch: 1, round: 2, vat: 1 }] }],
+      },
+      { A: 7, B: 9 },
     ],
     ['a round over a shard of which nobody tells', { A: [replica(5, 7, 2, both)] }, { A: 5 }],
   ])('%s', (_, reports, vats) => {

@@ -11,13 +11,14 @@
  * grown past the round's terms says nothing about the round then; what was decided at the take-over does. So a shard remembers
  * at which VAT each epoch began (as Kafka's replicas do with their leader epochs, KIP-101), until no round from before can be anybody's newest.
  *
- * **What the leader owes this rule.** A round over several shards that has failed (one of them refused a request, or it was
- * given up) must be superseded in *all* of its shards before any of them goes on: the leader runs it again, with an empty
- * part for shards that have nothing left to do. Otherwise one shard could move past the round while another still holds
- * it as its newest, applied; "the other shard was told a VAT as high" would then be taken for its commit, and half of a
- * refused write would appear. `take-over.spec.ts` shows both.
+ * **What the leader owes this rule.** No shard may move past a round over several shards that has failed (one of them refused a
+ * request, or it was given up) while another may still hold it as its newest, applied: "the other shard was told a VAT as high" would
+ * be taken for its commit, and half of a refused write would appear. So either the round is superseded in *all* of its shards before
+ * any of them goes on (the leader runs it again, with an empty part for shards that have nothing left to do), or a shard that goes on
+ * remembers that the round is not its own: with its next round it stores a decision about all rounds up to that one (`EpochStart`).
+ * `take-over.spec.ts` shows what either is good for.
  */
-import type { EpochStart, NewestRound } from '../contracts/node';
+import type { EpochStart, NewestRound, RoundId } from '../contracts/node';
 
 /** What one in-sync replica tells of one shard. */
 export interface ReplicaReport {
@@ -61,23 +62,38 @@ function isCommitted(round: NewestRound, reports: InSyncReports): boolean {
   return Object.entries(round.lastTerms).every(([shard, lastTerm]) => {
     const replicas = reports.get(shard);
     if (replicas === undefined || replicas.length === 0) return false;
-    const start = startAfter(round.epoch, replicas);
+    const start = decisionOn(round, replicas);
     if (start !== undefined) return start.vat >= lastTerm;
     if (replicas.some((replica) => replica.toldVat >= lastTerm)) return true;
     return replicas.every((replica) => isSameRound(replica.newestRound, round) && !replica.newestRound?.refused);
   });
 }
 
-/** The first take-over behind the epoch that decided the shard, if one did: it has said already what became of the epoch's rounds. */
-function startAfter(epoch: number, replicas: readonly ReplicaReport[]): EpochStart | undefined {
-  return newestStarts(replicas).find((start) => start.epoch > epoch);
+/**
+ * Whether a shard that the round touched remembers that it is not committed. Then no shard needs to hear the others for it: all come to the same.
+ */
+export function isRuledOut(round: NewestRound, reports: InSyncReports): boolean {
+  return Object.entries(round.lastTerms).some(([shard, lastTerm]) => {
+    const decision = decisionOn(round, reports.get(shard) ?? []);
+    return decision !== undefined && decision.vat < lastTerm;
+  });
+}
+
+/** The first decision behind the round, if there was one: it has said already what became of the round. */
+function decisionOn(round: RoundId, replicas: readonly ReplicaReport[]): EpochStart | undefined {
+  return newestStarts(replicas).find((start) => isBehind(start, round));
+}
+
+/** The decision was made when the round had been sent. */
+function isBehind(start: Omit<EpochStart, 'vat'>, { epoch, round }: RoundId): boolean {
+  return start.epoch > epoch || (start.epoch === epoch && (start.round ?? 0) > round);
 }
 
 /** The longest memory among the replicas: a decision reaches all of them before the shard goes on under it. */
 export function newestStarts(replicas: readonly Pick<ReplicaReport, 'epochStarts'>[]): readonly EpochStart[] {
-  const last = (starts: readonly EpochStart[]): number => starts.at(-1)?.epoch ?? 0;
+  const last = (starts: readonly EpochStart[]): RoundId => ({ epoch: 0, round: 0, ...starts.at(-1) });
   const all = replicas.map(({ epochStarts = [] }) => epochStarts);
-  return all.reduce((best, starts) => (last(starts) > last(best) ? starts : best), []);
+  return all.reduce((best, starts) => (isBehind(last(starts), last(best)) ? starts : best), []);
 }
 
 function isSameRound(a: NewestRound | null, b: NewestRound): boolean {

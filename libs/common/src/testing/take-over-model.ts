@@ -4,7 +4,7 @@
  *
  * Worlds are immutable, so that all stories of a length can be walked through.
  */
-import type { NewestRound } from '../contracts/node';
+import type { EpochStart, NewestRound } from '../contracts/node';
 import { highestOf } from '../protocol/extremes';
 import type { InSyncReports, ShardOutlook } from '../protocol/take-over';
 
@@ -35,6 +35,7 @@ interface ModelReplica {
   told: number;
   currentTerm: number;
   newest: NewestRound | null;
+  epochStarts: readonly EpochStart[];
   /** Rounds whose rows lie here. */
   held: readonly Round[];
 }
@@ -46,15 +47,20 @@ export interface World {
   nextTerm: Readonly<Record<ModelShard, number>>;
   nextRound: number;
   acknowledged: readonly Round[];
-  /** Rounds of which a client was told that they were refused, or that were given up. */
+  /** Rounds of which a client was told that they were refused, or will be told that they came to nothing. */
   failed: readonly Round[];
+  /** Rounds that were given up, and of which nobody knows what becomes of them as long as none of their shards goes on. */
+  open: readonly Round[];
+  /** What each shard remembers, and stores with its next round. */
+  epochStarts: Readonly<Record<ModelShard, readonly EpochStart[]>>;
 }
 
 /**
  * What the leader does with a round that failed: `supersedes` gives every shard that it touched a newer round (an empty one
- * where nothing is left to do) before any of them goes on; `forgets` goes on with each shard as it comes.
+ * where nothing is left to do) before any of them goes on; `remembers` goes on with each shard as it comes, and has it store with its
+ * next round that the failed one is none of its own; `forgets` just goes on.
  */
-export type LeaderHabit = 'supersedes' | 'forgets';
+export type LeaderHabit = 'supersedes' | 'remembers' | 'forgets';
 
 /**
  * `round`: all in-sync replicas get it, but for one of `missedBy`, which is made stale before the round is acknowledged.
@@ -73,7 +79,7 @@ export interface Crash {
   unfinished: Round | null;
 }
 
-const BLANK: ModelReplica = { told: 0, currentTerm: 0, newest: null, held: [] };
+const BLANK: ModelReplica = { told: 0, currentTerm: 0, newest: null, epochStarts: [], held: [] };
 
 export const INITIAL_WORLD: World = {
   replicas: { A: REPLICAS.map(() => BLANK), B: REPLICAS.map(() => BLANK) },
@@ -83,6 +89,8 @@ export const INITIAL_WORLD: World = {
   nextRound: 1,
   acknowledged: [],
   failed: [],
+  open: [],
+  epochStarts: { A: [], B: [] },
 };
 
 /** Every step that the leader can take next. */
@@ -106,9 +114,7 @@ export function everyStep(world: World): Step[] {
 export function step(world: World, next: Step, habit: LeaderHabit): World {
   if (next.do === 'rejoin') return rejoin(world, next.shard);
   const [begun, round] = begin(world, at(KINDS, next.kind));
-  if (next.do === 'giveUp') {
-    return supersede({ ...deliver(begun, round, next.mask), failed: [...begun.failed, round] }, round, habit);
-  }
+  if (next.do === 'giveUp') return giveUp(deliver(begun, round, next.mask), round, habit);
   const there = next.missedBy === undefined ? begun : makeStale(begun, next.missedBy);
   const done = deliver(there, round, 0b1111);
   if (round.refusedBy.length > 0) return supersede({ ...done, failed: [...done.failed, round] }, round, habit);
@@ -118,13 +124,17 @@ export function step(world: World, next: Step, habit: LeaderHabit): World {
 /** Every way in which the leader can crash now: between rounds, or while a round has reached any of its replicas. */
 export function* crashes(world: World, habit: LeaderHabit): Generator<Crash> {
   yield { why: 'between rounds', reports: reportsOf(world), world, unfinished: null };
+  for (const silent of habit === 'remembers' ? MODEL_SHARDS : []) {
+    const reports = new Map([...reportsOf(world)].filter(([shard]) => shard !== silent));
+    yield { why: `with ${silent} silent`, reports, world: seenWithout(world, silent), unfinished: null };
+  }
   for (const kind of KINDS) {
     const [begun, round] = begin(world, kind);
     for (const mask of masksOf(kind)) {
       const reached = deliver(begun, round, mask);
       yield { why: `with ${JSON.stringify(kind)} at ${mask}`, reports: reportsOf(reached), world, unfinished: round };
     }
-    if (round.refusedBy.length === 0 || habit === 'forgets') continue;
+    if (round.refusedBy.length === 0 || habit !== 'supersedes') continue;
     const refused = { ...deliver(begun, round, 0b1111), failed: [...begun.failed, round] };
     const [again, empty] = begin(refused, { shards: round.shards, refusedBy: [] });
     for (const mask of masksOf(kind)) {
@@ -153,6 +163,11 @@ export function acknowledgedStand(crash: Crash, decided: ReadonlyMap<string, Sha
   for (const round of world.failed) {
     if (shown(round).length > 0) return `round ${round.number} was refused and is shown by ${shown(round).join()}`;
   }
+  for (const round of world.open) {
+    const by = shown(round).length;
+    if (by > 0 && by < round.shards.length)
+      return `round ${round.number} was given up and is shown by one of its shards`;
+  }
   if (unfinished !== null) {
     const by = shown(unfinished).length;
     if (by > 0 && by < unfinished.shards.length) return `round ${unfinished.number} is shown by one of its two shards`;
@@ -167,7 +182,7 @@ function isShown(crash: Crash, decided: ReadonlyMap<string, ShardOutlook>, shard
 }
 
 function sameEverywhere(crash: Crash, decided: ReadonlyMap<string, ShardOutlook>): string | null {
-  for (const shard of MODEL_SHARDS) {
+  for (const shard of MODEL_SHARDS.filter((one) => crash.reports.has(one))) {
     const views = heldAt(crash, shard, vatOf(decided, shard)).map((rounds) => rounds.join());
     if (new Set(views).size > 1) return `the replicas of ${shard} differ: ${views.join(' / ')}`;
     const seen = highestOf((crash.reports.get(shard) ?? []).map((report) => report.currentTerm));
@@ -211,7 +226,8 @@ function deliver(world: World, round: Round, mask: number): World {
     const shift = MODEL_SHARDS.indexOf(shard) * REPLICAS.length;
     replicas[shard] = replicas[shard].map((replica, index) => {
       const reached = world.inSync[shard].includes(index) && ((mask >> (shift + index)) & 1) === 1;
-      return reached ? apply(replica, shard, round, world.vat[shard]) : replica;
+      if (!reached) return replica;
+      return { ...apply(replica, shard, round, world.vat[shard]), epochStarts: world.epochStarts[shard] };
     });
   }
   return { ...world, replicas };
@@ -222,17 +238,42 @@ function apply(replica: ModelReplica, shard: ModelShard, round: Round, vat: numb
   const refused = round.refusedBy.includes(shard);
   const kept = replica.held.filter((held) => lastTerm(held, shard) <= vat);
   const newest = { epoch: 1, round: round.number, lastTerms: round.lastTerms, refused };
-  return { told: vat, currentTerm: lastTerm(round, shard), newest, held: refused ? kept : [...kept, round] };
+  return {
+    ...replica,
+    told: vat,
+    currentTerm: lastTerm(round, shard),
+    newest,
+    held: refused ? kept : [...kept, round],
+  };
 }
 
 function acknowledge(world: World, round: Round): World {
   const vat = { ...world.vat };
   for (const shard of round.shards) vat[shard] = lastTerm(round, shard);
-  return { ...world, vat, acknowledged: [...world.acknowledged, round] };
+  const settled = world.open.filter(({ shards }) => shards.some((shard) => round.shards.includes(shard)));
+  return {
+    ...world,
+    vat,
+    acknowledged: [...world.acknowledged, round],
+    failed: [...world.failed, ...settled],
+    open: world.open.filter((one) => !settled.includes(one)),
+  };
+}
+
+/** Too few replicas have the round. */
+function giveUp(world: World, round: Round, habit: LeaderHabit): World {
+  if (habit === 'remembers') return supersede({ ...world, open: [...world.open, round] }, round, habit);
+  return supersede({ ...world, failed: [...world.failed, round] }, round, habit);
 }
 
 function supersede(world: World, failed: Round, habit: LeaderHabit): World {
   if (habit === 'forgets') return world;
+  if (habit === 'remembers') {
+    const epochStarts = { ...world.epochStarts };
+    for (const shard of failed.shards)
+      epochStarts[shard] = [...epochStarts[shard], { epoch: 1, round: failed.number + 1, vat: world.vat[shard] }];
+    return { ...world, epochStarts };
+  }
   const [begun, empty] = begin(world, { shards: failed.shards, refusedBy: [] });
   return acknowledge(deliver(begun, empty, 0b1111), empty);
 }
@@ -247,7 +288,9 @@ function rejoin(world: World, shard: ModelShard): World {
   const source = at(world.replicas[shard], at(world.inSync[shard], 0));
   const held = source.held.filter((round) => lastTerm(round, shard) <= vat);
   const replicas = world.replicas[shard].map((replica, index) =>
-    world.inSync[shard].includes(index) ? replica : { ...replica, told: vat, currentTerm: vat, held },
+    world.inSync[shard].includes(index)
+      ? replica
+      : { ...replica, told: vat, currentTerm: vat, held, epochStarts: world.epochStarts[shard] },
   );
   return {
     ...world,
@@ -263,8 +306,14 @@ function reportsOf(world: World): InSyncReports {
 }
 
 /** What a replica tells; `held` is for the checker only. */
-function report({ told, currentTerm, newest, held }: ModelReplica) {
-  return { toldVat: told, currentTerm, newestRound: newest, held };
+function report({ told, currentTerm, newest, epochStarts, held }: ModelReplica) {
+  return { toldVat: told, currentTerm, newestRound: newest, epochStarts, held };
+}
+
+/** What can be judged of the world while all replicas of one shard are silent: rounds over it are decided for the other one alone. */
+function seenWithout(world: World, silent: ModelShard): World {
+  const others = (rounds: readonly Round[]): Round[] => rounds.filter(({ shards }) => !shards.includes(silent));
+  return { ...world, acknowledged: others(world.acknowledged), open: [] };
 }
 
 function at<T>(items: readonly T[], index: number): T {

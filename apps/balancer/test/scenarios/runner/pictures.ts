@@ -9,10 +9,12 @@ export function pictureOfReplicas(world: World, shard: string): Promise<string[]
   return pictureOf(world, shard, (server, state) => pictureOfDisk(world, server, state));
 }
 
-/** At which VAT each take-over began, as the replicas remember it. */
+/** At which VAT each take-over began, and which rounds were given up, as the replicas remember it. */
 export function pictureOfEpochs(world: World, shard: string): Promise<string[]> {
   return pictureOf(world, shard, async (_server, { epochStarts }) => {
-    const told = epochStarts.map(({ epoch, vat }) => `epoch ${epoch} began at VAT ${vat}`);
+    const told = epochStarts.map(({ epoch, round, vat }) =>
+      round === undefined ? `epoch ${epoch} began at VAT ${vat}` : `given up up to ${epoch}/${round - 1} at VAT ${vat}`,
+    );
     return told.join(', ') || 'no take-over yet';
   });
 }

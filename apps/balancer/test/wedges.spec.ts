@@ -1,0 +1,105 @@
+/**
+ * No wait holds what its own end needs: a round over two shards fails because a member of one of them dies in the middle of it, for good.
+ * The other shard goes on; the member is replaced; administrators are answered.
+ */
+import { SmallWorld as World } from './support/small-world';
+
+const TROUBLED = 'sh0';
+const OTHER = 'sh1';
+
+/** `sh0` on S0 to S2, `sh1` on S3 and S4. */
+const LAYOUT = {
+  S0: [TROUBLED],
+  S1: [TROUBLED],
+  S2: [TROUBLED],
+  S3: [OTHER],
+  S4: [OTHER],
+};
+const WITH_COMMON_SERVER = { S0: [TROUBLED, OTHER], S1: [TROUBLED], S2: [TROUBLED], S3: [OTHER] };
+
+const rowOf = (key: number): string => JSON.stringify({ id: key, mark: `m${key}` });
+
+function writeOf(...keys: number[]): object {
+  return { op: 'write', onConflict: 'error', keys, rows: keys.map(rowOf), operation: `write ${keys.join()}` };
+}
+
+async function rows(world: World, key: number): Promise<number | undefined> {
+  const told = (await world.change({ op: 'read', low: key, high: key })) as { count?: number };
+  return told.count;
+}
+
+/**
+ * S2 is away; of the two members that are left S1 dies when it gets its part of a round over both shards, and nobody can tell whether it
+ * has stored it.
+ */
+async function troubled(layout: Record<string, string[]>): Promise<World> {
+  const world = await World.laidOut(layout);
+  const shard = world.balancer.cluster.shards.get(TROUBLED)!;
+  world.powerOff('S2');
+  await world.until(() => shard.inSync.length === 2);
+  await world.until(() => world.balancer.cluster.isWritable(shard));
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'apply' || ask.server !== 'S1') return false;
+    world.powerOff('S1');
+    world.intercept = () => false;
+    world.scheduler.after(50, () => {
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    });
+    return true;
+  };
+  expect(await world.change(writeOf(6, 16))).toHaveProperty('error');
+  return world;
+}
+
+describe.each([
+  ['servers of their own', LAYOUT],
+  ['a server in common', WITH_COMMON_SERVER],
+])('of two shards with %s', (_, layout) => {
+  test('the one that was never in trouble takes writes at once', async () => {
+    const world = await troubled(layout);
+    expect(await world.change(writeOf(17))).toMatchObject({ added: 1 });
+    expect(await world.change({ op: 'delete', key: 17 })).toMatchObject({ added: 1 });
+    expect(await rows(world, 16)).toBe(0);
+  });
+
+  test('the one in trouble gets another member in place of the dead one', async () => {
+    const world = await troubled(layout);
+    const shard = world.balancer.cluster.shards.get(TROUBLED)!;
+    await world.pass(1_000);
+    world.powerOn('S2');
+    await world.until(() => !shard.inSync.includes('S1') && world.balancer.cluster.isWritable(shard), 10_000);
+    expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
+    expect(await rows(world, 6)).toBe(0);
+    expect(await world.change(writeOf(8, 18))).toMatchObject({ added: 2 });
+  });
+
+  test('/rm of the dead one is answered, and so is what comes behind it', async () => {
+    const world = await troubled(layout);
+    world.powerOn('S2');
+    world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'rm', command: { n: 1, servers: ['S1'] } } });
+    world.balancer.dispatch({ on: 'admin', command: { request: 3, op: 'rm', command: { n: 1, servers: ['S9'] } } });
+    await world.until(() => world.administered.has(3), 20_000);
+    expect(world.administered.get(3)).toMatchObject({ ok: false, error: { code: 'BAD_REQUEST' } });
+    if (world.administered.get(2)?.ok !== true) {
+      world.balancer.dispatch({ on: 'admin', command: { request: 4, op: 'rm', command: { n: 1, servers: ['S1'] } } });
+      await world.until(() => world.administered.has(4), 20_000);
+      expect(world.administered.get(4)).toMatchObject({ ok: true });
+    }
+    expect(world.balancer.cluster.servers.has('S1')).toBe(false);
+  });
+
+  test('after a change of leader the one that was never in trouble is served, and the other one when its member is back', async () => {
+    const world = await troubled(layout);
+    expect(await world.change(writeOf(15))).toMatchObject({ added: 1 });
+    world.changeLeader('L2');
+    await world.until(() => world.balancer.isServing, 20_000);
+    await world.until(() => world.balancer.cluster.isWritable(world.balancer.cluster.shards.get(OTHER)!), 10_000);
+    expect(await rows(world, 15)).toBe(1);
+    expect(await world.change(writeOf(17))).toMatchObject({ added: 1 });
+    expect(world.balancer.cluster.shards.get(TROUBLED)!.resolved).toBe(false);
+    world.powerOn('S1');
+    await world.until(() => world.balancer.cluster.isWritable(world.balancer.cluster.shards.get(TROUBLED)!), 10_000);
+    expect(await rows(world, 6)).toBe(0);
+    expect(await rows(world, 16)).toBe(0);
+  });
+});
