@@ -192,8 +192,7 @@ export class Health {
 
   /** Takes the dead server's replicas out of their sets, and starts a replacement until one answers. */
   private *replace(server: ServerState, sinceMs: number): Workflow {
-    // Of shards that are not decided yet, the take-over takes out who is silent.
-    const shards = this.cluster.shardsOn(server.name).filter((shard) => shard.decided);
+    const shards = this.cluster.shardsOn(server.name);
     yield* wait(all(shards.map((shard) => running(this.inSyncSets.demote(shard, [server.name], 'flatline')))));
     // What it must have at least: by the time it has answered, more may have been committed than it can know of.
     const mustHave = this.mustHave(server.name);

@@ -50,7 +50,10 @@ export class InSyncSets {
   tick(): void {
     if (this.waiting.size === 0 || this.desk.nowMs < this.nextTryMs) return;
     this.nextTryMs = this.desk.nowMs + RETRY_MS;
-    for (const shard of [...this.waiting]) if (!shard.configLock.isHeld) run(this.tryAgain(shard));
+    for (const shard of [...this.waiting]) {
+      if (!this.isCurrent(shard)) this.waiting.delete(shard);
+      else if (!shard.configLock.isHeld) run(this.tryAgain(shard));
+    }
   }
 
   /** Looks soon whether a member should leave. */
@@ -93,14 +96,13 @@ export class InSyncSets {
     yield* wait(shard.configLock.acquire());
     try {
       const leaving = servers.filter((server) => shard.inSync.includes(server));
-      if (!this.isCurrent(shard) || leaving.length === 0) return 'unchanged';
-      for (const server of leaving) this.setSuspended(shard, server, true);
+      if (leaving.length === 0) return 'unchanged';
+      for (const server of leaving) suspend(shard, server);
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
       const record = settled({ ...shard.record, diverged });
       const without = yield* this.storeSmaller(shard, { ...record, inSync }, agreeing);
       if (without === 'unproven') {
-        if (!this.isCurrent(shard)) return 'unchanged';
         const marked = yield* this.store(shard, record, []);
         return marked === 'stored' ? this.postpone(shard, leaving, cause, 'belowMinimum') : 'steppedDown';
       }
@@ -119,8 +121,7 @@ export class InSyncSets {
   *dispute(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      if (!this.isCurrent(shard) || shard.record.disputed === true) return;
-      yield* this.store(shard, { ...shard.record, disputed: true }, []);
+      if (shard.record.disputed !== true) yield* this.store(shard, { ...shard.record, disputed: true }, []);
     } finally {
       shard.configLock.release();
     }
@@ -130,7 +131,7 @@ export class InSyncSets {
   *endDispute(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      if (this.isCurrent(shard) && shard.record.disputed === true) yield* this.store(shard, settled(shard.record), []);
+      if (shard.record.disputed === true) yield* this.store(shard, settled(shard.record), []);
     } finally {
       shard.configLock.release();
     }
@@ -143,8 +144,8 @@ export class InSyncSets {
   *inform(shard: Shard, untold: readonly string[]): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
-      for (const server of untold) if (shard.inSync.includes(server)) shard.untold.add(server);
-      if (shard.untold.size > 0 && this.isCurrent(shard)) yield* this.mend(shard);
+      for (const server of untold) shard.untold.add(server);
+      if (shard.untold.size > 0) yield* this.mend(shard);
       return shard.untold.size === 0;
     } finally {
       shard.configLock.release();
@@ -160,7 +161,6 @@ export class InSyncSets {
     try {
       // Writes went on while we waited, and so did administrators: it may be no replica any more.
       if (!shard.record.replicas.includes(server)) return false;
-      if (!this.isCurrent(shard) || !this.cluster.isReachable(server)) return false;
       const { record } = shard;
       const inSync = record.inSync.includes(server) ? record.inSync : [...record.inSync, server];
       const joining = record.joining.filter((name) => name !== server);
@@ -182,7 +182,6 @@ export class InSyncSets {
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
-      if (!this.isCurrent(shard)) return false;
       if ((yield* this.store(shard, reshaped(shard.record), [])) !== 'stored') return false;
       this.cluster.buildRing(shard);
       yield* this.tellAll(shard);
@@ -203,7 +202,6 @@ export class InSyncSets {
     cause: string,
     shown: readonly string[],
   ): Workflow<ChangeOutcome> {
-    if (!this.isCurrent(shard)) return 'unchanged';
     const leaving = servers.filter((server) => shard.inSync.includes(server));
     if (leaving.length === 0) return 'unchanged';
     const inSync = shard.inSync.filter((server) => !leaving.includes(server));
@@ -226,8 +224,7 @@ export class InSyncSets {
   private *tryAgain(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      if (!this.isCurrent(shard)) this.waiting.delete(shard);
-      else if (shard.decided) yield* this.mend(shard);
+      yield* this.mend(shard);
     } finally {
       shard.configLock.release();
     }
@@ -252,6 +249,7 @@ export class InSyncSets {
   private *store(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<Stored> {
     if (shard.inSync.some((server) => !record.inSync.includes(server)))
       return yield* this.storeSmaller(shard, record, shown);
+    if (!this.isCurrent(shard)) return 'unproven';
     const next = this.next(record);
     if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
     shard.setRecord(next);
@@ -274,12 +272,12 @@ export class InSyncSets {
   /** Whether enough of the record's members have shown that they are whole; those that have not just done so are asked. */
   private *areEnough(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<boolean> {
     const minimum = minimumOf(record);
-    const fit = record.inSync.filter((server) => shard.replicas.get(server)?.suspended === false);
-    if (fit.length < minimum) return false;
-    const known = fit.filter((server) => shown.includes(server));
-    if (known.length >= minimum) return true;
-    const others = fit.filter((server) => !known.includes(server));
-    return known.length + (yield* this.rollCall.present(shard, others)).length >= minimum;
+    const areSo = (servers: readonly string[]): boolean =>
+      servers.filter((server) => shard.replicas.get(server)?.suspended === false).length >= minimum;
+    const known = record.inSync.filter((server) => shown.includes(server));
+    if (areSo(known)) return true;
+    const others = record.inSync.filter((server) => !known.includes(server));
+    return areSo([...known, ...(yield* this.rollCall.present(shard, others))]);
   }
 
   /** What is to be done waits until the world has changed; told once. */
@@ -298,12 +296,12 @@ export class InSyncSets {
     return why;
   }
 
-  /** Sends the configuration to members; those that cannot be asked have not stored it either. */
+  /** Sends the configuration to members. Who is not believed to run stays untold, and leaves the set for that. */
   private *tell(shard: Shard, members: readonly string[]): Workflow<Told> {
     const request = this.cluster.configRequest([shard.config()]);
     if (request === null) return { silent: [], shown: [] };
     const asked = members.filter((server) => this.cluster.isReachable(server));
-    const silent = members.filter((server) => !asked.includes(server));
+    const silent: string[] = [];
     const shown: string[] = [];
     const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
     for (const [index, server] of asked.entries()) {
@@ -311,7 +309,7 @@ export class InSyncSets {
       if (outcome?.ok !== true) silent.push(server);
       else {
         shard.untold.delete(server);
-        if (isWhole(shard, server, stateOf(outcome.value.shards, shard.id))) shown.push(server);
+        if (isWhole(shard, stateOf(outcome.value.shards, shard.id))) shown.push(server);
       }
     }
     return { silent, shown };
@@ -323,16 +321,15 @@ export class InSyncSets {
 
   private left(shard: Shard, servers: readonly string[], cause: string): void {
     for (const server of servers) {
-      this.setSuspended(shard, server, false);
       const data = { cause, shard: shard.id, server, vat: shard.vat };
       this.desk.emit({ do: 'publish', event: { kind: 'shard.stale', subject: `${shard.id}/${server}`, data } });
     }
   }
+}
 
-  private setSuspended(shard: Shard, server: string, suspended: boolean): void {
-    const replica = shard.replicas.get(server);
-    if (replica !== undefined) replica.suspended = suspended;
-  }
+function suspend(shard: Shard, server: string): void {
+  const replica = shard.replicas.get(server);
+  if (replica !== undefined) replica.suspended = true;
 }
 
 /** The record without a dispute. */

@@ -30,7 +30,7 @@ export class RollCall {
   *present(shard: Shard, servers: readonly string[]): Workflow<string[]> {
     const asked = servers.filter((server) => this.cluster.isReachable(server));
     const heard = yield* wait(all(asked.map((server) => this.ask(server))));
-    return asked.filter((server, index) => isWhole(shard, server, heard[index]?.get(shard.id)));
+    return asked.filter((server, index) => isWhole(shard, heard[index]?.get(shard.id)));
   }
 
   /** One question for all shards that ask at the same moment: a server's flatline concerns many. */
@@ -46,8 +46,10 @@ export class RollCall {
       const request = { epoch: this.cluster.epoch, vats: {}, marks: {} };
       this.desk.request('ping', { server, request }, (outcome) => {
         if (this.open.get(server) === call) this.open.delete(server);
-        const isFit = outcome.ok && outcome.value.postgres === 'ok' && outcome.value.configId === this.cluster.configId;
-        const heard = isFit ? new Map(outcome.value.shards.map((state) => [state.shard, state])) : null;
+        const heard =
+          outcome.ok && outcome.value.postgres === 'ok'
+            ? new Map(outcome.value.shards.map((state) => [state.shard, state]))
+            : null;
         for (const tell of call.waiting) tell(heard);
       });
     };
@@ -55,7 +57,6 @@ export class RollCall {
 }
 
 /** Whether what the replica tells of itself shows that it holds everything that was acknowledged. */
-export function isWhole(shard: Shard, server: string, told: NodeShardState | undefined): boolean {
-  if (told === undefined || shard.replicas.get(server)?.suspended !== false) return false;
-  return !told.catchingUp && told.currentTerm >= shard.mustHold;
+export function isWhole(shard: Shard, told: NodeShardState | undefined): boolean {
+  return told !== undefined && !told.catchingUp && told.currentTerm >= shard.mustHold;
 }

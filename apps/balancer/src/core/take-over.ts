@@ -255,8 +255,8 @@ export class TakeOver {
     // What the catalog says may be old; as long as that is possible nobody decides on the word of too few.
     if (!isWellKnown && this.foundation.isCatalogDoubted) return false;
     if (!isWellKnown && !graceIsOver && !this.isVouchedFor()) return false;
-    if (isTold || !graceIsOver || shard.record.disputed === true) return isTold;
-    const whole = shard.inSync.filter((server) => isWhole(shard, server, this.stateOf(shard, server)));
+    if (isTold || !graceIsOver) return isTold;
+    const whole = shard.inSync.filter((server) => isWhole(shard, this.stateOf(shard, server)));
     return whole.length >= shard.minInSync;
   }
 

@@ -120,6 +120,13 @@ export class SmallWorld {
     this.replicas.server(server).wipe();
   }
 
+  /** It ends, loses its disk, and is there again at once. */
+  loseDisk(server: string): void {
+    this.replicas.server(server).kill();
+    this.wipe(server);
+    this.replicas.server(server).start();
+  }
+
   /** The leader ends, and another one takes over. */
   changeLeader(name: string): void {
     this.balancer.crash();
@@ -142,10 +149,16 @@ export class SmallWorld {
     this.scheduler.nowMs = endMs;
   }
 
-  async change(command: object): Promise<object> {
+  /** Sends a change; what is said to it will stand in `answers`, at the place that is returned. */
+  submit(command: object): number {
     const batch = this.nextBatch++;
     const commands = [{ batch, id: 0, ...command }] as never;
     this.balancer.dispatch({ on: 'records', configId: this.balancer.cluster.configId, commands });
+    return batch;
+  }
+
+  async change(command: object): Promise<object> {
+    const batch = this.submit(command);
     await this.until(() => this.answers[batch] !== undefined);
     return this.answers[batch]!;
   }
