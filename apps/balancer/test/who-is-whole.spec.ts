@@ -3,8 +3,9 @@ import type { NodeShardState, PingReply } from '#common/contracts/node';
 import { Cluster } from '../src/core/cluster';
 import { Desk } from '../src/core/desk';
 import { PUBLISHED_HASH } from '../src/core/hash-ring';
+import type { InSyncSets } from '../src/core/in-sync-sets';
 import { RollCall } from '../src/core/roll-call';
-import { Shard } from '../src/core/shard';
+import { Shard, type ShardRecord } from '../src/core/shard';
 import { run } from '../src/core/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { SHARD, SmallWorld as World } from './support/small-world';
@@ -198,6 +199,38 @@ test('a replica that is removed while it waits to enter the set does not enter i
   await world.until(() => isRemoved && !world.balancer.cluster.servers.has('S2'), 10_000);
   expect(world.shard.inSync).toEqual(['S0', 'S1']);
   expect(world.balancer.cluster.isWritable(world.shard)).toBe(true);
+});
+
+test('a shard that is made anew by /init is not changed by what was asked of the one before', async () => {
+  const world = await World.of(2);
+  const { inSyncSets } = world.balancer.core as unknown as { inSyncSets: InSyncSets };
+  const before = world.shard;
+  world.powerOff('S1');
+  await world.until(() => before.inSync.length === 1);
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do !== 'store' || (ask.value as ShardRecord | null)?.disputed !== true) return false;
+    world.scheduler.after(1_000, () => {
+      carryOut(ask, answer);
+    });
+    return true;
+  };
+  const ended: string[] = [];
+  run(inSyncSets.dispute(before), () => ended.push('what was being stored'));
+  const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
+  const shards = [{ shard: SHARD, low: 0, size: 20 }];
+  const command = { n: 1, schema, shards, servers: { S0: [SHARD] }, allowReinit: true };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'init', command } });
+  await world.until(() => world.balancer.cluster.phase === 'configuring');
+  run(inSyncSets.endDispute(before), () => ended.push('what waited for that'));
+  run(inSyncSets.demote(before, ['S0'], 'a test'), () => ended.push('what would wait on'));
+  await world.until(() => world.balancer.cluster.configId === 2 && world.balancer.cluster.phase === 'serving', 10_000);
+  await world.pass(LONG_MS);
+  expect(world.balancer.isAlive).toBe(true);
+  expect(world.shard).not.toBe(before);
+  expect(world.shard.record).toMatchObject({ configId: 2, configVersion: 1, inSync: ['S0'] });
+  expect(ended).toHaveLength(3);
+  expect((inSyncSets as unknown as { waiting: Set<Shard> }).waiting.size).toBe(0);
+  expect(await world.change(write(7))).toMatchObject({ added: 1 });
 });
 
 test('an answer counts for those alone who had asked when the question was sent', () => {

@@ -101,7 +101,7 @@ export class InSyncSets {
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
       const record = settled({ ...shard.record, diverged });
-      const without = yield* this.storeSmaller(shard, { ...record, inSync }, agreeing);
+      const without = yield* this.store(shard, { ...record, inSync }, agreeing);
       if (without === 'unproven') {
         const marked = yield* this.store(shard, record, []);
         return marked === 'stored' ? this.postpone(shard, leaving, cause, 'belowMinimum') : 'steppedDown';
@@ -247,9 +247,9 @@ export class InSyncSets {
 
   /** Stores the record under the next version and puts it in force; when it makes the set smaller, only with enough proof. */
   private *store(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<Stored> {
+    if (!this.isCurrent(shard)) return 'unproven';
     if (shard.inSync.some((server) => !record.inSync.includes(server)))
       return yield* this.storeSmaller(shard, record, shown);
-    if (!this.isCurrent(shard)) return 'unproven';
     const next = this.next(record);
     if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
     shard.setRecord(next);
@@ -258,7 +258,7 @@ export class InSyncSets {
 
   private *storeSmaller(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<Stored> {
     const areWhole = (known: readonly string[]): Workflow<boolean> => this.areEnough(shard, record, known);
-    if (!(yield* areWhole(shown)) || !this.isCurrent(shard)) return 'unproven';
+    if (!(yield* areWhole(shown))) return 'unproven';
     const next = this.next(record);
     // While the bucket is away, who has been whole may lose its disk: it is asked again.
     const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, () => areWhole([]));

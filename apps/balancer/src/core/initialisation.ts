@@ -151,8 +151,11 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
   reader.clear();
   const held = [...cluster.shards.values()];
   yield* writer.lockLanes(held);
+  // What is being changed of a shard's record comes to its end first: it must not be stored over that of the next shard of this name.
+  for (const shard of held) yield* wait(shard.configLock.acquire());
   const stored = yield* catalog.put(BUCKET_KEYS.cluster, next);
   cluster.clear();
+  for (const shard of held) shard.configLock.release();
   cluster.foundData = null;
   writer.lanes.release(held.map((shard) => shard.id));
   return stored;
