@@ -85,7 +85,7 @@ export class BalancerCore {
     this.reader = new Reader(desk, cluster, settings, fenced);
     this.operations = new Operations(desk, cluster, fenced);
     this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, settings);
-    const news = new ClusterNews(desk, cluster);
+    const news = new ClusterNews(desk, cluster, catalog, settings);
     const superseded = (server: string): void => {
       run(this.foundation.ask(server));
     };

@@ -17,7 +17,8 @@ export type Replaced = 'stored' | 'withdrawn' | 'over';
 
 export class Catalog {
   private readonly revisions = new Map<string, number>();
-  private highest = 0;
+  /** The newest revision of all that was seen. */
+  highest = 0;
   /** The newest revision of anything but the lease. */
   newestChange = 0;
   private epoch = 0;

@@ -2,20 +2,45 @@
  * Spreads the cluster's record, and how far the catalog is known, to every server: should the catalog be lost, any of them can tell. A
  * server that has an older record, or is in an older configuration, is told when its heartbeat says so.
  */
-import type { ClusterStamp, ConfigRequest, PingReply } from '#common/contracts/node';
+import type { BucketMark, ClusterStamp, ConfigRequest, PingReply } from '#common/contracts/node';
 import { compareClusters } from '#common/protocol/bucket-history';
+import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
+import type { CoreSettings } from './settings';
 import { all, running, wait, type Workflow } from './workflow';
+
+/** After so many lengths of the lease servers are told a newer revision, though nothing but the lease has changed. */
+const LEASES_PER_MARK = 2;
 
 export class ClusterNews {
   /** Servers that are being told. */
   private readonly telling = new Set<string>();
+  private marked = { revision: 0, change: 0, ms: -Infinity };
 
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
+    private readonly catalog: Pick<Catalog, 'highest' | 'newestChange'>,
+    private readonly settings: Pick<CoreSettings, 'instance' | 'leaseMs'>,
   ) {}
+
+  /** From now on servers are told how far the catalog is known: nothing that is found in it is in doubt any more. */
+  vouch(): void {
+    this.cluster.mark = () => this.mark();
+  }
+
+  /**
+   * Renewals of the lease count, too, so that whoever has lived for a while knows that the catalog was there then; but not each of them,
+   * since it is stored.
+   */
+  private mark(): BucketMark {
+    const { highest, newestChange } = this.catalog;
+    const { nowMs } = this.desk;
+    if (newestChange > this.marked.change || nowMs - this.marked.ms >= LEASES_PER_MARK * this.settings.leaseMs)
+      this.marked = { revision: highest, change: newestChange, ms: nowMs };
+    return { epoch: this.cluster.epoch, instance: this.settings.instance, revision: this.marked.revision };
+  }
 
   /** Tells every server that can be asked. Returns those that have not confirmed it; they are told again with their heartbeats. */
   *tellAll(): Workflow<string[]> {

@@ -37,7 +37,7 @@ export class Foundation {
     private readonly settings: CoreSettings,
     private readonly fenced: (error: ErrorBody) => void,
   ) {
-    this.survey = new Survey(desk, cluster, health, (server, reply) => {
+    this.survey = new Survey(desk, cluster, health, settings, (server, reply) => {
       if (this.cluster.phase === 'unconfigured' && reply.configId > 0) this.beginAnew(FOUND);
       else if (!this.cluster.servers.has(server)) run(this.hear(reply));
     });
@@ -46,6 +46,11 @@ export class Foundation {
   /** What a server told when it was looked for. */
   heard(server: string): FenceReply | undefined {
     return this.survey.replies.get(server);
+  }
+
+  /** How long a server may need that has been started already, in milliseconds. */
+  patienceFor(server: string): number {
+    return this.survey.started.has(server) ? this.settings.nodeStartMs : 0;
   }
 
   /** Some replica knows something that the catalog does not. */
@@ -60,7 +65,7 @@ export class Foundation {
     const stored = readRecords(entries);
     this.cluster.highestConfigId = Math.max(this.cluster.highestConfigId, stored.highestConfigId);
     this.cluster.record = stored.cluster;
-    const record = yield* this.survey.look(stored.cluster, this.settings.nodeStartMs);
+    const record = yield* this.survey.look(stored.cluster);
     if (this.cluster.phase === 'steppedDown') return false;
     if (record === null) {
       this.beUnconfigured();
@@ -72,11 +77,9 @@ export class Foundation {
 
   /** Every shard is resolved: from now on the catalog is known to hold everything. */
   *settle(): Workflow {
-    const { epoch } = this.cluster;
-    const { instance } = this.settings;
-    this.cluster.mark = () => ({ epoch, instance, revision: this.catalog.newestChange });
+    this.news.vouch();
     yield* this.news.tellAll();
-    if (!this.isCatalogDoubted) yield* this.removeStrays();
+    yield* this.removeStrays();
   }
 
   /** A server has told something: should it be later than what is served, whoever leads next finds it in the catalog. */
@@ -121,6 +124,9 @@ export class Foundation {
 
   /** It may hold something that is nowhere else: the last record of each of its shards must have gone on without it. */
   private isNeeded({ configId, shards }: FenceReply, current: number): boolean {
+    if (configId === 0) return false;
+    // With the next leader the catalog will not be in doubt.
+    if (this.isCatalogDoubted) return true;
     if (configId !== current) return configId > current;
     return shards.some((told) => {
       const shard = this.cluster.shards.get(told.shard);

@@ -163,10 +163,9 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
 
 /** Has the servers put it in force, and begins to serve it. One that does not answer now hears of it with its next heartbeat. */
 function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow {
-  const { catalog, cluster, health, news, desk, settings } = parts;
+  const { catalog, cluster, health, news, desk } = parts;
   cluster.record = record;
-  const { epoch } = cluster;
-  cluster.mark = () => ({ epoch, instance: settings.instance, revision: catalog.newestChange });
+  news.vouch();
   // A deposed leader could create them.
   yield* wait(all(shards.map((shard) => running(catalog.put(BUCKET_KEYS.shard(shard.shard), shard)))));
   for (const server of record.servers) health.admit(cluster.addServer(server, record.numbers[server] ?? 0));

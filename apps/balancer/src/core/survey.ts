@@ -10,9 +10,10 @@ import { compareClusters, hasForgotten, type Reign } from '#common/protocol/buck
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
 import type { Health } from './health';
+import type { CoreSettings } from './settings';
 import { all, first, run, running, Signal, wait, type Workflow } from './workflow';
 
-/** How long servers may take to answer where the catalog has a record: it is not likely to be wrong. */
+/** Where most servers of the catalog's record have answered, it is not likely to be wrong: the others are waited for so long. */
 const LOOK_MS = 500;
 /** Before a server that could not be started is started again. */
 const RESTART_PAUSE_MS = 1000;
@@ -23,6 +24,8 @@ export class Survey {
   readonly replies = new Map<string, FenceReply>();
   /** The servers that the launcher has data of. */
   known: readonly string[] = [];
+  /** Servers that were started: they need some time. */
+  readonly started = new Set<string>();
   private readonly asked = new Set<string>();
   private readonly silent = new Set<string>();
   private readonly progress = new Signal();
@@ -33,26 +36,30 @@ export class Survey {
     private readonly desk: Desk,
     private readonly cluster: Cluster,
     private readonly health: Health,
+    private readonly settings: Pick<CoreSettings, 'nodeStartMs'>,
     private readonly late: (server: string, reply: FenceReply) => void,
   ) {}
 
   /**
-   * Asks around. Without a record in the catalog servers are started and waited for, within the time of grace.
+   * Asks around, within the time of grace. Servers that do not run are started where there are data of theirs; and without a record
+   * in the catalog also those that are only heard of.
    *
    * @returns the newest record that there is
    */
-  *look(stored: ClusterRecord | null, graceMs: number): Workflow<ClusterRecord | null> {
-    const untilMs = this.desk.nowMs + (stored === null ? graceMs : Math.min(LOOK_MS, graceMs));
+  *look(stored: ClusterRecord | null): Workflow<ClusterRecord | null> {
+    const sinceMs = this.desk.nowMs;
+    const { nodeStartMs: graceMs } = this.settings;
+    const [known, present] = yield* wait(all([running(this.listed()), running(this.present())]));
+    this.known = known ?? [];
+    for (const server of this.known) this.ask(server, true);
     for (const server of stored?.servers ?? []) this.ask(server, false);
-    const [listed, present] = yield* wait(all([running(this.listed()), running(this.present())]));
-    this.known = listed ?? [];
-    for (const server of listed ?? []) this.ask(server, stored === null);
     for (const server of present ?? []) this.ask(server, false);
     for (;;) {
       const newest = this.newest(stored);
       for (const server of newest?.servers ?? []) this.ask(server, stored === null);
       const areAllDone = [...this.asked].every((server) => this.replies.has(server) || this.silent.has(server));
-      if (areAllDone || this.desk.nowMs >= untilMs) {
+      const isEnough = stored !== null && this.hasMost(stored) && this.desk.nowMs >= sinceMs + LOOK_MS;
+      if (areAllDone || isEnough || this.desk.nowMs >= sinceMs + graceMs) {
         this.isOver = true;
         return newest;
       }
@@ -78,6 +85,10 @@ export class Survey {
     }
     const silent = this.known.filter((server) => !this.replies.has(server));
     return silent.length === 0 ? null : `${silent.join(', ')} may hold data and do not answer`;
+  }
+
+  private hasMost({ servers }: ClusterRecord): boolean {
+    return servers.filter((server) => this.replies.has(server)).length > servers.length / 2;
   }
 
   private newest(stored: ClusterRecord | null): ClusterRecord | null {
@@ -115,9 +126,10 @@ export class Survey {
   private *fence(server: string, mayStart: boolean): Workflow<FenceReply | null> {
     const reply = yield* this.health.awaitNode(server, 0);
     if (reply !== null || !mayStart) return reply;
-    while (this.cluster.phase === 'takingOver' || this.cluster.phase === 'unconfigured') {
+    while (!this.isOver || this.cluster.phase === 'unconfigured') {
+      this.started.add(server);
       const started = yield* wait(this.desk.ask('startNode', { server }));
-      const answer = started.ok ? yield* this.health.awaitNode(server, RESTART_PAUSE_MS * 10) : null;
+      const answer = started.ok ? yield* this.health.awaitNode(server, this.settings.nodeStartMs) : null;
       if (answer !== null) return answer;
       yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
     }

@@ -38,7 +38,8 @@ class World {
     const unexpected = (why: unknown): never => {
       throw new Error(`stepped down: ${JSON.stringify(why)}`);
     };
-    const inSyncSets = new InSyncSets(desk, cluster, new Catalog(desk, unexpected));
+    const catalog = new Catalog(desk, unexpected);
+    const inSyncSets = new InSyncSets(desk, cluster, catalog);
     const divergence = new Divergence(desk, cluster, inSyncSets);
     const writer = new Writer(desk, cluster, inSyncSets, divergence, SETTINGS, unexpected);
     const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, SETTINGS);
@@ -48,7 +49,7 @@ class World {
       inSyncSets,
       recovery,
       SETTINGS,
-      new ClusterNews(desk, cluster),
+      new ClusterNews(desk, cluster, catalog, SETTINGS),
       unexpected,
       unexpected,
     );

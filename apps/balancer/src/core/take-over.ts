@@ -53,17 +53,17 @@ export class TakeOver {
    */
   *lead(lease: Pick<Lease, 'epoch' | 'history'>): Workflow {
     this.cluster.begin(lease.epoch);
+    const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
     if (!(yield* this.foundation.lay(lease))) return;
     for (const server of this.cluster.servers.keys()) run(this.bring(server));
-    run(this.resolveAll(this.desk.nowMs + this.settings.nodeStartMs));
-    const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
+    run(this.resolveAll(deadlineMs));
     while (this.desk.nowMs < deadlineMs && this.unresolved().length > 0) yield* this.untilSomethingHappens();
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
 
   /** Gets one server to answer, by starting it where nobody listens, and fences it. */
   private *bring(name: string): Workflow {
-    let reply = this.foundation.heard(name) ?? (yield* this.health.awaitNode(name, 0));
+    let reply = this.foundation.heard(name) ?? (yield* this.health.awaitNode(name, this.foundation.patienceFor(name)));
     while (reply === null && this.cluster.servers.has(name) && this.cluster.phase !== 'steppedDown') {
       const started = yield* wait(this.desk.ask('startNode', { server: name }));
       if (started.ok) reply = yield* this.health.awaitNode(name, this.settings.nodeStartMs);

@@ -1,0 +1,96 @@
+/** The broker's disk is lost, or an older copy of it is put back: what the servers hold is the truth. */
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LocalCluster } from '#common/testing/local-cluster';
+import { Client, student } from './support/client';
+
+const SMALL = {
+  N: 2,
+  schema: { columns: ['Stud_id', 'Stud_name', 'Stud_marks'], dtypes: ['Number', 'String', 'String'] },
+  shards: [
+    { Stud_id_low: 0, Shard_id: 'sh1', Shard_size: 4096 },
+    { Stud_id_low: 4096, Shard_id: 'sh2', Shard_size: 4096 },
+  ],
+  servers: { Server0: ['sh1', 'sh2'], Server1: ['sh1', 'sh2'] },
+};
+const OTHER = {
+  ...SMALL,
+  shards: [{ Stud_id_low: 0, Shard_id: 'other', Shard_size: 10 }],
+  servers: { Server0: ['other'] },
+  N: 1,
+};
+
+describe('a catalog that was lost or set back', () => {
+  let cluster: LocalCluster;
+  let client: Client;
+
+  beforeAll(async () => {
+    cluster = await LocalCluster.start({ init: SMALL });
+    client = new Client(cluster.baseUrl);
+    await client.fill(0, 1000);
+    await client.fill(5000, 5100);
+  }, 120_000);
+
+  afterAll(async () => {
+    await cluster.destroy();
+  }, 60_000);
+
+  /** Stops everything, has the broker's disk changed, and starts everything again. */
+  async function restart(change: (natsDir: string, copy: string) => Promise<void>): Promise<void> {
+    const { dataDir, port, natsPort } = cluster;
+    await cluster.stopAndKeep();
+    await change(join(dataDir, 'nats'), join(dataDir, 'older-copy'));
+    cluster = await LocalCluster.start({ dataDir, port, natsPort });
+    client = new Client(cluster.baseUrl);
+  }
+
+  const lose = (natsDir: string): Promise<void> => rm(natsDir, { recursive: true });
+  async function setBack(natsDir: string, copy: string): Promise<void> {
+    await lose(natsDir);
+    await cp(copy, natsDir, { recursive: true });
+  }
+
+  test('lost: every row is there, and /init says what to do instead of dropping them', async () => {
+    const before = await client.rows(0, 8191);
+    await restart(lose);
+    expect(await client.rows(0, 8191)).toEqual(before);
+    const refused = await client.ask('POST', '/init', OTHER);
+    expect(refused.status).toBe(409);
+    expect(JSON.stringify(refused.body)).toMatch(/ALLOW_REINIT=true/);
+    expect((await client.ask('POST', '/init', SMALL)).status).toBe(200);
+    expect(await client.rows(0, 8191)).toEqual(before);
+    await client.fill(1000, 1100);
+    await client.untilWhole();
+  }, 120_000);
+
+  test('set back to before /add: the new server, its shard and all rows are there', async () => {
+    await restart((natsDir, copy) => cp(natsDir, copy, { recursive: true }));
+    const added = await client.ask('POST', '/add', {
+      n: 1,
+      new_shards: [{ Stud_id_low: 8192, Shard_id: 'sh3', Shard_size: 4096 }],
+      servers: { Server2: ['sh1', 'sh3'] },
+    });
+    expect(added.status).toBe(200);
+    await client.fill(8192, 8300);
+    expect((await client.ask('PUT', '/update', { Stud_id: 7, data: student(7, 'new') })).status).toBe(200);
+    const before = await client.rows(0, 12_000);
+    const servers = await client.servers();
+    await restart(setBack);
+    expect(await client.rows(0, 12_000)).toEqual(before);
+    expect(await client.servers()).toEqual(servers);
+    await client.fill(8300, 8310);
+    await client.untilWhole();
+  }, 180_000);
+
+  test('set back to before /add and /rm: the server that was removed does not come back', async () => {
+    expect((await client.ask('DELETE', '/rm', { n: 1, servers: ['Server1'] })).status).toBe(200);
+    expect((await client.ask('PUT', '/update', { Stud_id: 8, data: student(8, 'new') })).status).toBe(200);
+    const before = await client.rows(0, 12_000);
+    await restart(setBack);
+    expect(await client.rows(0, 12_000)).toEqual(before);
+    expect(Object.keys(await client.servers()).sort()).toEqual(['Server0', 'Server2']);
+    await restart(setBack);
+    expect(await client.rows(0, 12_000)).toEqual(before);
+    expect(Object.keys(await client.servers()).sort()).toEqual(['Server0', 'Server2']);
+  }, 180_000);
+});

@@ -1,0 +1,105 @@
+/** `/init` over another configuration, with the leader ending at every point of it: the old one is served, or the new one. */
+import type { Effect } from '../src/core/effects';
+import { SHARD, SmallWorld } from './support/small-world';
+
+const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
+const SERVERS = ['S0', 'S1'];
+const COMMAND = {
+  ...{ n: 2, schema: SCHEMA, allowReinit: true },
+  ...{ shards: [{ shard: SHARD, low: 0, size: 100 }], servers: { S0: [SHARD], S3: [SHARD] } },
+};
+const OLD = [0, 1, 2, 3, 4, 5];
+
+type Ask = Extract<Effect, { token: number }>;
+
+/** What `/init` asks for, beside what goes on anyway. */
+function belongsToInit(ask: Ask): boolean {
+  if (ask.do === 'store') return ask.key !== 'leader';
+  return ['config', 'startNode', 'removeNode', 'listNodes'].includes(ask.do);
+}
+
+function init(world: SmallWorld, command: object = COMMAND): void {
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'init', command: command as never } });
+}
+
+const holders = (world: SmallWorld): readonly string[] => world.shard.inSync;
+
+async function untilServed(world: SmallWorld): Promise<void> {
+  const isServed = (): boolean => {
+    const { cluster } = world.balancer;
+    const shard = cluster.shards.get(SHARD);
+    return cluster.phase === 'serving' && shard !== undefined && cluster.isWritable(shard) && cluster.mark !== null;
+  };
+  await world.until(isServed, 20_000);
+}
+
+/** The configuration in force holds exactly the rows that it must, takes writes, and nothing else is left on any server. */
+async function expectOneOfBoth(world: SmallWorld): Promise<'old' | 'new'> {
+  await untilServed(world);
+  const isNew = world.shard.record.size === 100;
+  await world.pass(3_000);
+  await untilServed(world);
+  const rows = holders(world).map((server) => world.keys(server));
+  for (const keys of rows) expect(keys).toEqual(isNew ? [] : OLD);
+  await world.write(9);
+  for (const server of holders(world)) {
+    const { prepared, configId } = await world.replicas.server(server).disk.load();
+    expect({ server, prepared, configId }).toEqual({ server, prepared: null, configId: isNew ? 2 : 1 });
+  }
+  expect(Object.keys(Object.fromEntries(world.replicas.byName)).sort()).toEqual(isNew ? ['S0', 'S3'] : SERVERS);
+  return isNew ? 'new' : 'old';
+}
+
+describe('/init in the place of another configuration', () => {
+  it('leaves the other one in force when a server does not make its tables, and comes into force when all do', async () => {
+    const world = await SmallWorld.of(2);
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'config' || ask.request.stage !== 'prepare' || ask.server !== 'S3') return false;
+      answer({ ok: false, error: { code: 'STORE_FAILED', message: 'no room', retryable: false } });
+      return true;
+    };
+    init(world);
+    await world.pass(500);
+    expect(world.balancer.cluster.phase).toBe('serving');
+    expect(await expectOneOfBoth(world)).toBe('old');
+    world.intercept = () => false;
+    init(world);
+    await world.until(() => world.balancer.cluster.configId > 1);
+    await untilServed(world);
+    expect(world.keys('S0')).toEqual([]);
+    expect(world.keys('S3')).toEqual([]);
+  });
+
+  it.each(['before', 'after'] as const)(
+    'is whole or was never there when the leader ends %s any step of it',
+    async (when) => {
+      const seen = new Set<string>();
+      for (let step = 1; ; step += 1) {
+        const world = await SmallWorld.of(2);
+        let steps = 0;
+        const end = { has: false };
+        world.intercept = (ask, answer) => {
+          if (end.has || !belongsToInit(ask)) return false;
+          steps += 1;
+          if (steps !== step) return false;
+          end.has = true;
+          const { balancer } = world;
+          if (when === 'before') balancer.crash();
+          else
+            world.scheduler.after(30, () => {
+              balancer.crash();
+            });
+          if (when === 'before') answer({ ok: false, error: { code: 'INTERNAL', message: 'gone', retryable: false } });
+          return when === 'before';
+        };
+        init(world);
+        await world.pass(1_500);
+        if (!end.has) break;
+        world.changeLeader('L2');
+        seen.add(await expectOneOfBoth(world));
+      }
+      expect([...seen].sort()).toEqual(['new', 'old']);
+    },
+    60_000,
+  );
+});
