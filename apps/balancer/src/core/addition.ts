@@ -1,15 +1,15 @@
 /** `/add`: new servers, with new shards or with further replicas of shards that exist. */
 import type { AddCommand } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
-import type { ClusterRecord } from '#common/contracts/node';
+import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import {
   createTables,
-  joined,
   newRecord,
   noLongerLeading,
   refused,
   standing,
+  removeServers,
   startServers,
   untilInSync,
   type AdminOutcome,
@@ -17,6 +17,7 @@ import {
 } from './membership-parts';
 import { faultOfAdd } from './membership-rules';
 import { unusedServerName } from './placement';
+import { forgetMade, join, movesOf } from './replica-moves';
 import { configOf, Shard } from './shard';
 import type { Workflow } from './workflow';
 
@@ -29,12 +30,18 @@ export function* addServers(command: AddCommand, parts: MembershipParts): Workfl
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const newcomers = named(command.servers, parts);
   const names = [...newcomers.keys()];
-  const { error } = yield* startServers(parts, names, false);
+  const { error, fresh } = yield* startServers(parts, names, false);
   if (error !== null) return { ok: false, error };
   const { record } = cluster;
   if (record === null) return { ok: false, error: noLongerLeading() };
-  const failed = (yield* introduce(command, newcomers, record, parts)) ?? (yield* replicate(newcomers, record, parts));
-  if (failed !== null) return { ok: false, error: failed };
+  const failed = yield* introduce(command, newcomers, record, parts);
+  if (failed !== null) {
+    // Nothing names them: not even the next leader would use them.
+    if (cluster.phase !== 'steppedDown') yield* removeServers(parts, fresh);
+    return { ok: false, error: failed };
+  }
+  if (!(yield* join(parts, movesOf(parts)))) return { ok: false, error: noLongerLeading() };
+  if (!(yield* forgetMade(parts))) return { ok: false, error: noLongerLeading() };
   for (const [server, shards] of newcomers) {
     desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data: { cause: '/add', shards } } });
   }
@@ -54,7 +61,10 @@ function named(servers: Readonly<Record<string, string[]>>, { cluster, random }:
   return newcomers;
 }
 
-/** The servers become members, and the new shards come into being on them. */
+/**
+ * The servers become members, and the new shards come into being on them; with one value, so that all of it comes to pass or nothing.
+ * Replicas of shards that exist are to be made from then on, whoever leads.
+ */
 function* introduce(
   command: AddCommand,
   newcomers: Newcomers,
@@ -77,6 +87,7 @@ function* introduce(
     servers: [...record.servers, ...names],
     numbers: { ...record.numbers, ...Object.fromEntries(numbers) },
     born: [...record.born, ...shards.map(configOf)],
+    moves: [...movesOf(parts), ...replicasToMake(newcomers, record)],
   });
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
   cluster.record = next;
@@ -88,12 +99,8 @@ function* introduce(
 }
 
 /** Shards that existed before get replicas on the new servers, to be copied. */
-function* replicate(newcomers: Newcomers, before: ClusterRecord, parts: MembershipParts): Workflow<ErrorBody | null> {
-  const { cluster, inSyncSets } = parts;
-  for (const shard of cluster.inKeyOrder().filter(({ id }) => before.shards.includes(id))) {
-    const joining = [...newcomers].filter(([, held]) => held.includes(shard.id)).map(([server]) => server);
-    if (joining.length === 0) continue;
-    if (!(yield* inSyncSets.reshape(shard, (record) => joined(record, joining)))) return noLongerLeading();
-  }
-  return null;
+function replicasToMake(newcomers: Newcomers, before: ClusterRecord): ReplicaMove[] {
+  return [...newcomers].flatMap(([to, held]) =>
+    held.filter((shard) => before.shards.includes(shard)).map((shard) => ({ shard, to })),
+  );
 }

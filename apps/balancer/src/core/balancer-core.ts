@@ -172,6 +172,7 @@ export class BalancerCore {
     const data = { cause, epoch: this.cluster.epoch, shards: this.cluster.shards.size, durationMs };
     this.desk.emit({ do: 'publish', event: { kind: 'leader.elected', subject: balancerId, data } });
     this.desk.emit({ do: 'serve' });
+    this.membership.resume();
   }
 
   private tick(): void {

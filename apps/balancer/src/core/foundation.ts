@@ -178,6 +178,10 @@ export class Foundation {
       this.cluster.addShard(new Shard(shard));
       if (!known.has(id)) puts.push(running(this.catalog.put(BUCKET_KEYS.shard(id), shard)));
     }
+    // Of an `/add` that came to nothing.
+    for (const id of known.keys()) {
+      if (!record.shards.includes(id)) puts.push(running(this.catalog.put(BUCKET_KEYS.shard(id), null)));
+    }
     return (yield* wait(all(puts))).every((isStored) => isStored);
   }
 

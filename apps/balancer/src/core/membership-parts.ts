@@ -59,7 +59,8 @@ export function newRecord(
 
 /** A shard's record with further replicas, which do not count as copies before they have been in sync. */
 export function joined(record: ShardRecord, servers: readonly string[]): ShardRecord {
-  return { ...record, replicas: [...record.replicas, ...servers], joining: [...record.joining, ...servers] };
+  const added = servers.filter((server) => !record.replicas.includes(server));
+  return { ...record, replicas: [...record.replicas, ...added], joining: [...record.joining, ...added] };
 }
 
 /** Servers that were started, and those of them of which there was nothing before: only they may be removed again. */

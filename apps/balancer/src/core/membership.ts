@@ -9,6 +9,7 @@ import type { AdminCommand } from './effects';
 import { initCluster } from './initialisation';
 import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
 import { removeServers } from './removal';
+import { forgetMade, goOnWithMoves, movesOf } from './replica-moves';
 import { Mutex, run, wait, type Workflow } from './workflow';
 
 const ADMIN_QUEUE_LIMIT = 16;
@@ -21,6 +22,19 @@ export class Membership {
   private waiting = 0;
 
   constructor(private readonly parts: MembershipParts) {}
+
+  /** This balancer has begun to lead: goes on with what the one before it was asked for. */
+  resume(): void {
+    run(this.goOn());
+  }
+
+  private *goOn(): Workflow {
+    if (movesOf(this.parts).length === 0) return;
+    yield* goOnWithMoves(this.parts);
+    yield* wait(this.turn.acquire());
+    yield* forgetMade(this.parts);
+    this.turn.release();
+  }
 
   /** Takes a command; its outcome is answered when it is done. */
   submit(command: MembershipCommand): void {

@@ -38,7 +38,7 @@ export function readRecords(entries: readonly CatalogValue[]): StoredRecords {
 }
 
 function clusterOf(
-  { configId, configEpoch, configVersion, schema, init, shards, servers, numbers, born }: Partial<ClusterRecord>,
+  { configId, configEpoch, configVersion, schema, init, shards, servers, numbers, born, moves }: Partial<ClusterRecord>,
   records: readonly ShardConfig[],
   earlier: readonly ServerRecord[],
 ): ClusterRecord | null {
@@ -47,6 +47,7 @@ function clusterOf(
   return {
     ...{ configId, configEpoch: configEpoch ?? 0, configVersion: configVersion ?? 0, schema, init },
     ...{ shards: shards ?? [], servers: servers ?? [], numbers: numbered, born: born ?? records.map(configOf) },
+    ...(moves === undefined ? {} : { moves }),
   };
 }
 

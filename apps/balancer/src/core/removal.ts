@@ -4,45 +4,35 @@
  */
 import type { RmCommand } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
+import type { ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import {
   dropServer,
-  joined,
   noLongerLeading,
   refused,
   standing,
-  untilInSync,
   type AdminOutcome,
   type MembershipParts,
 } from './membership-parts';
 import { faultOfRm } from './membership-rules';
 import { chooseReplacement } from './placement';
 import { shuffled } from './random';
-import type { Shard, ShardRecord } from './shard';
+import { join, movesOf, storeMoves } from './replica-moves';
+import type { ShardRecord } from './shard';
 import { wait, type Workflow } from './workflow';
 
 const POLL_MS = 50;
 
-/** A replica that is to be made before its shard may lose one. */
-interface Move {
-  shard: Shard;
-  to: string;
-}
-
 /** Removes the servers named and, up to `n`, others whose removal loses nothing. */
 export function* removeServers(command: RmCommand, parts: MembershipParts): Workflow<AdminOutcome> {
-  const { cluster, inSyncSets } = parts;
+  const { cluster } = parts;
   const fault = faultOfRm(command, standing(parts));
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const chosen = choose(command, parts);
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
   const moves = planMoves(chosen, parts);
-  for (const { shard, to } of moves) {
-    if (!(yield* inSyncSets.reshape(shard, (record) => joined(record, [to]))))
-      return { ok: false, error: noLongerLeading() };
-  }
-  if (!(yield* untilInSync(parts, [...new Set(moves.map((move) => move.to))])))
-    return { ok: false, error: unfinished() };
+  if (!(yield* begin(moves, parts))) return { ok: false, error: noLongerLeading() };
+  if (!(yield* untilMade(parts, moves.kept))) return { ok: false, error: unfinished() };
   for (const server of chosen) {
     const error = yield* removeServer(server, parts);
     if (error !== null) return { ok: false, error };
@@ -59,6 +49,9 @@ function choose(command: RmCommand, parts: MembershipParts): string[] | string {
     [...parts.cluster.servers.keys()].filter((name) => !chosen.includes(name)),
     parts.random,
   );
+  // Those that an earlier /rm has begun to remove come first.
+  const begun = new Set(movesOf(parts).map(({ from }) => from));
+  others.sort((a, b) => Number(begun.has(b)) - Number(begun.has(a)));
   for (const candidate of others) {
     if (chosen.length === command.n) break;
     if (faultOfRemoval([...chosen, candidate], parts) === null) chosen.push(candidate);
@@ -82,25 +75,66 @@ function faultOfRemoval(leaving: readonly string[], { cluster }: MembershipParts
   return null;
 }
 
+/** Replicas to be made before their shards lose one. */
+interface Plan {
+  /** For the servers that leave now; some may have been made by an earlier `/rm`. */
+  kept: ReplicaMove[];
+  /** What an earlier one has begun where it cannot be brought to an end: it is given up for another one. */
+  dropped: ReplicaMove[];
+}
+
 /** Which replicas are made elsewhere first, so that every shard keeps as many as it had where there are enough servers. */
-function planMoves(leaving: readonly string[], { cluster }: MembershipParts): Move[] {
+function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
+  const { cluster } = parts;
   const candidates = [...cluster.servers.keys()].filter(
     (server) => !leaving.includes(server) && cluster.isReachable(server),
   );
   const load = new Map(candidates.map((server) => [server, cluster.shardsOn(server).length]));
-  const moves: Move[] = [];
+  const plan: Plan = { kept: [], dropped: [] };
   for (const shard of cluster.inKeyOrder()) {
-    const holders = new Set(shard.replicas.keys());
-    for (const server of leaving.filter((name) => shard.replicas.has(name))) {
+    const own = movesOf(parts).filter((move) => move.shard === shard.id);
+    const begun = own.filter(({ from = '' }) => leaving.includes(from) && shard.replicas.has(from));
+    const kept = begun.filter(({ to }) => shard.stateOf(to) === 'in-sync' || candidates.includes(to));
+    for (const move of begun) (kept.includes(move) ? plan.kept : plan.dropped).push(move);
+    const replaced = new Set(kept.map(({ from }) => from));
+    const holders = new Set([...shard.replicas.keys(), ...own.map(({ to }) => to)]);
+    for (const server of leaving.filter((name) => shard.replicas.has(name) && !replaced.has(name))) {
       const to = chooseReplacement(holders, candidates, load);
       if (to === undefined) break;
       holders.add(to);
       holders.delete(server);
       load.set(to, (load.get(to) ?? 0) + 1);
-      moves.push({ shard, to });
+      plan.kept.push({ shard: shard.id, to, from: server });
     }
   }
-  return moves;
+  return plan;
+}
+
+/** Stores what is to be made, and begins to make it. What is given up leaves its shard again. */
+function* begin({ kept, dropped }: Plan, parts: MembershipParts): Workflow<boolean> {
+  const before = movesOf(parts);
+  const others = before.filter((move) => !kept.includes(move) && !dropped.includes(move));
+  const isNew = dropped.length > 0 || kept.some((move) => !before.includes(move));
+  if (isNew && !(yield* storeMoves(parts, [...others, ...kept]))) return false;
+  for (const { shard: id, to } of dropped) {
+    const shard = parts.cluster.shards.get(id);
+    if (shard?.replicas.has(to) !== true) continue;
+    if (!(yield* parts.inSyncSets.reshape(shard, (record) => without(record, to)))) return false;
+  }
+  return yield* join(parts, kept);
+}
+
+/** Waits, within a bound, until the replicas are in sync. */
+function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
+  const { cluster, desk, settings, recovery } = parts;
+  const deadlineMs = desk.nowMs + settings.adminWaitMs;
+  const isMade = ({ shard, to }: ReplicaMove): boolean => cluster.shards.get(shard)?.stateOf(to) === 'in-sync';
+  while (!moves.every(isMade)) {
+    if (desk.nowMs >= deadlineMs || cluster.phase === 'steppedDown') return false;
+    recovery.startAll();
+    yield* wait(desk.sleep(POLL_MS));
+  }
+  return true;
 }
 
 function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody | null> {
@@ -119,7 +153,8 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
   // Who has not stored yet that it left may take it for a member still.
   if (!(yield* untilTold(parts))) return unfinished();
   server.leaving = true;
-  const next = cluster.changed(record, { servers: record.servers.filter((other) => other !== name) });
+  const moves = movesOf(parts).filter(({ to, from }) => to !== name && from !== name);
+  const next = cluster.changed(record, { servers: record.servers.filter((other) => other !== name), moves });
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
   cluster.record = next;
   cluster.removeServer(name);
@@ -154,6 +189,6 @@ function without(record: ShardRecord, server: string): ShardRecord {
 
 function unfinished(): ErrorBody {
   const message =
-    'the copies that must be made first take longer; they go on, and the servers stay until /rm is asked again';
+    'the copies that must be made first take longer; they go on, and the same /rm asked again finds them and ends it';
   return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
 }

@@ -103,6 +103,7 @@ const cluster = z
     servers: z.array(z.string()),
     numbers: z.record(z.string(), term),
     born: z.array(shardConfig),
+    moves: z.array(z.object({ shard: name, to: name, from: name.exactOptional() }).strict()).exactOptional(),
   })
   .strict();
 const config = z.object({

@@ -189,6 +189,15 @@ export interface ClusterRecord extends ClusterStamp {
   numbers: Record<string, number>;
   /** How every shard came into being: what is known of one of which nothing newer is heard. */
   born: ShardConfig[];
+  /** Replicas that are to be made. Absent: none. */
+  moves?: ReplicaMove[];
+}
+
+/** A replica that is to be made on a server, and the one whose place it takes, where it takes one's: that leaves after it. */
+export interface ReplicaMove {
+  shard: string;
+  to: string;
+  from?: string;
 }
 
 /**

@@ -1,0 +1,60 @@
+/**
+ * Replicas that are to be made, as the cluster's record says: those that an `/add` asked for, and those that an `/rm` makes in
+ * place of the ones that are to go. They are stored before the first of them is made. So a command whose leader went away is carried out
+ * by the next one, and an `/rm` that is asked again finds what it has begun.
+ */
+import type { ReplicaMove } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { joined, type MembershipParts } from './membership-parts';
+import type { Shard } from './shard';
+import { wait, type Workflow } from './workflow';
+
+const POLL_MS = 250;
+
+export function movesOf({ cluster }: Pick<MembershipParts, 'cluster'>): readonly ReplicaMove[] {
+  return cluster.record?.moves ?? [];
+}
+
+/** Stores which replicas are to be made, in place of what was to be. False when this balancer no longer leads. */
+export function* storeMoves(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
+  const { cluster, catalog, news } = parts;
+  const { record } = cluster;
+  if (record === null) return false;
+  const next = cluster.changed(record, { moves: [...moves] });
+  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return false;
+  cluster.record = next;
+  yield* news.tellAll();
+  return true;
+}
+
+/** Makes replicas of those that are none yet; what they hold is copied after that. False when that is not possible now. */
+export function* join(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
+  for (const { shard: id, to } of moves) {
+    const shard = parts.cluster.shards.get(id);
+    if (shard === undefined || shard.replicas.has(to)) continue;
+    if (!(yield* parts.inSyncSets.reshape(shard, (record) => joined(record, [to])))) return false;
+  }
+  return true;
+}
+
+/** A new leader goes on with what the one before it has left. It holds nothing meanwhile: commands come between. */
+export function* goOnWithMoves(parts: MembershipParts): Workflow {
+  const { cluster, desk } = parts;
+  const open = (): ReplicaMove[] => movesOf(parts).filter((move) => isOpen(cluster.shards.get(move.shard), move));
+  while (open().length > 0 && cluster.phase !== 'steppedDown') {
+    const possible = open().filter(({ shard }) => cluster.shards.get(shard)?.resolved === true);
+    if (!cluster.isReshaping) yield* join(parts, possible);
+    yield* wait(desk.sleep(POLL_MS));
+  }
+}
+
+/** What an `/add` asked for is done when the replicas are there; an `/rm` ends with its servers. The caller has the administrators' turn. */
+export function* forgetMade(parts: MembershipParts): Workflow<boolean> {
+  const moves = movesOf(parts);
+  const rest = moves.filter((move) => move.from !== undefined || isOpen(parts.cluster.shards.get(move.shard), move));
+  return rest.length === moves.length || (yield* storeMoves(parts, rest));
+}
+
+function isOpen(shard: Shard | undefined, { to }: ReplicaMove): boolean {
+  return shard !== undefined && !shard.replicas.has(to);
+}

@@ -1,0 +1,152 @@
+/** Changes of the cluster's shape that take long, are asked again, fail half-way, or lose their leader: nothing is left behind, hangs or grows. */
+import type { ClusterRecord, ShardConfig } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { SHARD, SmallWorld as World } from './support/small-world';
+
+/** Longer than an administrator waits. */
+const LONG_MS = 10_000;
+let nextRequest = 10;
+
+async function ask(world: World, command: object): Promise<object> {
+  const request = nextRequest++;
+  world.balancer.dispatch({ on: 'admin', command: { request, ...command } as never });
+  await world.until(() => world.administered.has(request), LONG_MS);
+  return world.administered.get(request)!;
+}
+
+const remove = (world: World, ...servers: string[]): Promise<object> =>
+  ask(world, { op: 'rm', command: { n: servers.length, servers } });
+const add = (world: World, servers: Record<string, string[]>, newShards: object[] = []): Promise<object> =>
+  ask(world, { op: 'add', command: { n: Object.keys(servers).length, newShards, servers } });
+
+const replicasOf = (world: World, shard = SHARD): string[] =>
+  [...(world.balancer.cluster.shards.get(shard)?.record.replicas ?? [])].sort();
+const stored = (world: World, key: string): unknown => world.catalog.valueOf(key);
+const storedMoves = (world: World): object[] => (stored(world, BUCKET_KEYS.cluster) as ClusterRecord).moves ?? [];
+
+/** No copy is made before the returned function is called. */
+function holdCopies(world: World): () => void {
+  let isHeld = true;
+  world.intercept = (ask, answer) => {
+    if (!isHeld || ask.do !== 'catchup') return false;
+    world.scheduler.after(100, () => {
+      answer({ ok: false, error: { code: 'STORE_FAILED', message: 'not yet', retryable: true } });
+    });
+    return true;
+  };
+  return () => {
+    isHeld = false;
+  };
+}
+
+const THREE_AND_TWO = { S0: [SHARD], S1: [SHARD], S2: [SHARD], S3: [], S4: [] };
+
+describe('an /rm whose copies take longer than an administrator waits', () => {
+  test('makes one replica however often it is asked again, and ends as meant', async () => {
+    const world = await World.laidOut(THREE_AND_TWO);
+    const goOn = holdCopies(world);
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect(await remove(world, 'S0')).toMatchObject({ ok: false, error: { code: 'OUTCOME_UNKNOWN' } });
+      expect(replicasOf(world)).toHaveLength(4);
+    }
+    goOn();
+    expect(await remove(world, 'S0')).toMatchObject({ ok: true, value: { rm: { n: 4, removed: ['S0'] } } });
+    expect(replicasOf(world)).toHaveLength(3);
+    expect(replicasOf(world)).not.toContain('S0');
+    expect(storedMoves(world)).toEqual([]);
+    expect(world.replicas.byName.has('S0')).toBe(false);
+  });
+
+  test('so it is under the next leader', async () => {
+    const world = await World.laidOut(THREE_AND_TWO);
+    const goOn = holdCopies(world);
+    await remove(world, 'S0');
+    const begun = replicasOf(world);
+    world.changeLeader('L2');
+    await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), LONG_MS);
+    goOn();
+    expect(await remove(world, 'S0')).toMatchObject({ ok: true });
+    expect(replicasOf(world)).toEqual(begun.filter((server) => server !== 'S0'));
+  });
+
+  test('and a number of servers alone means the same ones when it is asked again', async () => {
+    const world = await World.laidOut(THREE_AND_TWO);
+    const goOn = holdCopies(world);
+    await remove(world, 'S1');
+    goOn();
+    const told = await ask(world, { op: 'rm', command: { n: 1, servers: [] } });
+    expect(told).toMatchObject({ ok: true, value: { rm: { removed: ['S1'] } } });
+  });
+
+  test('gives up a replica that cannot be made for one that can', async () => {
+    const world = await World.laidOut(THREE_AND_TWO);
+    const goOn = holdCopies(world);
+    await remove(world, 'S0');
+    const [taker] = replicasOf(world).filter((server) => !['S0', 'S1', 'S2'].includes(server));
+    world.powerOff(taker!);
+    await world.until(() => world.balancer.cluster.health(taker!) === 'dead');
+    goOn();
+    expect(await remove(world, 'S0')).toMatchObject({ ok: true });
+    expect(replicasOf(world)).toEqual(['S1', 'S2', taker === 'S3' ? 'S4' : 'S3']);
+  });
+});
+
+describe('an /add', () => {
+  const NEW_SHARD = [{ shard: 'sh9', low: 90, size: 10 }];
+
+  test('that fails leaves no server, process, shard or record, and may be asked again', async () => {
+    const world = await World.of(2);
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'config' || ask.request.areNew !== true || ask.server !== 'N1') return false;
+      world.scheduler.after(20, () => {
+        answer({ ok: false, error: { code: 'STORE_FAILED', message: 'no room', retryable: false } });
+      });
+      return true;
+    };
+    const before = stored(world, BUCKET_KEYS.cluster);
+    const command = { N0: ['sh9', SHARD], N1: ['sh9'] };
+    expect(await add(world, command, NEW_SHARD)).toMatchObject({ ok: false, error: { message: 'no room' } });
+    for (const server of ['N0', 'N1']) expect(world.replicas.byName.has(server)).toBe(false);
+    expect(stored(world, BUCKET_KEYS.cluster)).toEqual(before);
+    expect(stored(world, BUCKET_KEYS.shard('sh9'))).toBeUndefined();
+    world.intercept = () => false;
+    expect(await add(world, command, NEW_SHARD)).toMatchObject({ ok: true });
+    expect(replicasOf(world, 'sh9')).toEqual(['N0', 'N1']);
+    expect(replicasOf(world)).toEqual(['N0', 'S0', 'S1']);
+    expect(storedMoves(world)).toEqual([]);
+  });
+
+  test('whose leader goes away before it is in force leaves nothing', async () => {
+    const world = await World.of(2);
+    world.intercept = (ask) => ask.do === 'store' && ask.key === BUCKET_KEYS.cluster;
+    const command = { n: 1, newShards: NEW_SHARD, servers: { N0: ['sh9', SHARD] } };
+    world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
+    await world.until(() => stored(world, BUCKET_KEYS.shard('sh9')) !== undefined);
+    await world.pass(100);
+    expect(world.replicas.byName.has('N0')).toBe(true);
+    world.intercept = () => false;
+    world.changeLeader('L2');
+    await world.until(() => world.balancer.isServing && !world.replicas.byName.has('N0'), LONG_MS);
+    expect(stored(world, BUCKET_KEYS.shard('sh9'))).toBeUndefined();
+    expect(await add(world, { N0: ['sh9', SHARD] }, NEW_SHARD)).toMatchObject({ ok: true });
+  });
+
+  test('whose leader goes away when it is half done is carried out by the next one', async () => {
+    const world = await World.of(2);
+    // The servers are members; their replicas of what was there before are not stored any more.
+    world.intercept = (ask) => ask.do === 'store' && ask.key === BUCKET_KEYS.shard(SHARD);
+    world.balancer.dispatch({
+      on: 'admin',
+      command: { request: 2, op: 'add', command: { n: 1, newShards: NEW_SHARD, servers: { N0: ['sh9', SHARD] } } },
+    });
+    await world.until(() => storedMoves(world).length === 1);
+    world.intercept = () => false;
+    world.changeLeader('L2');
+    await world.until(() => world.balancer.isServing, LONG_MS);
+    await world.until(() => world.shard.inSync.includes('N0'), LONG_MS);
+    expect(replicasOf(world, 'sh9')).toEqual(['N0']);
+    const record = stored(world, BUCKET_KEYS.shard(SHARD)) as ShardConfig;
+    expect(record.joining).toEqual([]);
+    await world.until(() => storedMoves(world).length === 0, LONG_MS);
+  });
+});
