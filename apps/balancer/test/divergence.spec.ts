@@ -226,3 +226,24 @@ test('what may have been read from a replica that turns out to be wrong is not c
   await world.until(() => world.isWhole());
   expect(isConfirmed(await readAll())).toBe(true);
 });
+
+test('a comparison that one of them does not finish is told, and does not count as one', async () => {
+  const world = await World.of(3);
+  let isSilent = true;
+  world.intercept = (ask, answer) => {
+    // Its first page comes, the others do not.
+    const isAnswered = ask.do !== 'digest' || ask.server !== 'S1' || ask.request.after === undefined;
+    if (isAnswered || !isSilent) return false;
+    world.scheduler.after(50, () => {
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'too slow', retryable: false } });
+    });
+    return true;
+  };
+  await world.until(() => world.events.some(({ kind }) => kind === 'shard.unproven'), 10_000);
+  const [unproven] = world.events.filter(({ kind }) => kind === 'shard.unproven');
+  expect(unproven?.data).toMatchObject({ missing: ['S1'] });
+  expect(world.shard.replicas.get('S1')?.proven).toBeNull();
+  expect(world.shard.inSync).toEqual(['S0', 'S1', 'S2']);
+  isSilent = false;
+  await world.until(() => world.shard.replicas.get('S1')?.proven !== null, 10_000);
+});

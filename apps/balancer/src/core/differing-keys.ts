@@ -1,6 +1,7 @@
 /**
- * Which keys two replicas of a shard show differently at one VAT: digests of parts of the key range are compared, then of parts
- * of those that differ, until so few versions are left that each of them is told.
+ * Which keys two replicas of a shard show differently at one VAT. The one is asked for its digest page by page, in key order, and the
+ * other for that of the same keys; where they differ, digests of parts of these keys are compared, then of parts of those, until so few
+ * versions are left that each of them is told.
  */
 import type { DigestRange, DigestReply, VersionDigest } from '#common/contracts/node';
 import type { Outcome } from './effects';
@@ -10,7 +11,7 @@ import { all, wait, type Suspension, type Workflow } from './workflow';
 export const DIGEST_PARTS = 256;
 /** Keys that are named; more are only counted. */
 export const KEYS_NAMED = 20;
-/** How often both are asked at the most. */
+/** How often both are asked for parts at the most. */
 const ASKS = 64;
 
 /** A version as it is told of in events: never the row itself. */
@@ -34,18 +35,48 @@ export interface Differences {
 
 type Keys = Pick<DigestRange, 'low' | 'high'>;
 
-/** Asks the one and the other; both must keep what is visible at the VAT in question meanwhile. */
-export type AskDigest = (within: DigestRange) => Suspension<Outcome<DigestReply>>;
+/** Asks a replica, which must keep what is visible at the VAT in question meanwhile. */
+export interface DigestAsker {
+  /** For some of the keys behind `after`, so many as it gets to. */
+  page: (after: number | null) => Workflow<Outcome<DigestReply>>;
+  within: (within: DigestRange) => Suspension<Outcome<DigestReply>>;
+}
 
-export function* differingKeys(here: AskDigest, there: AskDigest, whole: Keys): Workflow<Differences> {
+/** @param there the replica that is believed: its pages say which keys are compared at once */
+export function* differingKeys(here: DigestAsker, there: DigestAsker, whole: Keys): Workflow<Differences> {
   const found: Differences = { keys: [], count: 0, isComplete: true };
-  let open: Keys[] = [whole];
-  for (let asks = 0; asks < ASKS; asks += 1) {
+  const budget = { asks: ASKS };
+  let { low } = whole;
+  let after: number | null = null;
+  for (;;) {
+    const page: Outcome<DigestReply> = yield* there.page(after);
+    if (!page.ok) return { ...found, isComplete: false };
+    const high = page.value.next ?? whole.high;
+    const ours = yield* wait(here.within({ low, high, parts: DIGEST_PARTS }));
+    if (!ours.ok) return { ...found, isComplete: false };
+    const isNarrowed = isAlike(ours.value, page.value) || (yield* narrow(here, there, { low, high }, found, budget));
+    if (!isNarrowed) return { ...found, isComplete: false };
+    if (page.value.next === null) return found;
+    after = page.value.next;
+    low = after + 1;
+  }
+}
+
+/** Adds what differs within the keys; false when that could not be found out to the end. */
+function* narrow(
+  here: DigestAsker,
+  there: DigestAsker,
+  page: Keys,
+  found: Differences,
+  budget: { asks: number },
+): Workflow<boolean> {
+  let open: Keys[] = [page];
+  for (; budget.asks > 0; budget.asks -= 1) {
     const keys = open.shift();
-    if (keys === undefined) return found;
+    if (keys === undefined) return true;
     const within = { ...keys, parts: DIGEST_PARTS };
-    const [ours, theirs] = yield* wait(all([here(within), there(within)]));
-    if (ours?.ok !== true || theirs?.ok !== true) return { ...found, isComplete: false };
+    const [ours, theirs] = yield* wait(all([here.within(within), there.within(within)]));
+    if (ours?.ok !== true || theirs?.ok !== true) return false;
     const differing = compare(ours.value, theirs.value, keys);
     for (const one of differing.keys) {
       if (found.keys.length < KEYS_NAMED) found.keys.push(one);
@@ -53,7 +84,7 @@ export function* differingKeys(here: AskDigest, there: AskDigest, whole: Keys): 
     }
     open = [...differing.ranges, ...open];
   }
-  return { ...found, isComplete: open.length === 0 };
+  return open.length === 0;
 }
 
 /** What differs within a range: keys, where both told every version, else smaller ranges. */

@@ -6,14 +6,15 @@
  * copies all of it anew: no VAT that it tells is a start that could be trusted. What it held is not thrown away but kept aside
  * in its Postgres, since the others may be the ones that are wrong.
  */
-import type { DigestRange, DigestReply } from '#common/contracts/node';
+import type { ErrorBody } from '#common/contracts/errors';
 import { highestOf } from '#common/protocol/extremes';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
-import { differingKeys, KEYS_NAMED, type AskDigest, type Differences } from './differing-keys';
+import { differingKeys, KEYS_NAMED, type Differences, type DigestAsker } from './differing-keys';
 import type { InSyncSets } from './in-sync-sets';
 import type { Shard } from './shard';
-import { all, run, wait, type Workflow } from './workflow';
+import { digestPage, wholeDigest, type WholeDigest } from './whole-digest';
+import { all, run, running, wait, type Workflow } from './workflow';
 
 /** One replica's word. Where no side has more than half of the words, `weight` decides: the higher one prevails. */
 export interface Vote {
@@ -51,7 +52,7 @@ export function sidesOf(votes: readonly Vote[], voters: number): Sides | null {
 }
 
 /** Where there is no majority, the side that shows more records prevails: a lost one is worse than one too many. */
-export function votesOnRows(shard: Shard, replies: ReadonlyMap<string, DigestReply>): Vote[] {
+export function votesOnRows(shard: Shard, replies: ReadonlyMap<string, WholeDigest>): Vote[] {
   const votes: Vote[] = [];
   for (const server of shard.record.replicas) {
     const reply = replies.get(server);
@@ -143,15 +144,7 @@ export class Divergence {
    * differ nobody enters the set before it is known who is right: it may be the one that is copied from.
    */
   *areMembersAlike(shard: Shard, vat: number): Workflow<boolean> {
-    const request = { epoch: this.cluster.epoch, shard: shard.id, vat, idsAfter: shard.forgottenIds.hold() };
-    const servers = this.cluster.serving(shard);
-    const outcomes = yield* wait(all(servers.map((server) => this.desk.ask('digest', { server, request }))));
-    shard.forgottenIds.release();
-    const replies = new Map<string, DigestReply>();
-    for (const [index, server] of servers.entries()) {
-      const outcome = outcomes[index];
-      if (outcome?.ok === true) replies.set(server, outcome.value);
-    }
+    const { replies } = yield* this.digests(shard, vat, this.cluster.serving(shard));
     const sides = sidesOf(votesOnRows(shard, replies), shard.members.length);
     if (sides === null || sides.diverged.length > 0) {
       yield* this.dispute(shard);
@@ -160,10 +153,31 @@ export class Divergence {
     return sides.hasMajority;
   }
 
-  private asker(shard: Shard, vat: number, server: string): AskDigest {
-    return (within: DigestRange) => {
-      const request = { epoch: this.cluster.epoch, shard: shard.id, vat, within };
-      return this.desk.ask('digest', { server, request });
+  /** What these replicas show at `vat`, which the caller holds, and why others did not tell. */
+  *digests(
+    shard: Shard,
+    vat: number,
+    servers: readonly string[],
+  ): Workflow<{ replies: Map<string, WholeDigest>; failures: Map<string, ErrorBody> }> {
+    const question = { shard, epoch: this.cluster.epoch, vat, idsAfter: shard.forgottenIds.hold() };
+    const asks = servers.map((server) => running(wholeDigest(this.desk, { ...question, server })));
+    const outcomes = yield* wait(all(asks));
+    shard.forgottenIds.release();
+    const replies = new Map<string, WholeDigest>();
+    const failures = new Map<string, ErrorBody>();
+    for (const [index, server] of servers.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.ok === true) replies.set(server, outcome.value);
+      else if (outcome?.ok === false) failures.set(server, outcome.error);
+    }
+    return { replies, failures };
+  }
+
+  private asker(shard: Shard, vat: number, server: string): DigestAsker {
+    const { epoch } = this.cluster;
+    return {
+      page: (after) => digestPage(this.desk, { server, shard, epoch, vat }, after),
+      within: (within) => this.desk.ask('digest', { server, request: { epoch, shard: shard.id, vat, within } }),
     };
   }
 

@@ -317,14 +317,12 @@ export class Recovery {
   /** Whether source and target show the same at `vat`; null when one of them did not answer. */
   private *agree(plan: CopyPlan, vat: number): Workflow<boolean | null> {
     const { shard, target, source } = plan;
-    const request = { epoch: this.cluster.epoch, shard: shard.id, vat, idsAfter: shard.forgottenIds.hold() };
     shard.hold(vat);
-    const outcomes = yield* wait(all([source, target].map((server) => this.desk.ask('digest', { server, request }))));
+    const { replies } = yield* this.divergence.digests(shard, vat, [source, target]);
     shard.release(vat);
-    shard.forgottenIds.release();
-    const [theirs, ours] = outcomes;
-    if (theirs?.ok !== true || ours?.ok !== true) return null;
-    const isSame = isAlike(theirs.value, ours.value);
+    const [theirs, ours] = [replies.get(source), replies.get(target)];
+    if (theirs === undefined || ours === undefined) return null;
+    const isSame = isAlike(theirs, ours);
     for (const server of [source, target]) if (isSame) shard.prove(server, { ms: this.desk.nowMs, vat });
     return isSame;
   }

@@ -7,14 +7,14 @@
  */
 import type { ScrubDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
-import type { DigestReply, DigestRequest } from '#common/contracts/node';
 import { unconfigured, type Cluster } from './cluster';
 import type { Desk } from './desk';
 import { sidesOf, votesOnRows, type Divergence, type Sides } from './divergence';
 import type { InSyncSets } from './in-sync-sets';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
-import { all, Mutex, run, wait, type Workflow } from './workflow';
+import type { WholeDigest } from './whole-digest';
+import { Mutex, run, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
 /** How often it is asked who is right, where that is open because too few have answered. */
@@ -27,8 +27,8 @@ type Scrubbed = ScrubDone['shards'][number] & { undecided?: true };
 export class Scrub {
   /** One shard at a time, whoever asks for it. */
   private readonly turn = new Mutex('scrub');
-  /** When a shard was last looked at, by this leader. */
-  private readonly scrubbedMs = new Map<Shard, number>();
+  /** When a shard was last looked at by this leader, to the end or not: another one comes next either way. */
+  private readonly lookedAtMs = new Map<Shard, number>();
   private nextMs: number | null = null;
   private nextDisputeMs = 0;
   /** When a disputed shard was last looked at. */
@@ -99,18 +99,18 @@ export class Scrub {
   private *scrubAll(): Workflow<ScrubDone> {
     const shards: ScrubDone['shards'] = [];
     for (const shard of [...this.cluster.inKeyOrder()]) {
-      const { vat, compared, diverged } = yield* this.scrub(shard);
-      shards.push({ shard: shard.id, vat, compared, diverged });
+      const { vat, compared, missing, diverged } = yield* this.scrub(shard);
+      shards.push({ shard: shard.id, vat, compared, missing, diverged });
     }
     return { shards };
   }
 
   private mostUrgent(): Shard | undefined {
     const shards = this.cluster.inKeyOrder();
-    for (const shard of this.scrubbedMs.keys()) if (!shards.includes(shard)) this.scrubbedMs.delete(shard);
+    for (const shard of this.lookedAtMs.keys()) if (!shards.includes(shard)) this.lookedAtMs.delete(shard);
     const first = this.cluster.epoch % Math.max(shards.length, 1);
     const order = [...shards.slice(first), ...shards.slice(0, first)];
-    const since = (shard: Shard): number => this.scrubbedMs.get(shard) ?? -Infinity;
+    const since = (shard: Shard): number => this.lookedAtMs.get(shard) ?? -Infinity;
     return order.reduce<Shard | undefined>(
       (best, shard) => (best === undefined || since(shard) < since(best) ? shard : best),
       undefined,
@@ -121,7 +121,7 @@ export class Scrub {
     yield* wait(this.turn.acquire());
     try {
       const done = yield* this.compare(shard);
-      if (done.undecided !== true) this.scrubbedMs.set(shard, this.desk.nowMs);
+      if (done.undecided !== true) this.lookedAtMs.set(shard, this.desk.nowMs);
       return done;
     } finally {
       this.turn.release();
@@ -131,7 +131,7 @@ export class Scrub {
   /** Digests at the VAT of now, on everybody who serves. */
   private *compare(shard: Shard): Workflow<Scrubbed> {
     const { vat } = shard;
-    const done: Scrubbed = { shard: shard.id, vat, compared: [], diverged: [] };
+    const done: Scrubbed = { shard: shard.id, vat, compared: [], missing: [...shard.record.replicas], diverged: [] };
     if (!shard.resolved || !this.isCurrent(shard)) return done;
     const asked = this.cluster.serving(shard);
     if (asked.length < 2) return done;
@@ -141,6 +141,7 @@ export class Scrub {
       const voters = shard.members;
       const sides = sidesOf(votesOnRows(shard, replies), voters.length);
       done.compared = [...replies.keys()];
+      done.missing = shard.record.replicas.filter((server) => !replies.has(server));
       if (sides === null) {
         yield* this.divergence.dispute(shard);
         return { ...done, undecided: true };
@@ -156,18 +157,17 @@ export class Scrub {
     }
   }
 
-  private *digests(shard: Shard, vat: number, servers: readonly string[]): Workflow<Map<string, DigestReply>> {
-    const idsAfter = shard.forgottenIds.hold();
-    const request: DigestRequest = { epoch: this.cluster.epoch, shard: shard.id, vat, idsAfter };
-    const outcomes = yield* wait(all(servers.map((server) => this.desk.ask('digest', { server, request }))));
-    shard.forgottenIds.release();
-    const replies = new Map<string, DigestReply>();
-    for (const [index, server] of servers.entries()) {
-      const outcome = outcomes[index];
-      if (outcome?.ok === true) replies.set(server, outcome.value);
-      else if (outcome?.error.code === 'FENCED') this.fenced(outcome.error);
-    }
+  private *digests(shard: Shard, vat: number, servers: readonly string[]): Workflow<Map<string, WholeDigest>> {
+    const { replies, failures } = yield* this.divergence.digests(shard, vat, servers);
+    for (const error of failures.values()) if (error.code === 'FENCED') this.fenced(error);
+    if (failures.size > 0) this.announceUnproven(shard, vat, failures);
     return replies;
+  }
+
+  private announceUnproven(shard: Shard, vat: number, failures: ReadonlyMap<string, ErrorBody>): void {
+    const cause = [...failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
+    const data = { cause, vat, missing: [...failures.keys()] };
+    this.desk.emit({ do: 'publish', event: { kind: 'shard.unproven', subject: shard.id, data } });
   }
 
   /** With the lane held: no round is under way that a replica which stops counting would have to answer. */

@@ -152,6 +152,9 @@ export class SimServer {
         readQueueLimit: 100,
         pageBytes: PAGE_BYTES,
         catchUpSliceMs: COPY_SLICE_MS,
+        // Each request digests two keys, so that comparing a shard takes several.
+        digestPageKeys: 2,
+        digestSliceMs: 0,
       },
       ...{ probeTimeoutMs: 5_000, nowMs: () => clock.nowMs },
     };

@@ -52,7 +52,9 @@ export function rmAnswer({ n, removed }: RmDone): Record<string, unknown> {
 
 export function scrubAnswer({ shards }: ScrubDone): Record<string, unknown> {
   const diverged = shards.reduce((count, shard) => count + shard.diverged.length, 0);
-  const found = diverged === 1 ? '1 replica differs' : `${diverged} replicas differ`;
+  const missing = shards.reduce((count, shard) => count + shard.missing.length, 0);
+  const differing = diverged === 1 ? '1 replica differs' : `${diverged} replicas differ`;
+  const found = missing === 0 ? differing : `${differing}, ${missing} could not be compared`;
   return {
     message: `Compared the replicas of ${shards.length} ${shards.length === 1 ? 'shard' : 'shards'}: ${found}`,
     shards: shards.map(({ shard, vat, ...rest }) => ({ Shard_id: shard, VAT: vat, ...rest })),

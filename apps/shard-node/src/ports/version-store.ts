@@ -65,6 +65,20 @@ export interface VersionRange {
   to: number;
 }
 
+/** Versions of one shard visible at one VAT, of keys behind `after`; null: of all keys. */
+export interface DigestPageRange {
+  shard: string;
+  vat: number;
+  after: number | null;
+}
+
+/** `next`: the last key of the page; null when nothing is left behind it. */
+export interface DigestPage {
+  digest: string;
+  rows: number;
+  next: number | null;
+}
+
 /** Rows of one shard visible at one VAT, `low <= key <= high`. */
 export interface RowRange {
   shard: string;
@@ -141,8 +155,10 @@ export interface VersionStore {
   findRecords(id: string, ranges: readonly RecordRange[]): Promise<FoundRecord[]>;
   /** Over everything that is stored of these outcomes. @throws ShardlineError STORE_FAILED */
   digestRecords(range: RecordRange): Promise<string>;
-  /** Over key, cat and row of every version that is visible at `vat`, whatever the order; all of them, or those `within`. */
-  digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply>;
+  /** Over key, cat and row of versions that are visible at `vat`: of `maxKeys` keys at the most, in key order. */
+  digestPage(range: DigestPageRange, maxKeys: number): Promise<DigestPage>;
+  /** The same of every version `within` a range of keys. */
+  digestWithin(shard: string, vat: number, within: DigestRange): Promise<DigestReply>;
   /** Frees the room of what transactions have discarded, or have put something else in the place of; may be asked at any time. */
   sweep(): Promise<void>;
   /** Resolves when the store answers. @throws ShardlineError STORE_FAILED */

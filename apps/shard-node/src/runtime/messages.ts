@@ -141,6 +141,7 @@ const digest = z.object({
   epoch: term,
   shard: z.string(),
   vat: term,
+  after: whole.exactOptional(),
   idsAfter: term.exactOptional(),
   within: digestRange.exactOptional(),
 });

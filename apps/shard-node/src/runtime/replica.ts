@@ -52,6 +52,10 @@ export interface ReplicaOptions extends CatchUpOptions {
   server: string;
   /** Another one after every start of the process. */
   instance: string;
+  /** Keys that one statement digests at the most: so few that no other read waits long for it. */
+  digestPageKeys: number;
+  /** So long a request for a digest is worked on, at least for one statement. */
+  digestSliceMs: number;
   /** Writes that may wait. */
   applyQueueLimit: number;
   /** Reads that run at once, and that may wait. */
@@ -75,6 +79,9 @@ const MEASURES: Measures = {
   digest: (text) => hash('sha1', text, 'base64'),
   byteLength: (text) => Buffer.byteLength(text),
 };
+
+/** Of large rows one statement digests no more than this, as far as the largest of them tells. */
+const DIGEST_PAGE_BYTES = 16 * 1024 * 1024;
 
 export class Replica {
   private readonly reads: Lanes;
@@ -222,18 +229,41 @@ export class Replica {
     return this.catchUps.run(request);
   }
 
+  /** Of a whole shard so much at a time as takes `digestSliceMs`. @throws ShardlineError */
   async digest(request: DigestRequest): Promise<DigestReply> {
     await this.admit(request.epoch);
-    const { shard, vat, idsAfter, within } = request;
-    this.admitRead(shard, vat);
-    const reply = await this.reads.run(() => this.store.digest(shard, vat, within));
-    if (idsAfter !== undefined && within === undefined) {
-      const records = await this.reads.run(() => this.store.digestRecords({ shard, after: idsAfter, upTo: vat }));
-      reply.digest = `${reply.digest}/${records}`;
-    }
-    admitEpoch(this.guarded.current, request.epoch);
-    this.admitRead(shard, vat);
+    const { shard, vat, within } = request;
+    const admitted = (): ShardState => {
+      admitEpoch(this.guarded.current, request.epoch);
+      return this.admitRead(shard, vat);
+    };
+    const { maxRowBytes } = admitted();
+    const reply =
+      within === undefined
+        ? await this.digestOnwards(request, maxRowBytes)
+        : await this.reads.run(() => this.store.digestWithin(shard, vat, within));
+    admitted();
     return reply;
+  }
+
+  private async digestOnwards(request: DigestRequest, maxRowBytes: number): Promise<DigestReply> {
+    const { shard, vat, idsAfter } = request;
+    const maxKeys = Math.min(this.options.digestPageKeys, Math.ceil(DIGEST_PAGE_BYTES / (maxRowBytes + 1)));
+    const deadlineMs = this.options.nowMs() + this.options.digestSliceMs;
+    let sum = 0n;
+    let rows = 0;
+    let next = request.after ?? null;
+    do {
+      const range = { shard, vat, after: next };
+      const page = await this.reads.run(() => this.store.digestPage(range, maxKeys));
+      sum += BigInt(page.digest);
+      rows += page.rows;
+      next = page.next;
+    } while (next !== null && this.options.nowMs() < deadlineMs);
+    const reply = { digest: String(sum), rows, next };
+    if (next !== null || idsAfter === undefined) return reply;
+    const records = await this.reads.run(() => this.store.digestRecords({ shard, after: idsAfter, upTo: vat }));
+    return { ...reply, records };
   }
 
   /** What became of an op, as far as that is not forgotten. @throws ShardlineError */
@@ -270,9 +300,9 @@ export class Replica {
     await this.guarded.change(epoch, async (_transaction, state) => ({ state, result: undefined }));
   }
 
-  private admitRead(shard: string, vat: number): void {
+  private admitRead(shard: string, vat: number): ShardState {
     this.refuseReplaced(shard);
-    admitSnapshot(this.guarded.current, shard, vat);
+    return admitSnapshot(this.guarded.current, shard, vat);
   }
 
   private refuseReplaced(shard: string): void {

@@ -16,6 +16,8 @@ import { WorkInFlight } from '#common/process/work-in-flight';
 
 /** Well below what a balancer waits for (CATCHUP_TIMEOUT_MS), a page that takes long included. */
 const CATCH_UP_SLICE_MS = 1_000;
+const DIGEST_PAGE_KEYS = 10_000;
+const DIGEST_SLICE_MS = 1_000;
 
 export class ShardNode {
   private constructor(
@@ -65,6 +67,8 @@ function replicaOptions(config: ShardNodeConfig): ReplicaOptions {
     readQueueLimit,
     pageBytes,
     catchUpSliceMs: CATCH_UP_SLICE_MS,
+    digestPageKeys: DIGEST_PAGE_KEYS,
+    digestSliceMs: DIGEST_SLICE_MS,
     probeTimeoutMs,
     nowMs: () => performance.now(),
   };

@@ -4,7 +4,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import { splitRows } from '#common/nats/lines';
 import type { LivingBirth } from '../../src/core/round-plan';
 import { blankIdentity, type ShardState } from '../../src/core/replica-state';
-import type { RowPage, VersionPage, VersionStore, WriteTransaction } from '../../src/ports/version-store';
+import type { DigestPage, RowPage, VersionPage, VersionStore, WriteTransaction } from '../../src/ports/version-store';
 import { rowText, SCHEMA, shardState, UNTOLD } from '../support/builders';
 
 /** Opens stores; the contract closes those it opened. */
@@ -244,7 +244,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
           await transaction.createShard(shardState('sh'), SCHEMA);
         });
         await copyVersions(store, copy, 0, 3, 1);
-        expect(await copy.digest('sh', 3)).toEqual(await store.digest('sh', 3));
+        expect(await wholeDigest(copy, 3)).toEqual(await wholeDigest(store, 3));
         await end(2, 4);
         await store.transact(async (transaction) => {
           const births = [
@@ -255,7 +255,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
         });
         await copyVersions(store, copy, 3, 6, 10_000);
         await copyVersions(store, copy, 3, 6, 1); // once more changes nothing
-        for (const vat of [3, 4, 5, 6]) expect(await copy.digest('sh', vat)).toEqual(await store.digest('sh', vat));
+        for (const vat of [3, 4, 5, 6]) expect(await wholeDigest(copy, vat)).toEqual(await wholeDigest(store, vat));
         expect(await rowsAt(copy, FAR)).toEqual([rowText(1, 'x'), rowText(2, 'y'), rowText(3, 'x')]);
       } finally {
         await copy.close();
@@ -264,21 +264,46 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
 
     it('digests what is visible, whatever else is stored', async () => {
       await given([1, 2].map((key) => ({ key, cat: key, row: rowText(key, 'x') })));
-      const before = await store.digest('sh', 2);
+      const before = await wholeDigest(store, 2);
       expect(before.rows).toBe(2);
       await end(2, 3);
-      expect(await store.digest('sh', 2)).toEqual(before);
-      const after = await store.digest('sh', 3);
+      expect(await wholeDigest(store, 2)).toEqual(before);
+      const after = await wholeDigest(store, 3);
       expect(after.rows).toBe(1);
       expect(after.digest).not.toBe(before.digest);
+    });
+
+    it('digests page by page, in key order, and all pages together are the whole', async () => {
+      const keys = [-7, 0, 3, 40, 41, 42, 99];
+      await given(keys.map((key, index) => ({ key, cat: index + 1, row: rowText(key, 'x') })));
+      await end(42, 20);
+      const whole = await wholeDigest(store, 20);
+      expect(whole).toMatchObject({ rows: 6, next: null });
+      for (const maxKeys of [1, 2, 3, 5, 6]) {
+        let [sum, rows, pages] = [0n, 0, 0];
+        let after: number | null = null;
+        do {
+          const page = await store.digestPage({ shard: 'sh', vat: 20, after }, maxKeys);
+          expect(page.rows).toBeLessThanOrEqual(maxKeys);
+          if (page.next !== null) expect(page.next).toBeGreaterThan(after ?? -Infinity);
+          sum += BigInt(page.digest);
+          [rows, after, pages] = [rows + page.rows, page.next, pages + 1];
+        } while (after !== null);
+        expect([String(sum), rows, pages]).toEqual([whole.digest, 6, Math.ceil(6 / maxKeys)]);
+      }
+      expect(await store.digestPage({ shard: 'sh', vat: 20, after: 99 }, 5)).toEqual({
+        digest: '0',
+        rows: 0,
+        next: null,
+      });
     });
 
     it('digests parts of a range, which together are the range, and single versions where they are few', async () => {
       const keys = [0, 3, 40, 41, 42, 99, 100, 250];
       await given(keys.map((key, index) => ({ key, cat: index + 1, row: rowText(key, 'x') })));
       await end(42, 20);
-      const whole = await store.digest('sh', 20);
-      const all = await store.digest('sh', 20, { low: 0, high: 299, parts: 3 });
+      const whole = await wholeDigest(store, 20);
+      const all = await store.digestWithin('sh', 20, { low: 0, high: 299, parts: 3 });
       expect(all).toMatchObject(whole);
       expect(all.versions).toBeUndefined();
       expect(all.parts?.map(({ low, high, rows }) => [low, high, rows])).toEqual([
@@ -287,19 +312,19 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
         [200, 299, 1],
       ]);
       for (const { low, high, rows, digest } of all.parts ?? []) {
-        expect(await store.digest('sh', 20, { low, high, parts: 7 })).toMatchObject({ rows, digest });
+        expect(await store.digestWithin('sh', 20, { low, high, parts: 7 })).toMatchObject({ rows, digest });
       }
-      const few = await store.digest('sh', 20, { low: 3, high: 41, parts: 3 });
+      const few = await store.digestWithin('sh', 20, { low: 3, high: 41, parts: 3 });
       expect(few.versions?.map(({ key, cat }) => [key, cat])).toEqual([
         [3, 2],
         [40, 3],
         [41, 4],
       ]);
-      const one = await store.digest('sh', 20, { low: 40, high: 40, parts: 2 });
+      const one = await store.digestWithin('sh', 20, { low: 40, high: 40, parts: 2 });
       expect(one.versions).toEqual([{ key: 40, cat: 3, digest: one.digest }]);
       expect(few.versions).toContainEqual({ key: 40, cat: 3, digest: one.digest });
-      expect(await store.digest('sh', 20, { low: 43, high: 98, parts: 2 })).toEqual({
-        ...{ digest: '0', rows: 0 },
+      expect(await store.digestWithin('sh', 20, { low: 43, high: 98, parts: 2 })).toEqual({
+        ...{ digest: '0', rows: 0, next: null },
         ...{ parts: [], versions: [] },
       });
     });
@@ -309,7 +334,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       await given(keys.map((key) => ({ key, cat: 1, row: rowText(key, 'x') })));
       const ends = { low: -(2 ** 52), high: 2 ** 52 - 1 };
       for (const parts of [2, 3, 256, 1000]) {
-        const reply = await store.digest('sh', 1, { ...ends, parts });
+        const reply = await store.digestWithin('sh', 1, { ...ends, parts });
         expect(reply.rows).toBe(4);
         expect(reply.parts?.[0]?.low).toBe(ends.low);
         expect(reply.parts?.at(-1)?.high).toBe(ends.high);
@@ -381,6 +406,11 @@ async function readAll(store: VersionStore, maxBytes: number, ends = { low: 0, h
 function expectFit(page: { text: string; count: number }, maxBytes: number): void {
   expect(splitRows(page.text)).toHaveLength(page.count);
   if (page.count > 1) expect(Buffer.byteLength(page.text)).toBeLessThanOrEqual(maxBytes);
+}
+
+/** Of everything that is visible. */
+function wholeDigest(store: VersionStore, vat: number): Promise<DigestPage> {
+  return store.digestPage({ shard: 'sh', vat, after: null }, FAR);
 }
 
 async function rowsAt(store: VersionStore, vat: number): Promise<string[]> {

@@ -62,6 +62,8 @@ export function openReplica(
     readQueueLimit: 100,
     pageBytes,
     catchUpSliceMs: 60_000,
+    digestPageKeys: 2,
+    digestSliceMs: 0,
     probeTimeoutMs: 5_000,
     nowMs: () => performance.now(),
   };

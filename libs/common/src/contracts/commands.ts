@@ -164,7 +164,7 @@ export interface RmDone {
 
 /** `scrub`: the replicas of every shard that were compared with each other, and those that differ from the others. */
 export interface ScrubDone {
-  shards: { shard: string; vat: number; compared: string[]; diverged: string[] }[];
+  shards: { shard: string; vat: number; compared: string[]; missing: string[]; diverged: string[] }[];
 }
 
 export type ReplicaState = 'in-sync' | 'syncing' | 'stale';

@@ -12,6 +12,7 @@ export const EVENT_KINDS = [
   'shard.syncing',
   'shard.insync',
   'shard.diverged',
+  'shard.unproven',
   'shard.unavailable',
   'leader.elected',
   'leader.lost',

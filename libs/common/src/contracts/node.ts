@@ -374,14 +374,18 @@ export interface CatchupReply {
 }
 
 /**
- * A digest over all versions of the shard that are visible at `vat`: key, cat and row; and, with `idsAfter`, over the outcomes
- * of ops in `(idsAfter, vat]`. The asker sees to it that the shard's mark is not raised meanwhile. With `within` only over
- * versions of a range of keys, no outcomes, and told in more detail.
+ * A digest over the versions of the shard that are visible at `vat`: key, cat and row. The asker sees to it that the shard's mark is
+ * not raised meanwhile. A shard of any size takes several requests: each covers keys `after` the one named, in key order, for as long as
+ * a replica works on one request. Digests are sums, so what the requests answered is added up. With the last keys come, with
+ * `idsAfter`, the outcomes of ops in `(idsAfter, vat]`. With `within` only versions of a range of keys are covered, at once, without
+ * outcomes, and told in more detail.
  */
 export interface DigestRequest {
   epoch: number;
   shard: string;
   vat: number;
+  /** Left out: from the first key on. */
+  after?: number;
   idsAfter?: number;
   within?: DigestRange;
 }
@@ -404,12 +408,15 @@ export interface VersionDigest {
   digest: string;
 }
 /**
+ * `next`: the last key that is covered, to go on `after`; null when no more keys follow. `records`: the digest of the outcomes.
  * `parts` (with `within`): those of the range that have versions, in key order. `versions`: each of them in (key, cat) order,
  * when they are no more than the parts that were asked for.
  */
 export interface DigestReply {
   digest: string;
   rows: number;
+  next: number | null;
+  records?: string;
   parts?: DigestPart[];
   versions?: VersionDigest[];
 }

@@ -25,6 +25,8 @@ interface RoundUnderWay {
 interface DigestsUnderWay {
   open: number;
   told: Map<string, string>;
+  /** Of the pages that have come, by server. */
+  sums: Map<string, bigint>;
 }
 
 export class Narrator implements Listener {
@@ -83,7 +85,7 @@ export class Narrator implements Listener {
     else if (effect.do === 'serve') this.say(`${name} serves clients under epoch ${cluster.epoch}`);
     else if (effect.do === 'stepDown') this.say(`${name} steps down: ${effect.why}`);
     else if (effect.do === 'released') this.say(`${name} ends`);
-    else if (effect.do === 'digest' && effect.request.within === undefined) this.sentDigest(balancer, effect);
+    else if (effect.do === 'digest' && isOfWhole(effect)) this.sentDigest(balancer, effect);
     else if (effect.do === 'publish') {
       const text = describeEvent(effect.event);
       if (text !== null) this.say(`${name} says: ${text}`);
@@ -141,18 +143,25 @@ export class Narrator implements Listener {
       this.say(`${server} has copied ${what} from ${source}: ${outcome.value.rows} versions`);
   }
 
+  /** Every page is asked for by itself; what is told is the sum of all of them. */
   private sentDigest(balancer: Balancer, digest: Digest): void {
     const name = digestName(balancer, digest);
-    const digests = this.digests.get(name) ?? { open: 0, told: new Map<string, string>() };
-    digests.open += 1;
+    const digests = this.digests.get(name) ?? { open: 0, told: new Map<string, string>(), sums: new Map() };
+    if (digest.request.after === undefined) digests.open += 1;
     this.digests.set(name, digests);
   }
 
   private compared(balancer: Balancer, ask: Digest, outcome: Outcome<AskTypes['digest']['answer']>): void {
     const digests = this.digests.get(digestName(balancer, ask));
-    if (digests === undefined || ask.request.within !== undefined) return;
+    if (digests === undefined || !isOfWhole(ask)) return;
+    const { server } = ask;
+    if (outcome.ok) {
+      const sum = (digests.sums.get(server) ?? 0n) + BigInt(outcome.value.digest);
+      digests.sums.set(server, sum);
+      if (outcome.value.next !== null) return;
+      digests.told.set(server, `${sum}/${outcome.value.records ?? ''}`);
+    } else digests.told.set(server, failure(outcome.error));
     digests.open -= 1;
-    digests.told.set(ask.server, outcome.ok ? outcome.value.digest : failure(outcome.error));
     if (digests.open > 0) return;
     this.digests.delete(digestName(balancer, ask));
     this.say(`digests of ${ask.request.shard} at VAT ${ask.request.vat}: ${groupsOf(digests.told)}`);
@@ -193,6 +202,11 @@ export class Narrator implements Listener {
 
 function nameOfRound(balancer: Balancer, { epoch, round }: Apply): string {
   return `${balancer.name} ${epoch}/${round.round}`;
+}
+
+/** Not for naming the keys in which two replicas differ. */
+function isOfWhole({ request }: Digest): boolean {
+  return request.within === undefined && request.idsAfter !== undefined;
 }
 
 function digestName(balancer: Balancer, { request: { shard, vat } }: Digest): string {

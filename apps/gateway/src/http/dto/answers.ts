@@ -65,6 +65,9 @@ export class ScrubbedShardDto {
   @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that told what they show' })
   compared!: string[];
 
+  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that could not be compared' })
+  missing!: string[];
+
   @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that are now copied anew' })
   diverged!: string[];
 }

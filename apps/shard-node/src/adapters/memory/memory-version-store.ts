@@ -9,6 +9,8 @@ import { blankIdentity, type NodeIdentity, type ReplicaState, type ShardState } 
 import { recordBytes, recordText } from '../../core/op-records';
 import type { Known, PartWrite } from '../../core/round-plan';
 import type {
+  DigestPage,
+  DigestPageRange,
   FoundRecord,
   PartQuestion,
   RecordPage,
@@ -129,9 +131,16 @@ export class MemoryVersionStore implements VersionStore {
     return String(sum);
   }
 
-  async digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply> {
+  async digestPage({ shard, vat, after }: DigestPageRange, maxKeys: number): Promise<DigestPage> {
+    const left = this.sorted(shard).filter((version) => isVisible(version, vat) && version.key > (after ?? -Infinity));
+    const keys = [...new Set(left.map(({ key }) => key))];
+    const last = keys.length > maxKeys ? (keys[maxKeys - 1] ?? null) : null;
+    const page = last === null ? left : left.filter(({ key }) => key <= last);
+    return { digest: sumOfHashes(page), rows: page.length, next: last };
+  }
+
+  async digestWithin(shard: string, vat: number, within: DigestRange): Promise<DigestReply> {
     const visible = this.sorted(shard).filter((version) => isVisible(version, vat));
-    if (within === undefined) return { digest: sumOfHashes(visible), rows: visible.length };
     const byPart = new Map<number, Version[]>();
     for (const version of visible) {
       if (version.key < within.low || version.key > within.high) continue;
@@ -142,11 +151,11 @@ export class MemoryVersionStore implements VersionStore {
       return { ...partAt(within, index), digest: sumOfHashes(own), rows: own.length };
     });
     const sum = sumOf(parts);
-    if (sum.rows > within.parts) return { ...sum, parts };
+    if (sum.rows > within.parts) return { ...sum, next: null, parts };
     const versions = [...byPart.values()]
       .flat()
       .map((one) => ({ key: one.key, cat: one.cat, digest: sumOfHashes([one]) }));
-    return { ...sum, parts, versions };
+    return { ...sum, next: null, parts, versions };
   }
 
   async sweep(): Promise<void> {

@@ -177,13 +177,13 @@ it.each([
       more = after !== null;
     }
     expect(copied).toEqual(births.map((birth) => birth.key));
-    const { parts } = await store.digest('sh', 90, { low: 0, high: 89, parts: 3 });
+    const { parts } = await store.digestWithin('sh', 90, { low: 0, high: 89, parts: 3 });
     expect(parts?.map(({ low, rows }) => [low, rows])).toEqual([
       [0, 30],
       [30, 30],
       [60, 30],
     ]);
-    const { versions } = await store.digest('sh', 90, { low: 10, high: 12, parts: 3 });
+    const { versions } = await store.digestWithin('sh', 90, { low: 10, high: 12, parts: 3 });
     expect(versions?.map((version) => version.key)).toEqual([10, 11, 12]);
     await store.close();
   },

@@ -7,6 +7,8 @@ import { partAt, partWidth, sumOf } from '../../core/digest-parts';
 import { parseOutcome } from '../../core/op-records';
 import { blankIdentity, type NodeIdentity, type ReplicaState } from '../../core/replica-state';
 import type {
+  DigestPage,
+  DigestPageRange,
   FoundRecord,
   RecordPage,
   RecordRange,
@@ -181,13 +183,14 @@ export class PostgresVersionStore implements VersionStore {
     return String(sum);
   }
 
-  async digest(shard: string, vat: number, within?: DigestRange): Promise<DigestReply> {
-    if (within !== undefined) return this.digestWithin(shard, vat, within);
-    const [rows, sum] = await this.askOne(this.handle(shard).statements.digest, [vat]);
-    return { digest: String(sum), rows: Number(rows) };
+  async digestPage({ shard, vat, after }: DigestPageRange, maxKeys: number): Promise<DigestPage> {
+    const { digestPage } = this.handle(shard).statements;
+    // Keys are whole numbers within ±2^53: this one lies before all of them.
+    const [rows, sum, next] = await this.askOne(digestPage, [vat, after ?? -(2 ** 53) - 2, maxKeys]);
+    return { digest: String(sum), rows: Number(rows), next: next === null ? null : Number(next) };
   }
 
-  private async digestWithin(shard: string, vat: number, within: DigestRange): Promise<DigestReply> {
+  async digestWithin(shard: string, vat: number, within: DigestRange): Promise<DigestReply> {
     const { statements } = this.handle(shard);
     const keys = [vat, within.low, within.high];
     const cells = await this.ask(statements.digestParts, [...keys, partWidth(within)]);
@@ -195,14 +198,14 @@ export class PostgresVersionStore implements VersionStore {
       return { ...partAt(within, Number(index)), digest: String(digest), rows: Number(rows) };
     });
     const sum = sumOf(parts);
-    if (sum.rows > within.parts) return { ...sum, parts };
+    if (sum.rows > within.parts) return { ...sum, next: null, parts };
     const found = await this.ask(statements.digestVersions, keys);
     const versions = found.map(([key, cat, digest]) => ({
       key: Number(key),
       cat: Number(cat),
       digest: String(digest),
     }));
-    return { ...sum, parts, versions };
+    return { ...sum, next: null, parts, versions };
   }
 
   async sweep(): Promise<void> {

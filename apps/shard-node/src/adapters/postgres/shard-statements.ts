@@ -84,6 +84,9 @@ export interface RoundKind {
   records: boolean;
 }
 
+/** No key is larger. */
+const MAX_KEY = '9223372036854775807';
+
 export class ShardStatements {
   readonly table: string;
   private readonly columns: readonly [ShardColumn, ...ShardColumn[]];
@@ -114,9 +117,12 @@ export class ShardStatements {
   readonly copyIntoStage: string;
   /** From there to where they belong; answers by how many the living versions changed. */
   readonly putStaged: Statement;
-  /** Count, and the sum of 64-bit hashes, of what is visible at `$1`. */
-  readonly digest: Statement;
-  /** The same of the keys from `$2` to `$3` in parts of `$4` keys: index of the part, count, sum; parts without rows are left out. */
+  /**
+   * Count, and the sum of 64-bit hashes, of what is visible at `$1` of the first `$3` keys behind `$2`; the last of these keys, or
+   * null when they are all that there are.
+   */
+  readonly digestPage: Statement;
+  /** Count and sum of the keys from `$2` to `$3` in parts of `$4` keys: index of the part, count, sum; parts without rows are left out. */
   readonly digestParts: Statement;
   /** Key, cat and hash of what is visible at `$1` of the keys from `$2` to `$3`. */
   readonly digestVersions: Statement;
@@ -174,7 +180,14 @@ export class ShardStatements {
       )
       SELECT (SELECT count(*) FROM ${stage} WHERE dat = ${ALIVE_TEXT}) - living FROM before`);
     const hash = `('x' || left(md5(${key} || ' ' || cat || ' ' || ${json}), 16))::bit(64)::bigint`;
-    this.digest = prepared(`SELECT count(*), coalesce(sum(${hash}), 0) FROM ${table} WHERE cat <= $1 AND dat > $1`);
+    const behind = `cat <= $1 AND dat > $1 AND ${key} > $2`;
+    this.digestPage = prepared(`
+      WITH following AS (
+        SELECT DISTINCT ${key} AS key FROM ${table} WHERE ${behind} ORDER BY key LIMIT $3::bigint + 1),
+      page AS (SELECT CASE WHEN count(*) > $3 THEN
+        (SELECT key FROM following ORDER BY key LIMIT 1 OFFSET $3::bigint - 1) END AS last FROM following)
+      SELECT count(*), coalesce(sum(${hash}), 0), (SELECT last FROM page) FROM ${table}
+      WHERE ${behind} AND ${key} <= coalesce((SELECT last FROM page), ${MAX_KEY})`);
     const within = `cat <= $1 AND dat > $1 AND ${key} BETWEEN $2 AND $3`;
     this.digestParts = prepared(`
       SELECT (${key} - $2::bigint) / $4::bigint AS part, count(*), sum(${hash})
