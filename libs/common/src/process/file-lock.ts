@@ -27,6 +27,8 @@ const ATTEMPTS = 5;
 const PAUSE_MS = 20;
 
 export class FileLock {
+  private isHeld = true;
+
   private constructor(private readonly fd: number) {}
 
   /**
@@ -56,7 +58,8 @@ export class FileLock {
 
   /** Gives the lock to whoever wants it next. */
   release(): void {
-    closeSync(this.fd);
+    if (this.isHeld) closeSync(this.fd);
+    this.isHeld = false;
   }
 
   private static tryAcquire(path: string, flags = constants.O_RDWR | constants.O_CREAT): FileLock | null {

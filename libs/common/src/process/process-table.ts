@@ -1,6 +1,6 @@
 /** Processes that are not our children: whether they run, what they run, and waiting for their end. */
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const POLL_MS = 20;
@@ -29,6 +29,37 @@ function commandFromPs(pid: number): Promise<string | undefined> {
     execFile('ps', ['-ww', '-o', 'command=', '-p', String(pid)], { timeout: 5_000 }, (error, stdout) => {
       const line = stdout.trim();
       resolve(error !== null || line === '' || line.includes('<defunct>') ? undefined : line);
+    });
+  });
+}
+
+/** A process that runs, and its command line as `commandOf` tells it. */
+export interface RunningCommand {
+  pid: number;
+  command: string;
+}
+
+/** Every process whose command line is as asked. It does not matter what any file says of them. */
+export async function processesRunning(isMeant: (command: string) => boolean): Promise<RunningCommand[]> {
+  const all = process.platform === 'linux' ? await commandsFromProc() : await commandsFromPs();
+  return all.filter(({ command }) => isMeant(command));
+}
+
+async function commandsFromProc(): Promise<RunningCommand[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const commands = await Promise.all(pids.map((pid) => commandFromProc(pid)));
+  return pids.flatMap((pid, index) => {
+    const command = commands[index];
+    return command === undefined ? [] : [{ pid, command }];
+  });
+}
+
+function commandsFromPs(): Promise<RunningCommand[]> {
+  return new Promise((resolve, reject) => {
+    execFile('ps', ['-axww', '-o', 'pid=,command='], { timeout: 5_000, maxBuffer: 64 << 20 }, (error, stdout) => {
+      if (error !== null) reject(error);
+      const lines = stdout.split('\n').map((line) => /^\s*(\d+) (.*)$/.exec(line));
+      resolve(lines.flatMap((found) => (found === null ? [] : [{ pid: Number(found[1]), command: found[2] ?? '' }])));
     });
   });
 }

@@ -1,6 +1,7 @@
 /** What every service does at its start and at its end. */
 import { ConfigError } from '../config/env';
 import type { Logger } from '../logging/logger';
+import { CannotStartError } from './cannot-start';
 import { holdLifeline } from './lifeline';
 
 /** How long a graceful stop may take before the process ends all the same. */
@@ -21,10 +22,10 @@ export function runService(start: () => Promise<void>): void {
   });
 }
 
-/** What the system refused (a port in use, a folder that cannot be written) says itself; for the rest the stack is needed. */
+/** What the system refused (a port in use, a folder that cannot be written) says itself, and so does what is for people; else the stack is needed. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return 'syscall' in error ? error.message : (error.stack ?? error.message);
+  return 'syscall' in error || error instanceof CannotStartError ? error.message : (error.stack ?? error.message);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** How a shard-node's process is started, and how it is known again by a balancer that did not start it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
-import { commandOf, isCode, waitUntilGone } from '#common/process/process-table';
+import { commandOf, isCode, processesRunning, waitUntilGone } from '#common/process/process-table';
 
 /**
  * Writes its own process id, then becomes the node: however soon we are killed, no node runs without its file. The id is
@@ -65,16 +65,26 @@ async function writtenPid(place: NodePlace, child: ChildProcess): Promise<number
   throw new Error(`the process of ${place.server} did not come up; see ${place.logFile}`);
 }
 
-/** The process id of the node if it runs; what else may have got that id since is not taken for it. */
+/**
+ * The process id of the node if it runs; what else may have got that id since is not taken for it. A file that says nothing, or
+ * somebody else, does not hide a node that runs: then it is looked for among all processes.
+ */
 export async function runningPid(place: NodePlace): Promise<number | undefined> {
   const pid = await readPid(place.pidFile);
-  return pid !== undefined && (await isNode(place, pid)) ? pid : undefined;
+  if (pid !== undefined && (await isNode(place, pid))) return pid;
+  // A shell that is about to become the node has not written its file yet.
+  const [found] = await processesRunning((command) => isCommandOf(place, command) && !command.startsWith('/bin/sh '));
+  return found?.pid;
 }
 
 /** Whether the process is this node. */
 export async function isNode(place: NodePlace, pid: number): Promise<boolean> {
   const command = await commandOf(pid);
-  return command?.endsWith(` ${markOf(place).join(' ')}`) === true;
+  return command !== undefined && isCommandOf(place, command);
+}
+
+function isCommandOf(place: NodePlace, command: string): boolean {
+  return command.endsWith(` ${markOf(place).join(' ')}`);
 }
 
 async function readPid(path: string): Promise<number | undefined> {

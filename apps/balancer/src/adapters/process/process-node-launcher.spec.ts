@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { createLogger } from '#common/logging/logger';
 import { commandOf, waitUntilGone } from '#common/process/process-table';
+import { damage, DAMAGES } from '#common/testing/damages';
 import { killNow, processesWith } from '#common/testing/processes';
 import { ProcessNodeLauncher, type ProcessNodeLauncherOptions } from './process-node-launcher';
 
@@ -184,6 +185,21 @@ describe('shard-nodes as processes', () => {
     expect(await readdir(join(dataDir, 'servers'))).toEqual(['ab']);
     expect(await sut.list()).toEqual(['ab']);
     await sut.remove('never-there');
+  });
+
+  it.each(DAMAGES)('that run are found although their pid file is damaged: %s', async (how) => {
+    await Promise.all([launcher().start('a'), launcher().start('other')]);
+    const first = await told('a');
+    await told('other');
+    damage(join(serverDir('a'), 'node.pid'), how, join(serverDir('other'), 'node.pid'));
+    const sut = launcher();
+    expect(await sut.list()).toEqual(['a', 'other']);
+    await sut.start('a');
+    expect(await runs(first.pid)).toBe(false);
+    await told('a', 2);
+    expect(processesWith(serverDir('a'))).toHaveLength(1);
+    await sut.stop('a');
+    expect(await sut.list()).toEqual(['other']);
   });
 
   it('are not mistaken for another process that has got their id', async () => {

@@ -2,6 +2,7 @@
 import { access, readFile, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
+import { CannotStartError } from '#common/process/cannot-start';
 import { isCode } from '#common/process/process-table';
 
 /** Absolute paths. */
@@ -14,8 +15,8 @@ export interface PostgresBinaries {
   version: string;
 }
 
-/** Postgres could not be had or run on this machine. The message is one line and says what to do. */
-export class PostgresUnavailableError extends Error {
+/** Postgres could not be had or run on this machine, or on these data. */
+export class PostgresUnavailableError extends CannotStartError {
   override readonly name = 'PostgresUnavailableError';
 }
 

@@ -5,14 +5,16 @@
  * at once or one comes back without its disk. Copies share Postgres's "system identifier"; it matters only to
  * Postgres's own replication, which we do not use.
  *
- * The template is built under another name, synced, and renamed, so that what has the name is whole. Not having one
- * (nowhere to write, somebody else builds it for too long) costs time and nothing else.
+ * The template is built under another name, synced, and renamed, so that what has the name is whole. A sum over all of its files
+ * stands beside it: one that was damaged since is built anew, since every copy would be damaged, too. Not having one (nowhere to
+ * write, somebody else builds it for too long) costs time and nothing else.
  */
 import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { commandOf, isCode } from '#common/process/process-table';
+import { FileLock } from '#common/process/file-lock';
+import { isCode } from '#common/process/process-table';
 import type { PostgresBinaries } from './binaries';
 import { runGuarded } from './guarded-run';
 import type { RunAs } from './run-as';
@@ -28,54 +30,59 @@ export async function clusterTemplate(binaries: PostgresBinaries, runAs: RunAs):
   const template = join(binaries.cacheDir, `postgres-${binaries.version}-${kind}-${runAs.uid}`);
   const lock = `${template}.lock`;
   const deadline = performance.now() + BUILD_TIMEOUT_MS;
-  while (!(await exists(template))) {
+  while (!(await isWhole(template))) {
     if (performance.now() > deadline) throw new Error(`${template} is not built in time`);
-    if (await takeLock(lock)) await buildUnder(lock, template, binaries, runAs);
-    else await waitForLock(lock);
+    const held = await FileLock.acquire(lock);
+    if (held === null) {
+      await delay(POLL_MS);
+      continue;
+    }
+    try {
+      // Somebody else may have built it while we waited for the lock, and others copy it already.
+      if (!(await isWhole(template))) await build(template, binaries, runAs);
+    } finally {
+      held.release();
+    }
   }
   return template;
 }
 
-async function buildUnder(lock: string, template: string, binaries: PostgresBinaries, runAs: RunAs): Promise<void> {
+async function build(template: string, binaries: PostgresBinaries, runAs: RunAs): Promise<void> {
   const building = await mkdtemp(`${template}.new-`);
   try {
     await runAs.own(building);
     await runGuarded(runAs.invoke(binaries.initdb, initdbArgs(building)), BUILD_TIMEOUT_MS);
+    await rm(template, { recursive: true, force: true });
     await rename(building, template);
-  } catch (error) {
-    // Somebody who took the lock for abandoned was quicker: theirs is as good.
-    if (!isCode(error, 'ENOTEMPTY') && !isCode(error, 'EEXIST')) throw error;
+    await writeFile(`${building}.sum`, await sumOf(template));
+    await rename(`${building}.sum`, sumFile(template));
   } finally {
     await rm(building, { recursive: true, force: true });
-    await rm(lock, { force: true });
   }
 }
 
-/** The lock spares work, it does not guard the template: two builders at once are harmless. */
-async function takeLock(lock: string): Promise<boolean> {
+/** Whether there is a template, and it is as it was made. */
+async function isWhole(template: string): Promise<boolean> {
   try {
-    const file = await open(lock, 'wx');
-    await file.writeFile(String(process.pid));
-    await file.close();
-    return true;
+    return (await readFile(sumFile(template), 'utf8')) === (await sumOf(template));
   } catch (error) {
-    if (isCode(error, 'EEXIST')) return false;
+    if (isCode(error, 'ENOENT')) return false;
     throw error;
   }
 }
 
-/** Waits a moment, or removes the lock of a process that is gone. */
-async function waitForLock(lock: string): Promise<void> {
-  const pid = Number(await readFile(lock, 'utf8').catch(() => ''));
-  if (pid > 0 && (await commandOf(pid)) === undefined) await rm(lock, { force: true });
-  await delay(POLL_MS);
+function sumFile(template: string): string {
+  return `${template}.sum`;
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch {
-    return false;
+/** Over the names and the contents of all files. */
+async function sumOf(folder: string): Promise<string> {
+  const sum = createHash('sha256');
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  for (const file of files.sort()) {
+    sum.update(`${relative(folder, file)}\0`);
+    sum.update(await readFile(file));
   }
+  return sum.digest('hex');
 }

@@ -25,8 +25,18 @@ export async function ensureCluster(
 ): Promise<void> {
   await removeHalfMade(clusterDir);
   const version = await clusterVersion(clusterDir);
-  if (version === undefined) await createCluster(clusterDir, binaries, runAs, logger);
-  else requireSameMajor(clusterDir, version, binaries.version);
+  if (version !== undefined) requireSameMajor(clusterDir, version, binaries.version);
+  else if (await isEmpty(clusterDir)) await createCluster(clusterDir, binaries, runAs, logger);
+  else throw damaged(clusterDir, 'PG_VERSION', 'is missing');
+}
+
+async function isEmpty(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).length === 0;
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return true;
+    throw error;
+  }
 }
 
 async function createCluster(
@@ -74,10 +84,18 @@ async function clusterVersion(clusterDir: string): Promise<string | undefined> {
 function requireSameMajor(clusterDir: string, found: string, binaries: string): void {
   const major = binaries.split('.')[0];
   if (found === major) return;
+  if (!/^\d{1,2}$/.test(found)) throw damaged(clusterDir, 'PG_VERSION', 'does not name a version');
   throw new PostgresUnavailableError(
     `${clusterDir} holds data of Postgres ${found}, and this is Postgres ${String(major)}: ` +
-      'go back to the version that wrote it, or remove the folder and let it be copied from the other replicas',
+      `go back to the version that wrote it, or ${REMEDY}`,
   );
+}
+
+const REMEDY = 'remove the folder and let it be copied from the other replicas';
+
+/** A file without which nobody can tell what the data are. */
+function damaged(clusterDir: string, file: string, how: string): PostgresUnavailableError {
+  return new PostgresUnavailableError(`${join(clusterDir, file)} ${how}: the data are damaged; ${REMEDY}`);
 }
 
 /** Makes the folder's entries durable. */

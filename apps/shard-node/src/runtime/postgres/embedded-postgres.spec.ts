@@ -173,7 +173,7 @@ describe('the shard-node’s own Postgres', () => {
   it('says the end of Postgres’s log when that does not start', async () => {
     await (await start()).stop();
     await rm(join(dataDir, 'postgres', 'global', 'pg_control'));
-    await expect(start()).rejects.toThrow(/did not start: it ended with \d+; .*pg_control/);
+    await expect(start()).rejects.toThrow(/did not start on .*postgres: it ended with \d+; .*pg_control/);
   });
 });
 

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/logging/logger';
 import { makeFolder } from '#common/process/folders';
 import { spawnGuarded } from '#common/process/guard';
-import { findBinaries, type PostgresBinaries } from './binaries';
+import { findBinaries, PostgresUnavailableError, type PostgresBinaries } from './binaries';
 import { ensureCluster } from './create-cluster';
 import { endLeftover, killPostmaster } from './leftover';
 import { chooseUser, type RunAs } from './run-as';
@@ -77,8 +77,8 @@ export class EmbeddedPostgres {
   /**
    * Starts Postgres on the data in `dataDir`, which is made if there is none; resolves when clients may connect.
    *
-   * @throws PostgresUnavailableError with one line for people, when it cannot run on this machine
-   * @throws Error with the end of its log, when it did not start
+   * @throws PostgresUnavailableError with one line for people, when it cannot run on this machine, or did not start on the data: then
+   * with the end of its log
    */
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     const startedAt = performance.now();
@@ -131,7 +131,9 @@ async function startServer(place: Place, timeoutMs: number, logger: Logger): Pro
     const why = await server.readyWithin(timeoutMs);
     if (why === undefined) return server;
     if (!server.lastLines.some((line) => BUSY_MEMORY.test(line)) || attempt === BUSY_MEMORY_TRIES) {
-      throw new Error(`Postgres did not start: ${why}; ${server.lastLines.join(' | ')}`);
+      throw new PostgresUnavailableError(
+        `Postgres did not start on ${place.clusterDir}: ${why}; ${server.lastLines.join(' | ')}`,
+      );
     }
     await delay(BUSY_MEMORY_WAIT_MS);
   }

@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -72,10 +72,11 @@ describe('a Postgres that is started again when it ends by itself', () => {
     expect(await why).toMatch(/^Postgres failed 4 times in a row: .*pg_control/s);
   });
 
-  it('leaves the data to whoever has claimed them meanwhile', async () => {
+  it('leaves the data to whoever has claimed them meanwhile, by a lock file of which the first one was robbed', async () => {
     const first = await start();
     const why = whyGivenUp(first);
     const old = await postmaster();
+    await rm(join(dataDir, 'node.lock'));
     // Its Postgres does not end by itself then, so that the second one has to end it.
     const second = await start();
     expect(await why).toBe('another process has taken over the data');
@@ -85,6 +86,16 @@ describe('a Postgres that is started again when it ends by itself', () => {
     await first.stop();
     expect(await commandOf(owned)).toBeDefined();
   });
+
+  it.each(['', '\0'.repeat(36), 'half a na'])(
+    'does not take a damaged note of its owner (%j) for another one',
+    async (text) => {
+      const postgres = await start();
+      await writeFile(join(dataDir, 'postgres.owner'), text);
+      await kill();
+      expect(await askUntilAnswered(postgres, 'SELECT 1 AS v')).toBe(1);
+    },
+  );
 
   it('stays away when it is stopped while it waits to be started again', async () => {
     const postgres = await start({ tries: 3, pauseMs: 60_000 });

@@ -2,13 +2,16 @@
  * The shard-node's own Postgres, started again when it ends by itself: what was committed is there, and the node has all of
  * its replicas still. So many failures in a row are too many: then somebody else has to look after it.
  *
- * The data have one owner, whoever claimed them last. A process that was paused and finds, when it goes on, that
- * another one has claimed them (and ended its Postgres) must leave them alone.
+ * The data have one owner: who has the lock of `node.lock`, which the operating system holds, also for a process that is suspended.
+ * Somebody may have removed that file, and then another process can have it under the same name. So whoever claims the data also
+ * writes down who it is; one that finds somebody else there (who has ended its Postgres) must leave them alone.
  */
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { CannotStartError } from '#common/process/cannot-start';
+import { FileLock } from '#common/process/file-lock';
 import { makeFolder } from '#common/process/folders';
 import {
   EmbeddedPostgres,
@@ -29,6 +32,11 @@ const LONGEST_PAUSE_MS = 5_000;
 /** A Postgres that has lived so long has not failed in a row. */
 const SETTLED_MS = 30_000;
 const OWNER_FILE = 'postgres.owner';
+const LOCK_FILE = 'node.lock';
+/** A process that was killed a moment ago has it that long at the most. */
+const LOCK_WAIT_MS = 3_000;
+const LOCK_POLL_MS = 50;
+const UUID = /^[0-9a-f-]{36}$/;
 
 export class LastingPostgres {
   readonly connection: PostgresConnection;
@@ -44,18 +52,29 @@ export class LastingPostgres {
     private readonly options: EmbeddedPostgresOptions,
     private readonly policy: RevivalPolicy,
     private readonly owner: string,
+    private readonly lock: FileLock,
   ) {
     this.connection = postgres.connection;
     this.givenUp = new Promise((resolve) => (this.giveUp = resolve));
     this.watch();
   }
 
-  /** Claims the data and starts Postgres on them. @throws what `EmbeddedPostgres.start` does */
+  /**
+   * Claims the data and starts Postgres on them.
+   *
+   * @throws CannotStartError when another process has them, or as `EmbeddedPostgres.start`
+   */
   static async start(options: EmbeddedPostgresOptions, policy: RevivalPolicy): Promise<LastingPostgres> {
     const owner = randomUUID();
     makeFolder(options.dataDir);
-    await writeFile(join(options.dataDir, OWNER_FILE), owner);
-    return new LastingPostgres(await EmbeddedPostgres.start(options), options, policy, owner);
+    const lock = await claim(options.dataDir);
+    try {
+      await writeFile(join(options.dataDir, OWNER_FILE), owner);
+      return new LastingPostgres(await EmbeddedPostgres.start(options), options, policy, owner, lock);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
   }
 
   /** Calls back once, when Postgres is gone and is not started again: why. */
@@ -68,6 +87,7 @@ export class LastingPostgres {
     this.stopping.abort();
     await this.reviving;
     await this.postgres.stop();
+    this.lock.release();
   }
 
   private get isStopping(): boolean {
@@ -126,10 +146,28 @@ export class LastingPostgres {
     }
   }
 
-  /** @throws TakenOver */
+  /** A file that says nothing, be it gone or damaged, tells of nobody. @throws TakenOver */
   private async requireOwner(): Promise<void> {
-    if ((await readFile(join(this.options.dataDir, OWNER_FILE), 'utf8')) !== this.owner) throw new TakenOver();
+    const file = join(this.options.dataDir, OWNER_FILE);
+    const found = await readFile(file, 'utf8').catch(() => '');
+    if (found === this.owner) return;
+    if (UUID.test(found)) throw new TakenOver();
+    await writeFile(file, this.owner);
   }
+}
+
+/** @throws CannotStartError when another process has the data and keeps them */
+async function claim(dataDir: string): Promise<FileLock> {
+  const path = join(dataDir, LOCK_FILE);
+  const deadline = performance.now() + LOCK_WAIT_MS;
+  for (;;) {
+    const lock = await FileLock.acquire(path);
+    if (lock !== null) return lock;
+    if (performance.now() > deadline) break;
+    await delay(LOCK_POLL_MS);
+  }
+  const what = `another process has the data in ${dataDir} (it holds the lock of ${path})`;
+  throw new CannotStartError(`${what}: end it first, also when it is suspended`);
 }
 
 /** Somebody else has claimed the data. */
