@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
 const POLL_MS = 20;
 
@@ -54,14 +55,11 @@ async function commandsFromProc(): Promise<RunningCommand[]> {
   });
 }
 
-function commandsFromPs(): Promise<RunningCommand[]> {
-  return new Promise((resolve, reject) => {
-    execFile('ps', ['-axww', '-o', 'pid=,command='], { timeout: 5_000, maxBuffer: 64 << 20 }, (error, stdout) => {
-      if (error !== null) reject(error);
-      const lines = stdout.split('\n').map((line) => /^\s*(\d+) (.*)$/.exec(line));
-      resolve(lines.flatMap((found) => (found === null ? [] : [{ pid: Number(found[1]), command: found[2] ?? '' }])));
-    });
-  });
+async function commandsFromPs(): Promise<RunningCommand[]> {
+  const options = { timeout: 5_000, maxBuffer: 64 << 20 };
+  const { stdout } = await promisify(execFile)('ps', ['-axww', '-o', 'pid=,command='], options);
+  const lines = stdout.split('\n').map((line) => /^\s*(\d+) (.*)$/.exec(line));
+  return lines.flatMap((found) => (found === null ? [] : [{ pid: Number(found[1]), command: found[2] ?? '' }]));
 }
 
 /**

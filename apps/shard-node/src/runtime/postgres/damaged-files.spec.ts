@@ -66,9 +66,9 @@ async function ask(postgres: LastingPostgres, sql: string): Promise<unknown> {
 
 /** Everything as it was before the last test: files keep their owner. */
 async function restore(file: string): Promise<void> {
-  const { own } = await chooseUser((await findBinaries()).postgres, folder);
+  const user = await chooseUser((await findBinaries()).postgres, folder);
   await cp(join(folder, 'as it was', file), join(dataDir, file));
-  await own(join(dataDir, file));
+  await user.own(join(dataDir, file));
 }
 
 const WORKS = 'works';
