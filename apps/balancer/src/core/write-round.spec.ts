@@ -1,4 +1,5 @@
 import type { OpOutcome, PartReply, RoundOp } from '#common/contracts/node';
+import { growthFault } from '#common/testing/growth';
 import { Shard } from './shard';
 import type { LaneRequest } from './shard-lane';
 import { WriteRound } from './write-round';
@@ -117,4 +118,48 @@ describe('a round that is run again', () => {
 it('tells the replicas up to where ids are forgotten', () => {
   shardOf('a').forgottenIds.told(3);
   expect([...roundOf([]).shards.values()].map(({ part }) => part.idsAfter)).toEqual([3, 0]);
+});
+
+describe('the work on a round grows no faster than the round', () => {
+  const terms = (round: WriteRound): PartReply[] =>
+    [...round.shards.values()].map(({ shard, part }) => ({
+      shard: shard.id,
+      outcomes: part.ops.map(() => ({ ok: 1 })),
+      digest: 'd',
+    }));
+  const settle = (round: WriteRound): void => {
+    round.parts();
+    round.answered(SERVER, terms(round));
+    round.mayHold();
+    round.verdict();
+  };
+
+  test('of many requests', () => {
+    const requests = (count: number): LaneRequest[] =>
+      Array.from({ length: count }, (_, index) =>
+        request(index, `id${index}`, { a: index % 10, b: 10 + (index % 10) }),
+      );
+    expect(
+      growthFault(250, requests, (list) => {
+        settle(new WriteRound(1, list, shardOf, 0));
+      }),
+    ).toBeNull();
+  });
+
+  test('over many shards', () => {
+    const many = Array.from({ length: 1_024 }, (_, index) => `s${index}`);
+    for (const [index, shard] of many.entries()) {
+      const stamp = { configId: 1, configEpoch: 1, configVersion: 1 };
+      const members = { inSync: [SERVER], replicas: [SERVER], joining: [] };
+      shards.set(shard, new Shard({ shard, low: 100 + index * 10, size: 10, ...stamp, ...members }, true));
+    }
+    const requests = (count: number): LaneRequest[] => [
+      request(1, 'id', Object.fromEntries(many.slice(0, count).map((shard, index) => [shard, 100 + index * 10]))),
+    ];
+    expect(
+      growthFault(128, requests, (list) => {
+        settle(new WriteRound(1, list, shardOf, 0));
+      }),
+    ).toBeNull();
+  });
 });

@@ -20,6 +20,8 @@ import { certainlyLacks, disputedKeys, votesOf, WriteRound, type RoundShard } fr
 
 /** How often shards that owe a newer round are looked at. */
 const SETTLE_PAUSE_MS = 200;
+/** So many shards are named in a message, which must not grow with the request. */
+const SHARDS_NAMED = 10;
 const NOBODY_KNOWS: ErrorBody = {
   code: 'OUTCOME_UNKNOWN',
   message: 'too few in-sync replicas answered in time; whether the change was made is not known',
@@ -377,6 +379,7 @@ const REFUSALS: Record<Extract<OpOutcome, { refused: string }>['refused'], (key:
 };
 
 export function unavailable(shards: readonly string[]): ErrorBody {
-  const names = shards.join(', ');
+  const more = shards.length - SHARDS_NAMED;
+  const names = shards.slice(0, SHARDS_NAMED).join(', ') + (more > 0 ? ` and ${more} more` : '');
   return { code: 'SHARD_UNAVAILABLE', message: `too few in-sync replicas of ${names} answer now`, retryable: true };
 }

@@ -12,6 +12,8 @@ import { GatewayMetrics } from './gateway-metrics';
 import { HELP } from './help';
 import { sendJson } from './replies';
 
+/** So many shards are named in a message. */
+const SHARDS_NAMED = 10;
 const PROBE_TIMEOUT_MS = 2_000;
 const LEADER_METRICS_TIMEOUT_MS = 1_000;
 
@@ -56,7 +58,9 @@ export class OperationsController {
     const status = await this.cluster.statusNow(PROBE_TIMEOUT_MS);
     const unwritable = status.shards.filter((shard) => !shard.writable).map((shard) => shard.shard);
     if (unwritable.length > 0) {
-      throw new HttpFailure(503, `${unwritable.join(', ')} cannot be written now: too few replicas are in sync`, {
+      const more = unwritable.length - SHARDS_NAMED;
+      const named = unwritable.slice(0, SHARDS_NAMED).join(', ') + (more > 0 ? ` and ${more} more` : '');
+      throw new HttpFailure(503, `${named} cannot be written now: too few replicas are in sync`, {
         'retry-after': String(RETRY_AFTER_SECONDS),
       });
     }

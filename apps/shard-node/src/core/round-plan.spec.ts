@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ApplyRequest, RoundOp, ShardPart } from '#common/contracts/node';
+import { growthFault } from '#common/testing/growth';
 import { rowText, shardState } from '../../test/support/builders';
 import type { ShardState } from './replica-state';
 import { admitPart, decidePart, mustUndo, planSteps, type Known, type Measures, type PartTask } from './round-plan';
@@ -204,3 +205,36 @@ describe('decidePart', () => {
     expect(write).toMatchObject({ births: [], deaths: [], state: { rows: 4, maxRowBytes: 5 } });
   });
 });
+
+describe('the work on a message grows no faster than the message', () => {
+  type Ops = (count: number) => RoundOp[];
+  const keys = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+  test.each<[string, Ops]>([
+    ['one write of many rows', (count) => [create(keys(count))]],
+    ['one write over rows that live', (count) => [{ op: 'create', onConflict: 'replace', keys: keys(count) }]],
+    ['one write of rows that are there', (count) => [{ op: 'create', onConflict: 'ignore', keys: keys(count) }]],
+    ['many writes', (count) => keys(count).map((key) => ({ ...create([key]), id: `id${key}`, print: 'p' }))],
+    ['many writes of one id', (count) => keys(count).map((key) => ({ ...create([key]), id: 'id', print: 'p' }))],
+    ['many updates of one row', (count) => keys(count).map(() => ({ op: 'update', key: 7 }))],
+    ['many deletes', (count) => keys(count).map((key) => ({ op: 'delete', key }))],
+  ])('%s', (_, opsOf) => {
+    const living = new Set(keys(4_000).filter((key) => key % 2 === 0));
+    const shard = shardState('sh', { currentTerm: 10, toldVat: 8, size: 100_000 });
+    const work = (ops: RoundOp[]): void => {
+      const rows = ops.flatMap((op) => (op.op === 'create' ? op.keys : op.op === 'update' ? [op.key] : [])).map(String);
+      const planned = task(ops, rows, { lastTerm: 11 + 2 * ops.length });
+      decidePart(shard, 0, { living, ops: new Map() }, planned, MEASURES);
+    };
+    expect(growthFault(500, opsOf, work)).toBeNull();
+  });
+
+  test('one write over many shards', () => {
+    const request = (count: number): ApplyRequest => ({
+      epoch: 2,
+      rounds: [{ round: 6, lastTerms: {}, parts: keys(count).map((key) => ({ ...SHARD_PART, shard: `s${key}` })) }],
+    });
+    expect(growthFault(500, request, (asked) => void planSteps(asked, []))).toBeNull();
+  });
+});
+
+const SHARD_PART: Omit<ShardPart, 'shard'> = { vat: 10, firstTerm: 11, lastTerm: 11, ops: [] };

@@ -178,7 +178,7 @@ function check<S extends z.ZodType>(shape: S, message: unknown): z.infer<S> {
   const parsed = shape.safeParse(message);
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map((issue) => `${issue.path.map(String).join('.')}: ${issue.message}`);
-  throw new ShardlineError('BAD_MESSAGE', `unreadable message: ${faults.join('; ')}`);
+  throw new ShardlineError('BAD_MESSAGE', `unreadable message: ${faults.slice(0, 5).join('; ')}`);
 }
 
 function isSchema({ columns, dtypes }: TableSchema): boolean {

@@ -1,11 +1,11 @@
 /**
  * How the work on an input grows with the input, measured so that a slow or busy machine does no harm: by processor time instead
- * of the clock, the best of several repetitions, sizes taken in turn, and only ever one against another of the same run.
+ * of the clock, and only ever one size against another, one right after the other.
  */
 
 const DOUBLINGS = 3;
-const REPETITIONS = 5;
-/** A repetition works for at least so long, so that the clock's steps do not count. */
+const PAIRS = 7;
+/** Each measurement works for at least so long, so that the clock's steps do not count. */
 const LEAST_US = 1_500;
 /** Linear work grows as its input does; so many times more than that is not noise. Quadratic work is 8 times above it. */
 const NOISE = 3;
@@ -30,29 +30,23 @@ function costUs(work: () => void): number {
  * Work that is clearly not linear is not tried on larger inputs.
  */
 export function growthFault<T>(size: number, inputOf: (size: number) => T, work: (input: T) => void): string | null {
-  const inputs = Array.from({ length: DOUBLINGS + 1 }, (_, doublings) => inputOf(size * 2 ** doublings));
-  const best = inputs.map(() => Number.POSITIVE_INFINITY);
-  const tryOnce = (doublings: number): void => {
-    const input = inputs[doublings];
-    if (input === undefined) return;
-    const cost = costUs(() => {
+  const small = inputOf(size);
+  const costOf = (input: T): number =>
+    costUs(() => {
       work(input);
     });
-    best[doublings] = Math.min(best[doublings] ?? cost, cost);
-  };
-  const isTooMuch = (doublings: number): boolean =>
-    (best[doublings] ?? 0) > NOISE * 2 ** doublings * Math.max(best[0] ?? 0, 1);
-  for (let doublings = 0; doublings <= DOUBLINGS; doublings += 1) {
-    for (let repetition = 0; repetition < REPETITIONS; repetition += 1) {
-      tryOnce(doublings);
-      // What looks too slow may have been disturbed; what looks fast is fast.
-      if (repetition > 0 && !isTooMuch(doublings)) break;
-      tryOnce(0);
-    }
-    if (isTooMuch(doublings)) {
-      const costs = best.slice(0, doublings + 1).map((cost) => `${Math.round(cost)} µs`);
-      return `an input of ${size} doubled ${doublings} times took ${costs.join(', ')}`;
-    }
+  for (let doublings = 1; doublings <= DOUBLINGS; doublings += 1) {
+    const large = inputOf(size * 2 ** doublings);
+    const pairs: string[] = [];
+    const isFast = (): boolean => {
+      const [smallUs, largeUs] = [costOf(small), costOf(large)];
+      pairs.push(`${Math.round(smallUs)} and ${Math.round(largeUs)} µs`);
+      return largeUs <= NOISE * 2 ** doublings * Math.max(smallUs, 1);
+    };
+    // What looks too slow may have been disturbed; what was fast once is fast.
+    let isLinear = false;
+    for (let pair = 0; pair < PAIRS && !isLinear; pair += 1) isLinear = isFast();
+    if (!isLinear) return `an input of ${size} and ${2 ** doublings} times as much took ${pairs.join(', ')}`;
   }
   return null;
 }
