@@ -82,14 +82,14 @@ export class Divergence {
    * this may be under way on the shard. Returns false when too few are left, so that they had to be suspended.
    */
   *quarantine(finding: Finding): Workflow<boolean> {
-    const { shard, diverged, agreeing, cause, vat } = finding;
+    const { shard, diverged, cause, vat } = finding;
     for (const server of diverged) {
       const replica = shard.replicas.get(server);
       if (replica !== undefined) replica.examined = true;
     }
     shard.hold(vat);
     shard.divergedMs = this.desk.nowMs;
-    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, agreeing, cause);
+    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, cause);
     // Until now a read may have been sent to one of them.
     shard.divergedMs = this.desk.nowMs;
     run(this.examineAll(finding));

@@ -22,12 +22,6 @@ export type ChangeOutcome = 'changed' | 'unchanged' | 'belowMinimum' | 'unproven
 
 type Stored = 'stored' | 'unproven' | 'steppedDown';
 
-/** Who has stored a configuration, and shown by that that it is whole; and who has not stored it. */
-interface Told {
-  silent: string[];
-  shown: string[];
-}
-
 const SILENT = 'did not store the configuration';
 /** How soon a shard that waits is looked at again. */
 const RETRY_MS = 250;
@@ -64,18 +58,11 @@ export class InSyncSets {
   /**
    * Takes replicas out of the in-sync set: they no longer hold every acknowledged write. Those that cannot store the new
    * configuration are taken out as well.
-   *
-   * @param shown members that have just stored a round under this epoch: they need not be asked whether they are whole
    */
-  *demote(
-    shard: Shard,
-    servers: readonly string[],
-    cause: string,
-    shown: readonly string[] = [],
-  ): Workflow<ChangeOutcome> {
+  *demote(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
     yield* wait(shard.configLock.acquire());
     try {
-      return yield* this.demoteLocked(shard, servers, cause, shown);
+      return yield* this.demoteLocked(shard, servers, cause);
     } finally {
       shard.configLock.release();
     }
@@ -84,15 +71,8 @@ export class InSyncSets {
   /**
    * Takes replicas out that hold something else than the others. The record says so until they have been copied anew, so that the
    * next leader knows it too. Where too few would be left they stay in the set, but serve nothing: `belowMinimum`.
-   *
-   * @param agreeing the others that have just shown what they hold
    */
-  *quarantine(
-    shard: Shard,
-    servers: readonly string[],
-    agreeing: readonly string[],
-    cause: string,
-  ): Workflow<ChangeOutcome> {
+  *quarantine(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
     yield* wait(shard.configLock.acquire());
     try {
       const leaving = servers.filter((server) => shard.inSync.includes(server));
@@ -101,9 +81,9 @@ export class InSyncSets {
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
       const record = settled({ ...shard.record, diverged });
-      const without = yield* this.store(shard, { ...record, inSync }, agreeing);
+      const without = yield* this.store(shard, { ...record, inSync });
       if (without === 'unproven') {
-        const marked = yield* this.store(shard, record, []);
+        const marked = yield* this.store(shard, record);
         return marked === 'stored' ? this.postpone(shard, leaving, cause, 'belowMinimum') : 'steppedDown';
       }
       if (without === 'steppedDown') return without;
@@ -121,7 +101,7 @@ export class InSyncSets {
   *dispute(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      if (shard.record.disputed !== true) yield* this.store(shard, { ...shard.record, disputed: true }, []);
+      if (shard.record.disputed !== true) yield* this.store(shard, { ...shard.record, disputed: true });
     } finally {
       shard.configLock.release();
     }
@@ -131,7 +111,7 @@ export class InSyncSets {
   *endDispute(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      if (shard.record.disputed === true) yield* this.store(shard, settled(shard.record), []);
+      if (shard.record.disputed === true) yield* this.store(shard, settled(shard.record));
     } finally {
       shard.configLock.release();
     }
@@ -165,7 +145,7 @@ export class InSyncSets {
       const inSync = record.inSync.includes(server) ? record.inSync : [...record.inSync, server];
       const joining = record.joining.filter((name) => name !== server);
       const diverged = (record.diverged ?? []).filter((name) => name !== server);
-      if ((yield* this.store(shard, { ...record, inSync, joining, diverged }, [])) !== 'stored') return false;
+      if ((yield* this.store(shard, { ...record, inSync, joining, diverged })) !== 'stored') return false;
       yield* this.tellAll(shard);
       return shard.inSync.includes(server);
     } finally {
@@ -182,7 +162,7 @@ export class InSyncSets {
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
-      if ((yield* this.store(shard, reshaped(shard.record), [])) !== 'stored') return false;
+      if ((yield* this.store(shard, reshaped(shard.record))) !== 'stored') return false;
       this.cluster.buildRing(shard);
       yield* this.tellAll(shard);
       return true;
@@ -196,19 +176,14 @@ export class InSyncSets {
     return this.cluster.shards.get(shard.id) === shard && this.cluster.phase !== 'configuring';
   }
 
-  private *demoteLocked(
-    shard: Shard,
-    servers: readonly string[],
-    cause: string,
-    shown: readonly string[],
-  ): Workflow<ChangeOutcome> {
+  private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
     const leaving = servers.filter((server) => shard.inSync.includes(server));
     if (leaving.length === 0) return 'unchanged';
     const inSync = shard.inSync.filter((server) => !leaving.includes(server));
     if (inSync.length < shard.minInSync) return this.postpone(shard, leaving, cause, 'belowMinimum');
     // Those who are silent have a word in it, too.
     if (shard.record.disputed === true) return this.postpone(shard, leaving, cause, 'unproven');
-    const stored = yield* this.store(shard, { ...shard.record, inSync }, shown);
+    const stored = yield* this.store(shard, { ...shard.record, inSync });
     if (stored === 'unproven') return this.postpone(shard, leaving, cause, stored);
     if (stored === 'steppedDown') return stored;
     this.left(shard, leaving, cause);
@@ -217,8 +192,8 @@ export class InSyncSets {
 
   /** Has the members store the configuration; who does not is taken out as well, or stays untold. */
   private *tellAll(shard: Shard): Workflow<ChangeOutcome> {
-    const { silent, shown } = yield* this.tell(shard, shard.inSync);
-    return silent.length === 0 ? 'changed' : yield* this.demoteLocked(shard, silent, SILENT, shown);
+    const silent = yield* this.tell(shard, shard.inSync);
+    return silent.length === 0 ? 'changed' : yield* this.demoteLocked(shard, silent, SILENT);
   }
 
   private *tryAgain(shard: Shard): Workflow {
@@ -231,12 +206,12 @@ export class InSyncSets {
   }
 
   private *mend(shard: Shard): Workflow {
-    const { silent, shown } = yield* this.tell(shard, [...shard.untold]);
+    const silent = yield* this.tell(shard, [...shard.untold]);
     const causes = shard.inSync.map((server) => this.unfit(shard, server) ?? (silent.includes(server) ? SILENT : null));
     const leaving = shard.inSync.filter((_, index) => causes[index] !== null);
     const [cause = null] = causes.filter((one) => one !== null);
     if (cause === null) this.waiting.delete(shard);
-    else yield* this.demoteLocked(shard, leaving, cause, shown);
+    else yield* this.demoteLocked(shard, leaving, cause);
   }
 
   /** Why a member should not be one, or null. */
@@ -246,22 +221,21 @@ export class InSyncSets {
   }
 
   /** Stores the record under the next version and puts it in force; when it makes the set smaller, only with enough proof. */
-  private *store(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<Stored> {
+  private *store(shard: Shard, record: ShardRecord): Workflow<Stored> {
     if (!this.isCurrent(shard)) return 'unproven';
-    if (shard.inSync.some((server) => !record.inSync.includes(server)))
-      return yield* this.storeSmaller(shard, record, shown);
+    if (shard.inSync.some((server) => !record.inSync.includes(server))) return yield* this.storeSmaller(shard, record);
     const next = this.next(record);
     if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
     shard.setRecord(next);
     return 'stored';
   }
 
-  private *storeSmaller(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<Stored> {
-    const areWhole = (known: readonly string[]): Workflow<boolean> => this.areEnough(shard, record, known);
-    if (!(yield* areWhole(shown))) return 'unproven';
+  private *storeSmaller(shard: Shard, record: ShardRecord): Workflow<Stored> {
+    const areWhole = (): Workflow<boolean> => this.areEnough(shard, record);
+    if (!(yield* areWhole())) return 'unproven';
     const next = this.next(record);
     // While the bucket is away, who has been whole may lose its disk: it is asked again.
-    const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, () => areWhole([]));
+    const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, areWhole);
     if (stored === 'withdrawn') return 'unproven';
     if (stored === 'over') return 'steppedDown';
     shard.setRecord(next);
@@ -269,15 +243,11 @@ export class InSyncSets {
     return 'stored';
   }
 
-  /** Whether enough of the record's members have shown that they are whole; those that have not just done so are asked. */
-  private *areEnough(shard: Shard, record: ShardRecord, shown: readonly string[]): Workflow<boolean> {
-    const minimum = minimumOf(record);
-    const areSo = (servers: readonly string[]): boolean =>
-      servers.filter((server) => shard.replicas.get(server)?.suspended === false).length >= minimum;
-    const known = record.inSync.filter((server) => shown.includes(server));
-    if (areSo(known)) return true;
-    const others = record.inSync.filter((server) => !known.includes(server));
-    return areSo([...known, ...(yield* this.rollCall.present(shard, others))]);
+  /** Whether enough of the record's members show that they are whole. Those that are suspended cannot. */
+  private *areEnough(shard: Shard, record: ShardRecord): Workflow<boolean> {
+    const present = yield* this.rollCall.present(shard, record.inSync);
+    const fit = present.filter((server) => shard.replicas.get(server)?.suspended === false);
+    return fit.length >= minimumOf(record);
   }
 
   /** What is to be done waits until the world has changed; told once. */
@@ -296,23 +266,22 @@ export class InSyncSets {
     return why;
   }
 
-  /** Sends the configuration to members. Who is not believed to run stays untold, and leaves the set for that. */
-  private *tell(shard: Shard, members: readonly string[]): Workflow<Told> {
+  /**
+   * Sends the configuration to members. Returns those that have not stored it, or no longer have what they must. Who is not believed to
+   * run stays untold, and leaves the set for that.
+   */
+  private *tell(shard: Shard, members: readonly string[]): Workflow<string[]> {
     const request = this.cluster.configRequest([shard.config()]);
-    if (request === null) return { silent: [], shown: [] };
+    if (request === null) return [];
     const asked = members.filter((server) => this.cluster.isReachable(server));
-    const silent: string[] = [];
-    const shown: string[] = [];
+    const mustHold = shard.mustHold;
     const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
-    for (const [index, server] of asked.entries()) {
+    const told = asked.filter((_, index) => {
       const outcome = outcomes[index];
-      if (outcome?.ok !== true) silent.push(server);
-      else {
-        shard.untold.delete(server);
-        if (isWhole(shard, stateOf(outcome.value.shards, shard.id))) shown.push(server);
-      }
-    }
-    return { silent, shown };
+      return outcome?.ok === true && isWhole(stateOf(outcome.value.shards, shard.id), mustHold);
+    });
+    for (const server of told) shard.untold.delete(server);
+    return asked.filter((server) => !told.includes(server));
   }
 
   private next(record: ShardRecord): ShardRecord {

@@ -29,8 +29,10 @@ export class RollCall {
   /** Which of the servers show that they hold all of the shard that was acknowledged. */
   *present(shard: Shard, servers: readonly string[]): Workflow<string[]> {
     const asked = servers.filter((server) => this.cluster.isReachable(server));
+    // What is committed meanwhile need not be in an answer that is under way.
+    const { mustHold } = shard;
     const heard = yield* wait(all(asked.map((server) => this.ask(server))));
-    return asked.filter((server, index) => isWhole(shard, heard[index]?.get(shard.id)));
+    return asked.filter((server, index) => isWhole(heard[index]?.get(shard.id), mustHold));
   }
 
   /** One question for all shards that ask at the same moment: a server's flatline concerns many. */
@@ -57,6 +59,6 @@ export class RollCall {
 }
 
 /** Whether what the replica tells of itself shows that it holds everything that was acknowledged. */
-export function isWhole(shard: Shard, told: NodeShardState | undefined): boolean {
-  return told !== undefined && !told.catchingUp && told.currentTerm >= shard.mustHold;
+export function isWhole(told: NodeShardState | undefined, mustHold: number): boolean {
+  return told !== undefined && !told.catchingUp && told.currentTerm >= mustHold;
 }

@@ -256,7 +256,7 @@ export class TakeOver {
     if (!isWellKnown && this.foundation.isCatalogDoubted) return false;
     if (!isWellKnown && !graceIsOver && !this.isVouchedFor()) return false;
     if (isTold || !graceIsOver) return isTold;
-    const whole = shard.inSync.filter((server) => isWhole(shard, this.stateOf(shard, server)));
+    const whole = shard.inSync.filter((server) => isWhole(this.stateOf(shard, server), shard.mustHold));
     return whole.length >= shard.minInSync;
   }
 

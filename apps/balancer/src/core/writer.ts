@@ -174,7 +174,7 @@ export class Writer {
     // Whoever has left the set meanwhile: the others must have been told, and that may be under way.
     if (failed.length === 0 && shard.untold.size === 0) return isKept(entry);
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
-    yield* this.inSyncSets.demote(shard, failed, cause, [...entry.replies.keys()]);
+    yield* this.inSyncSets.demote(shard, failed, cause);
     return isKept(entry);
   }
 

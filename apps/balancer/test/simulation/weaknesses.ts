@@ -293,8 +293,7 @@ function needsOne(): Flaws {
         add(shard);
       };
       const areEnough = inSyncSets.areEnough.bind(inSyncSets);
-      inSyncSets.areEnough = (shard, record, shown) =>
-        areEnough(shard, { ...record, replicas: ['one'], joining: [] }, shown);
+      inSyncSets.areEnough = (shard, record) => areEnough(shard, { ...record, replicas: ['one'], joining: [] });
     },
   };
 }
@@ -462,7 +461,7 @@ interface Insides {
   };
   leadership: { role: string; claim: (revision: number, lastEpoch: number, cause: unknown) => void };
   inSyncSets: {
-    areEnough: (shard: Shard, record: ShardRecord, shown: readonly string[]) => Workflow<boolean>;
+    areEnough: (shard: Shard, record: ShardRecord) => Workflow<boolean>;
   };
   catalog: Catalog;
   cluster: Cluster;
