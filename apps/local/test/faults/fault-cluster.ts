@@ -144,10 +144,15 @@ export class FaultCluster {
     return typeof reply === 'object' && reply.headers.has('operation-id');
   }
 
-  /** As a power cut: SIGKILL to everything at once, and a new start on the same data. */
-  async cutPowerAndStartAgain(): Promise<void> {
+  /**
+   * As a power cut: SIGKILL to everything at once, and a new start on the same data.
+   *
+   * @param meanwhile what becomes of the folder of NATS in between
+   */
+  async cutPowerAndStartAgain(meanwhile?: (natsDir: string) => Promise<void>): Promise<void> {
     const { dataDir, natsPort, port } = this.cluster;
     await this.cluster.kill9();
+    await meanwhile?.(join(dataDir, 'nats'));
     const env = { ...SETTINGS, SERVICES_NATS_URL: this.proxy.url };
     this.cluster = await LocalCluster.start({ dataDir, natsPort, port, env });
   }

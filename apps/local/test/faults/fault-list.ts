@@ -1,4 +1,6 @@
 /** Every fault that a cluster must survive. Each is caused while clients work, and is over when `cause` resolves. */
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nodeSubject } from '#common/contracts/subjects';
 import type { Chance } from './chance';
@@ -33,6 +35,7 @@ const LONGER_THAN_A_FLATLINE_MS = 2 * FLATLINE_MS;
 const MID_ROUND_MS = 50;
 const PARTITION_MS = 5_000;
 const HARM_MS = 6_000;
+const WHOLE_WITHIN_MS = 60_000;
 
 export const FAULTS: readonly Fault[] = [
   { name: 'replica-killed', what: 'SIGKILL of one shard-node', cause: killReplica },
@@ -47,6 +50,12 @@ export const FAULTS: readonly Fault[] = [
   { name: 'gateway-killed', what: 'SIGKILL of the gateway, twice', cause: killGateway },
   { name: 'nats-killed', what: 'SIGKILL of the NATS server; the launcher starts it again', cause: killNats },
   { name: 'power-cut', what: 'SIGKILL of everything, and a new start', cause: cutPower },
+  { name: 'broker-disk-lost', what: 'a power cut, after which the disk of NATS is gone', cause: loseBrokersDisk },
+  {
+    name: 'broker-disk-set-back',
+    what: 'a power cut, after which NATS has the disk that it had before another one, twice',
+    cause: setBrokersDiskBack,
+  },
   { name: 'replica-paused', what: 'SIGSTOP of a shard-node past its flatline, SIGCONT', cause: pauseReplica },
   { name: 'leader-paused', what: 'SIGSTOP of the leading balancer past its lease, SIGCONT', cause: pauseLeader },
   { name: 'replica-slow', what: 'a shard-node that stands still most of the time', cause: slowReplica },
@@ -180,6 +189,29 @@ async function killNats({ cluster }: Scene): Promise<void> {
 
 async function cutPower({ cluster }: Scene): Promise<void> {
   await cluster.cutPowerAndStartAgain();
+}
+
+async function loseBrokersDisk({ cluster }: Scene): Promise<void> {
+  await cluster.cutPowerAndStartAgain((natsDir) => rm(natsDir, { recursive: true }));
+}
+
+/** Between the copy and its return the configuration changes: a server flatlines, and leaves its in-sync sets. */
+async function setBrokersDiskBack({ cluster, chance, note }: Scene): Promise<void> {
+  const copy = join(cluster.folder, 'older-copy-of-nats');
+  await cluster.cutPowerAndStartAgain(async (natsDir) => {
+    await rm(copy, { recursive: true, force: true });
+    await cp(natsDir, copy, { recursive: true });
+  });
+  for (let times = 0; times < 2; times += 1) {
+    await cluster.untilWhole(WHOLE_WITHIN_MS);
+    const server = chance.pick(SERVERS);
+    note(server);
+    await pause(cluster.pidOf(server), LONGER_THAN_A_FLATLINE_MS);
+    await cluster.cutPowerAndStartAgain(async (natsDir) => {
+      await rm(natsDir, { recursive: true });
+      await cp(copy, natsDir, { recursive: true });
+    });
+  }
 }
 
 async function pauseReplica({ cluster, chance, note }: Scene): Promise<void> {
