@@ -24,7 +24,7 @@ export interface LeaderRecord {
   instance: string;
   /** How long the leader may believe that it leads after it has written this. */
   leaseMs: number;
-  /** Grows by one with every renewal, so that each makes a new revision. */
+  /** Grows by one with every claim and renewal of a process, so that each makes a new revision, and is known again. */
   renewal: number;
   /** The leader has given the lease back. */
   released?: true;
@@ -147,8 +147,9 @@ export class Leadership {
     }
     const record = entry.value as LeaderRecord;
     if (this.isOurs(record)) {
-      // We have it: it was the answer that got lost.
-      this.lead(entry.revision, 'the lease ran out');
+      // We have it: it was the answer that got lost. When an earlier claim than the last one was asked for is not known any more.
+      const isLast = record.renewal === this.renewal;
+      this.lead(entry.revision, 'the lease ran out', isLast ? this.claimedMs : Number.NEGATIVE_INFINITY);
       return;
     }
     if (this.seen?.revision !== entry.revision) {
@@ -173,7 +174,6 @@ export class Leadership {
     this.epoch = lastEpoch + 1;
     const { instance } = this.settings;
     this.history = [...history, { epoch: this.epoch, instance, since: 0 }].slice(-REIGNS_KEPT);
-    this.renewal = 0;
     this.claimedMs = this.desk.nowMs;
     this.catalog.lead(this.epoch);
     this.catalog.saw(BUCKET_KEYS.leader, revision);
@@ -186,13 +186,13 @@ export class Leadership {
         this.nextMs = this.desk.nowMs;
         return;
       }
-      this.lead(outcome.value, cause);
+      this.lead(outcome.value, cause, this.claimedMs);
     });
   }
 
-  private lead(revision: number, cause: Vacancy): void {
+  private lead(revision: number, cause: Vacancy, askedMs: number): void {
     this.role = 'leader';
-    this.stored(revision, this.claimedMs);
+    this.stored(revision, askedMs);
     this.history = this.history.map((reign) => (reign.epoch === this.epoch ? { ...reign, since: revision } : reign));
     // From the next renewal on, which is at once, everybody knows where this reign begins.
     this.nextMs = this.desk.nowMs;
