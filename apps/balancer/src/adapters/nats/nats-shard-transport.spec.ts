@@ -1,11 +1,12 @@
 import { Events, type Msg, type NatsConnection } from 'nats';
-import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
+import { ERROR_CODES, ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import type { ApplyRequest, NodeReadRequest, PageRead, PartReply, RoundPart } from '#common/contracts/node';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
 import { decodeLines, encodeLines } from '#common/nats/lines';
 import { TestNatsServer } from '#common/testing/nats-server';
-import { NatsShardTransport, type NatsShardTransportOptions } from './nats-shard-transport';
+import { certainlyLacks } from '../../core/write-round';
+import { NatsShardTransport, refusalOfRepeat, type NatsShardTransportOptions } from './nats-shard-transport';
 
 jest.setTimeout(60_000);
 
@@ -29,6 +30,7 @@ class Listener {
     server: string,
     verb: NodeVerb,
     answer?: (data: Uint8Array) => string | null,
+    isSeen = true,
   ): Promise<Listener> {
     const nats = await connectNats([url], `listener-${server}`);
     const listener = new Listener(nats);
@@ -41,7 +43,7 @@ class Listener {
       },
     });
     // As long as its process lives, something of a node listens there.
-    if (verb !== 'ping') nats.subscribe(nodeSubject(server, 'ping'), { callback: () => undefined });
+    if (verb !== 'ping' && isSeen) nats.subscribe(nodeSubject(server, 'ping'), { callback: () => undefined });
     await nats.flush();
     return listener;
   }
@@ -317,6 +319,34 @@ describe('shard-nodes on NATS', () => {
       expect(await sut.apply(node, 1, round(2), [])).toHaveLength(1);
     });
 
+    it('is not taken for one that nobody could hear for a moment when it was asked', async () => {
+      const sut = transport({ confirmAbsenceMs: 4_000 });
+      const answers = [sut.apply(node, 1, round(1), []), sut.config(node, {} as never)];
+      await expect(sut.readOne(node, 1, keyRead(2))).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
+      await listen('apply', answerRounds);
+      await listen('config', () => JSON.stringify({ shards: [] }));
+      expect((await Promise.all(answers)).length).toBe(2);
+    });
+
+    it('is not taken for one that nobody could hear for a moment while it was at work', async () => {
+      const { looked, watched } = looksAt(nats, node, 3);
+      const sut = new NatsShardTransport(watched, { ...OPTIONS, applyTimeoutMs: 20_000, confirmAbsenceMs: 10_000 });
+      const listener = await Listener.on(server.url, node, 'apply', undefined, false);
+      listeners.push(listener);
+      const answer = sut.apply(node, 1, round(1), []);
+      const message = await listener.message(0);
+      // Nobody was there, three times.
+      await looked;
+      message.respond(answerRounds(message.data));
+      expect(await answer).toHaveLength(1);
+    });
+
+    it('is known to be gone when nobody has been heard for so long, and from then on at once', async () => {
+      const sut = transport({ confirmAbsenceMs: 300, applyTimeoutMs: 20_000 });
+      await expect(sut.apply(node, 1, round(1), [])).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
+      await expect(sut.apply(node, 1, round(2), [])).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
+    });
+
     it('is not taken for one that is slow', async () => {
       const sut = transport();
       await listen('ping', () =>
@@ -358,12 +388,26 @@ describe('shard-nodes on NATS', () => {
       expect(listener.heard[1]!.data).toEqual(listener.heard[0]!.data);
     });
 
-    it('may have been carried out, although the node calls it stale now', async () => {
-      const error = { code: 'STALE_ROUND', message: 'round 1/1 has been here', retryable: false };
-      const listener = await silentFirst(() => JSON.stringify({ error }));
-      const failure = { code: 'OUTCOME_UNKNOWN', retryable: false, cause: { code: 'STALE_ROUND' } };
-      await expect(applied(listener)).rejects.toMatchObject(failure);
-    });
+    it.each(['STALE_ROUND', 'UNKNOWN_SHARD'])(
+      'may have been carried out, although the node says %s now',
+      async (code) => {
+        const error = { code, message: 'no', retryable: false };
+        const listener = await silentFirst(() => JSON.stringify({ error }));
+        const failure = { code: 'OUTCOME_UNKNOWN', retryable: false, cause: { code } };
+        await expect(applied(listener)).rejects.toMatchObject(failure);
+      },
+    );
+
+    const refusals = ERROR_CODES.flatMap((code) => [true, false].map((retryable) => [code, retryable] as const));
+
+    it.each(refusals)(
+      'is not known to be lacking by any refusal of the second one: %s, retryable %s',
+      (code, retryable) => {
+        const told = refusalOfRepeat('S0', new ShardlineError(code, 'no', retryable));
+        expect(certainlyLacks(told.toBody())).toBe(false);
+        expect(told.code).toBe(code === 'FENCED' ? 'FENCED' : 'OUTCOME_UNKNOWN');
+      },
+    );
 
     it('may have been carried out, although nobody is there now', async () => {
       const listener = await listen('apply');
@@ -391,6 +435,31 @@ describe('shard-nodes on NATS', () => {
     expect(await answer).toHaveLength(1);
   });
 });
+
+/** The connection, and when it has been looked so many times whether anybody is there. */
+function looksAt(
+  nats: NatsConnection,
+  server: string,
+  times: number,
+): { watched: NatsConnection; looked: Promise<void> } {
+  let left = times;
+  let enough: () => void = () => undefined;
+  const looked = new Promise<void>((resolve) => {
+    enough = resolve;
+  });
+  const request: NatsConnection['request'] = (subject, payload, options) => {
+    const answer = nats.request(subject, payload, options);
+    if (subject === nodeSubject(server, 'ping')) {
+      const seen = (): void => {
+        left -= 1;
+        if (left === 0) enough();
+      };
+      answer.then(seen, seen);
+    }
+    return answer;
+  };
+  return { watched: Object.assign(Object.create(nats) as NatsConnection, { request }), looked };
+}
 
 function round(number: number): RoundPart {
   return {

@@ -38,6 +38,8 @@ export interface NatsShardTransportOptions {
   adminTimeoutMs: number;
   /** Of a catch-up's pages, and of digests, which may have to scan a whole shard. */
   catchupTimeoutMs: number;
+  /** For how long nobody must have listened at a server that is to be taken for gone; by the kind of NATS, unless told. */
+  confirmAbsenceMs?: number;
   /** Told of every message that carries rounds or reads: how many of them, and its size. */
   onMessage?: (verb: 'apply' | 'read', parts: number, bytes: number) => void;
 }
@@ -76,7 +78,7 @@ export class NatsShardTransport implements ShardTransport {
     private readonly nats: NatsConnection,
     private readonly options: NatsShardTransportOptions,
   ) {
-    this.calls = new NodeCalls(nats);
+    this.calls = new NodeCalls(nats, options.confirmAbsenceMs);
   }
 
   ping(server: string, request: PingRequest): Promise<PingReply> {
@@ -220,11 +222,18 @@ function appliedRounds(server: string, { data, isRepeat }: NodeAnswer): ApplyRep
     return decodeNodeAnswer<ApplyReply>(data).header;
   } catch (thrown) {
     const error = ShardlineError.from(thrown);
-    if (!isRepeat || error.code !== 'STALE_ROUND') throw error;
-    // It may be stale because it has been applied, and a node that has been restarted since cannot give its answer again.
-    const message = `what ${server} did before the connection was lost is not known: ${error.message}`;
-    throw new ShardlineError('OUTCOME_UNKNOWN', message, false, { cause: error });
+    throw isRepeat ? refusalOfRepeat(server, error) : error;
   }
+}
+
+/**
+ * What the refusal of a message says that was sent before: that it was not carried out this time. The first time the node may have
+ * done so, and have been restarted since, have dropped the shard, or be busy now. That somebody else leads holds all the same.
+ */
+export function refusalOfRepeat(server: string, error: ShardlineError): ShardlineError {
+  if (error.code === 'FENCED') return error;
+  const message = `what ${server} did before the connection was lost is not known: ${error.message}`;
+  return new ShardlineError('OUTCOME_UNKNOWN', message, false, { cause: error });
 }
 
 function tooLarge(bytes: number): ShardlineError {

@@ -11,14 +11,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { isNoResponders, request, wasLostWithConnection, type NatsConnection } from '#common/nats/connection';
+import { AbsenceWatch } from './absence-watch';
 import { ReconnectWatch } from './reconnect-watch';
 
 /** From when on a request counts as slow, and how often its node is looked at. */
-const LOOK_EVERY_MS = 100;
+const LOOK_EVERY_MS = 50;
 /** A node that lives refuses an empty ping at once, without asking its store. */
 const LOOK_TIMEOUT_MS = 300;
 const EMPTY = new Uint8Array(0);
 const RETRY_MS = 50;
+const ABSENCE_RETRY_MS = 15;
+/** Who does not answer these leaves its in-sync sets: that nobody listens must be certain. */
+const GRAVE: ReadonlySet<NodeVerb> = new Set(['apply', 'config']);
 
 /** A node's answer. */
 export interface NodeAnswer {
@@ -36,10 +40,16 @@ export class NodeCalls {
   private readonly underWay = new Map<string, Set<UnderWay>>();
   private readonly beingLookedAt = new Set<string>();
   private readonly connection: ReconnectWatch;
+  private readonly absence: AbsenceWatch;
   private looking: NodeJS.Timeout | undefined;
 
-  constructor(private readonly nats: NatsConnection) {
+  /** @param confirmAbsenceMs see `AbsenceWatch` */
+  constructor(
+    private readonly nats: NatsConnection,
+    confirmAbsenceMs?: number,
+  ) {
     this.connection = new ReconnectWatch(nats);
+    this.absence = new AbsenceWatch(nats, confirmAbsenceMs);
   }
 
   /**
@@ -54,17 +64,20 @@ export class NodeCalls {
     for (;;) {
       try {
         const leftMs = Math.max(1, Math.ceil(deadlineMs - performance.now()));
-        return { data: await this.callOnce(server, verb, payload, leftMs), isRepeat };
+        const data = await this.callOnce(server, verb, payload, leftMs);
+        this.absence.present(server);
+        return { data, isRepeat };
       } catch (error) {
         // A ping tells how the node is now: it is asked anew with the next one.
         const isLost = wasLostWithConnection(error) && verb !== 'ping';
-        // Nobody has got it, and after a restart of NATS the node may be back in a moment.
-        const again = isLost || (wasNotDelivered(error) && verb !== 'ping' && this.connection.isSettling());
+        // Nobody has got it. The node may be back in a moment, after a restart of NATS in any case.
+        const isMissing = wasNotDelivered(error) && verb !== 'ping' && this.connection.isSettling();
+        const isUncertain = wasNotDelivered(error) && this.absence.missing(server, performance.now()) === null;
+        const again = isLost || isMissing || (isUncertain && GRAVE.has(verb));
         isRepeat ||= isLost;
         if (!again || performance.now() + RETRY_MS >= deadlineMs) throw isRepeat ? uncertain(error) : error;
-        if (isLost) continue;
+        if (!isLost) await delay(isMissing ? RETRY_MS : ABSENCE_RETRY_MS);
       }
-      await delay(RETRY_MS);
     }
   }
 
@@ -115,15 +128,20 @@ export class NodeCalls {
     }
   }
 
-  /** Never rejects. What was sent after we looked is not judged by what we saw. */
+  /** Never rejects. What was sent after nobody was seen is not judged by that. */
   private async lookAt(server: string): Promise<void> {
+    const lookedMs = performance.now();
     const judged = [...(this.underWay.get(server) ?? [])];
     this.beingLookedAt.add(server);
     try {
       await this.nats.request(nodeSubject(server, 'ping'), EMPTY, { timeout: LOOK_TIMEOUT_MS });
+      this.absence.present(server);
     } catch (error) {
-      if (isNoResponders(error) && !this.connection.isSettling())
-        for (const { fail } of judged) fail(processGone(server));
+      if (!isNoResponders(error)) this.absence.present(server);
+      else if (!this.connection.isSettling()) {
+        const goneMs = this.absence.missing(server, lookedMs);
+        if (goneMs !== null) for (const { sinceMs, fail } of judged) if (sinceMs <= goneMs) fail(processGone(server));
+      }
     } finally {
       this.beingLookedAt.delete(server);
     }
