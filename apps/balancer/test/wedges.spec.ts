@@ -103,3 +103,80 @@ describe.each([
     expect(await rows(world, 16)).toBe(0);
   });
 });
+
+test('a new leader uses no term that any replica has seen, though that one is in no set', async () => {
+  const world = await World.of(3);
+  const shard = world.balancer.cluster.shards.get(TROUBLED)!;
+  // The round reaches S2 alone, which then stands still.
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'apply' || ask.server === 'S2') return false;
+    world.scheduler.after(5, () => {
+      answer({ ok: false, error: { code: 'BUSY', message: 'not sent', retryable: true } });
+    });
+    return true;
+  };
+  const termOf = async (server: string): Promise<number> =>
+    (await world.replicas.server(server).disk.load()).shards.get(TROUBLED)!.currentTerm;
+  await world.change(writeOf(7));
+  world.powerOff('S2');
+  await world.until(() => !shard.inSync.includes('S2'));
+  const seen = await termOf('S2');
+  expect(await termOf('S0')).toBeLessThan(seen);
+  world.powerOn('S2');
+  world.changeLeader('L2');
+  world.intercept = () => false;
+  await world.until(() => world.balancer.isServing && world.shard.resolved, 10_000);
+  expect(world.shard.vat).toBeGreaterThan(seen);
+});
+
+describe('a round that all replicas of one shard have, and that the other one has moved past', () => {
+  const PAIRS = { S0: [TROUBLED], S1: [TROUBLED], S2: [OTHER], S3: [OTHER] };
+
+  /** Nobody knows whether the servers have stored the first round that they get from now on (they have); later ones do not reach them. */
+  function lastRoundOf(world: World, servers: readonly string[]): void {
+    const reached = new Set<string>();
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do !== 'apply' || !servers.includes(ask.server)) return false;
+      if (!reached.has(ask.server)) carryOut(ask, () => undefined);
+      reached.add(ask.server);
+      world.scheduler.after(50, () => {
+        answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+      });
+      return true;
+    };
+  }
+
+  test('is found to be none of the first one, either', async () => {
+    const world = await World.laidOut(PAIRS);
+    lastRoundOf(world, ['S0', 'S1']);
+    expect(await world.change(writeOf(6, 16))).toHaveProperty('error');
+    await world.until(() => world.balancer.cluster.isWritable(world.balancer.cluster.shards.get(OTHER)!));
+    for (const key of [17, 18, 19]) expect(await world.change(writeOf(key))).toMatchObject({ added: 1 });
+    world.changeLeader('L2');
+    world.intercept = () => false;
+    await world.until(() => world.balancer.isServing, 10_000);
+    await world.until(() =>
+      world.balancer.cluster.inKeyOrder().every((shard) => world.balancer.cluster.isWritable(shard)),
+    );
+    expect(await rows(world, 6)).toBe(0);
+    expect(await rows(world, 16)).toBe(0);
+    expect(await rows(world, 19)).toBe(1);
+  });
+
+  test('does not tie the two of them together when a member of the first one stays away', async () => {
+    const world = await World.laidOut(LAYOUT);
+    const shard = world.balancer.cluster.shards.get(TROUBLED)!;
+    world.powerOff('S2');
+    await world.until(() => shard.inSync.length === 2 && world.balancer.cluster.isWritable(shard));
+    lastRoundOf(world, ['S0', 'S1']);
+    expect(await world.change(writeOf(6, 16))).toHaveProperty('error');
+    expect(await world.change(writeOf(17))).toMatchObject({ added: 1 });
+    world.powerOff('S1');
+    world.changeLeader('L2');
+    await world.until(() => world.balancer.isServing, 20_000);
+    await world.until(() => world.balancer.cluster.isWritable(world.balancer.cluster.shards.get(OTHER)!), 10_000);
+    expect(await rows(world, 17)).toBe(1);
+    expect(await rows(world, 16)).toBe(0);
+    expect(world.balancer.cluster.shards.get(TROUBLED)!.resolved).toBe(false);
+  });
+});

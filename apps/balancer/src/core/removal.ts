@@ -138,16 +138,14 @@ function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[]): Work
 }
 
 function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody | null> {
-  const { cluster, catalog, news, inSyncSets, writer, desk } = parts;
+  const { cluster, catalog, news, inSyncSets, desk } = parts;
   const server = cluster.servers.get(name);
   const { record } = cluster;
   if (server === undefined || record === null) return null;
   const held = cluster.shardsOn(name);
   for (const shard of held) {
-    // No round may be under way that counts on the replica that goes.
-    yield* writer.lockLane(shard);
+    // A round may be under way: it is kept by those who are members when it ends, as after a demotion.
     const done = yield* inSyncSets.reshape(shard, (old) => without(old, name));
-    writer.lanes.release([shard.id]);
     if (!done) return cluster.phase === 'steppedDown' ? noLongerLeading() : unfinished();
   }
   // Who has not stored yet that it left may take it for a member still.
