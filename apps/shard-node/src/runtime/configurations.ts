@@ -33,6 +33,7 @@ export class Configurations {
       this.preparing = done.catch(() => undefined);
       return done;
     }
+    await this.takeFirst(request);
     const { configId } = this.guarded.current;
     const replaced = configId === request.configId ? request.drop : [...this.guarded.current.shards.keys()];
     const reply = await this.guarded.change(
@@ -46,6 +47,28 @@ export class Configurations {
     );
     if (configId !== request.configId) this.sweep();
     return reply;
+  }
+
+  /** What is too much for one transaction: each part is a configuration of its own, and what is done is not done again. */
+  private async takeFirst(request: ConfigRequest): Promise<void> {
+    const { shards, configId, prepared } = this.guarded.current;
+    if (prepared?.cluster.configId === request.configId) return;
+    const missing = request.shards.filter(({ shard }) => configId !== request.configId || !shards.has(shard));
+    const parts: Pick<ConfigRequest, 'shards' | 'drop'>[] = [
+      ...inParts(request.drop).map((drop) => ({ shards: [], drop })),
+      ...inParts(missing).map((some) => ({ shards: some, drop: [] })),
+    ];
+    if (parts.length < 2) return;
+    for (const part of parts) {
+      await this.guarded.change(
+        request.epoch,
+        (transaction, state) => {
+          refuseOlder(state, request.configId);
+          return configure(transaction, state, { ...request, ...part });
+        },
+        configId === request.configId ? part.drop : [...shards.keys()],
+      );
+    }
   }
 
   /** Removes what no configuration needs any more, in the background. */
@@ -80,10 +103,9 @@ export class Configurations {
       return { shards: tellShards(this.guarded.current) };
     }
     await this.clear(epoch, (state) => preparedBy(state, request));
-    const names = shards.map(({ shard }) => shard);
-    for (let from = 0; from < names.length; from += TABLES_AT_ONCE) {
+    for (const names of inParts(shards.map(({ shard }) => shard))) {
       await this.guarded.change(epoch, async (transaction, state) => {
-        await transaction.prepareTables(names.slice(from, from + TABLES_AT_ONCE), schema);
+        await transaction.prepareTables(names, schema);
         return { state, result: undefined };
       });
     }
@@ -113,6 +135,12 @@ export class Configurations {
     this.sweep();
     return reply;
   }
+}
+
+function inParts<T>(list: readonly T[]): T[][] {
+  const parts: T[][] = [];
+  for (let from = 0; from < list.length; from += TABLES_AT_ONCE) parts.push(list.slice(from, from + TABLES_AT_ONCE));
+  return parts;
 }
 
 async function activate(

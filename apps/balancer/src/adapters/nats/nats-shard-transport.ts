@@ -44,6 +44,8 @@ export interface NatsShardTransportOptions {
   onMessage?: (verb: 'apply' | 'read', parts: number, bytes: number) => void;
 }
 
+/** What a table may take to be made or dropped, on a machine that has much else to do: `/init` may make 1,024. */
+const TABLE_MS = 40;
 const MIB = 1024 * 1024;
 /** Below what the broker takes (8 MiB), with room for what our sizes leave out. */
 const MESSAGE_BYTES = 7 * MIB;
@@ -86,7 +88,9 @@ export class NatsShardTransport implements ShardTransport {
   }
 
   config(server: string, request: ConfigRequest): Promise<ConfigReply> {
-    return this.ask(server, 'config', request, this.options.adminTimeoutMs);
+    const isMaking = request.stage === 'prepare' || request.areNew === true;
+    const tables = (isMaking ? request.shards.length : 0) + request.drop.length;
+    return this.ask(server, 'config', request, this.options.adminTimeoutMs + tables * TABLE_MS);
   }
 
   census(): Promise<CensusReply[]> {
