@@ -102,7 +102,8 @@ describe('shard-nodes on NATS', () => {
 
     it.each(verbs)('%s asks on its subject and hands the answer on', async (verb) => {
       await listen(verb, (data) => JSON.stringify({ echo: JSON.parse(Buffer.from(data).toString()) as unknown }));
-      expect(await ask(verb, { epoch: 7 })).toEqual({ echo: { epoch: 7 } });
+      const asked = { epoch: 7, shards: [], drop: [] };
+      expect(await ask(verb, asked)).toEqual({ echo: asked });
     });
 
     it.each(verbs)('%s fails with what the node says', async (verb) => {
@@ -110,13 +111,28 @@ describe('shard-nodes on NATS', () => {
         JSON.stringify({ error: { code: 'FENCED', message: 'epoch 7 is over', retryable: false } }),
       );
       const failure = new ShardlineError('FENCED', 'epoch 7 is over', false);
-      await expect(ask(verb, { epoch: 7 })).rejects.toEqual(failure);
+      await expect(ask(verb, { epoch: 7, shards: [], drop: [] })).rejects.toEqual(failure);
+    });
+
+    it.each([
+      ['made', { shards: new Array(50).fill({}), drop: [], areNew: true }],
+      ['made beside others', { shards: new Array(50).fill({}), drop: [], stage: 'prepare' }],
+      ['dropped', { shards: [], drop: new Array(50).fill('sh') }],
+    ])('a configuration by which tables are %s has more time', async (_what, request) => {
+      const listener = await listen('config');
+      const answer = ask('config', request);
+      const message = await listener.message(0);
+      setTimeout(() => message.respond('{}'), OPTIONS.adminTimeoutMs + 200);
+      expect(await answer).toEqual({});
     });
 
     it.each(verbs)('%s knows at once that nobody listens, and after its deadline that nobody answers', async (verb) => {
-      await expect(ask(verb, {})).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
+      await expect(ask(verb, { shards: [], drop: [] })).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
       await listen(verb);
-      await expect(ask(verb, {})).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: false });
+      await expect(ask(verb, { shards: [], drop: [] })).rejects.toMatchObject({
+        code: 'OUTCOME_UNKNOWN',
+        retryable: false,
+      });
     });
   });
 
