@@ -337,7 +337,7 @@ describe('shard-nodes on NATS', () => {
 
     it('is not taken for one that nobody could hear for a moment when it was asked', async () => {
       const sut = transport({ confirmAbsenceMs: 4_000 });
-      const answers = [sut.apply(node, 1, round(1), []), sut.config(node, {} as never)];
+      const answers = [sut.apply(node, 1, round(1), []), sut.config(node, { shards: [], drop: [] } as never)];
       await expect(sut.readOne(node, 1, keyRead(2))).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
       await listen('apply', answerRounds);
       await listen('config', () => JSON.stringify({ shards: [] }));
