@@ -180,3 +180,27 @@ describe('a round that all replicas of one shard have, and that the other one ha
     expect(world.balancer.cluster.shards.get(TROUBLED)!.resolved).toBe(false);
   });
 });
+
+test('a take-over does not wait for a member whose data is gone: that is copied anew only after it', async () => {
+  const world = await World.of(3);
+  world.replicas.server('S2').kill();
+  world.wipe('S2');
+  world.replicas.server('S2').start();
+  // S0 does not hear that S2 has left the set before it loses its own disk, and no first round of the epoch gets through until then.
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'apply' && !(ask.do === 'config' && ask.server === 'S0')) return false;
+    world.scheduler.after(20, () => {
+      answer({ ok: false, error: { code: 'BUSY', message: 'not now', retryable: true } });
+    });
+    return true;
+  };
+  world.changeLeader('L2');
+  await world.until(() => world.balancer.cluster.shards.get(TROUBLED)?.inSync.length === 2, 10_000);
+  world.replicas.server('S0').kill();
+  world.wipe('S0');
+  world.replicas.server('S0').start();
+  await world.until(() => world.shard.replicas.get('S0')?.suspended === true, 10_000);
+  world.intercept = () => false;
+  await world.until(() => world.balancer.isServing && world.isWhole(), 20_000);
+  expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
+});

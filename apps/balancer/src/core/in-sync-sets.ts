@@ -276,9 +276,11 @@ export class InSyncSets {
     const asked = members.filter((server) => this.cluster.isReachable(server));
     const mustHold = shard.mustHold;
     const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
-    const told = asked.filter((_, index) => {
+    const told = asked.filter((server, index) => {
       const outcome = outcomes[index];
-      return outcome?.ok === true && isWhole(stateOf(outcome.value.shards, shard.id), mustHold);
+      if (outcome?.ok !== true) return false;
+      // One that is to be copied anew before it counts has stored it: its copy waits until the shard is resolved, which must not wait for it.
+      return isWhole(stateOf(outcome.value.shards, shard.id), mustHold) || isSuspended(shard, server);
     });
     for (const server of told) shard.untold.delete(server);
     return asked.filter((server) => !told.includes(server));
@@ -294,6 +296,10 @@ export class InSyncSets {
       this.desk.emit({ do: 'publish', event: { kind: 'shard.stale', subject: `${shard.id}/${server}`, data } });
     }
   }
+}
+
+function isSuspended(shard: Shard, server: string): boolean {
+  return shard.replicas.get(server)?.suspended === true;
 }
 
 function suspend(shard: Shard, server: string): void {
