@@ -1,0 +1,81 @@
+/** A cluster of which many files were damaged while it was away: it comes back with every row, or says in one line why not. */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { damage, type Damage } from '#common/testing/damages';
+import { LocalCluster } from '#common/testing/local-cluster';
+import { Client } from '../src/demo/client';
+import { EXAMPLE, student } from '../src/demo/students';
+
+const STUDENTS = Array.from({ length: 200 }, (_, index) => student(index * 50));
+
+let folder: string;
+const clusters: LocalCluster[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shardline-'));
+});
+afterEach(async () => {
+  for (const cluster of clusters.splice(0)) await cluster.destroy();
+  await rm(folder, { recursive: true, force: true });
+}, 60_000);
+
+async function start(): Promise<LocalCluster> {
+  const cluster = await LocalCluster.start({ dataDir: join(folder, 'data') });
+  clusters.push(cluster);
+  return cluster;
+}
+
+/** Files below the data directory whose path ends so. */
+function filesAt(pattern: RegExp): string[] {
+  const all = readdirSync(join(folder, 'data'), { recursive: true, encoding: 'utf8' });
+  return all.filter((file) => pattern.test(file)).map((file) => join(folder, 'data', file));
+}
+
+async function untilRead(cluster: LocalCluster): Promise<void> {
+  const end = performance.now() + 120_000;
+  for (;;) {
+    const rows = await new Client(cluster.baseUrl).read(0, 20_000).then(
+      (answer) => answer.rows,
+      () => [], // not yet
+    );
+    if (rows.length === STUDENTS.length) {
+      expect(rows).toEqual(STUDENTS);
+      return;
+    }
+    if (performance.now() > end) throw new Error(`cannot be read:\n${cluster.output.join('\n')}`);
+  }
+}
+
+test.each<[how: Damage | 'flipped in the middle', of: RegExp]>([
+  ['empty', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|postgres\.owner|nats-server\.conf)$/],
+  ['zeroed', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|postgres\.owner|nats-server\.conf)$/],
+  ['flipped in the middle', /KV_[^/]*\/msgs\/\d+\.blk$/],
+  ['zeroed', /KV_[^/]*\/(meta\.inf|meta\.sum)$/],
+  ['gone', /nats\/jetstream$/],
+])(
+  'after kill -9 of everything, %s: %s',
+  async (how, of) => {
+    const first = await start();
+    await first.init(EXAMPLE);
+    await new Client(first.baseUrl).write(STUDENTS);
+    await first.kill9();
+    const files = filesAt(of);
+    expect(files.length).toBeGreaterThan(0);
+    for (const file of files) {
+      if (how === 'gone') rmSync(file, { recursive: true });
+      else if (how === 'flipped in the middle') flipInTheMiddle(file);
+      else damage(file, how, file);
+    }
+    await untilRead(await start());
+  },
+  300_000,
+);
+
+function flipInTheMiddle(file: string): void {
+  const bytes = readFileSync(file);
+  const middle = Math.floor(bytes.length / 2);
+  bytes.writeUInt8((bytes[middle] ?? 0) ^ 1, middle);
+  writeFileSync(file, bytes);
+}
