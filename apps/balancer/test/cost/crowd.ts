@@ -1,0 +1,258 @@
+/**
+ * A leader among many shards, and what its events cost: the real core, with a bucket and servers around it that answer at once and
+ * say what they must. What is measured is the time within `step` alone.
+ */
+import type { FenceReply, NodeShardState, PartReply, ShardConfig } from '#common/contracts/node';
+import { BalancerCore } from '../../src/core/balancer-core';
+import type { AdminResult, CatalogValue, CoreEvent, Effect, Outcome } from '../../src/core/effects';
+import { PUBLISHED_HASH } from '../../src/core/hash-ring';
+import { seededRandom } from '../../src/core/random';
+import type { CoreSettings } from '../../src/core/settings';
+
+const COPIES = 3;
+const SHARD_KEYS = 1_000;
+/** Time passes from one event to the next, so that pauses end; longer than it takes with real servers. */
+const EVENT_MS = 0.05;
+const TICK_EVERY_MS = 100;
+const EVENTS_AT_MOST = 400_000;
+
+const SETTINGS: CoreSettings = {
+  ...{ balancerId: 'balancer', instance: 'instance', leaseMs: 3_000, heartbeatIntervalMs: 1_000, heartbeatMisses: 5 },
+  suspicion: { misses: 1, diskFreeBytes: 1, eventLoopMs: 500, answerMs: 500, answerFactor: 4, pings: 3 },
+  ...{ nodeStartMs: 30_000, laneLimit: 1_000_000, laneWaitMs: 60_000, roundBytes: 4_000_000, roundRequests: 1_000 },
+  ...{ loadEpsilon: 0.25, ticketTtlMs: 10_000, tombstoneHorizonMs: 60_000, operationHorizonMs: 600_000 },
+  ...{ catchupGapTerms: 500, copyBytesPerS: 0, adminWaitMs: 45_000, scrubIntervalMs: 0, defaultReplicas: 3 },
+};
+
+type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
+type Ask = Extract<Effect, { token: number }>;
+
+/** What a server stores of one shard. */
+type Held = NodeShardState;
+
+/** CPU time of steps, in milliseconds. */
+export interface Cost {
+  steps: number;
+  totalMs: number;
+  longestMs: number;
+}
+
+export class Crowd {
+  /** What the events since `measure` have cost. */
+  cost: Cost = { steps: 0, totalMs: 0, longestMs: 0 };
+  isServing = false;
+  /** Rounds are not answered: what asks for one waits. */
+  holdsRounds = false;
+  private core: BalancerCore;
+  private nowMs = 0;
+  private tickMs = 0;
+  private revision = 0;
+  private readonly bucket = new Map<string, CatalogValue>();
+  private readonly servers = new Map<string, Map<string, Held>>();
+  private readonly records = new Map<string, FenceReply['cluster']>();
+  private readonly inbox: Happening[] = [];
+  private administered: Outcome<AdminResult> | null = null;
+
+  private constructor(private readonly shards: number) {
+    this.core = newCore('first');
+  }
+
+  /** A cluster that serves. */
+  static of(shards: number, servers: number): Crowd {
+    const crowd = new Crowd(shards);
+    crowd.happen({ on: 'start' });
+    crowd.run(() => crowd.isServing);
+    const ranges = Array.from({ length: shards }, (_, index) => {
+      return { shard: `sh${index}`, low: index * SHARD_KEYS, size: SHARD_KEYS };
+    });
+    const placed: Record<string, string[]> = {};
+    for (let server = 0; server < servers; server += 1) placed[`S${server}`] = [];
+    for (const [index, { shard }] of ranges.entries()) {
+      for (let copy = 0; copy < COPIES; copy += 1) placed[`S${(index + copy) % servers}`]?.push(shard);
+    }
+    const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
+    const command = { n: servers, schema, shards: ranges, servers: placed, allowReinit: false };
+    crowd.happen({ on: 'admin', command: { request: 1, op: 'init', command } });
+    crowd.run(() => crowd.administered !== null);
+    if (crowd.administered?.ok !== true) throw new Error(`no /init: ${JSON.stringify(crowd.administered)}`);
+    return crowd;
+  }
+
+  /** The leader is gone, and another balancer takes over. */
+  takeOver(): Cost {
+    this.inbox.length = 0;
+    this.core = newCore('second');
+    this.isServing = false;
+    this.measure();
+    this.happen({ on: 'start' });
+    this.run(() => this.isServing && this.areAllWritable());
+    return this.cost;
+  }
+
+  /** Clients write, one row each, to one shard after the other. */
+  write(count: number): void {
+    for (let index = 0; index < count; index += 1) {
+      const key = (index % this.shards) * SHARD_KEYS + (Math.floor(index / this.shards) % SHARD_KEYS);
+      const command = { batch: index, id: 0, op: 'write' as const, onConflict: 'replace' as const };
+      this.happen({ on: 'records', configId: 1, commands: [{ ...command, keys: [key], rows: ['{}'] }] });
+    }
+    this.drain();
+  }
+
+  /** Costs are counted from now on. */
+  measure(): void {
+    this.cost = { steps: 0, totalMs: 0, longestMs: 0 };
+  }
+
+  /** Handles what has happened, and no more. */
+  drain(): void {
+    this.run(() => this.inbox.length === 0);
+  }
+
+  tick(): void {
+    this.happen({ on: 'tick' });
+    this.drain();
+  }
+
+  private areAllWritable(): boolean {
+    if (this.inbox.length > 0) return false;
+    const status = this.core.status(this.nowMs);
+    return status?.shards.every(({ writable }) => writable) === true;
+  }
+
+  private happen(happening: Happening): void {
+    this.inbox.push(happening);
+  }
+
+  private run(isOver: () => boolean): void {
+    for (let events = 0; !isOver(); events += 1) {
+      if (events > EVENTS_AT_MOST) throw new Error('it does not come to an end');
+      this.nowMs += EVENT_MS;
+      if (this.inbox.length === 0) this.nowMs = Math.max(this.nowMs, this.tickMs);
+      if (this.nowMs >= this.tickMs) {
+        this.tickMs = this.nowMs + TICK_EVERY_MS;
+        this.step({ on: 'tick' });
+      } else this.step(this.inbox.shift() ?? { on: 'tick' });
+    }
+  }
+
+  private step(happening: Happening): void {
+    const startMs = performance.now();
+    const effects = this.core.step({ ...happening, nowMs: this.nowMs });
+    const tookMs = performance.now() - startMs;
+    this.cost.steps += 1;
+    this.cost.totalMs += tookMs;
+    this.cost.longestMs = Math.max(this.cost.longestMs, tookMs);
+    for (const effect of effects) this.carryOut(effect);
+  }
+
+  private carryOut(effect: Effect): void {
+    if (effect.do === 'serve') this.isServing = true;
+    else if (effect.do === 'stepDown') throw new Error(`stepped down: ${effect.why}`);
+    else if (effect.do === 'answerAdmin') this.administered = effect.outcome;
+    else if ('token' in effect && !(this.holdsRounds && effect.do === 'apply')) {
+      this.happen({ on: 'answered', token: effect.token, outcome: { ok: true, value: this.answer(effect) } });
+    }
+  }
+
+  private answer(ask: Ask): unknown {
+    switch (ask.do) {
+      case 'load':
+        return [...this.bucket.values()];
+      case 'readKey':
+        return this.bucket.get(ask.key) ?? null;
+      case 'store':
+        return this.store(ask.key, ask.value, ask.expected);
+      case 'listNodes':
+        return [...this.servers.keys()];
+      case 'census':
+        return [...this.servers.keys()].map((server) => ({ server, configId: 1 }));
+      case 'fence':
+        return {
+          configId: this.configId(ask.server),
+          prepared: null,
+          shards: this.told(ask.server),
+          cluster: null,
+          mark: null,
+        };
+      case 'ping':
+        return {
+          ...{ server: ask.server, instance: ask.server, uptimeMs: 1, postgres: 'ok', diskFreeBytes: null },
+          ...{
+            eventLoopDelayMs: 1,
+            epoch: ask.request.epoch,
+            configId: 1,
+            cluster: null,
+            shards: this.told(ask.server),
+          },
+        };
+      case 'config':
+        for (const config of ask.request.shards) this.configure(ask.server, config);
+        if (ask.request.cluster !== undefined) this.records.set(ask.server, ask.request.cluster);
+        return { shards: this.told(ask.server) };
+      case 'apply':
+        return ask.round.parts.map((part): PartReply => {
+          const held = this.heldBy(ask.server).get(part.shard);
+          const newestRound = {
+            epoch: ask.epoch,
+            round: ask.round.round,
+            lastTerms: ask.round.lastTerms,
+            refused: false,
+          };
+          if (held !== undefined) {
+            this.heldBy(ask.server).set(part.shard, {
+              ...held,
+              newestRound,
+              currentTerm: part.lastTerm,
+              toldVat: part.vat,
+            });
+          }
+          return { shard: part.shard, outcomes: part.ops.map(() => ({ ok: 1 })), digest: 'same' };
+        });
+      default:
+        return null;
+    }
+  }
+
+  private store(key: string, value: unknown, expected: number): number | null {
+    if ((this.bucket.get(key)?.revision ?? 0) !== expected) return null;
+    this.revision += 1;
+    if (value === null) this.bucket.delete(key);
+    else this.bucket.set(key, { key, value, revision: this.revision });
+    return this.revision;
+  }
+
+  private configure(server: string, config: ShardConfig): void {
+    const before = this.heldBy(server).get(config.shard);
+    const fresh = {
+      currentTerm: 0,
+      toldVat: 0,
+      purgedTo: 0,
+      newestRound: null,
+      catchingUp: false,
+      copy: null,
+      rows: 0,
+    };
+    const { diverged = [] } = config;
+    this.heldBy(server).set(config.shard, { ...(before ?? fresh), ...config, diverged });
+  }
+
+  private heldBy(server: string): Map<string, Held> {
+    const held = this.servers.get(server) ?? new Map<string, Held>();
+    this.servers.set(server, held);
+    return held;
+  }
+
+  private told(server: string): Held[] {
+    return [...this.heldBy(server).values()];
+  }
+
+  private configId(server: string): number {
+    return this.heldBy(server).size === 0 ? 0 : 1;
+  }
+}
+
+function newCore(instance: string): BalancerCore {
+  const ring = { name: 'quadratic', hash: PUBLISHED_HASH };
+  return new BalancerCore({ ...SETTINGS, balancerId: instance, instance }, ring, seededRandom(1));
+}
