@@ -152,18 +152,30 @@ export class Cluster {
   }
 
   addShard(shard: Shard): void {
-    this.shards.set(shard.id, shard);
-    this.ordered = [...this.shards.values()].sort((a, b) => a.record.low - b.record.low);
-    this.buildRing(shard);
+    this.addShards([shard]);
   }
 
-  /** The ring of a shard has its replicas on it, except those whose server is dead. */
+  /** Many at once: they are put in order once. */
+  addShards(shards: readonly Shard[]): void {
+    for (const shard of shards) {
+      this.shards.set(shard.id, shard);
+      this.buildRing(shard);
+    }
+    this.ordered = [...this.shards.values()].sort((a, b) => a.record.low - b.record.low);
+  }
+
+  /**
+   * The ring of a shard has its replicas on it, except those whose server is dead. It is built when somebody reads: a take-over would
+   * else build those of all shards again and again.
+   */
   buildRing(shard: Shard): void {
-    const servers = shard.record.replicas
-      .map((name) => this.servers.get(name))
-      .filter((server): server is ServerState => server !== undefined && !server.dead)
-      .map(({ name, number }) => ({ name, number }));
-    shard.ring = HashRing.build(servers, this.ringHash);
+    shard.ringFrom(() => {
+      const servers = shard.record.replicas
+        .map((name) => this.servers.get(name))
+        .filter((server): server is ServerState => server !== undefined && !server.dead)
+        .map(({ name, number }) => ({ name, number }));
+      return HashRing.build(servers, this.ringHash);
+    });
   }
 
   buildRingsOf(server: string): void {

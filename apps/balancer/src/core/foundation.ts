@@ -172,15 +172,18 @@ export class Foundation {
     const born = new Map(record.born.map((config) => [config.shard, { ...configOf(config), configId }]));
     for (const server of record.servers) this.cluster.addServer(server, record.numbers[server] ?? 0);
     const puts = stored.cluster === record ? [] : [running(this.catalog.put(BUCKET_KEYS.cluster, record))];
+    const shards: Shard[] = [];
     for (const id of record.shards) {
       const shard = known.get(id) ?? born.get(id);
       if (shard === undefined) continue;
-      this.cluster.addShard(new Shard(shard));
+      shards.push(new Shard(shard));
       if (!known.has(id)) puts.push(running(this.catalog.put(BUCKET_KEYS.shard(id), shard)));
     }
+    this.cluster.addShards(shards);
+    const wanted = new Set(record.shards);
     // Of an `/add` that came to nothing.
     for (const id of known.keys()) {
-      if (!record.shards.includes(id)) puts.push(running(this.catalog.put(BUCKET_KEYS.shard(id), null)));
+      if (!wanted.has(id)) puts.push(running(this.catalog.put(BUCKET_KEYS.shard(id), null)));
     }
     return (yield* wait(all(puts))).every((isStored) => isStored);
   }

@@ -85,7 +85,8 @@ export class Shard {
   readonly replicas = new Map<string, Replica>();
   /** Reads on their way, by server. */
   readonly reads = new Map<string, number>();
-  ring!: HashRing;
+  private builtRing: HashRing | null = null;
+  private buildRing: (() => HashRing) | null = null;
   /** VATs that somebody still reads at, with the number of those. */
   private readonly holds = new Map<number, number>();
   /** By the server that is being filled. */
@@ -109,6 +110,18 @@ export class Shard {
 
   get id(): string {
     return this.record.shard;
+  }
+  /** Which replica answers a read. */
+  get ring(): HashRing {
+    if (this.buildRing === null)
+      throw new Error(`${this.id} has no ring: a shard gets it with its place in the cluster`);
+    this.builtRing ??= this.buildRing();
+    return this.builtRing;
+  }
+  /** From now on the ring is another one, built when it is needed. */
+  ringFrom(build: () => HashRing): void {
+    this.buildRing = build;
+    this.builtRing = null;
   }
   get range(): ShardRange {
     return { shard: this.record.shard, low: this.record.low, size: this.record.size };

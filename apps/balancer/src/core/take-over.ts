@@ -21,6 +21,7 @@ import type { InSyncSets } from './in-sync-sets';
 import type { Lease } from './leadership';
 import { isWhole } from './roll-call';
 import type { CoreSettings } from './settings';
+import { DisjointSets } from './disjoint-sets';
 import { configOf, type Shard } from './shard';
 import { all, first, run, running, Signal, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
@@ -28,9 +29,19 @@ import type { Writer } from './writer';
 const POLL_MS = 50;
 const RESTART_PAUSE_MS = 1000;
 
+/** So many groups of shards are decided at once: what one event leads to stays small, however many shards there are. */
+const GROUPS_AT_ONCE = 32;
+
+/** What a server told when it was fenced. */
+interface Report {
+  configId: number;
+  shards: ReadonlyMap<string, NodeShardState>;
+}
+
 export class TakeOver {
-  /** What the servers told when they were fenced. */
-  private readonly reports = new Map<string, FenceReply>();
+  private readonly reports = new Map<string, Report>();
+  /** Shards that are not resolved yet. */
+  private readonly open = new Set<Shard>();
   private readonly progress = new Signal();
   /** By shard that is decided: the votes that decided it. */
   private readonly decidedBy = new Map<string, readonly ReplicaReport[]>();
@@ -55,9 +66,10 @@ export class TakeOver {
     this.cluster.begin(lease.epoch);
     const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
     if (!(yield* this.foundation.lay(lease))) return;
+    for (const shard of this.cluster.inKeyOrder()) this.open.add(shard);
     for (const server of this.cluster.servers.keys()) run(this.bring(server));
     run(this.resolveAll(deadlineMs));
-    while (this.desk.nowMs < deadlineMs && this.unresolved().length > 0) yield* this.untilSomethingHappens();
+    while (this.desk.nowMs < deadlineMs && this.open.size > 0) yield* this.untilSomethingHappens();
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
 
@@ -73,7 +85,8 @@ export class TakeOver {
     const server = this.cluster.servers.get(name);
     if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
     yield* this.foundation.hear(reply);
-    this.reports.set(name, reply);
+    const shards = new Map(reply.shards.map((state) => [state.shard, state]));
+    this.reports.set(name, { configId: reply.configId, shards });
     if (reply.configId === this.cluster.configId) for (const told of reply.shards) this.hear(told);
     this.adoptNewer(reply);
     this.health.admit(server);
@@ -116,14 +129,20 @@ export class TakeOver {
 
   /** Decides shards as they become decidable. */
   private *resolveAll(graceUntilMs: number): Workflow {
-    while (this.unresolved().length > 0 && this.cluster.phase !== 'steppedDown') {
-      const decidable = this.decidable(this.desk.nowMs >= graceUntilMs);
-      yield* wait(all(this.linked(decidable).map((shards) => running(this.resolve(shards)))));
-      if (this.unresolved().length > 0) yield* this.untilSomethingHappens();
+    while (this.open.size > 0 && this.cluster.phase !== 'steppedDown') {
+      const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
+      const workers = Array.from({ length: GROUPS_AT_ONCE }, () => running(this.resolveSome(groups)));
+      yield* wait(all(workers));
+      if (this.open.size > 0) yield* this.untilSomethingHappens();
     }
     this.forgetEarlierStarts();
     this.progress.raise();
-    if (this.unresolved().length === 0 && this.cluster.phase !== 'steppedDown') yield* this.foundation.settle();
+    if (this.open.size === 0 && this.cluster.phase !== 'steppedDown') yield* this.foundation.settle();
+  }
+
+  /** Resolves one group after the other, as long as there are any. */
+  private *resolveSome(groups: (readonly Shard[])[]): Workflow {
+    for (let shards = groups.shift(); shards !== undefined; shards = groups.shift()) yield* this.resolve(shards);
   }
 
   /** A server has told what it holds, a shard is resolved, or some time has passed. */
@@ -133,7 +152,7 @@ export class TakeOver {
 
   /** Every shard has a round of this epoch as its newest now: no later take-over will ask what became of earlier ones. */
   private forgetEarlierStarts(): void {
-    if (this.unresolved().length > 0) return;
+    if (this.open.size > 0) return;
     for (const shard of this.cluster.shards.values()) {
       const own = shard.epochStarts.filter(({ epoch }) => epoch === this.cluster.epoch);
       if (own.length < shard.epochStarts.length) shard.remember(own);
@@ -159,13 +178,16 @@ export class TakeOver {
     for (const shard of shards) if (!(yield* this.inSyncSets.inform(shard, this.behind(shard)))) return;
     yield* this.writer.lockLanes(shards);
     if (!(yield* wait(this.writer.confirm(shards)))) return;
-    for (const shard of shards) shard.resolved = true;
-    this.progress.raise();
+    for (const shard of shards) {
+      shard.resolved = true;
+      this.open.delete(shard);
+    }
+    if (this.open.size === 0) this.progress.raise();
   }
 
   /** Decides each shard once: storing the decision already changes what the replicas would tell. */
   private decide(shards: readonly Shard[]): void {
-    const reports = new Map(this.cluster.inKeyOrder().map((shard) => [shard.id, this.votes(shard)]));
+    const reports = this.votesOn(shards);
     const outlooks = decideVats(reports);
     for (const shard of shards) {
       const outlook = outlooks.get(shard.id);
@@ -180,6 +202,19 @@ export class TakeOver {
       this.decidedBy.set(shard.id, votes);
       shard.decided = true;
     }
+  }
+
+  /** The votes of these shards, and of those that their newest rounds touched. */
+  private votesOn(shards: readonly Shard[]): Map<string, readonly ReplicaReport[]> {
+    const reports = new Map(shards.map((shard) => [shard.id, this.votes(shard)]));
+    const touched = [...reports.values()].flatMap((votes) =>
+      votes.flatMap(({ newestRound }) => Object.keys(newestRound?.lastTerms ?? {})),
+    );
+    for (const id of touched) {
+      const shard = this.cluster.shards.get(id);
+      if (shard !== undefined && !reports.has(id)) reports.set(id, this.votes(shard));
+    }
+    return reports;
   }
 
   /** Members that had an older configuration than the one in force when they were fenced. */
@@ -209,14 +244,12 @@ export class TakeOver {
    * round: whatever became of that must be stored in all of them before one of them goes on. A shard of which nobody has told
    * anything may be linked to all others; nobody waits for it beyond the time of grace.
    */
-  private decidable(graceIsOver: boolean): Shard[] {
-    const open = this.unresolved();
+  private decidable(graceIsOver: boolean): Shard[][] {
+    const open = [...this.open];
     const ready = new Set(open.filter((shard) => this.hasTold(shard, graceIsOver)));
     const silent = open.some((shard) => !shard.inSync.some((server) => this.reports.has(server)));
     if (silent && !graceIsOver) return [];
-    return this.linked(open)
-      .filter((shards) => shards.every((shard) => ready.has(shard)))
-      .flat();
+    return this.linked(open).filter((shards) => shards.every((shard) => ready.has(shard)));
   }
 
   /**
@@ -224,19 +257,18 @@ export class TakeOver {
    * be committed is so in all of its shards, and one that a shard remembers not to be is so in none: they link nothing.
    */
   private linked(shards: readonly Shard[]): Shard[][] {
-    let groups: { shards: Shard[]; touched: Set<string> }[] = [];
+    const groups = new DisjointSets();
     for (const shard of shards) {
-      const rounds = this.votes(shard).map((told) => this.openRound(shard.id, told));
-      const group = { shards: [shard], touched: new Set([shard.id, ...rounds.flat()]) };
-      const isLinked = (other: typeof group): boolean => [...other.touched].some((id) => group.touched.has(id));
-      const joined = groups.filter(isLinked);
-      for (const other of joined) {
-        for (const one of other.shards) group.shards.push(one);
-        for (const id of other.touched) group.touched.add(id);
-      }
-      groups = [...groups.filter((other) => !joined.includes(other)), group];
+      for (const told of this.votes(shard)) for (const id of this.openRound(shard.id, told)) groups.join(shard.id, id);
     }
-    return groups.map((group) => group.shards);
+    const byGroup = new Map<string, Shard[]>();
+    for (const shard of shards) {
+      const group = groups.find(shard.id);
+      const members = byGroup.get(group);
+      if (members === undefined) byGroup.set(group, [shard]);
+      else members.push(shard);
+    }
+    return [...byGroup.values()];
   }
 
   /** The shards of the replica's newest round, unless it is known what became of that. */
@@ -285,10 +317,6 @@ export class TakeOver {
   private stateOf(shard: Shard, server: string): NodeShardState | undefined {
     const reply = this.reports.get(server);
     if (reply?.configId !== this.cluster.configId) return undefined;
-    return reply.shards.find((state) => state.shard === shard.id);
-  }
-
-  private unresolved(): Shard[] {
-    return [...this.cluster.shards.values()].filter((shard) => !shard.resolved);
+    return reply.shards.get(shard.id);
   }
 }
