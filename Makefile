@@ -6,7 +6,7 @@ LOCAL = node dist/apps/local/main.js
 SOURCES := $(shell find apps libs -name '*.ts' -not -name '*.spec.ts' -not -name '*.e2e-spec.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run stop clean distclean lint format typecheck test sim guards faults build install load node
+.PHONY: help demo run stop clean distclean lint format typecheck test sim guards cost faults build install load node
 
 help: ## say what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,10 @@ sim: install ## simulate clusters with faults: SEEDS=20000 JOBS=2, or SEED=17 fo
 guards: install ## switch off every guard of the cores, one by one, and see who notices: SEEDS=2000 JOBS=2 ONLY=
 	@node_modules/.bin/tsc -p tsconfig.guards.json
 	@exec node dist/apps/balancer/test/mutation/main.js
+
+cost: install ## measure what a take-over and waiting writes cost the balancer's core (SERVERS=12)
+	@node_modules/.bin/tsc -p tsconfig.cost.json
+	@exec node dist/apps/balancer/test/cost/main.js
 
 faults: build ## hurt a real cluster in every way there is and see that nothing is lost (SEED= FAULTS= ROUNDS=)
 	@node_modules/.bin/tsc -p tsconfig.faults.json

@@ -88,6 +88,32 @@ describe('the lanes', () => {
     expect(lanes.length('a')).toBe(0);
   });
 
+  test('what waits for a lane that is held is refused where the gate refuses, and what stands behind that stays', () => {
+    const lanes = new ShardLanes(LIMITS);
+    for (const [id, shard] of ['a', 'b'].entries()) lanes.submit(request(id, [shard]));
+    lanes.take(always, 0);
+    lanes.submit(request(2, ['a']));
+    lanes.submit(request(3, ['a', 'b']));
+    lanes.submit(request(4, ['b']));
+    const gate = (shard: string): 'open' | 'refuse' => (shard === 'a' ? 'refuse' : 'open');
+    expect(lanes.refuseHeld(gate).map((each) => each.id)).toEqual([2, 3]);
+    expect([lanes.length('a'), lanes.length('b')]).toEqual([0, 1]);
+    lanes.release(['a', 'b']);
+    expect(lanes.take(always, 0).groups.map(ids)).toEqual([[4]]);
+  });
+
+  test('a drained lane holds nothing, and takes new requests', () => {
+    const lanes = new ShardLanes(LIMITS);
+    lanes.submit(request(1, ['b']));
+    lanes.submit(request(2, ['a', 'b']));
+    lanes.submit(request(3, ['a']));
+    expect(lanes.drain().map((each) => each.id)).toEqual([1, 2, 3]);
+    expect([lanes.isEmpty, lanes.length('a'), lanes.length('b')]).toEqual([true, 0, 0]);
+    expect(lanes.take(always, 1_000)).toEqual({ groups: [], refused: [], expired: [] });
+    lanes.submit(request(4, ['a', 'b']));
+    expect(lanes.take(always, 0).groups.map(ids)).toEqual([[4]]);
+  });
+
   test('whoever locks a lane comes before the requests that wait', () => {
     const lanes = new ShardLanes(LIMITS);
     lanes.submit(request(1, ['a']));

@@ -8,6 +8,7 @@
  * taken all at once there is no deadlock.
  */
 import type { OpName, RoundOp } from '#common/contracts/node';
+import { Heap } from './heap';
 import { taking, type Suspension } from './workflow';
 
 /** What a request asks of one shard. */
@@ -46,8 +47,24 @@ export interface LaneLimits {
   roundBytes: number;
 }
 
+/** A request in the queues of its shards. */
+interface Waiting {
+  request: LaneRequest;
+  shards: readonly string[];
+  /** Grows with every request that comes. */
+  order: number;
+  /** It has been taken, refused, or has waited too long. Queues forget it when it comes to their head. */
+  isGone: boolean;
+}
+
 export class ShardLanes {
-  private waiting: LaneRequest[] = [];
+  /** By shard, in the order in which they came. */
+  private readonly queues = new Map<string, Queue>();
+  /** Shards with requests that wait, and whose lane nobody holds: nothing else need be looked at. */
+  private readonly open = new Set<string>();
+  private readonly byArrival = new Heap<Waiting>((a, b) => a.request.arrivedMs < b.request.arrivedMs);
+  private nextOrder = 0;
+  private count = 0;
   private readonly lengths = new Map<string, number>();
   private readonly locked = new Set<string>();
   /** How to take note that the procedure that has locked a lane has given it back. */
@@ -58,11 +75,16 @@ export class ShardLanes {
 
   /** Queues the request; false when one of its lanes is full. */
   submit(request: LaneRequest): boolean {
-    for (const shard of request.parts.keys()) {
-      if (this.length(shard) >= this.limits.laneLimit) return false;
+    const shards = [...request.parts.keys()];
+    if (shards.some((shard) => this.length(shard) >= this.limits.laneLimit)) return false;
+    const waiting: Waiting = { request, shards, order: this.nextOrder++, isGone: false };
+    for (const shard of shards) {
+      this.lengths.set(shard, this.length(shard) + 1);
+      this.queueOf(shard).push(waiting);
+      if (!this.locked.has(shard)) this.open.add(shard);
     }
-    for (const shard of request.parts.keys()) this.lengths.set(shard, this.length(shard) + 1);
-    this.waiting.push(request);
+    this.byArrival.push(waiting);
+    this.count += 1;
     return true;
   }
 
@@ -80,7 +102,7 @@ export class ShardLanes {
     return (resume) => {
       const drop = taking('lane', shard);
       const enter = (): void => {
-        this.locked.add(shard);
+        this.hold(shard);
         this.drops.set(shard, drop);
         resume(undefined);
       };
@@ -93,6 +115,7 @@ export class ShardLanes {
   release(shards: Iterable<string>): void {
     for (const shard of shards) {
       this.locked.delete(shard);
+      if (this.length(shard) > 0) this.open.add(shard);
       this.drops.get(shard)?.();
       this.drops.delete(shard);
       this.lockers.get(shard)?.shift()?.();
@@ -101,57 +124,129 @@ export class ShardLanes {
 
   /**
    * Takes what can go now and locks its lanes. `refused`: requests of which a shard's gate refuses; `expired`: requests that
-   * came before `expireBeforeMs`.
+   * came before `expireBeforeMs`. Looks at those that come first in a lane that is free, at those that go, and at no others.
    */
   take(
     gate: (shard: string, request: LaneRequest) => Gate,
     expireBeforeMs: number,
   ): { groups: LaneGroup[]; refused: LaneRequest[]; expired: LaneRequest[] } {
     const grouping = new Grouping(this.limits);
-    const blocked = new Set<string>(this.locked);
     const refused: LaneRequest[] = [];
-    const expired: LaneRequest[] = [];
-    const staying: LaneRequest[] = [];
-    for (const request of this.waiting) {
-      const shards = [...request.parts.keys()];
+    const blocked = new Set<string>();
+    const next = new Heap<Waiting>((a, b) => a.order < b.order);
+    for (const shard of this.open) this.offer(shard, next);
+    for (let first = next.pop(); first !== undefined; first = next.pop()) {
+      if (first.isGone) continue;
+      const { request, shards } = first;
       const gates = shards.map((shard) => gate(shard, request));
+      const mustWait = gates.includes('wait') || shards.some((shard) => blocked.has(shard) || this.locked.has(shard));
       if (gates.includes('refuse')) refused.push(request);
-      else if (gates.includes('wait') || shards.some((shard) => blocked.has(shard)) || !grouping.add(request, shards)) {
-        if (request.arrivedMs < expireBeforeMs) expired.push(request);
-        else {
-          staying.push(request);
-          for (const shard of shards) blocked.add(shard);
-        }
+      else if (mustWait || !grouping.add(request, shards)) {
+        for (const shard of shards) blocked.add(shard);
+        continue;
       }
+      this.forget(first);
+      for (const shard of shards) if (!this.locked.has(shard) && !blocked.has(shard)) this.offer(shard, next);
     }
     const groups = grouping.groups();
-    for (const group of groups) {
-      for (const shard of group.shards) this.locked.add(shard);
-      this.forget(group.requests);
+    for (const group of groups) for (const shard of group.shards) this.hold(shard);
+    return { groups, refused, expired: this.expire(expireBeforeMs) };
+  }
+
+  /** Those that wait for a lane that is held, where what comes first is refused by the gate: they need not wait for that. */
+  refuseHeld(gate: (shard: string, request: LaneRequest) => Gate): LaneRequest[] {
+    const refused: LaneRequest[] = [];
+    for (const shard of this.locked) {
+      for (let first = this.queues.get(shard)?.head; first !== undefined; first = this.queues.get(shard)?.head) {
+        if (gate(shard, first.request) !== 'refuse') break;
+        this.forget(first);
+        refused.push(first.request);
+      }
     }
-    this.forget(refused);
-    this.forget(expired);
-    this.waiting = staying;
-    return { groups, refused, expired };
+    return refused;
   }
 
   /** Whether `take` could find anything to do. */
   get isEmpty(): boolean {
-    return this.waiting.length === 0;
+    return this.count === 0;
   }
 
   /** Empties all lanes. */
   drain(): LaneRequest[] {
-    const drained = this.waiting;
-    this.waiting = [];
-    this.lengths.clear();
-    return drained;
+    const drained: Waiting[] = [];
+    for (const queue of this.queues.values()) {
+      for (let first = queue.head; first !== undefined; first = queue.head) {
+        this.forget(first);
+        drained.push(first);
+      }
+    }
+    this.byArrival.clear();
+    return drained.sort((a, b) => a.order - b.order).map(({ request }) => request);
   }
 
-  private forget(requests: readonly LaneRequest[]): void {
-    for (const request of requests) {
-      for (const shard of request.parts.keys()) this.lengths.set(shard, this.length(shard) - 1);
+  private expire(beforeMs: number): LaneRequest[] {
+    const expired: LaneRequest[] = [];
+    for (let oldest = this.byArrival.least; oldest !== undefined; oldest = this.byArrival.least) {
+      if (!oldest.isGone && oldest.request.arrivedMs >= beforeMs) break;
+      this.byArrival.pop();
+      if (oldest.isGone) continue;
+      this.forget(oldest);
+      expired.push(oldest.request);
     }
+    return expired;
+  }
+
+  private hold(shard: string): void {
+    this.locked.add(shard);
+    this.open.delete(shard);
+  }
+
+  private offer(shard: string, next: Heap<Waiting>): void {
+    const head = this.queues.get(shard)?.head;
+    if (head !== undefined) next.push(head);
+  }
+
+  private queueOf(shard: string): Queue {
+    const queue = this.queues.get(shard) ?? new Queue();
+    this.queues.set(shard, queue);
+    return queue;
+  }
+
+  private forget(waiting: Waiting): void {
+    waiting.isGone = true;
+    this.count -= 1;
+    for (const shard of waiting.shards) {
+      const left = this.length(shard) - 1;
+      if (left > 0) this.lengths.set(shard, left);
+      else this.forgetShard(shard);
+    }
+  }
+
+  /** Nothing waits for the shard any more. */
+  private forgetShard(shard: string): void {
+    this.lengths.delete(shard);
+    this.queues.delete(shard);
+    this.open.delete(shard);
+  }
+}
+
+/** What waits for one shard. Its head is found in constant time on average: whatever is gone is passed over once. */
+class Queue {
+  private items: Waiting[] = [];
+  private first = 0;
+
+  push(waiting: Waiting): void {
+    this.items.push(waiting);
+  }
+
+  /** The first that is not gone. */
+  get head(): Waiting | undefined {
+    while (this.items[this.first]?.isGone === true) this.first += 1;
+    if (this.first > this.items.length / 2) {
+      this.items = this.items.slice(this.first);
+      this.first = 0;
+    }
+    return this.items[this.first];
   }
 }
 

@@ -84,6 +84,8 @@ export class Writer {
 
   /** Has shards that owe a newer round store an empty one, as soon as they can and nobody else does. */
   tick(): void {
+    for (const request of this.lanes.refuseHeld((shard, request) => this.gate(shard, request)))
+      this.refuse(request, unavailable([...request.parts.keys()]));
     if (this.desk.nowMs < this.nextSettleMs) return;
     this.nextSettleMs = this.desk.nowMs + SETTLE_PAUSE_MS;
     for (const shard of this.givenUp.debtors()) {

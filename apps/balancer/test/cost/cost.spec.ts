@@ -1,0 +1,33 @@
+/** What the core's work grows with: CPU time of twice the input in proportion to that of once, so that no machine is too slow for it. */
+import { Crowd } from './crowd';
+
+const RUNS = 5;
+/** Twice the shards take twice the time; what is quadratic takes four times as much. */
+const NEXT_TO_LINEAR = 3;
+
+function least(measure: () => number): number {
+  return Math.min(...Array.from({ length: RUNS }, measure));
+}
+
+test('a take-over takes time in proportion to the shards', () => {
+  const [few, many] = [256, 1_024].map((shards) => {
+    const crowd = Crowd.of(shards, 12);
+    return least(() => crowd.takeOver().totalMs);
+  });
+  // Four times the shards, that is twice two times.
+  expect(many! / few!).toBeLessThan(NEXT_TO_LINEAR ** 2);
+}, 120_000);
+
+test('an event of the leader costs the same, however many writes wait', () => {
+  const [few, many] = [1_000, 64_000].map((waiting) => {
+    const crowd = Crowd.of(16, 6);
+    crowd.holdsRounds = true;
+    crowd.write(waiting);
+    return least(() => {
+      crowd.measure();
+      for (let tick = 0; tick < 300; tick += 1) crowd.tick();
+      return crowd.cost.totalMs;
+    });
+  });
+  expect(many! / few!).toBeLessThan(NEXT_TO_LINEAR);
+}, 120_000);
