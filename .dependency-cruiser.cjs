@@ -55,8 +55,15 @@ module.exports = {
     {
       name: 'protocol-stands-alone',
       severity: 'error',
-      from: { path: '^libs/common/src/(contracts|protocol)/', pathNot: TESTS },
+      from: { path: '^libs/common/src/protocol/', pathNot: TESTS },
       to: { pathNot: '^libs/common/src/(contracts|protocol)/' },
+    },
+    {
+      name: 'contracts-stand-alone',
+      comment: 'Messages are defined in the words of one package.',
+      severity: 'error',
+      from: { path: '^libs/common/src/contracts/', pathNot: TESTS },
+      to: { pathNot: ['^libs/common/src/(contracts|protocol)/', '^node_modules/zod/'] },
     },
     {
       name: 'contracts-know-no-rules',

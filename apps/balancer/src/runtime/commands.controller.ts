@@ -5,30 +5,19 @@ import type { Observable } from 'rxjs';
 import type {
   AddDone,
   ClusterStatus,
-  DeleteOp,
-  OperationName,
-  OperationRequest,
   OperationStatus,
   ReadDoneReply,
-  ReadDoneRequest,
-  ReadOp,
-  RecordBatch,
   RmDone,
   ScrubDone,
-  UpdateOp,
-  WriteOp,
 } from '#common/contracts/commands';
 import { SUBJECTS } from '#common/contracts/subjects';
-import { parseJson } from '#common/nats/connection';
-import { decodeLines } from '#common/nats/lines';
+import { readMessage, readNothing } from '#common/nats/codec';
+import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { ShardlineRpcFilter } from '#common/nats/nest-transport';
 import type { RecordCommand } from '../core/effects';
-import { addCommand, initCommand, rmCommand } from './admin-shapes';
+import { readCommand } from './admin-shapes';
 import { BalancerService } from './balancer.service';
-
-/** One operation of a batch as the core takes it, `rows` being the lines that belong to it. */
-type Translate<Op> = (op: Op, nextRows: (count: number) => string[]) => Command;
-type Command = RecordCommand extends infer C ? (C extends RecordCommand ? Omit<C, 'batch'> : never) : never;
+import { readCommands, type NewCommands } from './record-commands';
 
 @Controller()
 @UseFilters(ShardlineRpcFilter)
@@ -36,97 +25,86 @@ export class CommandsController {
   constructor(@Inject(BalancerService) private readonly balancer: BalancerService) {}
 
   @MessagePattern(SUBJECTS.cmd.status)
-  status(): ClusterStatus {
+  status(@Payload() data: Uint8Array): ClusterStatus {
+    readNothing(data);
     return this.balancer.status();
   }
 
   @MessagePattern(SUBJECTS.cmd.metrics)
-  metrics(): Promise<string> {
+  metrics(@Payload() data: Uint8Array): Promise<string> {
+    readNothing(data);
     return this.balancer.metricsText();
   }
 
   @MessagePattern(SUBJECTS.cmd.init)
   async init(@Payload() data: Uint8Array): Promise<object> {
-    await this.balancer.administer({ op: 'init', command: initCommand(data) });
+    await this.balancer.administer({ op: 'init', command: readCommand(COMMAND_MESSAGES.init.request, data) });
     return {};
   }
 
   @MessagePattern(SUBJECTS.cmd.add)
   async add(@Payload() data: Uint8Array): Promise<AddDone> {
-    const result = await this.balancer.administer({ op: 'add', command: addCommand(data) });
+    const result = await this.balancer.administer({
+      op: 'add',
+      command: readCommand(COMMAND_MESSAGES.add.request, data),
+    });
     return (result as { add: AddDone }).add;
   }
 
   @MessagePattern(SUBJECTS.cmd.rm)
   async rm(@Payload() data: Uint8Array): Promise<RmDone> {
-    const result = await this.balancer.administer({ op: 'rm', command: rmCommand(data) });
+    const result = await this.balancer.administer({
+      op: 'rm',
+      command: readCommand(COMMAND_MESSAGES.rm.request, data),
+    });
     return (result as { rm: RmDone }).rm;
   }
 
   @MessagePattern(SUBJECTS.cmd.scrub)
-  async scrub(): Promise<ScrubDone> {
+  async scrub(@Payload() data: Uint8Array): Promise<ScrubDone> {
+    readNothing(data);
     const result = await this.balancer.administer({ op: 'scrub' });
     return (result as { scrub: ScrubDone }).scrub;
   }
 
   @MessagePattern(SUBJECTS.cmd.write)
   write(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<WriteOp>(data, ({ id, onConflict, keys, ...name }, nextRows) => {
-      return { op: 'write', id, onConflict, keys, rows: nextRows(keys.length), ...named(name) };
-    });
+    return this.batch(readCommands.write(data));
   }
 
   @MessagePattern(SUBJECTS.cmd.update)
   update(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<UpdateOp>(data, ({ id, key, ...name }, nextRows) => ({
-      op: 'update',
-      id,
-      key,
-      row: nextRows(1)[0] ?? '',
-      ...named(name),
-    }));
+    return this.batch(readCommands.update(data));
   }
 
   @MessagePattern(SUBJECTS.cmd.del)
   del(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<DeleteOp>(data, ({ id, key, ...name }) => ({ op: 'delete', id, key, ...named(name) }));
+    return this.batch(readCommands.del(data));
   }
 
   @MessagePattern(SUBJECTS.cmd.read)
   read(@Payload() data: Uint8Array): Observable<Uint8Array> {
-    return this.batch<ReadOp>(data, ({ id, low, high }) => ({ op: 'read', id, low, high }));
+    return this.batch(readCommands.read(data));
   }
 
   @MessagePattern(SUBJECTS.cmd.readDone)
   readDone(@Payload() data: Uint8Array): ReadDoneReply {
-    return this.balancer.readDone(parseJson<ReadDoneRequest>(data));
+    return this.balancer.readDone(readMessage(COMMAND_MESSAGES.readDone.request, data));
   }
 
   @MessagePattern(SUBJECTS.cmd.operation)
   async operation(@Payload() data: Uint8Array): Promise<OperationStatus> {
-    const { operation } = parseJson<OperationRequest>(data);
+    const { operation } = readMessage(COMMAND_MESSAGES.operation.request, data);
     const result = await this.balancer.replies.one<{ status: OperationStatus }>((batch) => {
       this.balancer.runner.dispatch({ on: 'operation', batch, operation });
     });
     return result.status;
   }
 
-  private batch<Op>(data: Uint8Array, translate: Translate<Op>): Observable<Uint8Array> {
-    const { header, rows } = decodeLines<RecordBatch<Op>>(data);
-    let taken = 0;
-    const nextRows = (count: number): string[] => {
-      taken += count;
-      return rows.slice(taken - count, taken);
-    };
-    const { configId, ops } = header;
-    const commands = ops.map((op) => translate(op, nextRows));
-    return this.balancer.replies.open(ops.length, (batch) => {
+  private batch({ configId, commands }: NewCommands): Observable<Uint8Array> {
+    return this.balancer.replies.open(commands.length, (batch) => {
       for (const command of commands) (command as RecordCommand).batch = batch;
       this.balancer.runner.dispatch({ on: 'records', configId, commands: commands as RecordCommand[] });
     });
   }
-}
-
-function named({ operation, print }: OperationName): OperationName {
-  return { ...(operation === undefined ? {} : { operation }), ...(print === undefined ? {} : { print }) };
 }

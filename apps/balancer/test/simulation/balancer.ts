@@ -274,7 +274,7 @@ export class SimBalancer {
     const replies: CensusReply[] = [];
     for (const { name } of servers.all) {
       const call = { from: this.name, server: name, label: () => 'census', timeoutMs: CENSUS_MS };
-      servers.call({ ...call, work: (replica) => Promise.resolve(replica.census()) }, (outcome) => {
+      servers.call({ ...call, work: (replica) => replica.census() }, (outcome) => {
         if (outcome.ok) replies.push(outcome.value);
       });
     }

@@ -3,10 +3,10 @@ import type { RangeRead } from '#common/contracts/commands';
 import type { NodeReadReply } from '#common/contracts/node';
 import { splitRows, type RawLines } from '#common/nats/lines';
 import type { Operation } from '#common/testing/history';
-import type { Replica } from '../../../shard-node/src/runtime/replica';
 import type { SimBalancer } from './balancer';
 import type { GatewayWorld } from './gateway-world';
 import { keyOf, markOf } from './rows';
+import type { WiredReplica } from './wire';
 
 const READ_TIMEOUT_MS = 200;
 const ANSWER_MS = 300;
@@ -65,7 +65,7 @@ export class ReadAttempt {
     const label = (): string => `read ${shard} [${low}, ${high}] at ${vat}`;
     const call = { from: this.gateway, server, label, timeoutMs: READ_TIMEOUT_MS };
     const { servers, read } = this.world;
-    const work = async (replica: Replica): Promise<RawLines<NodeReadReply>> => {
+    const work = async (replica: WiredReplica): Promise<RawLines<NodeReadReply>> => {
       const page = await replica.read(request);
       read(epoch, server);
       return page;

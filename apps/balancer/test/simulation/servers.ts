@@ -9,6 +9,7 @@ import type { Outcome } from '../../src/core/effects';
 import { Clock } from './clock';
 import type { Network } from './network';
 import type { Dice, Scheduler } from './scheduler';
+import { WiredReplica } from './wire';
 
 const SILENT = createLogger('simulation', 'silent');
 const PAGE_BYTES = 90;
@@ -34,7 +35,12 @@ class NodeProcess {
   /** Fails what is under way here when the process ends. */
   readonly underWay = new Set<(error: ErrorBody) => void>();
 
-  constructor(readonly replica: Replica) {}
+  /** The way to it. */
+  readonly wired: WiredReplica;
+
+  constructor(replica: Replica) {
+    this.wired = new WiredReplica(replica);
+  }
 
   receive(job: () => void): void {
     if (this.isPaused) this.inbox.push(job);
@@ -218,7 +224,7 @@ export interface Call<T> {
   server: string;
   label: () => string;
   timeoutMs: number;
-  work: (replica: Replica) => Promise<T>;
+  work: (replica: WiredReplica) => Promise<T>;
 }
 
 export class Servers {
@@ -272,7 +278,7 @@ export class Servers {
           process.underWay.delete(fail);
           if (process.isAlive) reply(outcome);
         };
-        void this.attempt(work, process.replica).then(end);
+        void this.attempt(work, process.wired).then(end);
       });
     };
     this.network.ask({ from, to: server, timeoutMs, label }, handle, done);
@@ -295,7 +301,7 @@ export class Servers {
     return this.flaws.wrapSource?.(server, source) ?? source;
   }
 
-  private async attempt<T>(work: (replica: Replica) => Promise<T>, replica: Replica): Promise<Outcome<T>> {
+  private async attempt<T>(work: Call<T>['work'], replica: WiredReplica): Promise<Outcome<T>> {
     try {
       return { ok: true, value: await work(replica) };
     } catch (thrown) {

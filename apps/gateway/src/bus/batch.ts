@@ -1,8 +1,9 @@
 /** A message of operations on its way, and what its answers say. */
 import type { BatchReply, OpResult } from '#common/contracts/commands';
-import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
-import { parseJson } from '#common/nats/connection';
-import { decodeLines } from '#common/nats/lines';
+import { ShardlineError } from '#common/contracts/errors';
+import { readRowsAnswer } from '#common/nats/codec';
+import { splitRows } from '#common/nats/lines';
+import type { Message } from '#common/nats/message';
 
 /** What became of an operation: its result, and the rows that came with it. */
 export interface Outcome<T> {
@@ -56,12 +57,14 @@ export type ReplyContent<T> =
     }
   | { failure: ShardlineError };
 
+/** What answers to messages of one kind look like. */
+export type Replies<T> = Message<BatchReply<T>>;
+
 /** Reads one answer. It never throws: what cannot be read is a failure of the whole batch. */
-export function readReply<T>(data: Uint8Array): ReplyContent<T> {
+export function readReply<T>(replies: Replies<T>, data: Uint8Array): ReplyContent<T> {
   try {
-    // 123 is `{`: an error instead of lines.
-    if (data[0] === 123) return { failure: wholeFailure(data) };
-    const { header, rows } = decodeLines<BatchReply<T>>(data);
+    const { header, text } = readRowsAnswer(replies, data);
+    const rows = splitRows(text);
     let row = 0;
     const outcomes = header.results.map((result) => {
       if (result.error !== undefined) {
@@ -75,13 +78,6 @@ export function readReply<T>(data: Uint8Array): ReplyContent<T> {
   } catch (thrown) {
     return { failure: ShardlineError.from(thrown, 'BAD_MESSAGE') };
   }
-}
-
-function wholeFailure(data: Uint8Array): ShardlineError {
-  const { error } = parseJson<{ error?: ErrorBody }>(data);
-  return error === undefined
-    ? new ShardlineError('BAD_MESSAGE', 'the leader answered without results')
-    : ShardlineError.fromBody(error);
 }
 
 function rowCount(result: OpResult<unknown>): number {

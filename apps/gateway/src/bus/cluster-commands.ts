@@ -10,9 +10,12 @@ import type {
   RmDone,
   ScrubDone,
 } from '#common/contracts/commands';
-import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
+import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
-import { parseJson, request, requestJson } from '#common/nats/connection';
+import { requestJson, throwFailure } from '#common/nats/codec';
+import { COMMAND_MESSAGES } from '#common/nats/command-messages';
+import { request } from '#common/nats/connection';
+import type { Message } from '#common/nats/message';
 import { withPatience } from './patience';
 
 /** Deadlines of administration, in milliseconds. */
@@ -35,22 +38,22 @@ export class ClusterCommands {
 
   /** @throws ShardlineError what the leader answered; NO_LEADER, OUTCOME_UNKNOWN */
   async init(command: InitCommand): Promise<void> {
-    await this.administer(SUBJECTS.cmd.init, command);
+    await this.administer(SUBJECTS.cmd.init, command, COMMAND_MESSAGES.init.reply);
   }
 
   /** @throws ShardlineError as `init` */
   add(command: AddCommand): Promise<AddDone> {
-    return this.administer(SUBJECTS.cmd.add, command);
+    return this.administer(SUBJECTS.cmd.add, command, COMMAND_MESSAGES.add.reply);
   }
 
   /** @throws ShardlineError as `init` */
   rm(command: RmCommand): Promise<RmDone> {
-    return this.administer(SUBJECTS.cmd.rm, command);
+    return this.administer(SUBJECTS.cmd.rm, command, COMMAND_MESSAGES.rm.reply);
   }
 
   /** @throws ShardlineError as `init` */
   scrub(): Promise<ScrubDone> {
-    return this.administer(SUBJECTS.cmd.scrub, {});
+    return this.administer(SUBJECTS.cmd.scrub, {}, COMMAND_MESSAGES.scrub.reply);
   }
 
   /** @throws ShardlineError NO_LEADER, also when the leader is there but does not answer: it is safe to ask again */
@@ -65,34 +68,29 @@ export class ClusterCommands {
     const { holdMs, requestTimeoutMs } = this.times;
     const timeoutMs = Math.min(QUESTION_TIMEOUT_MS, requestTimeoutMs);
     return withPatience(holdMs, () =>
-      asQuestion(async () => {
-        const data = await request(this.nats, SUBJECTS.cmd.operation, JSON.stringify({ operation }), timeoutMs);
-        const answer = parseJson<OperationStatus | { outcome?: undefined; error: ErrorBody }>(data);
-        // An outcome may carry an error, too: that of the change.
-        if (answer.outcome === undefined) throw ShardlineError.fromBody(answer.error);
-        return answer;
+      asQuestion(() => {
+        const { reply } = COMMAND_MESSAGES.operation;
+        return requestJson(this.nats, SUBJECTS.cmd.operation, { operation }, timeoutMs, reply);
       }),
     );
   }
 
   /** One attempt. @throws ShardlineError NO_LEADER */
   statusNow(timeoutMs: number): Promise<ClusterStatus> {
-    return asQuestion(() => requestJson<ClusterStatus>(this.nats, SUBJECTS.cmd.status, {}, timeoutMs));
+    return asQuestion(() => requestJson(this.nats, SUBJECTS.cmd.status, {}, timeoutMs, COMMAND_MESSAGES.status.reply));
   }
 
   /** The leader's metrics as Prometheus text. @throws ShardlineError NO_LEADER, OUTCOME_UNKNOWN */
   async metrics(timeoutMs: number): Promise<string> {
     const data = await request(this.nats, SUBJECTS.cmd.metrics, '', timeoutMs);
-    // 123 is `{`: an error, which no Prometheus text starts like.
-    if (data[0] === 123)
-      throw ShardlineError.fromBody(parseJson<{ error: ReturnType<ShardlineError['toBody']> }>(data).error);
+    throwFailure(data);
     return Buffer.from(data).toString('utf8');
   }
 
-  private administer<T extends object>(subject: string, command: object): Promise<T> {
+  private administer<T>(subject: string, command: object, reply: Message<T>): Promise<T> {
     return withPatience(this.times.holdMs, async () => {
       try {
-        return await requestJson<T>(this.nats, subject, command, this.times.adminTimeoutMs);
+        return await requestJson(this.nats, subject, command, this.times.adminTimeoutMs, reply);
       } catch (thrown) {
         const error = ShardlineError.from(thrown);
         throw error.code === 'NO_LEADER' ? leaderless(error) : error;

@@ -6,11 +6,11 @@
  * the event comes before the new leader listens.
  */
 import type { NatsConnection, Subscription } from 'nats';
-import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { ReadDoneRequest } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
-import type { CloudEvent } from '#common/contracts/events';
 import { eventSubject, SUBJECTS } from '#common/contracts/subjects';
-import { requestJson } from '#common/nats/connection';
+import { readMessage, requestJson } from '#common/nats/codec';
+import { COMMAND_MESSAGES, EVENT } from '#common/nats/command-messages';
 
 /** Who wants to know. */
 export interface LeaderListener {
@@ -118,7 +118,13 @@ export class LeaderWatch {
     this.lastAskedMs = askedAtMs;
     const timeoutMs = this.isExpecting() ? EXPECTING_TIMEOUT_MS : ASK_TIMEOUT_MS;
     try {
-      const { epoch } = await requestJson<ReadDoneReply>(this.nats, SUBJECTS.cmd.readDone, NOTHING, timeoutMs);
+      const { epoch } = await requestJson(
+        this.nats,
+        SUBJECTS.cmd.readDone,
+        NOTHING,
+        timeoutMs,
+        COMMAND_MESSAGES.readDone.reply,
+      );
       this.answered(epoch);
     } catch (thrown) {
       if (ShardlineError.from(thrown).code === 'NO_LEADER') this.foundNobodySince(askedAtMs);
@@ -149,8 +155,7 @@ export class LeaderWatch {
 /** Null when the event cannot be read: it is somebody else's, then. */
 function epochOf(data: Uint8Array): number | null {
   try {
-    const event = JSON.parse(Buffer.from(data).toString('utf8')) as Partial<CloudEvent> | null;
-    const epoch = event?.data?.epoch;
+    const { epoch } = readMessage(EVENT, data).data;
     return typeof epoch === 'number' ? epoch : null;
   } catch {
     return null;

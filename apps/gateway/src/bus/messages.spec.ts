@@ -1,8 +1,10 @@
 import { ShardlineError } from '#common/contracts/errors';
+import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { encodeLines } from '#common/nats/lines';
 import { readReply } from './batch';
 import { readPage } from './page-reader';
 
+const reads = COMMAND_MESSAGES.read.reply;
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 describe('an answer to a batch', () => {
@@ -13,7 +15,7 @@ describe('an answer to a batch', () => {
       { id: 1, shards: ['b'], count: 0 },
       { id: 3, shards: ['c'], count: 1 },
     ];
-    const reply = readReply(encodeLines({ results, done: true }, ['{"k":1}', '{"k":2}']));
+    const reply = readReply(reads, encodeLines({ results, done: true }, ['{"k":1}', '{"k":2}']));
     expect(reply).toMatchObject({ done: true, failure: null });
     if (reply.failure !== null) throw reply.failure;
     expect(reply.outcomes.map(({ index, outcome, error }) => [index, outcome?.rows ?? error?.code])).toEqual([
@@ -26,11 +28,11 @@ describe('an answer to a batch', () => {
 
   test('may be a failure of the whole', () => {
     const error = { code: 'FENCED', message: 'no', retryable: true };
-    expect(readReply(bytes(JSON.stringify({ error })))).toMatchObject({ failure: error });
+    expect(readReply(reads, bytes(JSON.stringify({ error })))).toMatchObject({ failure: error });
   });
 
   test.each(['', '{}', '[', 'x', '[{"results":1}]', '{"error"'])('%j cannot be read', (text) => {
-    expect(readReply(bytes(text)).failure).toMatchObject({ code: 'BAD_MESSAGE' });
+    expect(readReply(reads, bytes(text)).failure).toMatchObject({ code: 'BAD_MESSAGE' });
   });
 });
 

@@ -1,6 +1,7 @@
 /** An outbox on a real broker, where nobody listens, or somebody whom the test tells what to do. */
 import type { Msg, NatsConnection, Subscription } from 'nats';
-import type { BatchReply, OpResult, RecordBatch, UpdateOp } from '#common/contracts/commands';
+import type { BatchReply, ChangeDone, OpResult, RecordBatch, UpdateOp } from '#common/contracts/commands';
+import type { CloudEvent } from '#common/contracts/events';
 import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { eventSubject, SUBJECTS } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
@@ -107,7 +108,7 @@ class Leader {
   }
 
   announce(): void {
-    this.nats.publish(eventSubject('leader.elected'), JSON.stringify({ data: { epoch: this.epoch } }));
+    this.nats.publish(eventSubject('leader.elected'), JSON.stringify(elected(this.epoch)));
   }
 
   /** Hears nothing any more, but can answer still: he stops in order. */
@@ -121,13 +122,21 @@ class Leader {
   }
 }
 
-function answer(message: Msg, ...results: OpResult<object>[]): void {
-  const reply: BatchReply<object> = { results, done: true };
+function elected(epoch: number): CloudEvent {
+  return {
+    ...{ specversion: '1.0', id: `elected-${epoch}`, source: 'test', type: 'io.shardline.leader.elected' },
+    ...{ time: '2026-01-01T00:00:00.000Z', subject: 'balancer', datacontenttype: 'application/json' },
+    data: { epoch },
+  };
+}
+
+function answer(message: Msg, ...results: OpResult<ChangeDone>[]): void {
+  const reply: BatchReply<ChangeDone> = { results, done: true };
   message.respond(encodeLines(reply, []));
 }
 
-const done = { id: 0 };
-const refusal = (code: ErrorCode, retryable: boolean): OpResult<object> => ({
+const done = { id: 0, added: 1 };
+const refusal = (code: ErrorCode, retryable: boolean): OpResult<ChangeDone> => ({
   id: 0,
   error: new ShardlineError(code, 'told so', retryable).toBody(),
 });

@@ -11,7 +11,7 @@
 import type { Msg } from 'nats';
 import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { encodeRawLines } from '#common/nats/lines';
-import { readReply, type Batch, type Outcome, type PendingOp } from './batch';
+import { readReply, type Batch, type Outcome, type PendingOp, type Replies } from './batch';
 import type { LeaderListener } from './leader-watch';
 import { saysNobodyListens, type ReplyMux } from './reply-mux';
 
@@ -97,6 +97,7 @@ export class Outbox<H extends object, T> implements LeaderListener {
   constructor(
     private readonly kind: string,
     private readonly subject: string,
+    private readonly replies: Replies<T>,
     private readonly wire: OutboxWire,
     private readonly limits: OutboxLimits,
   ) {}
@@ -242,7 +243,7 @@ export class Outbox<H extends object, T> implements LeaderListener {
       this.holdRest(batch, leaderless());
       return;
     }
-    const content = readReply<T>(message.data);
+    const content = readReply(this.replies, message.data);
     if (content.failure !== null) {
       this.failRest(batch, content.failure);
       return;

@@ -6,10 +6,12 @@
  */
 import type { NatsConnection } from 'nats';
 import type { RangeRead, ReadPart } from '#common/contracts/commands';
-import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
-import type { NodeReadReply, NodeReadRequest } from '#common/contracts/node';
+import { ShardlineError } from '#common/contracts/errors';
+import type { NodeReadRequest } from '#common/contracts/node';
 import { nodeSubject } from '#common/contracts/subjects';
+import { throwFailure } from '#common/nats/codec';
 import { parseJson, request } from '#common/nats/connection';
+import { NODE_MESSAGES } from '#common/nats/node-messages';
 
 type Plan = RangeRead['plan'];
 
@@ -116,18 +118,10 @@ class PartPages {
 
 /** The one page of an answer, cut out of the message as it came. @throws ShardlineError what the replica answered */
 export function readPage(message: Buffer): Page {
-  // 123 is `{`: an error instead of lines.
-  if (message[0] === 123) {
-    const { error } = parseJson<{ error?: ErrorBody }>(message);
-    throw error === undefined ? badMessage('neither rows nor an error') : ShardlineError.fromBody(error);
-  }
+  throwFailure(message);
   const end = message.indexOf(',\n');
-  const header = parseJson<NodeReadReply>(message.subarray(1, end === -1 ? message.length - 1 : end));
-  const [page] = header.pages;
-  if (page === undefined) throw badMessage('no page');
+  const header = parseJson<unknown>(message.subarray(1, end === -1 ? message.length - 1 : end));
+  const [page] = NODE_MESSAGES.read.reply.check(header).pages;
+  if (page === undefined) throw new ShardlineError('BAD_MESSAGE', 'a replica answered with no page');
   return { rows: end === -1 ? Buffer.alloc(0) : message.subarray(end + 2, message.length - 1), next: page.next };
-}
-
-function badMessage(what: string): ShardlineError {
-  return new ShardlineError('BAD_MESSAGE', `a replica answered with ${what}`);
 }

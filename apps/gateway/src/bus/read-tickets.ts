@@ -8,7 +8,8 @@ import type { NatsConnection } from 'nats';
 import type { RangeRead, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
-import { requestJson } from '#common/nats/connection';
+import { requestJson } from '#common/nats/codec';
+import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { withPatience } from './patience';
 
 type Plan = RangeRead['plan'];
@@ -130,7 +131,8 @@ export class ReadTickets {
   /** Asking twice is safe: at worst a ticket that was given back is unknown, and its read is made again. */
   private async askOnce(asked: ReadDoneRequest): Promise<ReadDoneReply> {
     try {
-      return await requestJson<ReadDoneReply>(this.nats, SUBJECTS.cmd.readDone, asked, ANSWER_TIMEOUT_MS);
+      const { reply } = COMMAND_MESSAGES.readDone;
+      return await requestJson(this.nats, SUBJECTS.cmd.readDone, asked, ANSWER_TIMEOUT_MS, reply);
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
       if (error.code !== 'OUTCOME_UNKNOWN') throw error;

@@ -12,6 +12,7 @@ import type {
 } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
+import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { joinRows } from '#common/nats/lines';
 import type { KeyedRows } from '../core/record-requests';
 import type { Outcome } from './batch';
@@ -59,16 +60,16 @@ export class RecordBus {
       maxPayload: () => nats.info?.max_payload ?? 1_048_576,
       observeBatch,
     };
-    this.writes = new Outbox('write', SUBJECTS.cmd.write, wire, limits);
-    this.updates = new Outbox('update', SUBJECTS.cmd.update, wire, limits);
-    this.deletes = new Outbox('del', SUBJECTS.cmd.del, wire, limits);
+    this.writes = new Outbox('write', SUBJECTS.cmd.write, COMMAND_MESSAGES.write.reply, wire, limits);
+    this.updates = new Outbox('update', SUBJECTS.cmd.update, COMMAND_MESSAGES.update.reply, wire, limits);
+    this.deletes = new Outbox('del', SUBJECTS.cmd.del, COMMAND_MESSAGES.del.reply, wire, limits);
     // A read that nobody answered has changed nothing: there is no reason to wait longer than for a leader.
     const { holdMs, requestTimeoutMs } = limits;
     const readLimits = {
       ...limits,
       requestTimeoutMs: holdMs > 0 ? Math.min(holdMs, requestTimeoutMs) : requestTimeoutMs,
     };
-    this.reads = new Outbox('read', SUBJECTS.cmd.read, wire, readLimits);
+    this.reads = new Outbox('read', SUBJECTS.cmd.read, COMMAND_MESSAGES.read.reply, wire, readLimits);
     for (const outbox of this.outboxes()) this.leader.listen(outbox);
   }
 

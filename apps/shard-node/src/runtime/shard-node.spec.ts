@@ -3,7 +3,10 @@ import type { ApplyReply, NodeReadReply, PingReply } from '#common/contracts/nod
 import type { TableSchema } from '#common/contracts/schema';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { createLogger } from '#common/logging/logger';
-import { connectNats, request, requestJson, type NatsConnection } from '#common/nats/connection';
+import { connectNats, request, type NatsConnection } from '#common/nats/connection';
+import { requestJson } from '#common/nats/codec';
+import type { Message } from '#common/nats/message';
+import { NODE_MESSAGES } from '#common/nats/node-messages';
 import { decodeLines, encodeLines, type Lines } from '#common/nats/lines';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { SCHEMA, shardConfig } from '../../test/support/builders';
@@ -46,7 +49,8 @@ afterEach(async () => {
 });
 
 function ask<T extends object>(verb: NodeVerb, payload: unknown, name = 'Server0'): Promise<T> {
-  return requestJson<T>(nats, nodeSubject(name, verb), payload, TIMEOUT_MS);
+  const reply = NODE_MESSAGES[verb].reply as unknown as Message<T>;
+  return requestJson(nats, nodeSubject(name, verb), payload, TIMEOUT_MS, reply);
 }
 
 /** Asks with rows; fails unless rows come back. */
@@ -85,6 +89,25 @@ it('answers a heartbeat before and after it is configured', async () => {
   await configure();
   const second = await ask<PingReply>('ping', { ...ping, epoch: 1 });
   expect(second).toMatchObject({ instance: first.instance, configId: 1, shards: [{ shard: 'sh1', rows: 0 }] });
+});
+
+it('stores what a round says of earlier epochs, and tells it', async () => {
+  await configure();
+  const epochStarts = [
+    { epoch: 1, vat: 0 },
+    { epoch: 1, round: 1, vat: 0 },
+  ];
+  const part = { shard: 'sh1', vat: 0, firstTerm: 1, lastTerm: 1, ops: [], epochStarts };
+  await askLines('apply', { epoch: 1, rounds: [{ round: 1, lastTerms: { sh1: 1 }, parts: [part] }] });
+  const { shards } = await ask<PingReply>('ping', { epoch: 1, vats: {}, marks: {} });
+  expect(shards).toMatchObject([{ shard: 'sh1', epochStarts }]);
+});
+
+it('takes no message with a field that it does not know', async () => {
+  await configure();
+  const part = { shard: 'sh1', vat: 0, firstTerm: 1, lastTerm: 1, ops: [], unheardOf: 1 };
+  const round = { round: 1, lastTerms: { sh1: 1 }, parts: [part] };
+  expect(await refusal('apply', { epoch: 1, rounds: [round] })).toBe('BAD_MESSAGE');
 });
 
 it('keeps every dtype as it came, in a table that people can read', async () => {

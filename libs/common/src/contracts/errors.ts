@@ -4,6 +4,9 @@
  * Exceptions never travel: an answer is either a result or `{"error": {code, message, retryable}}`. The gateway maps the
  * codes to HTTP in one table (`apps/gateway/src/http/error-status.ts`).
  */
+import { z } from 'zod';
+import { term } from './shapes';
+
 export const ERROR_CODES = [
   /** The request's own fault: wrong shape, wrong type, not allowed. Nothing changed. */
   'BAD_REQUEST',
@@ -50,14 +53,18 @@ export const ERROR_CODES = [
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** How a failure looks on the wire. */
-export interface ErrorBody {
-  code: ErrorCode;
-  message: string;
+export const errorBody = z.strictObject({
+  code: z.enum(ERROR_CODES),
+  message: z.string(),
   /** True when asking again, unchanged, is safe and may succeed. */
-  retryable: boolean;
+  retryable: z.boolean(),
   /** With FENCED: the epoch that the replica has seen. */
-  epoch?: number;
-}
+  epoch: term.exactOptional(),
+});
+export type ErrorBody = z.infer<typeof errorBody>;
+
+/** The answer to what could not be done, on every subject. */
+export const errorAnswer = z.strictObject({ error: errorBody });
 
 /** A failure with its code, as it is thrown inside one process. */
 export class ShardlineError extends Error {

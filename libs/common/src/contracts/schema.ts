@@ -1,23 +1,12 @@
 /** The table that the cluster stores, as `/init` gives it. */
+import { z } from 'zod';
+import { identifier, key, KEY_LIMIT, wholeNumber } from './shapes';
+
+export { IDENTIFIER, isFreeName, KEY_LIMIT } from './shapes';
 
 /** Data types a column may have. */
 export const DTYPES = ['Number', 'String', 'Boolean', 'Timestamp', 'JSON'] as const;
 export type Dtype = (typeof DTYPES)[number];
-
-/** Columns with their types; the first column is the key and is a `Number`. */
-export interface TableSchema {
-  columns: string[];
-  dtypes: Dtype[];
-}
-
-/** Used when `/init` names no schema. */
-export const DEFAULT_SCHEMA: TableSchema = {
-  columns: ['Stud_id', 'Stud_name', 'Stud_marks'],
-  dtypes: ['Number', 'String', 'String'],
-};
-
-/** Column, shard and server names. They are always quoted as well. */
-export const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_\-[\]]{0,62}$/;
 
 /**
  * Columns that every shard table has beside the schema's own: two are ours, the others are Postgres's. A schema may not use
@@ -56,30 +45,36 @@ export function faultOfColumns(columns: readonly string[]): string | null {
   return null;
 }
 
-/**
- * Whether a shard or a server may be called so: not as what every JavaScript object has from its birth (`constructor`), since
- * objects with these names as keys travel and are stored.
- */
-export function isFreeName(name: string): boolean {
-  return !(name in {});
-}
-
 /** The first name that has stood in the list before; undefined without one. */
 export function firstRepeated(names: readonly string[]): string | undefined {
   const seen = new Set<string>();
   return names.find((name) => seen.size === seen.add(name).size);
 }
 
-/** Keys are whole numbers within ±KEY_LIMIT, both ends included. */
-export const KEY_LIMIT = 2 ** 53;
-
 /** The most servers and shards that a cluster may have; far above what one leader serves well. */
 export const MAX_SERVERS = 64;
 export const MAX_SHARDS = 1024;
 
+/** Columns with their types; the first column is the key and is a `Number`. */
+export const tableSchema = z
+  .strictObject({
+    columns: z.array(identifier).min(1).max(MAX_COLUMNS),
+    dtypes: z.array(z.enum(DTYPES)),
+  })
+  .superRefine(({ columns, dtypes }, context) => {
+    const fault = faultOfColumns(columns);
+    if (fault !== null) context.addIssue(fault);
+    if (columns.length !== dtypes.length) context.addIssue('every column needs one dtype');
+    if (dtypes[0] !== 'Number') context.addIssue('the first column is the key and must be a Number');
+  });
+export type TableSchema = z.infer<typeof tableSchema>;
+
+/** Used when `/init` names no schema. */
+export const DEFAULT_SCHEMA: TableSchema = {
+  columns: ['Stud_id', 'Stud_name', 'Stud_marks'],
+  dtypes: ['Number', 'String', 'String'],
+};
+
 /** A key range `[low, low + size)` of the table. */
-export interface ShardRange {
-  shard: string;
-  low: number;
-  size: number;
-}
+export const shardRange = z.strictObject({ shard: identifier, low: key, size: wholeNumber(1, KEY_LIMIT) });
+export type ShardRange = z.infer<typeof shardRange>;

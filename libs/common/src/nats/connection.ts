@@ -1,6 +1,6 @@
 /** The connection to NATS, and requests on it that always end. */
 import { connect, ErrorCode, NatsError, type ConnectionOptions, type NatsConnection } from 'nats';
-import { ShardlineError, type ErrorBody } from '../contracts/errors';
+import { ShardlineError } from '../contracts/errors';
 import { onReconnect } from './reconnects';
 
 export type { NatsConnection } from 'nats';
@@ -65,23 +65,6 @@ export function wasLostWithConnection(error: unknown): boolean {
 
 class LostWithConnection extends Error {
   override readonly name = 'LostWithConnection';
-}
-
-/** Asks with JSON and waits for a JSON answer. An `{"error"}` answer is thrown. @throws ShardlineError as `request`, or what was answered */
-export async function requestJson<T extends object>(
-  nats: NatsConnection,
-  subject: string,
-  payload: unknown,
-  timeoutMs: number,
-): Promise<T> {
-  const data = await request(nats, subject, JSON.stringify(payload), timeoutMs);
-  return unwrapAnswer<T>(parseJson<T & { error?: ErrorBody }>(data));
-}
-
-/** The answer itself; an `{"error"}` answer is thrown. @throws ShardlineError */
-export function unwrapAnswer<T extends object>(answer: T & { error?: ErrorBody }): T {
-  if (answer.error !== undefined) throw ShardlineError.fromBody(answer.error);
-  return answer;
 }
 
 /** Bytes as JSON. @throws ShardlineError BAD_MESSAGE */

@@ -1,7 +1,9 @@
 /** The broadcast to every shard-node, and whoever answers it. */
 import type { CensusReply } from '#common/contracts/node';
 import { CENSUS_SUBJECT } from '#common/contracts/subjects';
-import { parseJson, type NatsConnection } from '#common/nats/connection';
+import { readMessage } from '#common/nats/codec';
+import type { NatsConnection } from '#common/nats/connection';
+import { CENSUS_REPLY } from '#common/nats/node-messages';
 
 /** How long answers are waited for; nodes answer from memory. */
 const WINDOW_MS = 100;
@@ -19,10 +21,20 @@ export async function takeCensus(nats: NatsConnection): Promise<CensusReply[]> {
     for await (const answer of answers) {
       if (answer instanceof Error) break;
       // Nobody listens: the broker says so with an empty message.
-      if (answer.data.length > 0) replies.push(parseJson<CensusReply>(answer.data));
+      const reply = answer.data.length > 0 ? readable(answer.data) : null;
+      if (reply !== null) replies.push(reply);
     }
   } catch {
     // Nobody listens, or the connection is lost: what has come is what there is.
   }
   return replies;
+}
+
+/** Who cannot be understood must not keep the others from being heard. */
+function readable(data: Uint8Array): CensusReply | null {
+  try {
+    return readMessage(CENSUS_REPLY, data);
+  } catch {
+    return null;
+  }
 }

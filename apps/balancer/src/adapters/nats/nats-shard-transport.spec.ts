@@ -3,6 +3,10 @@ import { ERROR_CODES, ShardlineError, type ErrorBody } from '#common/contracts/e
 import type { ApplyRequest, NodeReadRequest, PageRead, PartReply, RoundPart } from '#common/contracts/node';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
+import { NODE_MESSAGES } from '#common/nats/node-messages';
+import { arbitraryOf } from '#common/testing/arbitrary';
+import fc from 'fast-check';
+import type { z } from 'zod';
 import { decodeLines, encodeLines } from '#common/nats/lines';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { certainlyLacks } from '../../core/write-round';
@@ -100,10 +104,22 @@ describe('shard-nodes on NATS', () => {
     const ask = (verb: (typeof verbs)[number], request: unknown): Promise<unknown> =>
       transport()[verb](node, request as never, false);
 
+    const asked = { epoch: 7, shards: [], drop: [] };
+
     it.each(verbs)('%s asks on its subject and hands the answer on', async (verb) => {
-      await listen(verb, (data) => JSON.stringify({ echo: JSON.parse(Buffer.from(data).toString()) as unknown }));
-      const asked = { epoch: 7, shards: [], drop: [] };
-      expect(await ask(verb, asked)).toEqual({ echo: asked });
+      const [answer] = fc.sample(arbitraryOf(NODE_MESSAGES[verb].reply.shape as z.ZodType<object>), 1);
+      const listener = await listen(verb, () => JSON.stringify(answer));
+      expect(await ask(verb, asked)).toEqual(answer);
+      expect(JSON.parse(Buffer.from(listener.heard[0]!.data).toString())).toEqual(asked);
+    });
+
+    it.each(verbs)('%s takes no answer that says what nobody knows, or too little', async (verb) => {
+      const [answer] = fc.sample(arbitraryOf(NODE_MESSAGES[verb].reply.shape as z.ZodType<object>), 1);
+      let said: unknown = { ...answer, unheardOf: 1 };
+      await listen(verb, () => JSON.stringify(said));
+      await expect(ask(verb, asked)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
+      said = {};
+      await expect(ask(verb, asked)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
     });
 
     it.each(verbs)('%s fails with what the node says', async (verb) => {
@@ -122,8 +138,8 @@ describe('shard-nodes on NATS', () => {
       const listener = await listen('config');
       const answer = ask('config', request);
       const message = await listener.message(0);
-      setTimeout(() => message.respond('{}'), OPTIONS.adminTimeoutMs + 200);
-      expect(await answer).toEqual({});
+      setTimeout(() => message.respond('{"shards":[]}'), OPTIONS.adminTimeoutMs + 200);
+      expect(await answer).toEqual({ shards: [] });
     });
 
     it.each(verbs)('%s knows at once that nobody listens, and after its deadline that nobody answers', async (verb) => {

@@ -1,5 +1,5 @@
 /** The shard-nodes on NATS. */
-import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
+import { ShardlineError } from '#common/contracts/errors';
 import type {
   ApplyReply,
   CatchupReply,
@@ -19,10 +19,11 @@ import type {
   PingRequest,
   RoundPart,
 } from '#common/contracts/node';
-import type { NodeVerb } from '#common/contracts/subjects';
-import { parseJson, unwrapAnswer, type NatsConnection } from '#common/nats/connection';
+import { readAnswer, readRowsAnswer } from '#common/nats/codec';
+import type { NatsConnection } from '#common/nats/connection';
 import { encodeLines } from '#common/nats/lines';
-import { decodeNodeAnswer } from './node-answers';
+import type { Message } from '#common/nats/message';
+import { NODE_MESSAGES } from '#common/nats/node-messages';
 import type { ShardTransport } from '../../ports/shard-transport';
 import { bytesOfRound } from './message-sizes';
 import { NodeCalls, type NodeAnswer } from './node-calls';
@@ -64,6 +65,11 @@ const READ_LIMITS = {
   queueItems: 16_384,
   queueBytes: Number.POSITIVE_INFINITY,
 };
+
+/** Verbs whose messages carry no rows. */
+type PlainVerb = Exclude<keyof typeof NODE_MESSAGES, 'apply' | 'read' | 'copy'>;
+type Asked<V extends PlainVerb> = ReturnType<(typeof NODE_MESSAGES)[V]['request']['check']>;
+type Answered<V extends PlainVerb> = ReturnType<(typeof NODE_MESSAGES)[V]['reply']['check']>;
 
 interface Apply {
   epoch: number;
@@ -132,9 +138,14 @@ export class NatsShardTransport implements ShardTransport {
     return outbox.add({ epoch, read }, post.expectedBytes());
   }
 
-  private async ask<T extends object>(server: string, verb: NodeVerb, request: unknown, timeoutMs: number): Promise<T> {
+  private async ask<V extends PlainVerb>(
+    server: string,
+    verb: V,
+    request: Asked<V>,
+    timeoutMs: number,
+  ): Promise<Answered<V>> {
     const { data } = await this.calls.call(server, verb, JSON.stringify(request), timeoutMs);
-    return unwrapAnswer<T>(parseJson<T & { error?: ErrorBody }>(data));
+    return readAnswer<Answered<V>>(NODE_MESSAGES[verb].reply as Message<Answered<V>>, data);
   }
 
   private appliesTo(server: string): ServerOutbox<Apply, PartReply[]> {
@@ -223,7 +234,7 @@ function isAboutOneRound(thrown: unknown): boolean {
 /** @throws ShardlineError what the node answered */
 function appliedRounds(server: string, { data, isRepeat }: NodeAnswer): ApplyReply {
   try {
-    return decodeNodeAnswer<ApplyReply>(data).header;
+    return readRowsAnswer(NODE_MESSAGES.apply.reply, data).header;
   } catch (thrown) {
     const error = ShardlineError.from(thrown);
     throw isRepeat ? refusalOfRepeat(server, error) : error;

@@ -1,9 +1,10 @@
 /** Reads of single keys that travel to one server in one message. */
 import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
-import type { NodeReadReply, NodeReadRequest, PageRead } from '#common/contracts/node';
-import { encodeLines } from '#common/nats/lines';
+import type { NodeReadRequest, PageRead } from '#common/contracts/node';
+import { readRowsAnswer } from '#common/nats/codec';
+import { encodeLines, splitRows } from '#common/nats/lines';
+import { NODE_MESSAGES } from '#common/nats/node-messages';
 import { READ_BYTES } from './message-sizes';
-import { decodeNodeAnswer } from './node-answers';
 import type { OutboxPost, Settled } from './server-outbox';
 
 /** A page of one row is never cut, so this bounds nothing but what the message must say. */
@@ -71,7 +72,8 @@ export class ReadPost implements OutboxPost<KeyRead, string | null> {
       maxBytes: PAGE_BYTES,
     };
     const data = await this.call(encodeLines(request, []), reads.length, timeoutMs);
-    const { header, rows } = decodeNodeAnswer<NodeReadReply>(data);
+    const { header, text } = readRowsAnswer(NODE_MESSAGES.read.reply, data);
+    const rows = splitRows(text);
     if (header.pages.length !== reads.length) {
       throw new ShardlineError('BAD_MESSAGE', `${header.pages.length} pages for ${reads.length} reads`);
     }

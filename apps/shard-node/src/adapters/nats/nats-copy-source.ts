@@ -1,13 +1,12 @@
 /** Copies from another shard-node over NATS. */
-import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
-import type { CopyReply, CopyRequest } from '#common/contracts/node';
+import { ShardlineError } from '#common/contracts/errors';
+import type { CopyRequest } from '#common/contracts/node';
 import { nodeSubject } from '#common/contracts/subjects';
-import { parseJson, request as ask, unwrapAnswer, type NatsConnection } from '#common/nats/connection';
-import { decodeRawLines } from '#common/nats/lines';
+import { readRowsAnswer } from '#common/nats/codec';
+import { request as ask, type NatsConnection } from '#common/nats/connection';
+import { NODE_MESSAGES } from '#common/nats/node-messages';
 import type { CopySource } from '../../ports/copy-source';
 import type { VersionPage } from '../../ports/version-store';
-
-const BRACE = '{'.charCodeAt(0);
 
 export class NatsCopySource implements CopySource {
   constructor(
@@ -18,9 +17,7 @@ export class NatsCopySource implements CopySource {
 
   async fetch(server: string, request: CopyRequest): Promise<VersionPage> {
     const data = await this.ask(server, request);
-    // Rows come as an array, a failure as an object.
-    if (data[0] === BRACE) unwrapAnswer(parseJson<{ error?: ErrorBody }>(data));
-    const { header, text } = decodeRawLines<CopyReply>(data);
+    const { header, text } = readRowsAnswer(NODE_MESSAGES.copy.reply, data);
     return { ...header, text };
   }
 

@@ -1,0 +1,92 @@
+/**
+ * The validator of a message, from its definition in `contracts/`. It is strict: nothing that comes over the wire is believed to have the
+ * shape it should have, and a field that the definition does not know is an error.
+ *
+ * Rounds and reads are validated on every message, so the definition (zod) is compiled, by way of its JSON schema, by ajv; a tenth of
+ * zod's own time (docs/performance.md). Only what JSON schema cannot say is left to zod, and what is wrong with a message.
+ */
+import { Ajv, type ValidateFunction } from 'ajv';
+import { z } from 'zod';
+import { ShardlineError } from '../contracts/errors';
+
+/** Faults that are named in an error. */
+const FAULTS = 5;
+
+/** A kind of message. */
+export class Message<T> {
+  private validate: ValidateFunction<T> | null = null;
+
+  constructor(readonly shape: z.ZodType<T>) {}
+
+  /** Whether the value is such a message. */
+  accepts(value: unknown): value is T {
+    this.validate ??= compile<T>(this.shape);
+    return this.validate(value);
+  }
+
+  /** The value, as what it is. @throws ShardlineError BAD_MESSAGE */
+  check(value: unknown): T {
+    if (this.accepts(value)) return value;
+    throw new ShardlineError('BAD_MESSAGE', `unreadable message: ${faultsOf(this.shape, value)}`);
+  }
+}
+
+/** A request and the answer to it. */
+export interface Exchange<Q, A> {
+  request: Message<Q>;
+  reply: Message<A>;
+}
+
+export function exchange<Q, A>(request: z.ZodType<Q>, reply: z.ZodType<A>): Exchange<Q, A> {
+  return { request: new Message(request), reply: new Message(reply) };
+}
+
+/** What is wrong with a value, in words. */
+export function faultsOf(shape: z.ZodType, value: unknown): string {
+  const issues = shape.safeParse(value).error?.issues ?? [];
+  const faults = issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`);
+  return faults.slice(0, FAULTS).join('; ');
+}
+
+function compile<T>(shape: z.ZodType<T>): ValidateFunction<T> {
+  const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+  /** Shapes with rules that are functions. */
+  const ruled: z.core.$ZodType[] = [];
+  ajv.addKeyword({
+    keyword: 'ruled',
+    schemaType: 'number',
+    errors: false,
+    validate: (place: number, value: unknown) => {
+      const ruledShape = ruled[place];
+      return ruledShape !== undefined && z.safeParse(ruledShape, value).success;
+    },
+  });
+  const schema = z.toJSONSchema(shape, {
+    target: 'draft-7',
+    override: ({ zodSchema, jsonSchema }) => {
+      simplify(jsonSchema);
+      if (hasRule(zodSchema)) jsonSchema.ruled = ruled.push(zodSchema) - 1;
+    },
+  });
+  return ajv.compile<T>(schema);
+}
+
+/** The same in words that ajv is quick with. */
+function simplify(schema: z.core.JSONSchema.BaseSchema): void {
+  if (schema.multipleOf === 1) {
+    delete schema.multipleOf;
+    schema.type = 'integer';
+  }
+  if (schema.oneOf !== undefined) {
+    schema.anyOf = schema.oneOf;
+    delete schema.oneOf;
+  }
+  // Keys are strings.
+  const { propertyNames } = schema;
+  if (typeof propertyNames === 'object' && Object.keys(propertyNames).join() === 'type') delete schema.propertyNames;
+}
+
+function hasRule(shape: z.core.$ZodType): boolean {
+  const { checks = [] } = shape._zod.def;
+  return checks.some((check) => check._zod.def.check === 'custom');
+}
