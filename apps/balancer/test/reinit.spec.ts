@@ -51,6 +51,14 @@ async function expectOneOfBoth(world: SmallWorld): Promise<'old' | 'new'> {
 }
 
 describe('/init in the place of another configuration', () => {
+  it('takes the place of one of several shards', async () => {
+    const world = await SmallWorld.laidOut({ S0: ['sh2', SHARD, 'sh1'], S1: ['sh1', 'sh2', SHARD] });
+    init(world);
+    await world.until(() => world.administered.has(2), 20_000);
+    expect(world.administered.get(2)).toMatchObject({ ok: true });
+    expect(await expectOneOfBoth(world)).toBe('new');
+  });
+
   it('leaves the other one in force when a server does not make its tables, and comes into force when all do', async () => {
     const world = await SmallWorld.of(2);
     world.intercept = (ask, answer) => {

@@ -149,7 +149,7 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
   cluster.phase = 'configuring';
   writer.abandon({ code: 'CONFIG_CHANGED', message: 'the configuration is being replaced', retryable: true });
   reader.clear();
-  const held = [...cluster.shards.values()];
+  const held = [...cluster.shards.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   yield* writer.lockLanes(held);
   // What is being changed of a shard's record comes to its end first: it must not be stored over that of the next shard of this name.
   for (const shard of held) yield* wait(shard.configLock.acquire());

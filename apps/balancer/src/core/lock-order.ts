@@ -1,7 +1,8 @@
 /**
  * The one order in which procedures take locks, and the check that they do.
  *
- * A procedure takes a lock only when all that it holds stand before it in `LOCK_ORDER`; several lanes in the order of their names.
+ * A procedure takes a lock only when all that it holds stand before it in `LOCK_ORDER`; several lanes, and the configurations of several
+ * shards, in the order of their names.
  * So no circle of procedures can wait for each other. Whoever is waited for (`running`) counts as holding what the one that waits
  * for it holds; a procedure that is merely begun (`run`) holds nothing.
  *
@@ -12,6 +13,9 @@
 /** Earlier ones are taken first. */
 export const LOCK_ORDER = ['administrators', 'scrub', 'copies', 'lane', 'configuration'] as const;
 export type LockKind = (typeof LOCK_ORDER)[number];
+
+/** There is one of each shard. */
+const NAMED: readonly LockKind[] = ['lane', 'configuration'];
 
 interface Lock {
   readonly kind: LockKind;
@@ -45,5 +49,5 @@ export class Holdings {
 
 function isBefore(held: Lock, next: Lock): boolean {
   const order = LOCK_ORDER.indexOf(held.kind) - LOCK_ORDER.indexOf(next.kind);
-  return order < 0 || (order === 0 && held.kind === 'lane' && held.name < next.name);
+  return order < 0 || (order === 0 && NAMED.includes(held.kind) && held.name < next.name);
 }

@@ -150,11 +150,10 @@ describe('the order of locks', () => {
     yield* wait(never);
   }
 
-  test('lets a procedure go down it, and take several lanes by their names', () => {
+  test('lets a procedure go down it, and take several lanes and configurations by their names', () => {
+    const configurations = (): Workflow => holding('configuration', 'a', () => taken('configuration', 'b'));
     expect(() => {
-      run(
-        holding('scrub', '', () => holding('lane', 'a', () => holding('lane', 'b', () => taken('configuration', 'a')))),
-      );
+      run(holding('scrub', '', () => holding('lane', 'a', () => holding('lane', 'b', configurations))));
     }).not.toThrow();
   });
 
@@ -162,7 +161,7 @@ describe('the order of locks', () => {
     ['up', () => holding('configuration', 'a', () => taken('lane', 'a'))],
     ['lanes out of order', () => holding('lane', 'b', () => taken('lane', 'a'))],
     ['one that it holds', () => holding('lane', 'a', () => taken('lane', 'a'))],
-    ['two configurations', () => holding('configuration', 'a', () => taken('configuration', 'b'))],
+    ['configurations out of order', () => holding('configuration', 'b', () => taken('configuration', 'a'))],
     [
       'one that it waits for',
       () => holding('configuration', 'a', () => wait(all([running(taken('lane', 'a'))])) as Workflow<never>),
