@@ -1,5 +1,6 @@
 /** As many shards as there may be on a Postgres with the settings that it has by itself: no transaction needs more locks than it has. */
 import type { ConfigRequest } from '#common/contracts/node';
+import { shareRounds } from '#common/contracts/shared-rounds';
 import type { VersionStore } from '../src/ports/version-store';
 import type { Replica } from '../src/runtime/replica';
 import { DirectSource, openReplica, rowText, SCHEMA, shardConfig } from './support/builders';
@@ -43,6 +44,11 @@ test('1,024 shards are made by one request, written in one round, and dropped', 
   const lastTerms = Object.fromEntries(NAMES.map((name) => [name, 1]));
   const { rounds } = await replica.apply({ epoch: 1, rounds: [{ round: 1, lastTerms, parts }] }, rows);
   expect(rounds[0]?.parts.map(({ outcomes }) => outcomes)).toEqual(NAMES.map(() => [{ ok: 1 }]));
+  // All of them name all of them, in memory as well as after a start.
+  const told = async (from: Replica): Promise<number> =>
+    JSON.stringify(shareRounds(await from.fence({ epoch: 1 }))).length;
+  expect(await told(replica)).toBeLessThan(1024 * 1024);
+  expect(await told(await openReplica('Server0', store, new DirectSource()))).toBeLessThan(1024 * 1024);
   const left = await replica.config(request({ drop: NAMES.slice(1) }));
   expect(left.shards).toMatchObject([{ shard: 'sh0', rows: 1 }]);
 });

@@ -24,6 +24,7 @@ import type {
   PingReply,
   PingRequest,
 } from '#common/contracts/node';
+import { unshareRounds } from '#common/contracts/shared-rounds';
 import type { NodeVerb } from '#common/contracts/subjects';
 import { readAnswer, readMessage, readRowsAnswer } from '#common/nats/codec';
 import { encodeLines, type RawLines } from '#common/nats/lines';
@@ -53,13 +54,13 @@ export class WiredReplica {
     return readRowsAnswer(NODE_MESSAGES.copy.reply, await this.answerOf('copy', encodeLines(request, [])));
   }
   async ping(request: PingRequest): Promise<PingReply> {
-    return readAnswer(NODE_MESSAGES.ping.reply, await this.answerOf('ping', encode(request)));
+    return unshareRounds(readAnswer(NODE_MESSAGES.ping.reply, await this.answerOf('ping', encode(request))));
   }
   async config(request: ConfigRequest): Promise<ConfigReply> {
-    return readAnswer(NODE_MESSAGES.config.reply, await this.answerOf('config', encode(request)));
+    return unshareRounds(readAnswer(NODE_MESSAGES.config.reply, await this.answerOf('config', encode(request))));
   }
   async fence(request: FenceRequest): Promise<FenceReply> {
-    return readAnswer(NODE_MESSAGES.fence.reply, await this.answerOf('fence', encode(request)));
+    return unshareRounds(readAnswer(NODE_MESSAGES.fence.reply, await this.answerOf('fence', encode(request))));
   }
   async catchup(request: CatchupRequest): Promise<CatchupReply> {
     return readAnswer(NODE_MESSAGES.catchup.reply, await this.answerOf('catchup', encode(request)));

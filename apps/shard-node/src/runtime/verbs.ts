@@ -1,5 +1,6 @@
 /** The verbs of a shard-node, from the bytes of a request to those of its answer. */
 import { ShardlineError } from '#common/contracts/errors';
+import { shareRounds } from '#common/contracts/shared-rounds';
 import type { NodeVerb } from '#common/contracts/subjects';
 import { readLines, readMessage } from '#common/nats/codec';
 import { encodeRawLines } from '#common/nats/lines';
@@ -29,9 +30,9 @@ export function createVerbs(replica: Replica): Verbs {
       const { header, text } = await replica.copy(readMessage(copy.request, data));
       return fitting(encodeRawLines(header, text));
     },
-    config: async (data) => encode(await replica.config(readMessage(config.request, data))),
-    ping: async (data) => encode(await replica.ping(readMessage(ping.request, data))),
-    fence: async (data) => encode(await replica.fence(readMessage(fence.request, data))),
+    config: async (data) => encode(shareRounds(await replica.config(readMessage(config.request, data)))),
+    ping: async (data) => encode(shareRounds(await replica.ping(readMessage(ping.request, data)))),
+    fence: async (data) => encode(shareRounds(await replica.fence(readMessage(fence.request, data)))),
     catchup: async (data) => encode(await replica.catchup(readMessage(catchup.request, data))),
     digest: async (data) => encode(await replica.digest(readMessage(digest.request, data))),
     operation: async (data) => encode(await replica.operation(readMessage(operation.request, data))),

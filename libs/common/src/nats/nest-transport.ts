@@ -12,6 +12,7 @@ import { NatsRecordBuilder, Transport, type NatsOptions, type NatsRecord } from 
 import { Catch, type RpcExceptionFilter } from '@nestjs/common';
 import { throwError, type Observable } from 'rxjs';
 import { ShardlineError } from '../contracts/errors';
+import { MAX_PAYLOAD_BYTES } from '../process/nats-server';
 import { connectionOptions } from './connection';
 
 const encoder = new TextEncoder();
@@ -30,7 +31,7 @@ export class BareSerializer implements Serializer<OutgoingResponse, NatsRecord> 
     const err = packet.err as unknown;
     const failed = err !== undefined && err !== null;
     const payload: unknown = failed ? { error: ShardlineError.from(err).toBody() } : packet.response;
-    return new NatsRecordBuilder(toBytes(payload)).build();
+    return new NatsRecordBuilder(fitting(toBytes(payload))).build();
   }
 }
 
@@ -55,6 +56,13 @@ export function nestNatsOptions(servers: string[], name: string): NatsOptions {
       gracePeriod: 50,
     },
   };
+}
+
+/** What the broker does not take would end the process, and whoever asked would wait for nothing. */
+function fitting(bytes: Uint8Array): Uint8Array {
+  if (bytes.length <= MAX_PAYLOAD_BYTES) return bytes;
+  const message = `the answer has ${bytes.length} bytes, more than a message takes`;
+  return toBytes({ error: new ShardlineError('INTERNAL', message).toBody() });
 }
 
 function bytesOf(value: unknown): Uint8Array {

@@ -4,33 +4,31 @@ import {
   catchupReply,
   catchupRequest,
   censusReply,
-  configReply,
   configRequest,
   copyReply,
   copyRequest,
   digestReply,
   digestRequest,
-  fenceReply,
   fenceRequest,
   nodeReadReply,
   nodeReadRequest,
   operationLookup,
   operationLookupReply,
-  pingReply,
   pingRequest,
 } from '../contracts/node';
+import { configTold, fenceTold, pingTold } from '../contracts/shared-rounds';
 import type { NodeVerb } from '../contracts/subjects';
 import { exchange, Message, type Exchange } from './message';
 
 export const NODE_MESSAGES = {
   apply: exchange(applyRequest, applyReply),
   catchup: exchange(catchupRequest, catchupReply),
-  config: exchange(configRequest, configReply),
+  config: exchange(configRequest, configTold),
   copy: exchange(copyRequest, copyReply),
   digest: exchange(digestRequest, digestReply),
-  fence: exchange(fenceRequest, fenceReply),
+  fence: exchange(fenceRequest, fenceTold),
   operation: exchange(operationLookup, operationLookupReply),
-  ping: exchange(pingRequest, pingReply),
+  ping: exchange(pingRequest, pingTold),
   read: exchange(nodeReadRequest, nodeReadReply),
 } satisfies Record<NodeVerb, Exchange<unknown, unknown>>;
 

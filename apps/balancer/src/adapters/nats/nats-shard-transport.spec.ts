@@ -1,6 +1,8 @@
 import { Events, type Msg, type NatsConnection } from 'nats';
 import { ERROR_CODES, ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import type { ApplyRequest, NodeReadRequest, PageRead, PartReply, RoundPart } from '#common/contracts/node';
+import { nodeShardState } from '#common/contracts/replica-state';
+import { shareRounds } from '#common/contracts/shared-rounds';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
 import { NODE_MESSAGES } from '#common/nats/node-messages';
@@ -107,9 +109,13 @@ describe('shard-nodes on NATS', () => {
     const asked = { epoch: 7, shards: [], drop: [] };
 
     it.each(verbs)('%s asks on its subject and hands the answer on', async (verb) => {
-      const [answer] = fc.sample(arbitraryOf(NODE_MESSAGES[verb].reply.shape as z.ZodType<object>), 1);
+      const [sample] = fc.sample(arbitraryOf(NODE_MESSAGES[verb].reply.shape as z.ZodType<object>), 1);
+      const isOfShards = sample !== undefined && 'shards' in sample;
+      const answer = { ...sample, ...(isOfShards ? { shards: [], terms: [] } : {}) };
       const listener = await listen(verb, () => JSON.stringify(answer));
-      expect(await ask(verb, asked)).toEqual(answer);
+      const expected = { ...answer };
+      Reflect.deleteProperty(expected, 'terms');
+      expect(await ask(verb, asked)).toEqual(expected);
       expect(JSON.parse(Buffer.from(listener.heard[0]!.data).toString())).toEqual(asked);
     });
 
@@ -120,6 +126,14 @@ describe('shard-nodes on NATS', () => {
       await expect(ask(verb, asked)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
       said = {};
       await expect(ask(verb, asked)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
+    });
+
+    it('config hears of rounds that shards have in common', async () => {
+      const [shard] = fc.sample(arbitraryOf(nodeShardState), 1);
+      const newestRound = { epoch: 1, round: 2, refused: false, lastTerms: { a: 3, b: 4 } };
+      const shards = ['a', 'b'].map((name) => ({ ...shard!, shard: name, newestRound }));
+      await listen('config', () => JSON.stringify(shareRounds({ shards })));
+      expect(await ask('config', asked)).toEqual({ shards });
     });
 
     it.each(verbs)('%s fails with what the node says', async (verb) => {
@@ -138,7 +152,7 @@ describe('shard-nodes on NATS', () => {
       const listener = await listen('config');
       const answer = ask('config', request);
       const message = await listener.message(0);
-      setTimeout(() => message.respond('{"shards":[]}'), OPTIONS.adminTimeoutMs + 200);
+      setTimeout(() => message.respond('{"shards":[],"terms":[]}'), OPTIONS.adminTimeoutMs + 200);
       expect(await answer).toEqual({ shards: [] });
     });
 
@@ -356,7 +370,7 @@ describe('shard-nodes on NATS', () => {
       const answers = [sut.apply(node, 1, round(1), []), sut.config(node, { shards: [], drop: [] } as never)];
       await expect(sut.readOne(node, 1, keyRead(2))).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
       await listen('apply', answerRounds);
-      await listen('config', () => JSON.stringify({ shards: [] }));
+      await listen('config', () => JSON.stringify({ shards: [], terms: [] }));
       expect((await Promise.all(answers)).length).toBe(2);
     });
 

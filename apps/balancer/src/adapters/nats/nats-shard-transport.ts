@@ -19,6 +19,7 @@ import type {
   PingRequest,
   RoundPart,
 } from '#common/contracts/node';
+import { unshareRounds } from '#common/contracts/shared-rounds';
 import { readAnswer, readRowsAnswer } from '#common/nats/codec';
 import type { NatsConnection } from '#common/nats/connection';
 import { encodeLines } from '#common/nats/lines';
@@ -89,22 +90,23 @@ export class NatsShardTransport implements ShardTransport {
     this.calls = new NodeCalls(nats, options.confirmAbsenceMs);
   }
 
-  ping(server: string, request: PingRequest): Promise<PingReply> {
-    return this.ask(server, 'ping', request, this.options.pingTimeoutMs);
+  async ping(server: string, request: PingRequest): Promise<PingReply> {
+    return unshareRounds(await this.ask(server, 'ping', request, this.options.pingTimeoutMs));
   }
 
-  config(server: string, request: ConfigRequest): Promise<ConfigReply> {
+  async config(server: string, request: ConfigRequest): Promise<ConfigReply> {
     const isMaking = request.stage === 'prepare' || request.areNew === true;
     const tables = (isMaking ? request.shards.length : 0) + request.drop.length;
-    return this.ask(server, 'config', request, this.options.adminTimeoutMs + tables * TABLE_MS);
+    const timeoutMs = this.options.adminTimeoutMs + tables * TABLE_MS;
+    return unshareRounds(await this.ask(server, 'config', request, timeoutMs));
   }
 
   census(): Promise<CensusReply[]> {
     return takeCensus(this.nats);
   }
 
-  fence(server: string, request: FenceRequest): Promise<FenceReply> {
-    return this.ask(server, 'fence', request, this.options.adminTimeoutMs);
+  async fence(server: string, request: FenceRequest): Promise<FenceReply> {
+    return unshareRounds(await this.ask(server, 'fence', request, this.options.adminTimeoutMs));
   }
 
   catchup(server: string, request: CatchupRequest, isHurried: boolean): Promise<CatchupReply> {

@@ -30,7 +30,7 @@ import { bigints, PostgresTransaction, type TransactionEffects } from './postgre
 import { createTableStatements } from './shard-entity';
 import { sweepReplaced } from './replaced-tables';
 import { prepared, ShardStatements, type Statement } from './shard-statements';
-import { identityOf, shardStateOf } from './term-statements';
+import { identityOf, shardStateOf, withSharedTerms } from './term-statements';
 import { runPrepared, WriterConnection, type Cells } from './writer-connection';
 
 /** What the store keeps in memory of one shard. */
@@ -87,7 +87,8 @@ export class PostgresVersionStore implements VersionStore {
           copySizes: known?.copySizes ?? new RowSizes(),
         });
       }
-      return { ...identity, shards: new Map(rows.map((row) => [row.shard, shardStateOf(row)])) };
+      const states = withSharedTerms(rows.map(shardStateOf));
+      return { ...identity, shards: new Map(states.map((state) => [state.shard, state])) };
     });
   }
 

@@ -129,3 +129,15 @@ export function shardStateOf(row: TermRow): ShardState {
     copyTurn: { epoch: row.copyEpoch, turn: row.copyTurn },
   };
 }
+
+/** Shards of which one round is the newest hold one object of its terms, as they did when it was applied: they are told together. */
+export function withSharedTerms(states: readonly ShardState[]): ShardState[] {
+  const known = new Map<string, Record<string, number>>();
+  return states.map((state) => {
+    if (state.newestRound === null) return state;
+    const text = JSON.stringify(state.newestRound.lastTerms);
+    const lastTerms = known.get(text) ?? state.newestRound.lastTerms;
+    known.set(text, lastTerms);
+    return { ...state, newestRound: { ...state.newestRound, lastTerms } };
+  });
+}

@@ -1,0 +1,54 @@
+/**
+ * What a replica tells of its shards, on the wire. A round that touched a thousand shards is the newest one of each of them, and names
+ * all of them every time: a million terms, more than a message takes. So the terms of each round are told once.
+ */
+import { z } from 'zod';
+import { ShardlineError } from './errors';
+import { configReply, fenceReply, pingReply } from './node';
+import { nodeShardState, type NodeShardState } from './replica-state';
+import { roundId } from './rounds';
+import { term, terms } from './shapes';
+
+const toldShard = z.strictObject({
+  ...nodeShardState.shape,
+  /** `terms`: the place of its last terms in the reply's list. */
+  newestRound: z.strictObject({ ...roundId.shape, terms: term, refused: z.boolean() }).nullable(),
+});
+const ofShards = { shards: z.array(toldShard), terms: z.array(terms) };
+
+/** The replies as they travel. */
+export const configTold = z.strictObject({ ...configReply.shape, ...ofShards });
+export const fenceTold = z.strictObject({ ...fenceReply.shape, ...ofShards });
+export const pingTold = z.strictObject({ ...pingReply.shape, ...ofShards });
+
+interface Told {
+  shards: z.infer<typeof toldShard>[];
+  terms: Record<string, number>[];
+}
+
+/** The reply as it travels: shards that hold one and the same object as their round's terms share it. */
+export function shareRounds<R extends { shards: NodeShardState[] }>(reply: R): Omit<R, 'shards'> & Told {
+  const places = new Map<Record<string, number>, number>();
+  const shards = reply.shards.map((shard) => {
+    if (shard.newestRound === null) return { ...shard, newestRound: null };
+    const { lastTerms, ...round } = shard.newestRound;
+    const place = places.get(lastTerms) ?? places.size;
+    places.set(lastTerms, place);
+    return { ...shard, newestRound: { ...round, terms: place } };
+  });
+  return { ...reply, shards, terms: [...places.keys()] };
+}
+
+/** The reply as it was before `shareRounds`. @throws ShardlineError BAD_MESSAGE when it names terms that it does not hold */
+export function unshareRounds<T extends Told>(reply: T): Omit<T, 'shards' | 'terms'> & { shards: NodeShardState[] } {
+  const { shards: told, terms: list, ...others } = reply;
+  const shards = told.map((shard): NodeShardState => {
+    if (shard.newestRound === null) return { ...shard, newestRound: null };
+    const { terms: place, ...round } = shard.newestRound;
+    const lastTerms = list[place];
+    if (lastTerms === undefined)
+      throw new ShardlineError('BAD_MESSAGE', `the terms of the newest round of ${shard.shard} are missing`);
+    return { ...shard, newestRound: { ...round, lastTerms } };
+  });
+  return { ...others, shards };
+}
