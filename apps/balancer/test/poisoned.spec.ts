@@ -76,7 +76,7 @@ class World {
     const startMs = this.scheduler.nowMs;
     const commands = writes.map(([mark, ...keys], id) => {
       const rows = keys.map((key) => JSON.stringify({ id: key, mark }));
-      return { batch, id, op: 'write', onConflict: 'error', keys, rows, operation: `${batch} ${id}` };
+      return { batch, id, op: 'write', onConflict: 'error', keys, rows, operation: `${batch}-${id}` };
     });
     this.balancer.dispatch({ on: 'records', configId: this.balancer.cluster.configId, commands } as never);
     const answers = (): (Result | undefined)[] => writes.map((_, id) => this.answers.get(`${batch}/${id}`));
