@@ -109,6 +109,11 @@ export class BalancerCore {
     return this.outgoing(this.desk.take());
   }
 
+  /** Under which it leads, or led last; 0 before. */
+  get epoch(): number {
+    return this.cluster.epoch;
+  }
+
   /** What `/status` shows; changes nothing. Null when somebody else may lead. */
   status(nowMs: number): ClusterStatus | null {
     this.desk.nowMs = nowMs;

@@ -78,6 +78,11 @@ export class BalancerService {
     return this.work.track(this.runner.administer(command));
   }
 
+  /** Under which it leads, or led last; 0 before. Whether it still does is not said by it. */
+  get epoch(): number {
+    return this.core.epoch;
+  }
+
   /** @throws ShardlineError NO_LEADER when somebody else may lead */
   status(): ClusterStatus {
     return this.core.status(this.runner.nowMs()) ?? leaseInDoubt();

@@ -31,7 +31,7 @@ export async function startBalancer(): Promise<void> {
   const serve = (): void => {
     app.listen().then(
       () => {
-        logger.info({ epoch: balancer.status().epoch }, 'LEADING');
+        logger.info({ epoch: balancer.epoch }, 'LEADING');
       },
       (error: unknown) => {
         logger.fatal({ err: error }, 'cannot listen for commands');
