@@ -344,7 +344,9 @@ export class Recovery {
     yield* this.writer.lockLane(shard);
     const pausedMs = this.desk.nowMs;
     try {
-      if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat, true)) !== null) return null;
+      if (shard.vat > plan.from) {
+        if ((yield* this.copy(plan, shard.vat, true)) !== null) return null;
+      } else if (!(yield* this.stillHolds(plan))) return null;
       // What was copied from a replica that has turned out to be wrong shows the same as that.
       if (shard.divergedMs >= plan.startedMs) return null;
       const replica = shard.replicas.get(target);
@@ -358,6 +360,14 @@ export class Recovery {
     }
     const pauseMs = this.sinceMs(pausedMs);
     return (yield* this.join(plan)) ? pauseMs : null;
+  }
+
+  /** Whether the copy is still there: the lane may have been long in coming, and the target may have lost its disk meanwhile. */
+  private *stillHolds({ shard, target, from }: CopyPlan): Workflow<boolean> {
+    const request = { epoch: this.cluster.epoch, vats: {}, marks: {} };
+    const outcome = yield* wait(this.desk.ask('ping', { server: target, request }));
+    const states = outcome.ok ? outcome.value.shards : [];
+    return states.some((held) => held.shard === shard.id && !held.catchingUp && held.currentTerm >= from);
   }
 
   private *join({ shard, target }: CopyPlan): Workflow<boolean> {

@@ -26,6 +26,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   private readonly newest = new Map<string, ShardRecord>();
   /** `shard/server` pairs whose disk was lost and that have not been copied since. */
   private readonly blank = new Set<string>();
+  /** When the server's disk was lost last. */
+  private readonly wipedMs = new Map<string, number>();
   /** By `shard/server`: how often it has left the in-sync set. */
   private readonly departed = new Map<string, number>();
   private readonly acknowledgements: Acknowledgements;
@@ -111,17 +113,22 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     return this.copies.isVoid;
   }
 
-  /** A disk may go when for each of its shards another in-sync replica has everything. */
+  /**
+   * A disk may go when for each of its shards another in-sync replica has everything. Of a disk that is whole this is asked even when
+   * the set is without it: a set that should not have left it out must not be what makes the world void.
+   */
   mayWipe(server: string): boolean {
     return [...this.newest.values()].every(
       ({ shard, inSync }) =>
-        !inSync.includes(server) || inSync.some((other) => other !== server && this.copies.isWhole(shard, other)),
+        (!inSync.includes(server) && !this.copies.isWhole(shard, server)) ||
+        inSync.some((other) => other !== server && this.copies.isWhole(shard, other)),
     );
   }
 
   /** A fault takes the server's disk. */
   wipe(server: string, fault: () => void): void {
     this.copies.destroy(fault);
+    this.wipedMs.set(server, this.seen.scheduler.nowMs);
     for (const { shard, replicas } of this.newest.values()) {
       if (replicas.includes(server)) this.blank.add(`${shard}/${server}`);
     }
@@ -153,16 +160,26 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   /** Who is left when members leave must be enough that have everything; of one that has just lost its disk nobody can know. */
   private judgeSmaller(record: ShardRecord): void {
     const { shard, inSync } = record;
-    const whole = inSync.filter((server) => this.copies.lackingMs(shard, server) < KNOWN_AFTER_MS);
+    const whole = inSync.filter(
+      (server) => this.copies.isWhole(shard, server) || this.sinceWipedMs(server) < KNOWN_AFTER_MS,
+    );
     if (whole.length >= Math.min(fewestOf(record), inSync.length) && whole.length > 0) return;
     this.seen.scheduler.violate(
       `I1: of the in-sync set of ${shard} ${inSync.join()} is left, of which only ${whole.join() || 'nobody'} is whole`,
     );
   }
 
-  /** A lost disk has everything again, unless it was lost once more meanwhile. */
+  private sinceWipedMs(server: string): number {
+    return this.seen.scheduler.nowMs - (this.wipedMs.get(server) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** A lost disk is said to have everything again. It must, unless it was lost once more meanwhile. */
   private refill(shard: string, server: string): void {
-    if (this.copies.isWhole(shard, server)) this.blank.delete(`${shard}/${server}`);
+    const pair = `${shard}/${server}`;
+    if (!this.blank.has(pair)) return;
+    if (this.copies.isWhole(shard, server)) this.blank.delete(pair);
+    else if (this.sinceWipedMs(server) > KNOWN_AFTER_MS && !this.isVoid)
+      this.seen.scheduler.violate(`I1: ${pair} enters the in-sync set and has not got what was acknowledged`);
   }
 }
 

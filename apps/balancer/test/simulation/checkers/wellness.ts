@@ -17,9 +17,11 @@ export function illnessOf(
   copies: WholeCopies,
 ): string | null {
   if (leader?.isServing !== true) return 'nobody leads';
-  for (const shard of leader.cluster.shards.values()) {
-    if (!hasEnough(shard.id, seen, copies)) continue;
-    const illness = illnessOfShard(leader, shard, seen);
+  // Those that there are, not those that the leader knows: one that it has forgotten must not go unseen.
+  for (const id of seen.newest.keys()) {
+    if (!hasEnough(id, seen, copies)) continue;
+    const shard = leader.cluster.shards.get(id);
+    const illness = shard === undefined ? `the leader does not know ${id}` : illnessOfShard(leader, shard, seen);
     if (illness !== null) return illness;
   }
   const open = history.open.map((entry) => `#${entry.id}`);
