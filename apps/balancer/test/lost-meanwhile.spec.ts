@@ -29,7 +29,7 @@ test('a member that had a round before it lost its disk does not let the others 
     return true;
   };
   const rows = [JSON.stringify({ id: 7, mark: 'm7' })];
-  const commands = [{ batch: 900, id: 0, op: 'write', onConflict: 'error', keys: [7], rows, operation: 'write 7' }];
+  const commands = [{ batch: 900, id: 0, op: 'write', onConflict: 'error', keys: [7], rows, operation: 'write-7' }];
   world.balancer.dispatch({ on: 'records', configId: world.balancer.cluster.configId, commands: commands as never });
   await world.until(() => isLost);
   await world.pass(LONG_MS);

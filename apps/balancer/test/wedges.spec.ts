@@ -20,7 +20,7 @@ const WITH_COMMON_SERVER = { S0: [TROUBLED, OTHER], S1: [TROUBLED], S2: [TROUBLE
 const rowOf = (key: number): string => JSON.stringify({ id: key, mark: `m${key}` });
 
 function writeOf(...keys: number[]): object {
-  return { op: 'write', onConflict: 'error', keys, rows: keys.map(rowOf), operation: `write ${keys.join()}` };
+  return { op: 'write', onConflict: 'error', keys, rows: keys.map(rowOf), operation: `write-${keys.join()}` };
 }
 
 async function rows(world: World, key: number): Promise<number | undefined> {

@@ -166,7 +166,7 @@ export class SmallWorld {
   async write(key: number): Promise<void> {
     const rows = [JSON.stringify({ id: key, mark: `m${key}` })];
     expect(
-      await this.change({ op: 'write', onConflict: 'error', keys: [key], rows, operation: `write ${key}` }),
+      await this.change({ op: 'write', onConflict: 'error', keys: [key], rows, operation: `write-${key}` }),
     ).toMatchObject({ added: 1 });
   }
 
