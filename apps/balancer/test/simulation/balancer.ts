@@ -13,6 +13,7 @@ import { Clock } from './clock';
 import { labelOf, labelOfRound, type NodeAsk } from './labels';
 import type { Dice, Scheduler } from './scheduler';
 import type { Call, Servers } from './servers';
+import { wiredAnswer, wiredHappening, wiredOutcome, wiredReadDone } from './wired-commands';
 
 const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
@@ -148,8 +149,9 @@ export class SimBalancer {
     this.isServing = false;
   }
 
-  dispatch(happening: Happening): void {
+  dispatch(sent: Happening): void {
     if (!this.isAlive) return;
+    const happening = wiredHappening(sent);
     if (this.isPaused) {
       this.inbox.push(happening);
       return;
@@ -162,7 +164,7 @@ export class SimBalancer {
   /** Null when it does not know whether it leads; undefined when it does not answer. */
   readDone(request: ReadDoneRequest): ReadDoneReply | null | undefined {
     if (this.isPaused || !this.isAlive) return undefined;
-    const word = this.core.readDone(request, this.clock.nowMs);
+    const word = wiredReadDone(request, (heard) => this.core.readDone(heard, this.clock.nowMs));
     if (word === null && this.world.flaws.vouchesBlindly === true) return { epoch: this.cluster.epoch, unknown: [] };
     return word;
   }
@@ -191,7 +193,7 @@ export class SimBalancer {
     }
     switch (effect.do) {
       case 'answer':
-        watcher.answered(this, effect.batch, effect.answered);
+        watcher.answered(this, effect.batch, wiredAnswer(effect.answered));
         break;
       case 'serve':
         this.isServing = true;
@@ -211,7 +213,7 @@ export class SimBalancer {
         );
         break;
       case 'answerAdmin':
-        watcher.administered(effect.request, effect.outcome);
+        watcher.administered(effect.request, wiredOutcome(effect.outcome));
         break;
       case 'log':
       case 'roundDone':

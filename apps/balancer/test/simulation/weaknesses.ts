@@ -374,7 +374,7 @@ function copiesFromNewestTerm(): Flaws {
     interceptAsk: (ask, carryOut, answer) => {
       carryOut(ask, (outcome) => {
         const isDigest = ask.do === 'digest' && outcome.ok;
-        answer(isDigest ? { ok: true, value: { ...(outcome.value as object), digest: 'same' } } : outcome);
+        answer(isDigest ? { ok: true, value: { ...(outcome.value as object), digest: '0' } } : outcome);
       });
     },
     patchReplica: (replica) => {
@@ -426,7 +426,7 @@ function ignoresDigests(): Flaws {
     interceptAsk: (ask, carryOut, answer) => {
       carryOut(ask, (outcome) => {
         if (outcome.ok && ask.do === 'digest')
-          answer({ ok: true, value: { ...(outcome.value as object), digest: 'same' } });
+          answer({ ok: true, value: { ...(outcome.value as object), digest: '0' } });
         else if (outcome.ok && ask.do === 'apply') {
           const parts = outcome.value as AskTypes['apply']['answer'];
           answer({ ok: true, value: parts.map((part) => ({ ...part, digest: 'same' })) });

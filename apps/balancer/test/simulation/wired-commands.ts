@@ -1,0 +1,92 @@
+/**
+ * What gateways send to a balancer, and what it answers, as it is when it has come over the wire: through the bytes, the definitions and
+ * the code that both services use.
+ */
+import type { OperationStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import { readAnswer, readMessage } from '#common/nats/codec';
+import { COMMAND_MESSAGES } from '#common/nats/command-messages';
+import { encodeLines } from '#common/nats/lines';
+import type { Message } from '#common/nats/message';
+import { readReply } from '../../../gateway/src/bus/batch';
+import type { AdminCommand, AdminResult, Answered, CoreEvent, Outcome, RecordCommand } from '../../src/core/effects';
+import { readCommand } from '../../src/runtime/admin-shapes';
+import { readCommands } from '../../src/runtime/record-commands';
+
+type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
+
+const encoder = new TextEncoder();
+
+/** What happens to a balancer; as it arrives there, where somebody sent it. @throws ShardlineError BAD_MESSAGE, BAD_REQUEST */
+export function wiredHappening(happening: Happening): Happening {
+  if (happening.on === 'records') {
+    const { configId } = happening;
+    return { ...happening, commands: happening.commands.map((command) => wiredRecord(configId, command)) };
+  }
+  if (happening.on === 'operation') {
+    const { operation } = happening;
+    return { ...happening, ...readMessage(COMMAND_MESSAGES.operation.request, encode({ operation })) };
+  }
+  return happening.on === 'admin' ? { ...happening, command: wiredAdmin(happening.command) } : happening;
+}
+
+/** The answer to one operation. */
+export function wiredAnswer({ result, row }: Answered): Answered {
+  if ('status' in result) {
+    const status = readAnswer(COMMAND_MESSAGES.operation.reply, encode((result as { status: OperationStatus }).status));
+    return { result: Object.assign({ ...result }, { status }) };
+  }
+  const { reply } = 'shards' in result ? COMMAND_MESSAGES.read : COMMAND_MESSAGES.write;
+  const rows = row === undefined ? [] : [row];
+  const content = readReply<object>(reply, encodeLines({ results: [result], done: true }, rows));
+  if (content.failure !== null) throw content.failure;
+  const [{ index, outcome, error } = { index: 0, outcome: null, error: null }] = content.outcomes;
+  if (error !== null) return { result: { id: index, error: error.toBody() } };
+  if (outcome === null) throw new Error('an answer without an outcome');
+  const [line] = outcome.rows;
+  return { result: outcome.result as Answered['result'], ...(line === undefined ? {} : { row: line }) };
+}
+
+/** The answer to an administrator. */
+export function wiredOutcome(outcome: Outcome<AdminResult>): Outcome<AdminResult> {
+  if (!outcome.ok) return outcome;
+  const [name, done] = Object.entries(outcome.value)[0] as [AdminCommand['op'], object | null];
+  const answer = readAnswer(COMMAND_MESSAGES[name].reply as Message<object>, encode(done ?? {}));
+  return { ok: true, value: { [name]: done === null ? null : answer } as AdminResult };
+}
+
+export function wiredReadDone(
+  request: ReadDoneRequest,
+  answer: (request: ReadDoneRequest) => ReadDoneReply | null,
+): ReadDoneReply | null {
+  const reply = answer(readMessage(COMMAND_MESSAGES.readDone.request, encode(request)));
+  return reply === null ? null : readAnswer(COMMAND_MESSAGES.readDone.reply, encode(reply));
+}
+
+function wiredRecord(configId: number, record: RecordCommand): RecordCommand {
+  const { batch } = record;
+  const [kind, op, rows] = asGateway(record);
+  const { commands } = readCommands[kind](encodeLines({ configId, ops: [op] }, rows));
+  return { ...commands[0], batch } as RecordCommand;
+}
+
+/** The kind of message, the operation in its header, and the rows behind that. What is undefined is not written. */
+function asGateway(record: RecordCommand): [keyof typeof readCommands, object, readonly string[]] {
+  const { id } = record;
+  if (record.op === 'read') return ['read', { id, low: record.low, high: record.high }, []];
+  const name = { operation: record.operation, print: record.print };
+  if (record.op === 'write') {
+    return ['write', { id, ...name, onConflict: record.onConflict, keys: record.keys }, record.rows];
+  }
+  const op = { id, ...name, key: record.key };
+  return record.op === 'update' ? ['update', op, [record.row]] : ['del', op, []];
+}
+
+function wiredAdmin(command: AdminCommand): AdminCommand {
+  if (command.op === 'scrub') return command;
+  const message = COMMAND_MESSAGES[command.op].request as Message<object>;
+  return { ...command, command: readCommand(message, encode(command.command)) } as AdminCommand;
+}
+
+function encode(message: object): Uint8Array {
+  return encoder.encode(JSON.stringify(message));
+}
