@@ -132,7 +132,7 @@ function mountSmallDisk(folder: string, size: string): (() => void) | null {
 const parent = mkdtempSync(join(tmpdir(), 'shardline-disk-'));
 const folder = join(parent, 'data', 'servers', 'Server2');
 mkdirSync(folder, { recursive: true });
-const unmount = mountSmallDisk(folder, '160m');
+const unmount = mountSmallDisk(folder, '400m');
 afterAll(() => {
   unmount?.();
   rmSync(parent, { recursive: true, force: true });

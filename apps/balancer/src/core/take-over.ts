@@ -142,7 +142,10 @@ export class TakeOver {
 
   /** Resolves one group after the other, as long as there are any. */
   private *resolveSome(groups: (readonly Shard[])[]): Workflow {
-    for (let shards = groups.shift(); shards !== undefined; shards = groups.shift()) yield* this.resolve(shards);
+    // Each by itself: a lane that the round before has kept, since it came to nothing, is not held by whoever takes the next one.
+    for (let shards = groups.shift(); shards !== undefined; shards = groups.shift()) {
+      yield* wait(running(this.resolve(shards)));
+    }
   }
 
   /** A server has told what it holds, a shard is resolved, or some time has passed. */

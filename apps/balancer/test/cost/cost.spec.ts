@@ -18,6 +18,14 @@ test('a take-over takes time in proportion to the shards', () => {
   expect(many! / few!).toBeLessThan(NEXT_TO_LINEAR ** 2);
 }, 120_000);
 
+test('a take-over of many shards goes on when its first rounds come to nothing', () => {
+  const crowd = Crowd.of(256, 12);
+  crowd.leaveOpenRounds();
+  crowd.lostRounds = 150;
+  crowd.takeOver();
+  expect(crowd.lostRounds).toBe(0);
+}, 120_000);
+
 test('an event of the leader costs the same, however many writes wait', () => {
   const [few, many] = [1_000, 64_000].map((waiting) => {
     const crowd = Crowd.of(16, 6);

@@ -24,6 +24,11 @@ const SETTINGS: CoreSettings = {
   ...{ catchupGapTerms: 500, copyBytesPerS: 0, adminWaitMs: 45_000, scrubIntervalMs: 0, defaultReplicas: 3 },
 };
 
+const LOST: Outcome<unknown> = {
+  ok: false,
+  error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false },
+};
+
 type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 type Ask = Extract<Effect, { token: number }>;
 
@@ -43,6 +48,8 @@ export class Crowd {
   isServing = false;
   /** Rounds are not answered: what asks for one waits. */
   holdsRounds = false;
+  /** So many messages of rounds are carried out, and answered by an error that leaves that open. */
+  lostRounds = 0;
   private core: BalancerCore;
   private nowMs = 0;
   private tickMs = 0;
@@ -99,6 +106,18 @@ export class Crowd {
     this.drain();
   }
 
+  /** Changes over two shards each, which stay open: whoever leads next has to decide them together. */
+  leaveOpenRounds(): void {
+    this.lostRounds = Number.POSITIVE_INFINITY;
+    for (let shard = 0; shard + 1 < this.shards; shard += 2) {
+      const keys = [shard * SHARD_KEYS, (shard + 1) * SHARD_KEYS];
+      const command = { batch: shard, id: 0, op: 'write' as const, onConflict: 'replace' as const };
+      this.happen({ on: 'records', configId: 1, commands: [{ ...command, keys, rows: ['{}', '{}'] }] });
+    }
+    this.drain();
+    this.lostRounds = 0;
+  }
+
   /** Costs are counted from now on. */
   measure(): void {
     this.cost = { steps: 0, totalMs: 0, longestMs: 0 };
@@ -152,7 +171,11 @@ export class Crowd {
     else if (effect.do === 'stepDown') throw new Error(`stepped down: ${effect.why}`);
     else if (effect.do === 'answerAdmin') this.administered = effect.outcome;
     else if ('token' in effect && !(this.holdsRounds && effect.do === 'apply')) {
-      this.happen({ on: 'answered', token: effect.token, outcome: { ok: true, value: this.answer(effect) } });
+      const isLost = effect.do === 'apply' && this.lostRounds > 0;
+      if (isLost) this.lostRounds -= 1;
+      const value = this.answer(effect);
+      const outcome = isLost ? LOST : { ok: true as const, value };
+      this.happen({ on: 'answered', token: effect.token, outcome });
     }
   }
 

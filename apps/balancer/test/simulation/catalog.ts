@@ -14,7 +14,7 @@ type State = ReadonlyMap<string, CatalogValue>;
 
 /** Whoever wants to know what is stored. */
 export interface CatalogWatcher {
-  /** `isReused`: another value had this revision before the bucket was set back or lost. */
+  /** `isReused`: another value had the revision that was expected, before the bucket was set back or lost. */
   stored(key: string, value: unknown, isReused: boolean): void;
   setBack(): void;
 }
@@ -23,6 +23,8 @@ export class SimCatalog {
   private state: State = new Map();
   private revision = 0;
   private highestRevision = 0;
+  /** Revisions up to here may stand for two values. */
+  private givenTwiceUpTo = 0;
   private states: { atMs: number; state: State }[] = [];
   watcher: CatalogWatcher | null = null;
 
@@ -79,6 +81,7 @@ export class SimCatalog {
     this.scheduler.note(() => `the bucket is set back to its state at ${older.atMs}`);
     this.state = older.state;
     // What is written from now on gets revisions that others had before.
+    this.givenTwiceUpTo = this.highestRevision;
     this.revision = Math.max(0, ...[...older.state.values()].map(({ revision }) => revision));
     this.watcher?.setBack();
   }
@@ -88,6 +91,7 @@ export class SimCatalog {
     this.scheduler.note(() => 'the bucket is lost');
     this.state = new Map();
     this.revision = 0;
+    this.givenTwiceUpTo = this.highestRevision;
     this.watcher?.setBack();
   }
 
@@ -99,7 +103,7 @@ export class SimCatalog {
   private put(key: string, text: string | null, expected: number): number | null {
     if ((this.state.get(key)?.revision ?? 0) !== expected) return null;
     this.revision += 1;
-    const isReused = this.revision <= this.highestRevision;
+    const isReused = Math.max(expected, 1) <= this.givenTwiceUpTo;
     this.highestRevision = Math.max(this.highestRevision, this.revision);
     const next = new Map(this.state);
     if (text === null) next.delete(key);
