@@ -10,16 +10,21 @@ import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { ClusterNews } from './cluster-news';
 import type { Desk } from './desk';
-import type { CatalogValue } from './effects';
+import type { CatalogValue, Outcome } from './effects';
 import type { Health } from './health';
 import type { Lease } from './leadership';
 import { readRecords, type StoredRecords } from './records';
 import type { CoreSettings } from './settings';
 import { configOf, Shard, type ShardRecord } from './shard';
 import { Survey } from './survey';
-import { all, run, running, wait, type Workflow } from './workflow';
+import { all, pooled, run, running, wait, type Workflow } from './workflow';
 
 const POLL_MS = 50;
+/**
+ * The catalog syncs each change to its disk, one after the other. A renewal of the lease, which comes behind those under way, must not
+ * wait for hundreds of them.
+ */
+const STORES_AT_ONCE = 16;
 /** How often it is looked whether a configuration has come after all. */
 const LOOK_AGAIN_MS = 1000;
 
@@ -153,7 +158,9 @@ export class Foundation {
   private *rewrite(entries: readonly CatalogValue[]): Workflow<boolean> {
     for (const { key, revision } of entries) this.catalog.saw(key, revision);
     const changes = entries.map(({ key, value }) => this.catalog.change(key, value as object));
-    const outcomes = yield* wait(all(changes.map((change) => this.desk.ask('store', change))));
+    const desk = this.desk;
+    const works = changes.map((change) => (): Workflow<Outcome<number | null>> => wait(desk.ask('store', change)));
+    const outcomes = yield* pooled(STORES_AT_ONCE, works);
     return outcomes.every((outcome, index) => {
       if (!outcome.ok || outcome.value === null) return false;
       this.catalog.saw(entries[index]?.key ?? '', outcome.value);

@@ -23,7 +23,7 @@ import { isWhole } from './roll-call';
 import type { CoreSettings } from './settings';
 import { DisjointSets } from './disjoint-sets';
 import { configOf, type Shard } from './shard';
-import { all, first, run, running, Signal, wait, type Workflow } from './workflow';
+import { first, pooled, run, Signal, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
 const POLL_MS = 50;
@@ -131,21 +131,13 @@ export class TakeOver {
   private *resolveAll(graceUntilMs: number): Workflow {
     while (this.open.size > 0 && this.cluster.phase !== 'steppedDown') {
       const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
-      const workers = Array.from({ length: GROUPS_AT_ONCE }, () => running(this.resolveSome(groups)));
-      yield* wait(all(workers));
+      const works = groups.map((shards) => (): Workflow => this.resolve(shards));
+      yield* pooled(GROUPS_AT_ONCE, works);
       if (this.open.size > 0) yield* this.untilSomethingHappens();
     }
     this.forgetEarlierStarts();
     this.progress.raise();
     if (this.open.size === 0 && this.cluster.phase !== 'steppedDown') yield* this.foundation.settle();
-  }
-
-  /** Resolves one group after the other, as long as there are any. */
-  private *resolveSome(groups: (readonly Shard[])[]): Workflow {
-    // Each by itself: a lane that the round before has kept, since it came to nothing, is not held by whoever takes the next one.
-    for (let shards = groups.shift(); shards !== undefined; shards = groups.shift()) {
-      yield* wait(running(this.resolve(shards)));
-    }
   }
 
   /** A server has told what it holds, a shard is resolved, or some time has passed. */

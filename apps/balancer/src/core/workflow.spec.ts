@@ -1,5 +1,17 @@
 import { Desk } from './desk';
-import { all, first, Mutex, run, running, Signal, taking, wait, type Suspension, type Workflow } from './workflow';
+import {
+  all,
+  first,
+  Mutex,
+  pooled,
+  run,
+  running,
+  Signal,
+  type Suspension,
+  taking,
+  wait,
+  type Workflow,
+} from './workflow';
 
 /** Something that is resolved by hand. */
 function latch<T>(): { suspension: Suspension<T>; open: (value: T) => void } {
@@ -205,4 +217,26 @@ describe('the order of locks', () => {
       run(procedure());
     }).toThrow('lane a is taken while configuration a is held');
   });
+});
+
+test('works are carried out so many at a time, and come to their results in the order given', () => {
+  const finish: ((value: number) => void)[] = [];
+  const work = (index: number) =>
+    function* (): Workflow<number> {
+      return yield* wait<number>((resume) => {
+        finish[index] = resume;
+      });
+    };
+  let results: number[] | undefined;
+  run(pooled(2, [0, 1, 2, 3].map(work)), (done) => {
+    results = done;
+  });
+  expect(Object.keys(finish)).toEqual(['0', '1']);
+  finish[1]?.(11);
+  expect(Object.keys(finish)).toEqual(['0', '1', '2']);
+  finish[2]?.(12);
+  finish[3]?.(13);
+  expect(results).toBeUndefined();
+  finish[0]?.(10);
+  expect(results).toEqual([10, 11, 12, 13]);
 });

@@ -102,6 +102,22 @@ export function all<T>(suspensions: readonly Suspension<T>[]): Suspension<T[]> {
   };
 }
 
+/** Carries out all works, so many at a time; results in the order given. */
+export function* pooled<T>(limit: number, works: readonly (() => Workflow<T>)[]): Workflow<T[]> {
+  const results = new Array<T>(works.length);
+  let next = 0;
+  function* worker(): Workflow {
+    while (next < works.length) {
+      const place = next++;
+      const work = works[place];
+      // Each by itself: what one of them still holds is not held by whoever takes the next one.
+      if (work !== undefined) results[place] = yield* wait(running(work()));
+    }
+  }
+  yield* wait(all(Array.from({ length: Math.min(limit, works.length) }, () => running(worker()))));
+  return results;
+}
+
 /** Waits for whichever comes first. The others are forgotten; what they come to all the same is dropped. */
 export function first<T>(suspensions: readonly Suspension<T>[]): Suspension<T> {
   return (resume, forgettable) => {
