@@ -1,6 +1,7 @@
 /** Hands what happens to those who judge it, and keeps book of which copies there are. */
 import type { RoundPart } from '#common/contracts/node';
 import type { AdminResult, Answered, Outcome } from '../../src/core/effects';
+import type { ShardState } from '../../../shard-node/src/core/replica-state';
 import type { ShardRecord } from '../../src/core/shard';
 import type { BalancerWatcher, SimBalancer } from './balancer';
 import type { CatalogWatcher, SimCatalog } from './catalog';
@@ -8,7 +9,7 @@ import { Acknowledgements } from './checkers/acknowledgements';
 import { Agreement } from './checkers/agreement';
 import { Epochs } from './checkers/epochs';
 import { Progress } from './checkers/progress';
-import { fewestOf, type Seen } from './checkers/seen';
+import { diskOf, fewestOf, type Seen } from './checkers/seen';
 import { WholeCopies } from './checkers/whole-copies';
 import type { Post } from './gateway-world';
 import type { Scheduler } from './scheduler';
@@ -37,7 +38,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   constructor(
     scheduler: Scheduler,
     servers: Servers,
-    catalog: SimCatalog,
+    private readonly catalog: SimCatalog,
     private readonly post: Post,
     private readonly balancers: () => readonly SimBalancer[],
     private readonly mayDiverge: boolean,
@@ -99,6 +100,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
 
   setBack(): void {
     this.progress.bucketSetBack();
+    for (const shard of this.newest.keys()) this.forgetUnknown(shard);
   }
 
   /** Looks at the disks, and at what the balancers believe of them. */
@@ -137,6 +139,18 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   /** Some replica has lost its disk and has not been copied since. */
   get hasBlanks(): boolean {
     return this.blank.size > 0;
+  }
+
+  /** What the bucket alone knew is gone with it: the newest configuration is that which it or some disk still has. */
+  private forgetUnknown(shard: string): void {
+    const kept = this.catalog.shards().filter((record) => record.shard === shard);
+    for (const server of this.seen.servers.all) {
+      const held = diskOf(server).shards.get(shard);
+      const before = this.newest.get(shard);
+      if (held !== undefined && before !== undefined) kept.push({ ...before, ...configOf(held) });
+    }
+    const [newest] = kept.sort((a, b) => (isOlder(a, b) ? 1 : -1));
+    if (newest !== undefined) this.newest.set(shard, newest);
   }
 
   private configured(next: ShardRecord): void {
@@ -181,6 +195,11 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     else if (this.sinceWipedMs(server) > KNOWN_AFTER_MS && !this.isVoid)
       this.seen.scheduler.violate(`I1: ${pair} enters the in-sync set and has not got what was acknowledged`);
   }
+}
+
+/** As a disk has it. */
+function configOf({ configEpoch, configVersion, inSync, replicas, joining }: ShardState): Partial<ShardRecord> {
+  return { configEpoch, configVersion, inSync: [...inSync], replicas: [...replicas], joining: [...joining] };
 }
 
 function isOlder(a: ShardRecord, b: ShardRecord): boolean {
