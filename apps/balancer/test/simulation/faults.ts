@@ -24,7 +24,7 @@ export interface FaultWorld {
 }
 
 /** A world in which that happens again and again would never have a leader for long. */
-const MOST_SET_BACKS = 1;
+const MOST_SET_BACKS = 2;
 /** How many of the worlds may lose the last whole copy of something. */
 const RECKLESS = 0.02;
 

@@ -94,6 +94,7 @@ export const PROFILES: readonly Profile[] = [
     servers: [3, 4],
     faults: [
       'bucket set back',
+      'bucket lost',
       'bucket away',
       'leader ends',
       'leader stops',
