@@ -10,8 +10,15 @@ import { highestOf } from '#common/protocol/extremes';
 import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import { decideVats, isRuledOut, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
+import type { FenceReply, NewestRound, NodeShardState } from '#common/contracts/node';
+import {
+  decideVats,
+  highestTold,
+  isRuledOut,
+  newestStarts,
+  roundHeldByAll,
+  type ReplicaReport,
+} from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -183,7 +190,8 @@ export class TakeOver {
   /** Decides each shard once: storing the decision already changes what the replicas would tell. */
   private decide(shards: readonly Shard[]): void {
     const reports = this.votesOn(shards);
-    const outlooks = decideVats(reports);
+    const ids = shards.map(({ id }) => id);
+    const outlooks = decideVats(reports, ids);
     for (const shard of shards) {
       const outlook = outlooks.get(shard.id);
       if (outlook === undefined || shard.decided) continue;
@@ -199,15 +207,20 @@ export class TakeOver {
     }
   }
 
-  /** The votes of these shards, and of those that their newest rounds touched. */
+  /** The votes of these shards, and of those that their newest rounds touched where it is not known what became of these. */
   private votesOn(shards: readonly Shard[]): Map<string, readonly ReplicaReport[]> {
     const reports = new Map(shards.map((shard) => [shard.id, this.votes(shard)]));
-    const touched = [...reports.values()].flatMap((votes) =>
-      votes.flatMap(({ newestRound }) => Object.keys(newestRound?.lastTerms ?? {})),
-    );
-    for (const id of touched) {
-      const shard = this.cluster.shards.get(id);
-      if (shard !== undefined && !reports.has(id)) reports.set(id, this.votes(shard));
+    const looked = new Set<string>();
+    for (const { id } of shards) {
+      const round = roundHeldByAll(reports.get(id) ?? []);
+      if (round === null || (round.lastTerms[id] ?? 0) <= highestTold(reports.get(id) ?? [])) continue;
+      const name = nameOfRound(round);
+      if (looked.has(name)) continue;
+      looked.add(name);
+      for (const touched of Object.keys(round.lastTerms)) {
+        const shard = this.cluster.shards.get(touched);
+        if (shard !== undefined && !reports.has(touched)) reports.set(touched, this.votes(shard));
+      }
     }
     return reports;
   }
@@ -253,8 +266,16 @@ export class TakeOver {
    */
   private linked(shards: readonly Shard[]): Shard[][] {
     const groups = new DisjointSets();
+    // Of a round over many shards many replicas tell: it is looked at once.
+    const links = new Map<string, string | null>();
     for (const shard of shards) {
-      for (const told of this.votes(shard)) for (const id of this.openRound(shard.id, told)) groups.join(shard.id, id);
+      for (const { newestRound, toldVat } of this.votes(shard)) {
+        if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= toldVat) continue;
+        const name = nameOfRound(newestRound);
+        let link = links.get(name);
+        if (link === undefined) links.set(name, (link = this.link(newestRound, groups)));
+        if (link !== null) groups.join(shard.id, link);
+      }
     }
     const byGroup = new Map<string, Shard[]>();
     for (const shard of shards) {
@@ -266,13 +287,15 @@ export class TakeOver {
     return [...byGroup.values()];
   }
 
-  /** The shards of the replica's newest round, unless it is known what became of that. */
-  private openRound(shard: string, { newestRound, toldVat }: ReplicaReport): string[] {
-    if (newestRound === null || (newestRound.lastTerms[shard] ?? 0) <= toldVat) return [];
-    const touched = Object.keys(newestRound.lastTerms);
-    if (touched.length === 1) return touched;
+  /** Joins the shards of a round; one of them stands for all. Null where it is known that the round is not committed. */
+  private link(round: NewestRound, groups: DisjointSets): string | null {
+    const touched = Object.keys(round.lastTerms);
+    const [first] = touched;
+    if (first === undefined) return null;
     const known = touched.map((id) => this.cluster.shards.get(id)).filter((one) => one !== undefined);
-    return isRuledOut(newestRound, new Map(known.map((one) => [one.id, this.votes(one)]))) ? [] : touched;
+    if (touched.length > 1 && isRuledOut(round, new Map(known.map((one) => [one.id, this.votes(one)])))) return null;
+    for (const id of touched) groups.join(first, id);
+    return first;
   }
 
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
@@ -314,4 +337,8 @@ export class TakeOver {
     if (reply?.configId !== this.cluster.configId) return undefined;
     return reply.shards.get(shard.id);
   }
+}
+
+function nameOfRound({ epoch, round }: NewestRound): string {
+  return `${epoch}/${round}`;
 }

@@ -118,6 +118,17 @@ export class Crowd {
     this.lostRounds = 0;
   }
 
+  /** One change over all shards. `isTold`: the replicas hear that it is committed, as with the heartbeats after it. */
+  writeEverywhere(isTold: boolean): void {
+    const keys = Array.from({ length: this.shards }, (_, shard) => shard * SHARD_KEYS);
+    const command = { batch: 0, id: 0, op: 'write' as const, onConflict: 'replace' as const };
+    this.happen({ on: 'records', configId: 1, commands: [{ ...command, keys, rows: keys.map(() => '{}') }] });
+    this.drain();
+    if (!isTold) return;
+    for (const held of this.servers.values())
+      for (const [shard, state] of held) held.set(shard, { ...state, toldVat: state.currentTerm });
+  }
+
   /** Costs are counted from now on. */
   measure(): void {
     this.cost = { steps: 0, totalMs: 0, longestMs: 0 };

@@ -25,6 +25,16 @@ for (const shards of [128, 256, 512, 1_024]) {
     best(() => crowd.takeOver()),
   );
 }
+for (const isTold of [true, false]) {
+  const crowd = Crowd.of(1_024, SERVERS);
+  print(
+    `take-over with 1024 shards that share a round, ${isTold ? 'known' : 'not known'} to be committed`,
+    best(() => {
+      crowd.writeEverywhere(isTold);
+      return crowd.takeOver();
+    }),
+  );
+}
 for (const waiting of [10_000, 160_000]) {
   const crowd = Crowd.of(64, SERVERS);
   crowd.holdsRounds = true;

@@ -38,17 +38,40 @@ export interface ShardOutlook {
   nextTerm: number;
 }
 
-/** Decides every shard at once, since a round over several shards is committed in all of them or in none. */
-export function decideVats(reports: InSyncReports): Map<string, ShardOutlook> {
+/**
+ * Decides shards from the reports of all that their rounds touched, since a round over several shards is committed in all of them or
+ * in none. What became of a round is found out once, however many of its shards are decided, and not at all where it makes no
+ * difference: so deciding all shards of one round takes time in proportion to them.
+ *
+ * @param wanted the shards to decide; all of those that have reports unless told otherwise
+ */
+export function decideVats(
+  reports: InSyncReports,
+  wanted: Iterable<string> = reports.keys(),
+): Map<string, ShardOutlook> {
   const outlooks = new Map<string, ShardOutlook>();
-  for (const [shard, replicas] of reports) {
-    const told = highest(replicas.map((replica) => replica.toldVat));
+  const verdicts = new Map<string, boolean>();
+  for (const shard of wanted) {
+    const replicas = reports.get(shard) ?? [];
+    const told = highestTold(replicas);
     const round = roundHeldByAll(replicas);
-    const committed = round !== null && isCommitted(round, reports);
-    const vat = committed ? Math.max(told, round.lastTerms[shard] ?? 0) : told;
+    const lastTerm = round?.lastTerms[shard] ?? 0;
+    const vat = round !== null && lastTerm > told && verdictOn(round, reports, verdicts) ? lastTerm : told;
     outlooks.set(shard, { vat, nextTerm: Math.max(vat, highest(replicas.map((r) => r.currentTerm))) + 1 });
   }
   return outlooks;
+}
+
+/** The highest VAT that any of the replicas was told. */
+export function highestTold(replicas: readonly ReplicaReport[]): number {
+  return highest(replicas.map((replica) => replica.toldVat));
+}
+
+function verdictOn(round: NewestRound, reports: InSyncReports, verdicts: Map<string, boolean>): boolean {
+  const name = `${round.epoch}/${round.round}`;
+  const verdict = verdicts.get(name) ?? isCommitted(round, reports);
+  verdicts.set(name, verdict);
+  return verdict;
 }
 
 /** The newest round, when every replica has the same one. */
