@@ -12,12 +12,11 @@ const dataDir = resolve(shown);
 
 /** Whether a launcher has the folder's lock. */
 function isInUse() {
-  const lock = join(dataDir, 'launcher.lock');
-  if (!existsSync(lock)) return false;
-  const fileLock = join(__dirname, '../dist/libs/common/src/process/file-lock.js');
-  if (!existsSync(fileLock))
+  if (!existsSync(dataDir)) return false;
+  const folderLock = join(__dirname, '../dist/libs/common/src/process/folder-lock.js');
+  if (!existsSync(folderLock))
     throw new Error(`"make build" first: without it nobody can tell whether ${shown} is in use`);
-  return require(fileLock).FileLock.isHeld(lock);
+  return require(folderLock).FolderLock.isHeld(dataDir);
 }
 
 function main() {

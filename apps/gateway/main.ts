@@ -4,13 +4,13 @@ import { runService, stopOnSignals } from '#common/process/service';
 import { parseGatewayConfig } from './src/config/gateway-config';
 import { Gateway } from './src/runtime/gateway';
 
-runService(async () => {
+runService(async (lifeline) => {
   const config = parseGatewayConfig(process.env);
   const logger = createLogger('gateway', config.LOG_LEVEL);
   const starting = Gateway.start(config, logger);
   // A stop may come while NATS is still being waited for; there is nothing to finish then.
   let gateway: Gateway | null = null;
-  stopOnSignals(logger, config.LIFELINE_SOCKET, async () => {
+  stopOnSignals(logger, lifeline, async () => {
     await gateway?.stop();
   });
   gateway = await starting;

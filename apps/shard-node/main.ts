@@ -7,7 +7,7 @@ import { parseShardNodeConfig, type ShardNodeConfig } from './src/config/config'
 import { removeOwnPidFile } from './src/runtime/pid-file';
 import { LastingPostgres } from './src/runtime/postgres/lasting-postgres';
 
-runService(async () => {
+runService(async (lifeline) => {
   const config = parseShardNodeConfig(process.env);
   // Before what reads them is loaded.
   forgetPostgresVariables(process.env);
@@ -19,7 +19,7 @@ runService(async () => {
   ]);
   const address = postgres?.connection ?? { url: config.databaseUrl ?? '' };
   const node = await ShardNode.start(config, address, logger);
-  stopOnSignals(logger, config.lifelineSocket, async () => {
+  stopOnSignals(logger, lifeline, async () => {
     await node.stop();
     await postgres?.stop();
     await removeOwnPidFile(config.pidFile, logger);

@@ -2,8 +2,10 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { serviceEnvironment } from '#common/process/environment';
-import { LifelineServer } from '#common/process/lifeline';
+import { LIFELINE_FD, Lifelines } from '#common/process/lifeline';
 import { natsServerAnswers, spawnNatsServer } from '#common/process/nats-server';
+import { markedNode } from '#common/process/node-mark';
+import { processesRunning, signalProcess } from '#common/process/process-table';
 import type { ClaimedDataDir } from './data-dir';
 import type { Remark } from './log-tail';
 import { EXIT, Refusal } from './refusal';
@@ -33,7 +35,7 @@ export class Cluster implements Watcher {
   /** One leads, the others stand by for it. */
   private readonly balancers: readonly Supervised[];
   private readonly gateway: Supervised;
-  private lifeline: LifelineServer | undefined;
+  private readonly lifelines = new Lifelines();
   private stopped: Promise<void> | undefined;
   private readonly stopSignal = new AbortController();
   private refusal: Refusal | undefined;
@@ -65,7 +67,6 @@ export class Cluster implements Watcher {
 
   /** Starts everything; resolves when NATS answers, not when the services do. @throws Refusal when NATS does not */
   async start(): Promise<void> {
-    this.lifeline = await LifelineServer.listen(this.plan.dataDir.lifelineSocket);
     this.natsServer.start();
     for (const balancer of this.balancers) balancer.start();
     this.gateway.start();
@@ -88,7 +89,15 @@ export class Cluster implements Watcher {
   killAll(): void {
     this.stopSignal.abort();
     for (const service of [this.gateway, ...this.balancers, this.natsServer]) service.kill();
-    this.lifeline?.killRest();
+    this.killShardNodes().catch((error: unknown) => {
+      this.warn(`the shard-nodes could not be killed: ${String(error)}`);
+    });
+  }
+
+  /** The cluster must end: somebody has to do something about it first. */
+  refuse(refusal: Refusal): void {
+    this.refusal ??= refusal;
+    this.stopSignal.abort();
   }
 
   private async stopAll(): Promise<void> {
@@ -104,16 +113,23 @@ export class Cluster implements Watcher {
       this.warn(`${service.name} did not stop in time and was killed`);
   }
 
+  /** Whoever was started holds a lifeline from its first moment on, so none is overlooked that has only begun to start. */
   private async stopShardNodes(): Promise<void> {
-    const lifeline = this.lifeline;
-    if (lifeline === undefined) return;
-    lifeline.release();
-    if (!(await lifeline.empty(STOP_DEADLINE_MS))) {
-      const killed = lifeline.killRest().map(({ name }) => name);
+    this.lifelines.release();
+    if (!(await this.lifelines.empty(STOP_DEADLINE_MS))) {
+      const killed = await this.killShardNodes();
       this.warn(`${killed.join(', ')} did not stop in time and had to be killed`);
-      await lifeline.empty(KILLED_DEADLINE_MS);
+      await this.lifelines.empty(KILLED_DEADLINE_MS);
     }
-    await lifeline.close();
+    this.lifelines.close();
+  }
+
+  /** Kills every shard-node that runs on our folder, which is ours alone; returns their names. */
+  private async killShardNodes(): Promise<string[]> {
+    const nodeOf = (command: string): string | undefined => markedNode(command, this.plan.dataDir.serversDir);
+    const running = await processesRunning((command) => nodeOf(command) !== undefined);
+    for (const { pid } of running) signalProcess(pid, 'SIGKILL');
+    return running.map(({ command }) => nodeOf(command) ?? '');
   }
 
   private service(app: 'balancer' | 'gateway', name: string): Supervised {
@@ -121,7 +137,7 @@ export class Cluster implements Watcher {
     const settings = serviceEnvironment(app, env, {
       // Something of the user's may stand between the services and the server: a proxy that can cut them off, say.
       NATS_URL: env.SERVICES_NATS_URL ?? `nats://${NATS_HOST}:${natsPort}`,
-      LIFELINE_SOCKET: dataDir.lifelineSocket,
+      LIFELINE_FD: String(LIFELINE_FD),
       DATA_DIR: dataDir.path,
       ...(app === 'balancer' ? { BALANCER_ID: name } : { PORT: String(port) }),
     });
@@ -131,13 +147,16 @@ export class Cluster implements Watcher {
         logFile: dataDir.logFile(name),
         // The balancer's shard-nodes outlive it: the next balancer finds them at work.
         endsWithItsGroup: false,
-        spawn: (log) =>
+        spawn: (log) => {
           // The name stands behind for whoever lists processes.
-          spawn(process.execPath, ['--enable-source-maps', join(APPS, app, 'main.js'), name], {
+          const child = spawn(process.execPath, ['--enable-source-maps', join(APPS, app, 'main.js'), name], {
             detached: true,
-            stdio: ['ignore', log, log],
+            stdio: ['ignore', log, log, 'pipe'],
             env: settings,
-          }),
+          });
+          this.lifelines.add(child);
+          return child;
+        },
       },
       this,
     );
@@ -154,11 +173,11 @@ export class Cluster implements Watcher {
   }
 
   refused(name: string, why: string): void {
-    this.refusal ??= new Refusal(`${name}: ${why}`, EXIT.config);
-    this.stopSignal.abort();
+    this.refuse(new Refusal(`${name}: ${why}`, EXIT.config));
   }
 
-  private warn(text: string): void {
+  /** Says something on the terminal that concerns the cluster as a whole. */
+  warn(text: string): void {
     this.remarked('launcher', { level: 'warn', text });
   }
 }

@@ -2,8 +2,8 @@
  * How one launcher is found and told to stop by another: a Unix socket that says who listens and understands `stop`. It is
  * surer than a process id in a file, which may name somebody else by now.
  */
-import { rmSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { rmSync, statSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 
 const ANSWER_DEADLINE_MS = 2_000;
 const STOP_WORD = 'stop\n';
@@ -20,25 +20,53 @@ export interface LauncherInfo {
   place: string;
 }
 
-/**
- * Listens until this process ends.
- *
- * @param onStop called when somebody asks the launcher to stop
- */
-export async function listenForOrders(path: string, info: () => LauncherInfo, onStop: () => void): Promise<void> {
-  rmSync(path, { force: true });
-  const server = createServer((socket) => {
+/** Where a launcher listens until its process ends. */
+export class ControlSocket {
+  private server: Server | undefined;
+  private path = '';
+  /** Of the socket as we made it. */
+  private inode: bigint | undefined;
+
+  /** @param onStop called when somebody asks the launcher to stop */
+  constructor(
+    private readonly info: () => LauncherInfo,
+    private readonly onStop: () => void,
+  ) {}
+
+  /**
+   * Listens at `path`, unless it does so already: the socket may have been removed, or another one put in its place.
+   *
+   * @throws when the path cannot be listened on
+   */
+  async listenAt(path: string): Promise<void> {
+    if (path === this.path && inodeOf(path) === this.inode && this.inode !== undefined) return;
+    // Those who are connected stay so.
+    this.server?.close();
+    rmSync(path, { force: true });
+    const server = createServer((socket) => {
+      this.answer(socket);
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+    server.unref();
+    this.server = server;
+    this.path = path;
+    this.inode = inodeOf(path);
+  }
+
+  private answer(socket: Socket): void {
     socket.on('error', () => socket.destroy());
     socket.on('data', (data) => {
-      if (data.toString('latin1').includes(STOP_WORD)) onStop();
+      if (data.toString('latin1').includes(STOP_WORD)) this.onStop();
     });
-    socket.write(`${JSON.stringify(info())}\n`);
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(path, resolve);
-  });
-  server.unref();
+    socket.write(`${JSON.stringify(this.info())}\n`);
+  }
+}
+
+function inodeOf(path: string): bigint | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 }
 
 /** Who listens at `path`; undefined when nobody does. */

@@ -1,7 +1,19 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { listenForOrders, type LauncherInfo } from './control';
+import { dirname, join } from 'node:path';
+import { ControlSocket, type LauncherInfo } from './control';
 import { DataDir } from './data-dir';
 
 let folder: string;
@@ -66,14 +78,14 @@ test('a folder keeps its cluster id, and a copy has the same one in another plac
 async function listening(name: string, of: { clusterId: string; place: string }): Promise<() => void> {
   const claimed = await dataDir(name).claim();
   const info = (): LauncherInfo => ({ pid: 1, port: 5000, natsPort: 4222, ready: true, ...of });
-  await listenForOrders(claimed.controlSocket, info, () => undefined);
+  await new ControlSocket(info, () => undefined).listenAt(claimed.controlSocket);
   return () => {
     claimed.release();
   };
 }
 
 test('only a launcher of this cluster in this place is taken for the one that uses the folder', async () => {
-  dataDir().prepare();
+  (await dataDir().claim()).release();
   const own = dataDir().identity();
   let end = await listening('data', own);
   await expect(dataDir().launcher()).resolves.toMatchObject({ answers: true, pid: 1 });
@@ -84,6 +96,59 @@ test('only a launcher of this cluster in this place is taken for the one that us
   end = await listening('data', { ...own, place: 'of a copy' });
   await expect(dataDir().launcher()).resolves.toEqual({ answers: false, pid: undefined });
   end();
+});
+
+test('a folder keeps its lock and its id, and is found again, whatever somebody removed of it', async () => {
+  const claimed = await dataDir().claim();
+  const info = (): LauncherInfo => ({ pid: 1, port: 5000, natsPort: 4222, ready: true, ...claimed.identity() });
+  const control = new ControlSocket(info, () => undefined);
+  await control.listenAt(claimed.controlSocket);
+  const { clusterId } = dataDir().identity();
+  for (const name of readdirSync(join(folder, 'data'))) rmSync(join(folder, 'data', name), { recursive: true });
+  await expect(dataDir().launcher()).resolves.toEqual({ answers: false, pid: undefined });
+  await expect(dataDir().claim()).rejects.toThrow(/^another launcher uses data/);
+  claimed.restore();
+  await control.listenAt(claimed.controlSocket);
+  await expect(dataDir().launcher()).resolves.toMatchObject({ answers: true, pid: 1, clusterId });
+  claimed.release();
+});
+
+test('a socket that somebody put in place of ours is replaced, and ours is left alone', async () => {
+  const claimed = await dataDir().claim();
+  const place = claimed.controlSocket;
+  const infoOf = (pid: number) => (): LauncherInfo => {
+    return { pid, port: 5000, natsPort: 4222, ready: true, ...claimed.identity() };
+  };
+  const ours = new ControlSocket(infoOf(1), () => undefined);
+  await ours.listenAt(place);
+  const { ino } = statSync(place);
+  await ours.listenAt(place);
+  expect(statSync(place).ino).toBe(ino);
+  await new ControlSocket(infoOf(2), () => undefined).listenAt(place);
+  await expect(dataDir().launcher()).resolves.toMatchObject({ pid: 2 });
+  await ours.listenAt(place);
+  await expect(dataDir().launcher()).resolves.toMatchObject({ pid: 1 });
+  claimed.release();
+});
+
+test('by whatever link a folder is reached, it is one folder with one name', async () => {
+  symlinkSync(join(folder, 'data'), join(folder, 'link'));
+  mkdirSync(join(folder, 'data'));
+  const claimed = await dataDir('link').claim();
+  expect(claimed.path).toBe(realpathSync(join(folder, 'data')));
+  expect(dataDir('data').isUsed()).toBe(true);
+  claimed.release();
+});
+
+test('a folder that was moved is told, and what has taken its place is left alone', async () => {
+  const claimed = await dataDir().claim();
+  expect(claimed.isInPlace()).toBe(true);
+  renameSync(join(folder, 'data'), join(folder, 'moved'));
+  const other = await dataDir().claim();
+  expect(claimed.isInPlace()).toBe(false);
+  claimed.release();
+  expect(readdirSync(join(folder, 'data'))).toContain('launcher.json');
+  other.release();
 });
 
 test('a folder that holds something else is refused and left alone', async () => {
@@ -97,9 +162,12 @@ test('a file where the folder should be is refused in one line', async () => {
   await expect(dataDir().claim()).rejects.toThrow(/^cannot write data: .*$/);
 });
 
-test('however long the path is, its sockets fit', async () => {
+test('however long the path is, its socket fits, and its folder is made again when it was cleaned away', async () => {
   const claimed = await dataDir('x'.repeat(150)).claim();
-  expect(Buffer.byteLength(claimed.lifelineSocket)).toBeLessThanOrEqual(103);
+  rmSync(dirname(claimed.controlSocket), { recursive: true });
+  claimed.restore();
+  expect(existsSync(dirname(claimed.controlSocket))).toBe(true);
+  expect(Buffer.byteLength(claimed.controlSocket)).toBeLessThanOrEqual(103);
   claimed.release();
 });
 

@@ -1,8 +1,9 @@
 /**
  * The folder that holds everything a cluster keeps, and who may use it.
  *
- * Whoever holds the lock of `launcher.lock` uses the folder. `launcher.json` only says how to reach that launcher, and is believed
- * as far as the launcher that answers says that it uses this very folder.
+ * Whoever holds the lock of the folder uses it. `launcher.json` only says how to reach that launcher, and is believed as far as the
+ * launcher that answers says that it uses this very folder. Whatever file somebody removes, the lock is held, and the launcher soon
+ * puts back what it is found by.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -10,6 +11,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -17,7 +19,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { FileLock } from '#common/process/file-lock';
+import { FolderLock } from '#common/process/folder-lock';
 import { makeFolder } from '#common/process/folders';
 import { askLauncher, type LauncherInfo } from './control';
 import { EXIT, Refusal } from './refusal';
@@ -27,7 +29,6 @@ const SOCKET_PATH_LIMIT_BYTES = 100;
 /** Says that the folder is ours: `make clean` removes no folder without it. */
 const MARKER = 'shardline-data';
 const MARKER_TEXT = 'Everything in this folder belongs to a Shardline cluster. "make clean" removes it.\n';
-const LOCK = 'launcher.lock';
 const NOTE = 'launcher.json';
 
 /** How the launcher that has the lock can be reached. */
@@ -89,7 +90,7 @@ export class DataDir {
 
   /** Whether some launcher has the folder's lock. */
   isUsed(): boolean {
-    return FileLock.isHeld(join(this.path, LOCK));
+    return FolderLock.isHeld(this.path);
   }
 
   /**
@@ -101,12 +102,18 @@ export class DataDir {
     this.prepare();
     const lock = await this.acquire();
     if (lock === null) throw await this.inUse();
-    const before = this.readNote();
-    const wasAbandoned = existsSync(join(this.path, NOTE));
-    if (before !== undefined) removeSocketDir(before.socketDir, this.path);
-    const socketDir = socketDirFor(this.path);
-    this.write(NOTE, `${JSON.stringify({ pid: process.pid, socketDir })}\n`);
-    return new ClaimedDataDir(this.path, this.shown, { socketDir, lock, wasAbandoned });
+    try {
+      const wasAbandoned = existsSync(join(this.path, NOTE));
+      const before = this.readNote();
+      if (before !== undefined) removeSocketDir(before.socketDir, this.path);
+      // By whatever links it was reached: whoever looks for its processes finds them by one name.
+      const claimed = new ClaimedDataDir(realpathSync(this.path), this.shown, { lock, wasAbandoned });
+      claimed.restore();
+      return claimed;
+    } catch (error) {
+      lock.release();
+      throw cannotWrite(this.shown, error);
+    }
   }
 
   /** Reads the cluster's id, which is made when the folder is. */
@@ -115,9 +122,9 @@ export class DataDir {
     return { clusterId: this.clusterId() ?? '', place: `${dev}:${ino}` };
   }
 
-  private async acquire(): Promise<FileLock | null> {
+  private async acquire(): Promise<FolderLock | null> {
     try {
-      return await FileLock.acquire(join(this.path, LOCK));
+      return await FolderLock.acquire(this.path);
     } catch (error) {
       throw cannotWrite(this.shown, error);
     }
@@ -147,21 +154,25 @@ export class DataDir {
           EXIT.unavailable,
         );
       }
-      for (const folder of [this.logDir, this.serversDir]) makeFolder(folder);
-      if (this.clusterId() === undefined) this.write(MARKER, `${MARKER_TEXT}cluster ${randomUUID()}\n`);
+      if (!existsSync(marker)) this.write(MARKER, MARKER_TEXT);
+      this.makeFolders();
     } catch (error) {
       throw error instanceof Refusal ? error : cannotWrite(this.shown, error);
     }
   }
 
+  protected makeFolders(): void {
+    for (const folder of [this.logDir, this.serversDir]) makeFolder(folder);
+  }
+
   /** In one go: a power cut leaves the file before or the file after. */
-  private write(name: string, text: string): void {
+  protected write(name: string, text: string): void {
     const path = join(this.path, name);
     writeFileSync(`${path}.${process.pid}`, text);
     renameSync(`${path}.${process.pid}`, path);
   }
 
-  private clusterId(): string | undefined {
+  protected clusterId(): string | undefined {
     return /^cluster ([0-9a-f-]{36})$/m.exec(this.read(MARKER))?.[1];
   }
 
@@ -175,7 +186,7 @@ export class DataDir {
     }
   }
 
-  private read(name: string): string {
+  protected read(name: string): string {
     try {
       return readFileSync(join(this.path, name), 'utf8');
     } catch {
@@ -186,35 +197,53 @@ export class DataDir {
 
 /** A data directory that this process alone uses. */
 export class ClaimedDataDir extends DataDir {
-  private readonly socketDir: string;
-  private readonly lock: FileLock;
+  private readonly id: string;
+  private socketDir: string;
+  private readonly lock: FolderLock;
   /** The launcher before us was killed; what it had started may still be ending. */
   readonly wasAbandoned: boolean;
 
-  constructor(
-    path: string,
-    shown: string,
-    { socketDir, lock, wasAbandoned }: { socketDir: string; lock: FileLock; wasAbandoned: boolean },
-  ) {
+  constructor(path: string, shown: string, { lock, wasAbandoned }: { lock: FolderLock; wasAbandoned: boolean }) {
     super(path, shown);
-    this.socketDir = socketDir;
+    this.id = super.clusterId() ?? randomUUID();
+    this.socketDir = socketDirFor(path);
     this.lock = lock;
     this.wasAbandoned = wasAbandoned;
   }
 
-  get lifelineSocket(): string {
-    return join(this.socketDir, 'lifeline');
-  }
   get controlSocket(): string {
     return controlSocketIn(this.socketDir);
   }
 
+  /** The folder that is locked lies where it did; else somebody has moved, removed or replaced it. */
+  isInPlace(): boolean {
+    return this.lock.isAt(this.path);
+  }
+
+  /**
+   * Puts back what is missing or is not ours of what the folder is known by, and we are found by.
+   *
+   * @throws when it cannot be written
+   */
+  restore(): void {
+    this.makeFolders();
+    if (super.clusterId() !== this.id) this.write(MARKER, `${MARKER_TEXT}cluster ${this.id}\n`);
+    if (!existsSync(this.socketDir)) this.socketDir = socketDirFor(this.path);
+    const note = `${JSON.stringify({ pid: process.pid, socketDir: this.socketDir })}\n`;
+    if (this.read(NOTE) !== note) this.write(NOTE, note);
+  }
+
   /** Gives the folder free; its data stays. */
   release(): void {
-    for (const socket of [this.lifelineSocket, this.controlSocket]) rmSync(socket, { force: true });
+    rmSync(this.controlSocket, { force: true });
     removeSocketDir(this.socketDir, this.path);
-    rmSync(join(this.path, NOTE), { force: true });
+    // Where another folder has taken its place, the file there is not ours.
+    if (this.isInPlace()) rmSync(join(this.path, NOTE), { force: true });
     this.lock.release();
+  }
+
+  protected override clusterId(): string {
+    return this.id;
   }
 }
 
@@ -224,7 +253,7 @@ function controlSocketIn(socketDir: string): string {
 
 /** The data directory itself, or a short temporary folder when its path is too long for a socket. */
 function socketDirFor(path: string): string {
-  const fits = (folder: string): boolean => Buffer.byteLength(join(folder, 'lifeline')) <= SOCKET_PATH_LIMIT_BYTES;
+  const fits = (folder: string): boolean => Buffer.byteLength(join(folder, 'control')) <= SOCKET_PATH_LIMIT_BYTES;
   if (fits(path)) return path;
   const temporary = fits(join(tmpdir(), 'shardline-XXXXXX')) ? tmpdir() : '/tmp';
   return mkdtempSync(join(temporary, 'shardline-'));

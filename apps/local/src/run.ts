@@ -1,13 +1,14 @@
 /** `run`: a cluster in the foreground, until it is told to end. */
 import { provideBroker } from './broker';
 import { Cluster } from './cluster';
-import { listenForOrders, type LauncherInfo } from './control';
+import { ControlSocket, type LauncherInfo } from './control';
 import { DataDir, type ClaimedDataDir } from './data-dir';
 import type { Options } from './options';
 import { checkPort } from './ports';
 import { gatewayUrl, waitUntilReady } from './readiness';
 import { Refusal } from './refusal';
 import type { Terminal } from './terminal';
+import { keepUp } from './upkeep';
 
 const READY_DEADLINE_MS = 60_000;
 /** What a killed launcher left ends within this time. */
@@ -55,12 +56,14 @@ async function runUntilTold(
   const { port, natsPort } = options;
   const identity = dataDir.identity();
   const info = (): LauncherInfo => ({ pid: process.pid, port, natsPort, ready, ...identity });
-  await listenForOrders(dataDir.controlSocket, info, () => {
+  const control = new ControlSocket(info, () => {
     tell('told to stop');
   });
+  await control.listenAt(dataDir.controlSocket);
+  const upkeep = keepUp(dataDir, control, cluster);
   listenForSignals(cluster, tell);
   cluster.ending.addEventListener('abort', () => {
-    tell('a service cannot run');
+    tell('it cannot run');
   });
   try {
     await Promise.race([bringUp(cluster, options, terminal), told]);
@@ -69,6 +72,7 @@ async function runUntilTold(
     if (cluster.whyRefused === undefined) terminal.say(`${why}: stopping`);
   } finally {
     await cluster.stop();
+    await upkeep;
   }
   if (cluster.whyRefused !== undefined) throw cluster.whyRefused;
   terminal.say(`stopped; the data stays in ${dataDir.shown}`);
@@ -96,8 +100,8 @@ function listenForSignals(cluster: Cluster, tell: (why: string) => void): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       signals += 1;
-      if (signals > 1) cluster.killAll();
-      else tell(signal);
+      if (signals === 1) tell(signal);
+      else cluster.killAll();
     });
   }
 }

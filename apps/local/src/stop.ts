@@ -1,13 +1,17 @@
 /** `stop`: end the cluster of a data directory. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { commandOf, signalProcess, waitUntilGone } from '#common/process/process-table';
 import { stopLauncher } from './control';
-import { DataDir } from './data-dir';
+import { DataDir, type FoundLauncher } from './data-dir';
 import type { Options } from './options';
 import { EXIT, Refusal } from './refusal';
 import type { Terminal } from './terminal';
 
 /** Every part has its own deadline; all of them together stay below this. */
 const STOP_DEADLINE_MS = 60_000;
+/** A launcher whose files somebody removed puts them back within a second. */
+const FOUND_DEADLINE_MS = 3_000;
+const POLL_MS = 100;
 /** What the command line of a launcher contains. */
 const LAUNCHER_COMMAND = 'local/main.js';
 
@@ -21,16 +25,18 @@ export async function stopCluster(
   terminal: Terminal,
   deadlineMs: number = STOP_DEADLINE_MS,
 ): Promise<number> {
+  const startMs = performance.now();
   const dataDir = new DataDir(options.dataDir, options.shownDataDir);
-  const launcher = await dataDir.launcher();
+  const launcher = await findLauncher(dataDir);
   if (launcher === undefined) {
     terminal.say(`no cluster runs on ${options.shownDataDir}`);
     return 0;
   }
-  const isGone = launcher.answers
-    ? await stopLauncher(launcher.controlSocket, deadlineMs)
-    : await signalLauncher(dataDir, launcher.pid, deadlineMs);
-  if (!isGone) {
+  if (launcher.answers) await stopLauncher(launcher.controlSocket, deadlineMs);
+  else await signalLauncher(dataDir, launcher.pid);
+  // It is the lock that tells: a connection may end for other reasons.
+  const restMs = Math.max(startMs + deadlineMs - performance.now(), 0);
+  if (!(await waitUntilGone(async () => dataDir.isUsed(), restMs))) {
     const what = `the cluster on ${options.shownDataDir} (launcher ${launcher.pid ?? 'unknown'}) does not stop`;
     throw new Refusal(launcher.answers ? what : `${what}; is it suspended? "kill -CONT" lets it go on`);
   }
@@ -42,12 +48,21 @@ export async function stopCluster(
  * A launcher that has the folder's lock but cannot be reached by its socket, which somebody removed: it understands SIGTERM as
  * well. One that is suspended takes the signal when it goes on.
  */
-async function signalLauncher(dataDir: DataDir, pid: number | undefined, deadlineMs: number): Promise<boolean> {
+async function signalLauncher(dataDir: DataDir, pid: number | undefined): Promise<void> {
   const command = pid === undefined ? undefined : await commandOf(pid);
   if (pid === undefined || command?.includes(LAUNCHER_COMMAND) !== true) {
     const what = `a launcher uses ${dataDir.shown}, but launcher.json there does not say which process it is`;
     throw new Refusal(`${what}: end it yourself`, EXIT.unavailable);
   }
   signalProcess(pid, 'SIGTERM');
-  return waitUntilGone(async () => dataDir.isUsed(), deadlineMs);
+}
+
+/** The launcher that uses the folder; one that does not answer is given the time to be found again. */
+async function findLauncher(dataDir: DataDir): Promise<FoundLauncher | undefined> {
+  const end = performance.now() + FOUND_DEADLINE_MS;
+  for (;;) {
+    const found = await dataDir.launcher();
+    if (found === undefined || found.answers || performance.now() > end) return found;
+    await delay(POLL_MS);
+  }
 }

@@ -1,6 +1,8 @@
 /** A process that belongs to the cluster: started again when it ends by itself, with growing pauses, until it is stopped. */
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, openSync, renameSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { makeFolder } from '#common/process/folders';
 import { LogTail, type Remark } from './log-tail';
 import { EXIT } from './refusal';
 
@@ -83,7 +85,8 @@ export class Supervised {
   }
 
   private run(): void {
-    const log = openSync(this.program.logFile, 'a');
+    const log = this.openLog();
+    if (log === undefined) return;
     const startedMs = performance.now();
     const tail = new LogTail(this.program.logFile, (remark) => {
       this.watcher.remarked(this.name, remark);
@@ -119,11 +122,26 @@ export class Supervised {
       return;
     }
     if (livedMs >= SETTLED_MS) this.pauseMs = FIRST_PAUSE_MS;
-    this.watcher.ended(this.name, word === '' ? how : `${how}: ${word}`, this.pauseMs);
+    this.runAgain(word === '' ? how : `${how}: ${word}`);
+  }
+
+  private runAgain(how: string): void {
+    this.watcher.ended(this.name, how, this.pauseMs);
     this.restart = setTimeout(() => {
       this.run();
     }, this.pauseMs);
     this.pauseMs = Math.min(2 * this.pauseMs, LONGEST_PAUSE_MS);
+  }
+
+  /** Undefined when it cannot be written (somebody removed its folder, the disk is full): that is tried again. */
+  private openLog(): number | undefined {
+    try {
+      makeFolder(dirname(this.program.logFile));
+      return openSync(this.program.logFile, 'a');
+    } catch (error) {
+      this.runAgain((error as Error).message);
+      return undefined;
+    }
   }
 
   private killGroup(child: ChildProcess | undefined): void {

@@ -49,8 +49,8 @@ async function untilRead(cluster: LocalCluster): Promise<void> {
 }
 
 test.each<[how: Damage | 'flipped in the middle', of: RegExp]>([
-  ['empty', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|postgres\.owner|nats-server\.conf)$/],
-  ['zeroed', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|postgres\.owner|nats-server\.conf)$/],
+  ['empty', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|nats-server\.conf)$/],
+  ['zeroed', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|nats-server\.conf)$/],
   ['flipped in the middle', /KV_[^/]*\/msgs\/\d+\.blk$/],
   ['zeroed', /KV_[^/]*\/(meta\.inf|meta\.sum)$/],
   ['gone', /nats\/jetstream$/],

@@ -1,5 +1,4 @@
 /** The launcher on real processes: what it keeps, what it leaves behind (nothing), and what it says. */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,16 +10,16 @@ import { LocalCluster } from '#common/testing/local-cluster';
 import { processesWith } from '#common/testing/processes';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student, type Student } from '../src/demo/students';
+import { launch, launchRun, type Launched } from './launch';
 
 const STUDENTS = Array.from({ length: 500 }, (_, index) => student(index * 20));
 
-let dist: string;
 let folder: string;
 let dataDir: string;
 const clusters: LocalCluster[] = [];
 
 beforeAll(async () => {
-  dist = await freshBuild();
+  await freshBuild();
 }, 120_000);
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shardline-'));
@@ -35,15 +34,6 @@ async function start(options: Parameters<typeof LocalCluster.start>[0] = {}): Pr
   const cluster = await LocalCluster.start({ dataDir, ...options });
   clusters.push(cluster);
   return cluster;
-}
-
-/** Runs the launcher to its end. */
-function launch(...args: string[]): { status: number | null; said: string } {
-  const ran = spawnSync(process.execPath, [join(dist, 'apps/local/main.js'), ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { status: ran.status, said: ran.stdout + ran.stderr };
 }
 
 async function fill(cluster: LocalCluster, rows: Student[] = STUDENTS): Promise<void> {
@@ -81,23 +71,15 @@ test('after a stop nothing is left but the data, and the next run finds it', asy
 
   const second = await start();
   await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
-  const refused = launch(
-    'run',
-    '--data-dir',
-    dataDir,
-    '--port',
-    String(await freePort()),
-    '--nats-port',
-    String(await freePort()),
-  );
+  const refused = await launchRun(dataDir);
   expect(refused).toEqual({
     status: 69,
     said: expect.stringMatching(/^shardline: a cluster runs on .* already.*\n$/) as string,
   });
-  const stopped = launch('stop', '--data-dir', dataDir);
+  const stopped = await launch(['stop', '--data-dir', dataDir]);
   expect(stopped.status).toBe(0);
   expect(processesWith(dataDir)).toEqual([]);
-  expect(launch('stop', '--data-dir', dataDir).said).toMatch(/^no cluster runs on/);
+  expect((await launch(['stop', '--data-dir', dataDir])).said).toMatch(/^no cluster runs on/);
 }, 180_000);
 
 test('after kill -9 of every process at once nothing that was acknowledged is gone', async () => {
@@ -117,17 +99,11 @@ test('when the launcher is killed everything under it ends, and the next run fin
   await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
 }, 180_000);
 
-/** Another `run` on the same folder, on ports of its own. */
-async function launchAgain(): Promise<{ status: number | null; said: string }> {
-  const ports = ['--port', String(await freePort()), '--nats-port', String(await freePort())];
-  return launch('run', '--data-dir', dataDir, ...ports);
-}
-
 test('a launcher that is suspended keeps its folder', async () => {
   const cluster = await start({ init: EXAMPLE });
   process.kill(cluster.pid, 'SIGSTOP');
   try {
-    await expect(launchAgain()).resolves.toEqual({
+    await expect(launchRun(dataDir)).resolves.toEqual({
       status: 69,
       said: expect.stringMatching(
         /^shardline: another launcher, process \d+, uses .*, and it does not answer.*\n$/,
@@ -140,24 +116,13 @@ test('a launcher that is suspended keeps its folder', async () => {
   await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
 }, 180_000);
 
-test('a launcher whose sockets somebody removed keeps its folder, and can be stopped', async () => {
-  const cluster = await start({ init: EXAMPLE });
-  await fill(cluster);
-  for (const socket of ['control', 'lifeline']) await rm(join(dataDir, socket));
-  await expect(launchAgain()).resolves.toMatchObject({ status: 69 });
-  await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
-  expect(launch('stop', '--data-dir', dataDir)).toMatchObject({ status: 0, said: expect.stringMatching(/^stopped/) });
-  await cluster.untilGone();
-}, 180_000);
-
 test('a copy of the folder is another cluster: stopping that leaves the original alone', async () => {
   const cluster = await start({ init: EXAMPLE });
   await fill(cluster);
   const copy = join(folder, 'copy');
   await mkdir(copy);
-  for (const file of ['shardline-data', 'launcher.lock', 'launcher.json'])
-    await copyFile(join(dataDir, file), join(copy, file));
-  expect(launch('stop', '--data-dir', copy)).toMatchObject({
+  for (const file of ['shardline-data', 'launcher.json']) await copyFile(join(dataDir, file), join(copy, file));
+  await expect(launch(['stop', '--data-dir', copy])).resolves.toMatchObject({
     status: 0,
     said: expect.stringMatching(/^no cluster runs on/),
   });
@@ -203,28 +168,14 @@ test.each([
 test('a port in use is said before anything is started', async () => {
   const cluster = await start();
   const other = join(folder, 'other');
-  const taken = launch(
-    'run',
-    '--data-dir',
-    other,
-    '--port',
-    String(cluster.port),
-    '--nats-port',
-    String(await freePort()),
-  );
+  const runOn = async (port: number, natsPort: number): Promise<Launched> =>
+    launch(['run', '--data-dir', other, '--port', String(port), '--nats-port', String(natsPort)]);
+  const taken = await runOn(cluster.port, await freePort());
   expect(taken).toEqual({
     status: 69,
     said: `shardline: port ${cluster.port} (the gateway) is in use; choose another with --port\n`,
   });
-  const nats = launch(
-    'run',
-    '--data-dir',
-    other,
-    '--port',
-    String(await freePort()),
-    '--nats-port',
-    String(cluster.natsPort),
-  );
+  const nats = await runOn(await freePort(), cluster.natsPort);
   expect(nats.said).toBe(`shardline: port ${cluster.natsPort} (NATS) is in use; choose another with --nats-port\n`);
 }, 60_000);
 

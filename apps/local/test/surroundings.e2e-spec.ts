@@ -53,7 +53,7 @@ function hostile(): Record<string, string> {
     DATA_DIR: '/nowhere',
     PID_FILE: '/nowhere/pid',
     SERVER_NAME: '../x',
-    LIFELINE_SOCKET: '/nowhere/lifeline',
+    LIFELINE_FD: '1',
     BALANCER_ID: 'x',
     PORT: '1',
     TZ: 'Asia/Kathmandu',

@@ -22,6 +22,8 @@ export interface BalancerParts {
   nats: NatsConnection;
   /** Counts commands that are not answered yet. */
   work: WorkInFlight;
+  /** Our end of the launcher's lifeline, for the shard-nodes; undefined: there is none. */
+  lifelineFd: number | undefined;
 }
 
 /** Where nodes are started by somebody else, nothing is to be done here. */
@@ -36,7 +38,7 @@ const NO_LAUNCHER: NodeLauncher = {
 
 @Module({})
 export class BalancerModule {
-  static async create({ config, logger, nats, work }: BalancerParts): Promise<DynamicModule> {
+  static async create({ config, logger, nats, work, lifelineFd }: BalancerParts): Promise<DynamicModule> {
     const metrics = new BalancerMetrics();
     const ring: NamedRingHash = { name: config.RING_HASH, hash: await makeRingHash(config.RING_HASH) };
     const transport = new NatsShardTransport(nats, {
@@ -68,13 +70,14 @@ export class BalancerModule {
           provide: tokens.EVENT_SINK,
           useValue: await NatsEventSink.open(nats, { logger, source: config.BALANCER_ID }),
         },
-        { provide: tokens.NODE_LAUNCHER, useValue: launcherFor(config, logger) },
+        { provide: tokens.NODE_LAUNCHER, useValue: launcherFor(config, logger, lifelineFd) },
       ],
     };
   }
 }
 
-function launcherFor(config: BalancerConfig, logger: Logger): NodeLauncher {
+function launcherFor(config: BalancerConfig, logger: Logger, lifelineFd: number | undefined): NodeLauncher {
   if (config.LAUNCHER === 'none') return NO_LAUNCHER;
-  return new ProcessNodeLauncher({ dataDir: config.DATA_DIR, natsUrl: config.NATS_URL.join(','), logger });
+  const { DATA_DIR: dataDir, NATS_URL: natsUrls } = config;
+  return new ProcessNodeLauncher({ dataDir, natsUrl: natsUrls.join(','), logger, lifelineFd });
 }

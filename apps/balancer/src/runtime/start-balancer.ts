@@ -4,6 +4,7 @@ import { createLogger, NestLogger } from '#common/logging/logger';
 import { connectNats } from '#common/nats/connection';
 import { DrainingNatsServer } from '#common/nats/draining-nats-server';
 import { nestNatsOptions } from '#common/nats/nest-transport';
+import type { Lifeline } from '#common/process/lifeline';
 import { stopOnSignals } from '#common/process/service';
 import { WorkInFlight } from '#common/process/work-in-flight';
 import { loadBalancerConfig } from '../config/balancer-config';
@@ -11,18 +12,18 @@ import { BalancerModule } from './balancer.module';
 import { BalancerService } from './balancer.service';
 
 /** @throws ConfigError when the environment is wrong */
-export async function startBalancer(): Promise<void> {
+export async function startBalancer(lifeline: Lifeline): Promise<void> {
   const config = loadBalancerConfig(process.env);
   const logger = createLogger('balancer', config.LOG_LEVEL, { balancer: config.BALANCER_ID });
   const nats = await connectNats(config.NATS_URL, config.BALANCER_ID);
   const work = new WorkInFlight();
-  const module = await BalancerModule.create({ config, logger, nats, work });
+  const module = await BalancerModule.create({ config, logger, nats, work, lifelineFd: lifeline.fd });
   const { options: natsOptions } = nestNatsOptions(config.NATS_URL, `${config.BALANCER_ID}-commands`);
   const strategy = new DrainingNatsServer(natsOptions ?? {}, work);
   const options = { ...{ strategy }, logger: new NestLogger(logger), abortOnError: false };
   const app = await NestFactory.createMicroservice(module, options);
   const balancer = app.get(BalancerService);
-  stopOnSignals(logger, config.LIFELINE_SOCKET, async () => {
+  stopOnSignals(logger, lifeline, async () => {
     await strategy.finish();
     await balancer.stop();
     await app.close();

@@ -48,7 +48,6 @@ export interface ShardNodeConfig {
   postgresRestartTries: number;
   postgresRestartPauseMs: number;
   logLevel: string;
-  lifelineSocket: string | undefined;
 }
 
 /** @throws ConfigError with one line that names every wrong variable */
@@ -70,6 +69,5 @@ export function parseShardNodeConfig(env: NodeJS.ProcessEnv): ShardNodeConfig {
     postgresRestartTries: given.POSTGRES_RESTART_TRIES,
     postgresRestartPauseMs: given.POSTGRES_RESTART_PAUSE_MS,
     logLevel: given.LOG_LEVEL,
-    lifelineSocket: given.LIFELINE_SOCKET,
   };
 }

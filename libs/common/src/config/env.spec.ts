@@ -33,7 +33,7 @@ describe('parseEnv', () => {
       RING_HASH: 'quadratic',
     };
     expect(parseEnv(SHAPE, {})).toEqual(defaults);
-    const empty = Object.fromEntries([...Object.keys(defaults), 'LIFELINE_SOCKET'].map((name) => [name, '']));
+    const empty = Object.fromEntries([...Object.keys(defaults), 'LIFELINE_FD'].map((name) => [name, '']));
     expect(parseEnv(SHAPE, empty)).toEqual(defaults);
     expect(parseEnv(SHAPE, { PORT: '  ', NAME: ' ' })).toEqual(defaults);
   });
@@ -50,7 +50,7 @@ describe('parseEnv', () => {
     ['RING_HASH', 'md5', 'md5'],
     ['NATS_URL', 'nats://a:1', ['nats://a:1']],
     ['NATS_URL', ' nats://a:1 , nats://b:2,', ['nats://a:1', 'nats://b:2']],
-    ['LIFELINE_SOCKET', '/tmp/l.sock', '/tmp/l.sock'],
+    ['LIFELINE_FD', '3', '3'],
   ])('reads %s=%s', (name, value, expected) => {
     expect(parseEnv(SHAPE, { [name]: value })).toMatchObject({ [name]: expected });
   });

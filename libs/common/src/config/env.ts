@@ -37,8 +37,8 @@ function isServerAddress(server: string): boolean {
 export const COMMON_SETTINGS = {
   NATS_URL: setting.servers('nats://127.0.0.1:4222'),
   LOG_LEVEL: setting.choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
-  /** Unix socket of the launcher; the process ends when the launcher does. Unset: nobody to watch. */
-  LIFELINE_SOCKET: z.string().min(1).optional(),
+  /** Descriptor of the lifeline, which `Lifeline.hold` takes; the process ends when the launcher does. Unset: nobody to watch. */
+  LIFELINE_FD: z.string().min(1).optional(),
 } as const;
 
 /** A setting is missing or wrong. The message is one line. */

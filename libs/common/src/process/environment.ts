@@ -8,7 +8,7 @@ const SYSTEM = ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'LD_LIBRARY_PATH'] 
 
 /** The settings of every service, and those of each: the same as in its `config`, which a test compares. */
 export const SETTINGS = {
-  common: ['NATS_URL', 'LOG_LEVEL', 'LIFELINE_SOCKET'],
+  common: ['NATS_URL', 'LOG_LEVEL', 'LIFELINE_FD'],
   gateway: [
     'PORT',
     'HOST',

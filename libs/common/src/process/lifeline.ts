@@ -1,56 +1,45 @@
 /**
  * The lifeline between the launcher and every service under it, at any depth.
  *
- * The launcher listens on a Unix socket; each service holds a connection to it and says once who it is. However the
- * launcher ends, SIGKILL included, the kernel closes the connection, and the service stops itself. A process id would do
- * the same less surely: it can be used again by another process.
+ * Each service is born with one end of a pair of connected sockets, at the file descriptor that `LIFELINE_FD` names, and hands it
+ * on to the services that it starts; the launcher has the other end. However the launcher ends, SIGKILL included, the kernel
+ * closes that, and the services stop themselves. There is no name in a folder that somebody could remove, and no moment in which
+ * a service lives without it. A process id would do the same less surely: it can be used again by another process.
  *
- * It works the other way round too: a connection closes when its service is gone, so the launcher knows when all are. When
- * the launcher wants them to stop it closes its half only, and sees the other half close.
+ * It works the other way round too: the pair closes when the last service that has its end is gone, so the launcher knows when
+ * all are. When the launcher wants them to stop it closes its half only, and sees the other half close. Nothing is ever written
+ * to it: several may listen at one end, and only one would hear it.
  */
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { rmSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { ConfigError } from '../config/env';
 
-/** A name longer than this is not one of ours. */
-const HELLO_LIMIT_BYTES = 1024;
+/** Where a child finds its end: the first descriptor behind standard input, output and error. */
+export const LIFELINE_FD = 3;
 
-/** Who holds a lifeline. */
-export interface Member {
-  name: string;
-  pid: number;
-}
-
-/** Listens for services. */
-export class LifelineServer {
-  private readonly sockets = new Map<Socket, Member | undefined>();
+/** The launcher's ends. */
+export class Lifelines {
+  private readonly sockets = new Set<Socket>();
   private readonly waiting = new Set<() => void>();
 
-  private constructor(private readonly server: Server) {}
-
-  /** A path that something else left there is taken over. @throws when the path cannot be listened on */
-  static async listen(path: string): Promise<LifelineServer> {
-    rmSync(path, { force: true });
-    const server = createServer({ allowHalfOpen: true });
-    const lifeline = new LifelineServer(server);
-    server.on('connection', (socket) => {
-      lifeline.add(socket);
+  /** Keeps the lifeline of a child that was spawned with `'pipe'` at `LIFELINE_FD` of its `stdio`. */
+  add(child: ChildProcess): void {
+    const socket = child.stdio[LIFELINE_FD];
+    if (!(socket instanceof Socket)) return; // it could not be started
+    this.sockets.add(socket);
+    // Else its end would be noticed only when somebody reads.
+    socket.resume();
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      this.sockets.delete(socket);
+      for (const check of this.waiting) check();
     });
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(path, resolve);
-    });
-    return lifeline;
   }
 
-  /** Those that hold on now and have said who they are. */
-  members(): Member[] {
-    return [...this.sockets.values()].filter((member) => member !== undefined);
-  }
-
-  /** Asks all to stop and lets nobody new in. */
+  /** Asks all to stop. */
   release(): void {
-    this.server.close();
-    for (const socket of this.sockets.keys()) socket.end();
+    for (const socket of this.sockets) socket.end();
   }
 
   /** Resolves to true when nobody holds on any more, to false when `deadlineMs` have passed. */
@@ -72,84 +61,66 @@ export class LifelineServer {
     });
   }
 
-  /** Kills those that still hold on. Who holds on lives, so the process ids are theirs. */
-  killRest(): Member[] {
-    const rest = this.members();
-    for (const { pid } of rest) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // it ended in this moment
-      }
-    }
-    return rest;
-  }
-
   /** Lets everybody go at once. */
-  async close(): Promise<void> {
-    for (const socket of this.sockets.keys()) socket.destroy();
-    if (!this.server.listening) return;
-    await new Promise<void>((resolve) => {
-      this.server.close(() => {
-        resolve();
-      });
-    });
-  }
-
-  private add(socket: Socket): void {
-    this.sockets.set(socket, undefined);
-    let hello = '';
-    socket.setEncoding('utf8');
-    socket.on('data', (text: string) => {
-      if (this.sockets.get(socket) !== undefined) return;
-      hello += text;
-      const end = hello.indexOf('\n');
-      if (end !== -1) this.sockets.set(socket, memberOf(hello.slice(0, end)));
-      else if (hello.length > HELLO_LIMIT_BYTES) socket.destroy();
-    });
-    socket.on('end', () => socket.end());
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      this.sockets.delete(socket);
-      for (const check of this.waiting) check();
-    });
+  close(): void {
+    for (const socket of this.sockets) socket.destroy();
   }
 }
 
-function memberOf(hello: string): Member | undefined {
+/** A service's end. */
+export class Lifeline {
+  /** What is done when it is cut; at the start, before there is anything to finish, that is the end. */
+  private onCut: () => void;
+  private isCut = false;
+
+  private constructor(
+    /** Undefined: there is nobody to watch. */
+    readonly fd: number | undefined,
+    onCut: () => void,
+  ) {
+    this.onCut = onCut;
+    if (fd === undefined) return;
+    // Half open: else Node would close the end of all who share it, and the launcher took them for gone.
+    const socket = new Socket({ fd, allowHalfOpen: true });
+    const cut = (): void => {
+      if (this.isCut) return;
+      this.isCut = true;
+      this.onCut();
+    };
+    socket.on('error', cut);
+    socket.on('end', cut);
+    socket.resume();
+  }
+
+  /**
+   * Takes hold of the lifeline at the descriptor that `LIFELINE_FD` of `env` names; unset: there is nobody to watch. `onCut` is called
+   * once, when the launcher asks to stop or is gone. It stays in our hands until this process ends, which tells the launcher so.
+   *
+   * @throws ConfigError when there is no such descriptor
+   */
+  static hold(env: NodeJS.ProcessEnv, onCut: () => void): Lifeline {
+    const given = env.LIFELINE_FD?.trim() ?? '';
+    return new Lifeline(given === '' ? undefined : descriptorOf(given), onCut);
+  }
+
+  /** From now on `onCut` is called instead, if the lifeline was not cut yet. */
+  whenCut(onCut: () => void): void {
+    this.onCut = onCut;
+  }
+}
+
+/** Node's own descriptors come behind those that a process is born with, and some are sockets: only a low one is believed. */
+function descriptorOf(given: string): number {
+  const fd = /^[3-9]$/.test(given) ? Number(given) : undefined;
+  if (fd !== undefined && isSocket(fd)) return fd;
+  const what = 'it must be the descriptor, 3 to 9, of a socket whose other end the launcher has';
+  throw new ConfigError(`wrong configuration: LIFELINE_FD is ${JSON.stringify(given)}: ${what}`);
+}
+
+function isSocket(fd: number): boolean {
   try {
-    const said: unknown = JSON.parse(hello);
-    if (typeof said !== 'object' || said === null || !('name' in said) || !('pid' in said)) return undefined;
-    const { name, pid } = said;
-    return typeof name === 'string' && Number.isSafeInteger(pid) && Number(pid) > 1
-      ? { name, pid: Number(pid) }
-      : undefined;
+    return fstatSync(fd).isSocket();
   } catch {
-    return undefined;
+    return false; // there is none
   }
-}
-
-/**
- * Holds the lifeline at `path` in the name `name`; calls `onCut` once, when the launcher asks to stop, is gone, or cannot be
- * reached. The connection stays open until this process ends, which tells the launcher so. Without a path there is nothing to
- * watch. Returns a function that lets go without calling `onCut`.
- */
-export function holdLifeline(path: string | undefined, name: string, onCut: () => void): () => void {
-  if (path === undefined) return () => undefined;
-  const socket = connect({ path, allowHalfOpen: true });
-  let held = true;
-  const cut = (): void => {
-    if (!held) return;
-    held = false;
-    onCut();
-  };
-  socket.on('error', cut);
-  socket.on('end', cut);
-  socket.on('close', cut);
-  socket.resume();
-  socket.write(`${JSON.stringify({ name, pid: process.pid })}\n`);
-  return () => {
-    held = false;
-    socket.destroy();
-  };
 }

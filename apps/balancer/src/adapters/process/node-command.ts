@@ -1,6 +1,8 @@
 /** How a shard-node's process is started, and how it is known again by a balancer that did not start it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
+import { LIFELINE_FD } from '#common/process/lifeline';
+import { nodeMark } from '#common/process/node-mark';
 import { commandOf, isCode, processesRunning, waitUntilGone } from '#common/process/process-table';
 
 /**
@@ -20,9 +22,12 @@ export interface NodePlace {
   logFile: string;
 }
 
-/** Arguments that tell this node from every other process. The node itself reads its environment, not these. */
-export function markOf({ server, dataDir }: NodePlace): string[] {
-  return ['--server', server, '--data-dir', dataDir];
+/** What a node's process is started with. */
+export interface NodeProgram {
+  command: readonly string[];
+  env: NodeJS.ProcessEnv;
+  /** Our own end of the launcher's lifeline, which the node gets from its first moment on; undefined: there is none. */
+  lifelineFd: number | undefined;
 }
 
 /**
@@ -33,14 +38,16 @@ export function markOf({ server, dataDir }: NodePlace): string[] {
  */
 export async function spawnNode(
   place: NodePlace,
-  command: readonly string[],
-  env: NodeJS.ProcessEnv,
+  { command, env, lifelineFd }: NodeProgram,
   onExit: (status: number | null) => void,
 ): Promise<number> {
   const log = await open(place.logFile, 'a');
   try {
-    const args = ['-c', START, 'start-node', place.pidFile, ...command, ...markOf(place)];
-    const child = spawn('/bin/sh', args, { detached: true, env, stdio: ['ignore', log.fd, log.fd] });
+    const mark = nodeMark(place.server, place.dataDir);
+    const args = ['-c', START, 'start-node', place.pidFile, ...command, ...mark];
+    const given = lifelineFd === undefined ? env : { ...env, LIFELINE_FD: String(LIFELINE_FD) };
+    const stdio = ['ignore', log.fd, log.fd, ...(lifelineFd === undefined ? [] : [lifelineFd])] as const;
+    const child = spawn('/bin/sh', args, { detached: true, env: given, stdio: [...stdio] });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
@@ -84,7 +91,7 @@ export async function isNode(place: NodePlace, pid: number): Promise<boolean> {
 }
 
 function isCommandOf(place: NodePlace, command: string): boolean {
-  return command.endsWith(` ${markOf(place).join(' ')}`);
+  return command.endsWith(` ${nodeMark(place.server, place.dataDir).join(' ')}`);
 }
 
 async function readPid(path: string): Promise<number | undefined> {

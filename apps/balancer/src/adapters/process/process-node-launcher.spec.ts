@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,14 +15,15 @@ jest.setTimeout(30_000);
 
 /** What stands in for the shard-node: says who it was told to be, and ends as asked, or does not. */
 const NODE = `
-const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN, FAILS, STATUS, WORD } = process.env;
+const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN, FAILS, STATUS, WORD, LIFELINE_FD } = process.env;
+const lifeline = LIFELINE_FD && require('node:fs').fstatSync(Number(LIFELINE_FD)).ino;
 require('node:fs').writeFileSync(DATA_DIR + '/data', SERVER_NAME, { flag: 'a' });
 if (require('node:fs').readFileSync(DATA_DIR + '/data', 'utf8').length <= Number(FAILS ?? 0)) {
   console.error(WORD);
   process.exit(Number(STATUS ?? 1));
 }
 process.on('SIGTERM', () => { if (!STUBBORN) { console.log('stopped'); process.exit(0); } });
-console.log(JSON.stringify({ pid: process.pid, SERVER_NAME, DATA_DIR, NATS_URL, EXTRA }));
+console.log(JSON.stringify({ pid: process.pid, SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, lifeline }));
 setInterval(() => undefined, 1000);
 `;
 
@@ -73,6 +75,20 @@ describe('shard-nodes as processes', () => {
     });
     expect(await commandOf(pid)).toContain(' --server Server[4] --data-dir ');
     expect(Number(await readFile(join(serverDir('Server[4]'), 'node.pid'), 'utf8'))).toBe(pid);
+  });
+
+  it('get the lifeline of whoever started us, and end with it: they are not started again then', async () => {
+    // Any descriptor does for the stand-in.
+    const file = openSync(mainPath, 'r');
+    await launcher({ lifelineFd: file }).start('a');
+    expect((await told('a')).lifeline).toBe(fstatSync(file).ino);
+    closeSync(file);
+    await launcher({ env: { FAILS: '1000', STATUS: '69' }, retryPauseMs: 10 }).start('b');
+    const ended = async (): Promise<boolean> => (await launcher().list()).includes('b');
+    expect(await waitUntilGone(ended, 10_000)).toBe(true);
+    expect(await waitUntilGone(async () => (await readFile(join(serverDir('b'), 'data'), 'utf8')) === 'b', 300)).toBe(
+      false,
+    );
   });
 
   it('go on without us, and are found and stopped by another launcher on the same folder', async () => {

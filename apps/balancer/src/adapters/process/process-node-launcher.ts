@@ -14,6 +14,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import { IDENTIFIER } from '#common/contracts/schema';
 import type { Logger } from '#common/logging/logger';
 import { serviceEnvironment } from '#common/process/environment';
+import { EXIT } from '#common/process/exit-status';
 import { makeFolder } from '#common/process/folders';
 import { lastWordIn } from '#common/process/last-word';
 import { isCode, signalProcess, waitUntilGone } from '#common/process/process-table';
@@ -26,8 +27,6 @@ const KILL_TIMEOUT_MS = 5_000;
 /** One that ends by itself this soon could not start, on a full disk for example: it is started again after a pause. */
 const STARTING_MS = 15_000;
 const DEFAULT_RETRY_PAUSE_MS = 1_000;
-/** EX_CONFIG: its configuration is wrong, and will be the next time. */
-const CONFIG_STATUS = 78;
 /** So many starts in a row that failed are not taken for a moment's trouble. */
 const HOPELESS_STARTS = 3;
 const LOG_LIMIT_BYTES = 32 * 1024 * 1024;
@@ -42,6 +41,8 @@ export interface ProcessNodeLauncherOptions {
   logger: Logger;
   /** The program of the shard-node; by default the one that was built with us. */
   mainPath?: string;
+  /** Our end of the lifeline of whoever started us, for the nodes. */
+  lifelineFd?: number | undefined;
   /** Variables for the nodes, beside those of ours that are for them (`serviceEnvironment`). */
   env?: NodeJS.ProcessEnv;
   /** How long a node may take to stop by itself before it is killed. */
@@ -130,9 +131,11 @@ export class ProcessNodeLauncher implements NodeLauncher {
     const command = [process.execPath, this.options.mainPath ?? DEFAULT_MAIN];
     const startedMs = performance.now();
     const logged = await sizeOf(place.logFile);
-    const pid = await spawnNode(place, command, this.environment(place), (status) => {
-      const isStarting = status !== null && status !== 0 && performance.now() - startedMs < STARTING_MS;
-      if (isStarting) this.couldNotStart(place, demand, status, logged);
+    const program = { command, env: this.environment(place), lifelineFd: this.options.lifelineFd };
+    const pid = await spawnNode(place, program, (status) => {
+      // With its launcher gone it ended as it should, and so will we.
+      const failed = status !== null && status !== 0 && status !== EXIT.unavailable;
+      if (failed && performance.now() - startedMs < STARTING_MS) this.couldNotStart(place, demand, status, logged);
     });
     this.logger.info({ server, nodePid: pid }, 'shard-node started');
   }
@@ -142,7 +145,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
     if (this.demands.get(server) !== demand) return;
     const word = lastWordIn(logFile, logged);
     const why = word === '' ? `exit status ${status}; see ${logFile}` : word;
-    const isFinal = status === CONFIG_STATUS;
+    const isFinal = status === EXIT.config;
     this.failures.set(server, { starts: (this.failures.get(server)?.starts ?? 0) + 1, why, isFinal });
     if (isFinal) this.logger.error({ server, why }, 'the shard-node cannot start');
     else this.startAgain(server, demand, why);

@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FileLock } from '#common/process/file-lock';
+import { FolderLock } from '#common/process/folder-lock';
 import { isCode } from '#common/process/process-table';
 import type { PostgresBinaries } from './binaries';
 import { runGuarded } from './guarded-run';
@@ -28,11 +28,10 @@ export async function clusterTemplate(binaries: PostgresBinaries, runAs: RunAs):
   await mkdir(binaries.cacheDir, { recursive: true });
   const kind = createHash('sha256').update(initdbArgs('').join(' ')).digest('hex').slice(0, 8);
   const template = join(binaries.cacheDir, `postgres-${binaries.version}-${kind}-${runAs.uid}`);
-  const lock = `${template}.lock`;
   const deadline = performance.now() + BUILD_TIMEOUT_MS;
   while (!(await isWhole(template))) {
     if (performance.now() > deadline) throw new Error(`${template} is not built in time`);
-    const held = await FileLock.acquire(lock);
+    const held = await FolderLock.acquire(binaries.cacheDir);
     if (held === null) {
       await delay(POLL_MS);
       continue;

@@ -77,8 +77,6 @@ const MUST_SAY = 'says what is wrong';
 test.each(
   [
     { file: 'postgres/postmaster.pid', ...all(WORKS) },
-    { file: 'postgres.owner', ...all(WORKS) },
-    { file: 'node.lock', ...all(WORKS) },
     { file: 'postgres/PG_VERSION', ...all(MUST_SAY), 'of another': WORKS },
     // Behind its first bytes there is nothing in it. One of another node is for Postgres to judge, by its log of changes.
     { file: 'postgres/global/pg_control', ...all(MUST_SAY), cut: WORKS, 'of another': undefined },
@@ -88,8 +86,6 @@ test.each(
 )('%s, %s: it %s', async (file, how, outcome) => {
   const path = join(dataDir, file);
   if (!existsSync(path)) await restore(file);
-  // The lock is an empty file: there is nothing to damage in it.
-  if (file === 'node.lock') writeFileSync(path, 'something');
   damage(path, how, join(other, file));
   const started = start();
   if (outcome === WORKS) {
@@ -142,7 +138,7 @@ async function leftBehind(): Promise<number> {
 test('two nodes never run on the same data, and the second one says who has them', async () => {
   await start();
   await expect(LastingPostgres.start({ dataDir, logger }, NO_REVIVAL)).rejects.toThrow(
-    /^another process has the data in .*node\.lock\): end it first/,
+    /^another process has the data in .* \(it holds the lock of that folder\): end it first/,
   );
 });
 
@@ -167,9 +163,8 @@ test('a template whose builder was killed is built by the next one at once', asy
   const binaries = { ...(await findBinaries()), cacheDir: join(folder, 'cache') };
   const runAs = await chooseUser(binaries.postgres, folder);
   const template = await clusterTemplate(binaries, runAs);
-  renameSync(template, `${template}.gone`);
-  // Of what had built it nothing is left but its lock file.
-  writeFileSync(`${template}.lock`, '');
+  // Half of what it was building is left, and no lock: that ended with it.
+  renameSync(template, `${template}.new-1`);
   await expect(clusterTemplate(binaries, runAs)).resolves.toBe(template);
-  rmSync(`${template}.gone`, { recursive: true });
+  rmSync(`${template}.new-1`, { recursive: true });
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -72,30 +72,29 @@ describe('a Postgres that is started again when it ends by itself', () => {
     expect(await why).toMatch(/^Postgres failed 4 times in a row: .*pg_control/s);
   });
 
-  it('leaves the data to whoever has claimed them meanwhile, by a lock file of which the first one was robbed', async () => {
+  it('keeps others out, whatever file of the folder is removed', async () => {
     const first = await start();
-    const why = whyGivenUp(first);
-    const old = await postmaster();
-    await rm(join(dataDir, 'node.lock'));
-    // Its Postgres does not end by itself then, so that the second one has to end it.
-    const second = await start();
-    expect(await why).toBe('another process has taken over the data');
-    expect(await commandOf(old)).toBeUndefined();
-    const owned = await postmaster();
-    expect(await ask(second, 'SELECT 1 AS v')).toBe(1);
-    await first.stop();
-    expect(await commandOf(owned)).toBeDefined();
+    for (const name of await readdir(dataDir))
+      if (name !== 'postgres') await rm(join(dataDir, name), { recursive: true });
+    await expect(start()).rejects.toThrow(/^another process has the data in /);
+    await kill();
+    expect(await askUntilAnswered(first, 'SELECT 1 AS v')).toBe(1);
   });
 
-  it.each(['', '\0'.repeat(36), 'half a na'])(
-    'does not take a damaged note of its owner (%j) for another one',
-    async (text) => {
-      const postgres = await start();
-      await writeFile(join(dataDir, 'postgres.owner'), text);
-      await kill();
-      expect(await askUntilAnswered(postgres, 'SELECT 1 AS v')).toBe(1);
-    },
-  );
+  it('is given up, and leaves alone what is there now, when its folder was moved and another one put in its place', async () => {
+    const first = await start();
+    const why = whyGivenUp(first);
+    const moved = `${dataDir}-moved`;
+    await rename(dataDir, moved);
+    try {
+      await mkdir(dataDir);
+      process.kill((await postmasterPid(join(moved, 'postgres')))!, 'SIGKILL');
+      expect(await why).toBe(`${dataDir} was moved, removed or replaced`);
+      expect(await readdir(dataDir)).toEqual([]);
+    } finally {
+      await rm(moved, { recursive: true, force: true });
+    }
+  });
 
   it('stays away when it is stopped while it waits to be started again', async () => {
     const postgres = await start({ tries: 3, pauseMs: 60_000 });

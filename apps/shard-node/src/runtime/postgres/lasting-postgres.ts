@@ -2,16 +2,12 @@
  * The shard-node's own Postgres, started again when it ends by itself: what was committed is there, and the node has all of
  * its replicas still. So many failures in a row are too many: then somebody else has to look after it.
  *
- * The data have one owner: who has the lock of `node.lock`, which the operating system holds, also for a process that is suspended.
- * Somebody may have removed that file, and then another process can have it under the same name. So whoever claims the data also
- * writes down who it is; one that finds somebody else there (who has ended its Postgres) must leave them alone.
+ * The data have one owner: who has the lock of their folder, which the operating system holds, also for a process that is suspended.
+ * Where another folder has been put in the place of the one that is locked, what is there now is somebody else's.
  */
-import { randomUUID } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CannotStartError } from '#common/process/cannot-start';
-import { FileLock } from '#common/process/file-lock';
+import { FolderLock } from '#common/process/folder-lock';
 import { makeFolder } from '#common/process/folders';
 import {
   EmbeddedPostgres,
@@ -31,12 +27,9 @@ export interface RevivalPolicy {
 const LONGEST_PAUSE_MS = 5_000;
 /** A Postgres that has lived so long has not failed in a row. */
 const SETTLED_MS = 30_000;
-const OWNER_FILE = 'postgres.owner';
-const LOCK_FILE = 'node.lock';
 /** A process that was killed a moment ago has it that long at the most. */
 const LOCK_WAIT_MS = 3_000;
 const LOCK_POLL_MS = 50;
-const UUID = /^[0-9a-f-]{36}$/;
 
 export class LastingPostgres {
   readonly connection: PostgresConnection;
@@ -51,8 +44,7 @@ export class LastingPostgres {
     private postgres: EmbeddedPostgres,
     private readonly options: EmbeddedPostgresOptions,
     private readonly policy: RevivalPolicy,
-    private readonly owner: string,
-    private readonly lock: FileLock,
+    private readonly lock: FolderLock,
   ) {
     this.connection = postgres.connection;
     this.givenUp = new Promise((resolve) => (this.giveUp = resolve));
@@ -65,12 +57,10 @@ export class LastingPostgres {
    * @throws CannotStartError when another process has them, or as `EmbeddedPostgres.start`
    */
   static async start(options: EmbeddedPostgresOptions, policy: RevivalPolicy): Promise<LastingPostgres> {
-    const owner = randomUUID();
     makeFolder(options.dataDir);
     const lock = await claim(options.dataDir);
     try {
-      await writeFile(join(options.dataDir, OWNER_FILE), owner);
-      return new LastingPostgres(await EmbeddedPostgres.start(options), options, policy, owner, lock);
+      return new LastingPostgres(await EmbeddedPostgres.start(options), options, policy, lock);
     } catch (error) {
       lock.release();
       throw error;
@@ -112,10 +102,8 @@ export class LastingPostgres {
         return;
       }
       try {
-        // Seen at once by a process that was paused meanwhile.
-        await this.requireOwner();
         if (!(await this.pause())) return;
-        await this.requireOwner();
+        this.requireOwnFolder();
         this.postgres = await EmbeddedPostgres.start(this.options);
         if (this.postgres.connection.host !== this.connection.host) {
           this.giveUp('its socket cannot be where it was');
@@ -124,7 +112,7 @@ export class LastingPostgres {
         this.watch();
         return;
       } catch (error) {
-        if (error instanceof TakenOver) {
+        if (error instanceof FolderReplaced) {
           this.giveUp(error.message);
           return;
         }
@@ -146,33 +134,29 @@ export class LastingPostgres {
     }
   }
 
-  /** A file that says nothing, be it gone or damaged, tells of nobody. @throws TakenOver */
-  private async requireOwner(): Promise<void> {
-    const file = join(this.options.dataDir, OWNER_FILE);
-    const found = await readFile(file, 'utf8').catch(() => '');
-    if (found === this.owner) return;
-    if (UUID.test(found)) throw new TakenOver();
-    await writeFile(file, this.owner);
+  /** @throws FolderReplaced */
+  private requireOwnFolder(): void {
+    const { dataDir } = this.options;
+    if (!this.lock.isAt(dataDir)) throw new FolderReplaced(dataDir);
   }
 }
 
 /** @throws CannotStartError when another process has the data and keeps them */
-async function claim(dataDir: string): Promise<FileLock> {
-  const path = join(dataDir, LOCK_FILE);
+async function claim(dataDir: string): Promise<FolderLock> {
   const deadline = performance.now() + LOCK_WAIT_MS;
   for (;;) {
-    const lock = await FileLock.acquire(path);
+    const lock = await FolderLock.acquire(dataDir);
     if (lock !== null) return lock;
     if (performance.now() > deadline) break;
     await delay(LOCK_POLL_MS);
   }
-  const what = `another process has the data in ${dataDir} (it holds the lock of ${path})`;
+  const what = `another process has the data in ${dataDir} (it holds the lock of that folder)`;
   throw new CannotStartError(`${what}: end it first, also when it is suspended`);
 }
 
-/** Somebody else has claimed the data. */
-class TakenOver extends Error {
-  constructor() {
-    super('another process has taken over the data');
+/** What lies where the data were is not ours. */
+class FolderReplaced extends Error {
+  constructor(dataDir: string) {
+    super(`${dataDir} was moved, removed or replaced`);
   }
 }
