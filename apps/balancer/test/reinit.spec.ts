@@ -78,6 +78,70 @@ describe('/init in the place of another configuration', () => {
     expect(world.keys('S3')).toEqual([]);
   });
 
+  it('does not answer a read of the other one with what has the same key now', async () => {
+    const world = await SmallWorld.of(2);
+    let release = (): void => undefined;
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do !== 'readOne') return false;
+      release = () => {
+        carryOut(ask, answer);
+      };
+      return true;
+    };
+    const read = world.submit({ op: 'read', low: 5, high: 5 });
+    init(world);
+    await world.until(() => world.administered.has(2), 20_000);
+    await untilServed(world);
+    for (let key = 0; key <= 9; key += 1) await world.write(key);
+    release();
+    await world.until(() => world.answers[read] !== undefined);
+    expect(world.answers[read]).toMatchObject({ error: { code: 'CONFIG_CHANGED' } });
+  });
+
+  it('leaves nothing of a round that comes to a replica when the shard of that name is another one', async () => {
+    const world = await SmallWorld.of(2);
+    for (const key of OLD) await world.change({ op: 'delete', key });
+    let late = (): void => undefined;
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do !== 'apply' || ask.server !== 'S0' || ask.round.parts.every(({ ops }) => ops.length === 0))
+        return false;
+      world.intercept = () => false;
+      // It builds on nothing, as the first round of the new shard will.
+      const parts = ask.round.parts.map((part) => ({ ...part, vat: 0, firstTerm: 1, lastTerm: 1 }));
+      late = () => {
+        carryOut({ ...ask, round: { ...ask.round, parts } }, () => undefined);
+      };
+      carryOut(ask, answer);
+      return true;
+    };
+    await world.write(7);
+    init(world);
+    await world.until(() => world.administered.has(2), 20_000);
+    await untilServed(world);
+    late();
+    await world.pass(200);
+    expect(world.keys('S0')).toEqual([]);
+    expect(await expectOneOfBoth(world)).toBe('new');
+  });
+
+  it('serves when its servers could not be told at once that it has come into force: they have lost nothing', async () => {
+    const world = await SmallWorld.of(2);
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'config' || ask.request.configId < 2 || ask.request.stage !== undefined) return false;
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+      return true;
+    };
+    const shards = [{ shard: 'other', low: 0, size: 100 }];
+    init(world, { ...COMMAND, shards, servers: { S0: ['other'], S1: ['other'] } });
+    await world.until(() => world.administered.has(2), 20_000);
+    const { cluster } = world.balancer;
+    const other = cluster.shards.get('other')!;
+    await world.pass(300);
+    expect(cluster.isWritable(other)).toBe(false);
+    world.intercept = () => false;
+    await world.until(() => cluster.isWritable(other) && SERVERS.every((name) => other.stateOf(name) === 'in-sync'));
+  });
+
   it.each(['before', 'after'] as const)(
     'is whole or was never there when the leader ends %s any step of it',
     async (when) => {

@@ -82,6 +82,8 @@ export class Health {
       const replica = shard.replicas.get(server.name);
       const term = mustHave.get(shard.id);
       if (replica === undefined || term === undefined || !shard.inSync.includes(server.name)) continue;
+      // It is being told of the shard, and shows then whether it has it.
+      if (shard.untold.has(server.name)) continue;
       if (state !== undefined && !state.catchingUp && state.currentTerm >= term) continue;
       if (replica.suspended) continue;
       replica.suspended = true;

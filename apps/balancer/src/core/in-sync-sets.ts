@@ -55,6 +55,12 @@ export class InSyncSets {
     this.waiting.add(shard);
   }
 
+  /** Members of a shard that comes into being have not stored yet that it does: until they have, nothing is acknowledged. */
+  tellSoon(shard: Shard, untold: readonly string[]): void {
+    for (const server of shard.inSync) if (untold.includes(server)) shard.untold.add(server);
+    if (shard.untold.size > 0) this.waiting.add(shard);
+  }
+
   /**
    * Takes replicas out of the in-sync set: they no longer hold every acknowledged write. Those that cannot store the new
    * configuration are taken out as well.

@@ -161,18 +161,22 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
   return stored;
 }
 
-/** Has the servers put it in force, and begins to serve it. One that does not answer now hears of it with its next heartbeat. */
+/**
+ * Has the servers put it in force, and begins to serve it. Until one that does not answer now has stored it, its shards acknowledge
+ * nothing: it has its tables, and has not lost anything.
+ */
 function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow {
-  const { catalog, cluster, health, news, desk } = parts;
+  const { catalog, cluster, health, news, inSyncSets, desk } = parts;
   cluster.record = record;
   news.vouch();
   // A deposed leader could create them.
   yield* wait(all(shards.map((shard) => running(catalog.put(BUCKET_KEYS.shard(shard.shard), shard)))));
   for (const server of record.servers) health.admit(cluster.addServer(server, record.numbers[server] ?? 0));
-  yield* news.tellAll();
+  const untold = yield* news.tellAll();
   if (cluster.phase !== 'configuring') return;
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
   cluster.phase = 'serving';
+  for (const shard of cluster.shards.values()) inSyncSets.tellSoon(shard, untold);
   for (const server of record.servers) {
     const data = { cause: '/init', shards: cluster.shardsOn(server).map((shard) => shard.id) };
     desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data } });

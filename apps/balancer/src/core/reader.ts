@@ -16,6 +16,11 @@ import { unavailable } from './writer';
 
 /** Tickets of different leaders differ, so that none is given back to the wrong one. */
 const TICKETS_PER_EPOCH = 1_000_000_000;
+const REPLACED: ErrorBody = {
+  code: 'CONFIG_CHANGED',
+  message: 'the configuration has been replaced meanwhile',
+  retryable: true,
+};
 
 interface Ticket {
   /** The shards read, each with its VAT, and the replica that is asked first. */
@@ -99,7 +104,9 @@ export class Reader {
     const page = { shard: shard.id, vat: shard.vat, low: request.low, high: request.low };
     this.desk.request('readOne', { server, epoch: this.cluster.epoch, read: page }, (outcome) => {
       shard.countRead(server, -1);
-      if (outcome.ok && shard.divergedMs >= askedMs) this.tryOne(request, shard, read, new Set());
+      // The configuration may have been replaced: there may be another shard of this name, of other terms.
+      if (this.cluster.shards.get(shard.id) !== shard) this.refuse(request, REPLACED);
+      else if (outcome.ok && shard.divergedMs >= askedMs) this.tryOne(request, shard, read, new Set());
       else if (outcome.ok) this.answerOne(request, [shard.id], outcome.value);
       else if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
       else this.tryOne(request, shard, read, tried);

@@ -305,7 +305,8 @@ export class Recovery {
     const { shard, target, source, from } = plan;
     const granted = isHurried ? 0 : yield* this.throttle.grant();
     const request: CatchupRequest = {
-      ...{ epoch: this.cluster.epoch, turn: this.nextTurn++, shard: shard.id, source, from, to },
+      ...{ epoch: this.cluster.epoch, turn: this.nextTurn++ },
+      ...{ configId: this.cluster.configId, shard: shard.id, source, from, to },
       maxBytes: isHurried ? SLICE_BYTES : granted,
       ...(plan.setAside ? { setAside: true } : {}),
     };

@@ -69,7 +69,9 @@ export class WriteRound {
     const byServer = new Map<string, { round: RoundPart; rows: string[] }>();
     for (const entry of this.shards.values()) {
       for (const server of entry.servers) {
-        const message = byServer.get(server) ?? { round: { round: this.number, lastTerms, parts: [] }, rows: [] };
+        const { configId } = entry.shard.record;
+        const empty = { round: this.number, configId, lastTerms, parts: [] };
+        const message = byServer.get(server) ?? { round: empty, rows: [] };
         message.round.parts.push(entry.part);
         for (const row of entry.rows) message.rows.push(row);
         byServer.set(server, message);

@@ -3,7 +3,7 @@
  *
  * First so many worlds run with all guards on, and it is written down in which of them each guard had a say. Then each guard is switched
  * off in those worlds, and, where none of them notices, in the unit tests and stories of the cores. What nobody notices is listed: it
- * is not tested, or not needed.
+ * is not tested, or not needed. A world that breaks a promise although all guards are on is told, and left out.
  *
  * `SEEDS=2000` worlds to look for guards that have a say; `TRIES=400` worlds at most for each guard; `JOBS=2` processes; `ONLY=recovery`
  * guards of files whose path contains it; `TESTS=0` leaves the tests out; `FROM=1` the first seed; `REPORT=file.json` all in numbers.
@@ -49,15 +49,26 @@ async function findSay(
   const say = new Map<number, number[]>(guards.map(({ id }) => [id, []]));
   const tasks: number[][] = [];
   for (let at = 0; at < seeds.length; at += SEEDS_A_TASK) tasks.push(seeds.slice(at, at + SEEDS_A_TASK));
+  const failing = new Set<number>();
   await share(workers, tasks, async (worker, task) => {
-    const finding = await worker.run({ guard: null, seeds: task }, (seed, decisive) => {
-      for (const id of decisive) {
-        const known = say.get(id);
-        if (known !== undefined && known.length < tries) known.push(seed);
-      }
-    });
-    if (finding !== null) throw new Error(`seed ${finding.seed} breaks a promise with all guards on: ${finding.by}`);
+    for (let rest: readonly number[] = task; rest.length > 0;) {
+      const finding = await worker.run({ guard: null, seeds: rest }, (seed, decisive) => {
+        for (const id of decisive) {
+          const known = say.get(id);
+          if (known !== undefined && known.length < tries) known.push(seed);
+        }
+      });
+      if (finding === null) return;
+      print(`seed ${finding.seed} breaks a promise with all guards on, and is left out: ${finding.by}`);
+      failing.add(finding.seed);
+      rest = rest.slice(rest.indexOf(finding.seed) + 1);
+    }
   });
+  for (const [id, known] of say)
+    say.set(
+      id,
+      known.filter((seed) => !failing.has(seed)),
+    );
   return say;
 }
 

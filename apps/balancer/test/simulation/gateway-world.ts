@@ -12,7 +12,10 @@ export interface GatewayWorld {
   network: Network;
   servers: Servers;
   post: Post;
+  /** The configuration that is in force, for those who judge what gateways are told. */
   configId: () => number;
+  /** Keys below this have a shard, whatever administrators do. */
+  coveredBelow: () => number;
   /** Changes carry a name, and may be repeated. */
   named: boolean;
   /** Those that take commands now; more than one while an old leader has not noticed. */
@@ -48,5 +51,18 @@ export class Post {
     this.network.send(balancer, gateway, () => {
       take(answered);
     });
+  }
+}
+
+/** What a gateway knows of the cluster: which configuration it is in, as a leader has told it last. */
+export class KnownTable {
+  configId = 1;
+
+  constructor(private readonly world: GatewayWorld) {}
+
+  /** The configuration has changed: whoever leads says to which one. */
+  ask(): void {
+    const [leader] = this.world.serving();
+    if (leader !== undefined) this.configId = leader.cluster.configId;
   }
 }

@@ -10,7 +10,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { Ending, Operation } from '#common/testing/history';
 import type { Answered, RecordCommand } from '../../src/core/effects';
 import type { SimBalancer } from './balancer';
-import type { GatewayWorld } from './gateway-world';
+import { KnownTable, type GatewayWorld } from './gateway-world';
 import { ReadAttempt } from './read-attempt';
 import { rowOf } from './rows';
 import type { Dice } from './scheduler';
@@ -25,6 +25,7 @@ export class SimGateway {
   private readonly open = new Set<(ending: Ending) => void>();
   private readonly dice: Dice;
   private nextName = 1;
+  private readonly table: KnownTable;
 
   constructor(
     readonly name: string,
@@ -32,6 +33,7 @@ export class SimGateway {
     number: number,
   ) {
     this.dice = world.scheduler.dice(2_000 + number);
+    this.table = new KnownTable(world);
   }
 
   /** Ends and is there again: clients that wait lose their connection. */
@@ -57,20 +59,25 @@ export class SimGateway {
       return;
     }
     const name = `${this.name}.${this.nextName++}`;
-    const ended = (ending: Ending): void => {
-      if (isOpen && this.dice.chance(0.1)) this.askAgain(operation, name, ending, startMs);
+    const held: Held = { isDue, isUnknown: false, configId: this.table.configId, end };
+    held.end = (ending) => {
+      if (isOpen && this.dice.chance(0.1)) this.askAgain(operation, name, ending, startMs, held.configId);
       end(ending);
     };
-    this.change(operation, name, { isDue, isUnknown: false, end: ended });
+    this.change(operation, name, held);
   }
 
   /** Asks for a change again that was answered, or what became of it: it must be told the same. */
-  private askAgain(operation: Operation, name: string, first: Ending, startMs: number): void {
-    const { scheduler, network, post, named, configId } = this.world;
+  private askAgain(operation: Operation, name: string, first: Ending, startMs: number, configId: number): void {
+    const { scheduler, network, post, named } = this.world;
     const balancer = this.leader();
-    const isAnswered = first.how === 'done' || first.how === 'refused';
+    // What was refused because no shard has the key is not remembered.
+    const isCovered = operation.keys.every((key) => key < this.world.coveredBelow());
+    const isAnswered = first.how === 'done' || (first.how === 'refused' && isCovered);
     if (!named || !isAnswered || balancer === undefined || scheduler.nowMs - startMs > REPEAT_WITHIN_MS) return;
     const compare = (again: object): void => {
+      // What was answered has been removed with everything else.
+      if (configId !== this.world.configId()) return;
       if (JSON.stringify(again) !== JSON.stringify(first))
         scheduler.violate(`I3: ${name} ended ${JSON.stringify(first)}, and was told ${JSON.stringify(again)} later`);
     };
@@ -81,7 +88,7 @@ export class SimGateway {
       });
       const command = commandOf(batch, operation, name);
       network.send(this.name, balancer.name, () => {
-        balancer.dispatch({ on: 'records', configId: configId(), commands: [command] });
+        balancer.dispatch({ on: 'records', configId, commands: [command] });
       });
       return;
     }
@@ -112,7 +119,7 @@ export class SimGateway {
     const balancer = this.leader();
     if (balancer === undefined) again();
     else {
-      new ReadAttempt(this.name, world, operation, () => this.leader()).run(balancer, (values) => {
+      new ReadAttempt(this.name, world, operation, () => this.leader(), this.table).run(balancer, (values) => {
         if (values === null) again();
         else end({ how: 'seen', values });
       });
@@ -120,11 +127,15 @@ export class SimGateway {
   }
 
   private change(operation: Operation, name: string, held: Held): void {
-    const { scheduler, network, post, named, configId } = this.world;
-    if (!held.isDue()) {
+    const { scheduler, network, post, named } = this.world;
+    const { configId } = this.table;
+    // What may have been done under the configuration before must not be done once more under this one.
+    const isReplaced = configId !== held.configId;
+    if (!held.isDue() || (held.isUnknown && isReplaced)) {
       held.end(held.isUnknown ? { how: 'unknown' } : { how: 'none' });
       return;
     }
+    held.configId = configId;
     const again = (): void => {
       scheduler.after(PAUSE_MS, () => {
         this.change(operation, name, held);
@@ -145,6 +156,7 @@ export class SimGateway {
       else if (ending.how !== 'done' && ending.how !== 'refused') again();
     };
     const batch = post.expect(this.name, operation, (answered) => {
+      if (isOutdated(answered)) this.table.ask();
       conclude(endingOf(answered));
     });
     scheduler.after(ANSWER_MS, () => {
@@ -152,7 +164,7 @@ export class SimGateway {
     });
     const command = commandOf(batch, operation, named ? name : null);
     const deliver = (): void => {
-      balancer.dispatch({ on: 'records', configId: configId(), commands: [command] });
+      balancer.dispatch({ on: 'records', configId, commands: [command] });
     };
     if (named) network.send(this.name, balancer.name, deliver);
     else network.sendOnce(this.name, balancer.name, deliver);
@@ -169,6 +181,8 @@ interface Held {
   isDue: () => boolean;
   /** One of the attempts may have succeeded, or may still. */
   isUnknown: boolean;
+  /** Under which configuration it was asked for last. */
+  configId: number;
   end: (ending: Ending) => void;
 }
 
@@ -198,5 +212,10 @@ function endingOfError({ code }: ErrorBody): Ending {
   if (code === 'KEY_EXISTS' || code === 'KEY_NOT_FOUND') return { how: 'refused' };
   const isCertain =
     code === 'SHARD_UNAVAILABLE' || code === 'BUSY' || code === 'CONFIG_CHANGED' || code === 'NO_LEADER';
-  return { how: isCertain || code === 'NOT_CONFIGURED' ? 'none' : 'unknown' };
+  const isNothing = isCertain || code === 'NOT_CONFIGURED' || code === 'KEY_OUT_OF_RANGE';
+  return { how: isNothing ? 'none' : 'unknown' };
+}
+
+function isOutdated({ result }: Answered): boolean {
+  return result.error?.code === 'CONFIG_CHANGED';
 }

@@ -5,6 +5,7 @@
 import type { CoreSettings } from '../../src/core/settings';
 import { COMMON_FAULTS, type FaultKind } from './fault-kinds';
 import { Dice } from './scheduler';
+import type { ShapeChange } from './shape-changes';
 
 export type Settings = Omit<CoreSettings, 'balancerId' | 'instance'>;
 
@@ -28,6 +29,10 @@ export interface Profile {
   isStormy: boolean;
   /** How likely servers and shards are added and removed. */
   shapeChanges: number;
+  /** Which of these happen then; those that stand here twice are twice as likely. */
+  changes: readonly ShapeChange[];
+  /** Time between two of them, on average. */
+  changesMs: number;
   /** How likely a change covers keys of several shards, where it covers more than one. */
   settings: Partial<Settings>;
   clients: readonly number[];
@@ -45,6 +50,8 @@ const GENERAL: Profile = {
   meanMs: [60, 120, 250, 500],
   isStormy: false,
   shapeChanges: 0.25,
+  changes: ['add', 'rm'],
+  changesMs: 500,
   settings: {},
   clients: [1, 2, 3],
 };
@@ -85,6 +92,32 @@ export const PROFILES: readonly Profile[] = [
     lastsMs: [1_600, 3_200],
     meanMs: [250, 500],
     shapeChanges: 1,
+    changes: ['add', 'rm', 'rm', 'grow', 'grow'],
+  },
+  {
+    ...GENERAL,
+    name: 'anew',
+    weight: 10,
+    servers: [3, 3, 4],
+    often: 0.25,
+    faults: [
+      'leader ends',
+      'leader stops',
+      'leader pauses',
+      'leader far from bucket',
+      'bucket away',
+      'server ends',
+      'server restarts',
+      'server pauses',
+      'server alone',
+      'disk in doubt',
+      'disk full',
+    ],
+    lastsMs: [2_400, 3_200],
+    meanMs: [120, 250, 500],
+    shapeChanges: 1,
+    changes: ['init', 'init', 'init', 'add', 'rm', 'grow'],
+    changesMs: 300,
   },
   {
     ...GENERAL,

@@ -4,7 +4,7 @@ import type { NodeReadReply } from '#common/contracts/node';
 import { splitRows, type RawLines } from '#common/nats/lines';
 import type { Operation } from '#common/testing/history';
 import type { SimBalancer } from './balancer';
-import type { GatewayWorld } from './gateway-world';
+import type { GatewayWorld, KnownTable } from './gateway-world';
 import { keyOf, markOf } from './rows';
 import type { WiredReplica } from './wire';
 
@@ -24,17 +24,20 @@ export class ReadAttempt {
     private readonly world: GatewayWorld,
     private readonly operation: Operation & { kind: 'read' },
     private readonly leader: () => SimBalancer | undefined,
+    private readonly table: KnownTable,
   ) {}
 
   /** `done` gets the values in the order of the keys, or null when nothing came of it. */
   run(balancer: SimBalancer, done: (values: Values | null) => void): void {
     this.done = done;
-    const { network, post, scheduler, configId } = this.world;
+    const { network, post, scheduler } = this.world;
+    const { configId } = this.table;
     const { keys } = this.operation;
     let isPlanned = false;
     const batch = post.expect(this.gateway, this.operation, ({ result, row }) => {
       if (isPlanned) return;
       isPlanned = true;
+      if (result.error?.code === 'CONFIG_CHANGED') this.table.ask();
       if (result.error !== undefined) this.finish(null);
       else if ('plan' in result) this.part((result as unknown as RangeRead).plan, 0);
       else this.finish([row === undefined ? null : markOf(row)]);
@@ -44,7 +47,7 @@ export class ReadAttempt {
     });
     const command = { batch, id: 1, op: 'read' as const, low: keys[0]!, high: keys[keys.length - 1]! };
     network.send(this.gateway, balancer.name, () => {
-      balancer.dispatch({ on: 'records', configId: configId(), commands: [command] });
+      balancer.dispatch({ on: 'records', configId, commands: [command] });
     });
   }
 

@@ -16,12 +16,11 @@ import { rememberRings } from './rings';
 import { SCHEMA } from './rows';
 import { Scheduler } from './scheduler';
 import { Servers, type NodeFlaws } from './servers';
-import { ShapeChanges } from './shape-changes';
+import { SHARD_KEYS, ShapeChanges } from './shape-changes';
 import { Watch } from './watch';
 
 /** So long after the last fault everything must be well again. */
 const HEALED_WITHIN_MS = 12_000;
-const SHARD_KEYS = 10;
 const CHECK_EVERY_MS = 200;
 const SUPERVISOR_MS = 100;
 const BALANCERS = 2;
@@ -92,6 +91,10 @@ class Simulation {
   private readonly balancers: SimBalancer[] = [];
   private readonly gateways: SimGateway[];
   private readonly profile: Profile;
+  /** There are no keys from here on. */
+  private keysEnd = 0;
+  /** Keys below this always have a shard. */
+  private coveredBelow = 0;
 
   constructor(
     private readonly seed: number,
@@ -113,11 +116,14 @@ class Simulation {
       this.catalog,
       this.post,
       () => this.balancers,
+      this.history,
       flaws.mayDiverge === true,
     );
     const world: GatewayWorld = {
       ...{ scheduler: this.scheduler, network: this.network, servers: this.servers, post: this.post },
-      ...{ configId: () => 1, named: this.scheduler.chance(0.7) },
+      configId: () => this.watch.seen.configId(),
+      coveredBelow: () => this.coveredBelow,
+      ...{ named: this.scheduler.chance(0.7) },
       serving: () => this.balancers.filter((balancer) => balancer.isServing),
       read: (epoch, server) => {
         this.watch.read(epoch, server);
@@ -133,7 +139,8 @@ class Simulation {
     const limit = this.limits.operations ?? Number.POSITIVE_INFINITY;
     const clients = new Clients({ scheduler, history, keys, gateways, limit });
     clients.start(scheduler.oneOf(profile.clients));
-    const shape = new ShapeChanges(scheduler, servers, watch, () => this.leader());
+    const { changes, changesMs } = profile;
+    const shape = new ShapeChanges(scheduler, servers, watch, () => this.leader(), changes, this.keysEnd, changesMs);
     const isChanging = scheduler.chance(profile.shapeChanges);
     const faults = new Faults(
       {
@@ -195,13 +202,17 @@ class Simulation {
     await scheduler.run(1_000, () => this.leader()?.isServing === true);
     const leader = this.leader()!;
     const command = { n: names.length, schema: SCHEMA, shards, servers, allowReinit: false };
+    this.watch.asked({ request: 1, op: 'init', command });
     leader.dispatch({ on: 'admin', command: { request: 1, op: 'init', command } });
     await scheduler.run(4_000, () => this.watch.administration.has(1));
     const outcome = this.watch.administration.get(1);
     if (outcome?.ok !== true)
       scheduler.violate(`the cluster could not be made: ${outcome?.error.message ?? 'no answer'}`);
+    const places = shards.length + (profile.changes.includes('grow') ? 1 : 0);
+    this.keysEnd = places * SHARD_KEYS;
+    this.coveredBelow = shards.length * SHARD_KEYS;
     const groups = Array.from({ length: scheduler.oneOf([2, 3]) }, (_, group) =>
-      shards.map(({ low }) => low + group * 2),
+      Array.from({ length: places }, (_place, place) => place * SHARD_KEYS + group * 2),
     );
     return { groups, all: groups.flat().sort((a, b) => a - b) };
   }

@@ -1,6 +1,8 @@
 /** Hands what happens to those who judge it, and keeps book of which copies there are. */
-import type { RoundPart } from '#common/contracts/node';
-import type { AdminResult, Answered, Outcome } from '../../src/core/effects';
+import type { ClusterRecord, RoundPart } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { History } from '#common/testing/history';
+import type { AdminCommand, AdminResult, Answered, Outcome } from '../../src/core/effects';
 import type { ShardState } from '../../../shard-node/src/core/replica-state';
 import type { ShardRecord } from '../../src/core/shard';
 import type { BalancerWatcher, SimBalancer } from './balancer';
@@ -8,8 +10,9 @@ import type { CatalogWatcher, SimCatalog } from './catalog';
 import { Acknowledgements } from './checkers/acknowledgements';
 import { Agreement } from './checkers/agreement';
 import { Epochs } from './checkers/epochs';
+import { InForce } from './checkers/in-force';
 import { Progress } from './checkers/progress';
-import { diskOf, fewestOf, type Seen } from './checkers/seen';
+import { fewestOf, shardOn, type Seen } from './checkers/seen';
 import { WholeCopies } from './checkers/whole-copies';
 import type { Post } from './gateway-world';
 import type { Scheduler } from './scheduler';
@@ -24,6 +27,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   readonly seen: Seen;
   readonly progress: Progress;
   readonly copies: WholeCopies;
+  private readonly inForce: InForce;
   private readonly newest = new Map<string, ShardRecord>();
   /** `shard/server` pairs whose disk was lost and that have not been copied since. */
   private readonly blank = new Set<string>();
@@ -41,17 +45,27 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     private readonly catalog: SimCatalog,
     private readonly post: Post,
     private readonly balancers: () => readonly SimBalancer[],
+    private readonly history: History,
     private readonly mayDiverge: boolean,
   ) {
     const isBlank = (shard: string, server: string): boolean => this.blank.has(`${shard}/${server}`);
     const departures = (shard: string, server: string): number => this.departed.get(`${shard}/${server}`) ?? 0;
-    this.seen = { scheduler, servers, balancers, newest: this.newest, departures, isBlank };
+    this.inForce = new InForce((what) => {
+      scheduler.violate(what);
+    });
+    const configId = (): number => this.inForce.configId;
+    this.seen = { scheduler, servers, balancers, configId, newest: this.newest, departures, isBlank };
     this.copies = new WholeCopies(this.seen);
     this.progress = new Progress(this.seen, this.copies);
     this.acknowledgements = new Acknowledgements(this.seen);
     this.agreement = new Agreement(this.seen, this.progress.shown);
     this.epochs = new Epochs(this.seen);
     catalog.watcher = this;
+  }
+
+  /** An administrator is about to ask for this. */
+  asked(command: AdminCommand): void {
+    this.inForce.ask(command);
   }
 
   stepped(balancer: SimBalancer): void {
@@ -95,6 +109,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
 
   stored(key: string, value: unknown, isReused: boolean): void {
     this.progress.stored(key, value, isReused);
+    if (key === BUCKET_KEYS.cluster && value !== null) this.shaped(value as ClusterRecord);
     if (key.startsWith('shard.') && value !== null) this.configured(value as ShardRecord);
   }
 
@@ -141,11 +156,27 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     return this.blank.size > 0;
   }
 
+  /** The cluster's record was stored: shards may have come into being with it, or all rows may be gone. */
+  private shaped(record: ClusterRecord): void {
+    const { isAnother, born } = this.inForce.stored(record);
+    if (isAnother) {
+      this.history.clear('/init');
+      this.newest.clear();
+      this.blank.clear();
+      this.departed.clear();
+      this.copies.beginAnew();
+      this.progress.beginAnew();
+      this.acknowledgements.beginAnew();
+    }
+    for (const shard of born) this.newest.set(shard.shard, shard);
+  }
+
   /** What the bucket alone knew is gone with it: the newest configuration is that which it or some disk still has. */
   private forgetUnknown(shard: string): void {
-    const kept = this.catalog.shards().filter((record) => record.shard === shard);
+    const { configId } = this.inForce;
+    const kept = this.catalog.shards().filter((record) => record.shard === shard && record.configId === configId);
     for (const server of this.seen.servers.all) {
-      const held = diskOf(server).shards.get(shard);
+      const held = shardOn(server, shard, configId)?.state;
       const before = this.newest.get(shard);
       if (held !== undefined && before !== undefined) kept.push({ ...before, ...configOf(held) });
     }
@@ -156,10 +187,12 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   private configured(next: ShardRecord): void {
     const { shard, inSync, replicas } = next;
     const before = this.newest.get(shard);
+    // Left over, or not yet a shard: the cluster's record names those that there are.
+    if (next.configId !== this.inForce.configId || before === undefined) return;
     // A leader that finds a bucket that was set back writes what is there anew before it knows better.
-    if (before !== undefined && isOlder(next, before)) return;
+    if (isOlder(next, before)) return;
     this.newest.set(shard, next);
-    for (const server of before?.inSync ?? []) {
+    for (const server of before.inSync) {
       const pair = `${shard}/${server}`;
       if (!inSync.includes(server)) this.departed.set(pair, (this.departed.get(pair) ?? 0) + 1);
     }
@@ -167,8 +200,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
       const [blankShard = '', server = ''] = pair.split('/');
       if (blankShard === shard && !replicas.includes(server)) this.blank.delete(pair);
     }
-    for (const server of inSync) if (before?.inSync.includes(server) === false) this.refill(shard, server);
-    if (before !== undefined && inSync.length < before.inSync.length) this.judgeSmaller(next);
+    for (const server of inSync) if (!before.inSync.includes(server)) this.refill(shard, server);
+    if (inSync.length < before.inSync.length) this.judgeSmaller(next);
   }
 
   /** Who is left when members leave must be enough that have everything; of one that has just lost its disk nobody can know. */

@@ -62,3 +62,16 @@ test('a request may be of as many parts as its body holds', () => {
   const rows = Array.from({ length: 500_000 }, (_, index) => `{"id":${index}}`);
   expect(new Operation('a', true, 0).print('write', rows)).toMatch(PRINT_PATTERN);
 });
+
+test('what may have been done under one configuration is not asked for under the next', () => {
+  const doubtful = new Operation('a', false, 0);
+  doubtful.sendUnder(1);
+  doubtful.inDoubt = true;
+  doubtful.sendUnder(1);
+  expect(() => {
+    doubtful.sendUnder(2);
+  }).toThrow(expect.objectContaining({ code: 'OUTCOME_UNKNOWN' }));
+  const certain = new Operation('b', false, 0);
+  certain.sendUnder(1);
+  certain.sendUnder(2);
+});

@@ -1,10 +1,12 @@
 /** What a client wants changed, under the name by which everybody knows it again: its operation id. */
 import { createHash, randomBytes } from 'node:crypto';
+import { ShardlineError } from '#common/contracts/errors';
 
 /** One change from its arrival to its answer, through all the attempts that it takes. */
 export class Operation {
   /** It was sent, and whether it was carried out is not known: nobody may be told that nothing happened. */
   inDoubt = false;
+  private configId: number | null = null;
 
   constructor(
     /** As OPERATION_PATTERN says. */
@@ -13,6 +15,21 @@ export class Operation {
     readonly isClientsOwn: boolean,
     readonly arrivedAtMs: number,
   ) {}
+
+  /**
+   * It is about to be sent to the cluster of this configuration. What may have been done under the one before is gone with that, and must
+   * not be done once more.
+   *
+   * @throws ShardlineError OUTCOME_UNKNOWN
+   */
+  sendUnder(configId: number): void {
+    if (this.inDoubt && this.configId !== null && this.configId !== configId) {
+      const message =
+        'the configuration was replaced while this was under way; whether it was done before that is not known';
+      throw new ShardlineError('OUTCOME_UNKNOWN', message);
+    }
+    this.configId = configId;
+  }
 
   /** What tells this request from another one with the same id; undefined where nobody else can have the id. */
   print(kind: string, asked: readonly string[]): string | undefined {

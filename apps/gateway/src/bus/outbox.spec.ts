@@ -294,6 +294,16 @@ test('what was sent and had no answer in time is in doubt', async () => {
   expect(performance.now() - named.arrivedAtMs).toBeGreaterThanOrEqual(LIMITS.requestTimeoutMs);
 });
 
+test('what is in doubt is not sent again under another configuration', async () => {
+  const leader = await Leader.of(1);
+  const named = operation();
+  await expect(bus.update(named, 1, 5, '{}')).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+  const before = leader.heard.length;
+  for (const again of [bus.update(named, 2, 5, '{}'), bus.delete(named, 2, 5), bus.write(named, 2, 'error', ROW)])
+    await expect(again).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+  expect(leader.heard).toHaveLength(before);
+});
+
 test('what was sent before the connection was lost goes again', async () => {
   await useBus(PATIENT);
   const leader = await Leader.of(1);

@@ -94,6 +94,7 @@ export class RecordBus {
     onConflict: WriteOp['onConflict'],
     { keys, rows }: KeyedRows,
   ): Promise<number> {
+    operation.sendUnder(configId);
     const text = JSON.stringify(keys);
     const header = { ...nameOf(operation, 'write', [onConflict, text, ...rows]), onConflict, keys };
     const asked = { configId, header, rows: joinRows(rows), headerBytes: text.length };
@@ -103,12 +104,14 @@ export class RecordBus {
 
   /** @throws ShardlineError as Outbox.submit */
   async update(operation: Operation, configId: number, key: number, row: string): Promise<void> {
+    operation.sendUnder(configId);
     const header = { ...nameOf(operation, 'update', [String(key), row]), key };
     await this.updates.submit(change(operation, { configId, header, rows: row }));
   }
 
   /** @throws ShardlineError as Outbox.submit */
   async delete(operation: Operation, configId: number, key: number): Promise<void> {
+    operation.sendUnder(configId);
     const header = { ...nameOf(operation, 'delete', [String(key)]), key };
     await this.deletes.submit(change(operation, { configId, header }));
   }

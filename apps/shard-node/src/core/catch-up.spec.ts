@@ -94,3 +94,8 @@ it('leaves a shard that is not being filled as it is when a page of before has b
   const [shard] = replica().shards.values();
   expect(storedUpTo(shard!, AFTER)).toBe(shard);
 });
+
+it('refuses a request of a configuration that has been replaced, whose shard had the same name', () => {
+  expect(admitCatchUp(replica(), ask(0, 30, { configId: 1 })).kind).toBe('drop');
+  expect(() => admitCatchUp(replica(), ask(0, 30, { configId: 2 }))).toThrow(REFUSED);
+});

@@ -3,7 +3,16 @@ import type { ApplyRequest, RoundOp, ShardPart } from '#common/contracts/node';
 import { growthFault } from '#common/testing/growth';
 import { rowText, shardState } from '../../test/support/builders';
 import type { ShardState } from './replica-state';
-import { admitPart, decidePart, mustUndo, planSteps, type Known, type Measures, type PartTask } from './round-plan';
+import {
+  admitPart,
+  decidePart,
+  mustUndo,
+  planSteps,
+  refuseOtherConfig,
+  type Known,
+  type Measures,
+  type PartTask,
+} from './round-plan';
 
 const MEASURES: Measures = {
   digest: (text) => createHash('sha1').update(text).digest('hex'),
@@ -53,6 +62,20 @@ describe('planSteps', () => {
   it.each([[['r1']], [['r1', 'r2', 'r3']]])('refuses %j as the rows of two creates', (rows) => {
     const request = { epoch: 1, rounds: [{ round: 1, lastTerms: {}, parts: [part('a', [create([1, 2])])] }] };
     expect(() => planSteps(request, rows)).toThrow(expect.objectContaining({ code: 'BAD_MESSAGE' }) as Error);
+  });
+});
+
+describe('refuseOtherConfig', () => {
+  it('refuses rounds of any other configuration, and takes those that name none', () => {
+    const of = (configId?: number): Pick<ApplyRequest, 'rounds'> => ({
+      rounds: [{ round: 1, lastTerms: {}, parts: [], ...(configId === undefined ? {} : { configId }) }],
+    });
+    refuseOtherConfig(2, of());
+    refuseOtherConfig(2, of(2));
+    for (const other of [1, 3])
+      expect(() => {
+        refuseOtherConfig(2, of(other));
+      }).toThrow(expect.objectContaining({ code: 'STALE_ROUND' }) as Error);
   });
 });
 

@@ -103,6 +103,19 @@ export function planSteps(request: ApplyRequest, rows: readonly string[]): PartT
 }
 
 /**
+ * Rounds of a configuration that has been replaced may come late, or twice, and those of one that this replica has not been told to
+ * put in force early; either may have shards of the same names.
+ *
+ * @throws ShardlineError STALE_ROUND
+ */
+export function refuseOtherConfig(configId: number, { rounds }: Pick<ApplyRequest, 'rounds'>): void {
+  const other = rounds.find((round) => round.configId !== undefined && round.configId !== configId);
+  if (other === undefined) return;
+  const why = `round ${other.round} is of the configuration ${other.configId ?? 0}, and ${configId} is in force here`;
+  throw new ShardlineError('STALE_ROUND', why);
+}
+
+/**
  * Whether the part may be applied to the shard as it is.
  *
  * @throws ShardlineError UNKNOWN_SHARD, STALE_ROUND, BAD_MESSAGE

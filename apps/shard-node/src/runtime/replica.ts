@@ -32,6 +32,7 @@ import {
   decidePart,
   mustUndo,
   planSteps,
+  refuseOtherConfig,
   type Known,
   type Measures,
   type PartResult,
@@ -122,6 +123,7 @@ export class Replica {
   apply(request: ApplyRequest, rows: readonly string[]): Promise<ApplyReply> {
     const steps = planSteps(request, rows);
     return this.guarded.change(request.epoch, async (transaction, state) => {
+      refuseOtherConfig(state.configId, request);
       const again = answerAgain(state, this.lastApplied, request);
       if (again !== null) return { state, result: again };
       const shards = new Map(state.shards);

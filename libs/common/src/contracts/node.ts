@@ -179,6 +179,8 @@ export const catchupRequest = z.strictObject({
   epoch: term,
   /** Grows with every request under one epoch. One that comes late is refused: the replica may be in sync by then. */
   turn: term,
+  /** As of a round. */
+  configId: term.exactOptional(),
   shard: z.string(),
   source: z.string(),
   from: term,

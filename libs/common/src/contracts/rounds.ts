@@ -116,6 +116,8 @@ export type ShardPart = z.infer<typeof shardPart>;
 /** One round as one server sees it. `lastTerms` names every shard that the round touches, on whatever server. */
 export const roundPart = z.strictObject({
   round: term,
+  /** Of the configuration that the shards are of: one that is replaced may have had others under the same names. Absent: any. */
+  configId: term.exactOptional(),
   lastTerms: terms,
   parts: z.array(shardPart),
 });

@@ -14,6 +14,12 @@ export type Operation =
   | { kind: 'delete'; keys: [number] }
   | { kind: 'read'; keys: number[] };
 
+/** An administrator has all rows of all keys removed, at one instant. */
+export interface Clearing {
+  kind: 'clear';
+  keys: never[];
+}
+
 /**
  * `none`: it is known that nothing happened. `refused`: the state of the keys forbade it. `unknown`: it may have happened
  * or may still happen. `seen`: what a read found, in the order of its keys.
@@ -29,7 +35,7 @@ export type Ending =
 export interface Entry {
   id: number;
   client: string;
-  operation: Operation;
+  operation: Operation | Clearing;
   called: number;
   answered: number;
   ending: Ending | null;
@@ -42,7 +48,7 @@ export class History {
   readonly entries: Entry[] = [];
   private place = 0;
 
-  call(client: string, operation: Operation): Entry {
+  call(client: string, operation: Operation | Clearing): Entry {
     const entry = {
       id: this.entries.length,
       client,
@@ -58,6 +64,11 @@ export class History {
   /** Operations without an answer. */
   get open(): Entry[] {
     return this.entries.filter((entry) => entry.ending === null);
+  }
+
+  /** At this very instant all rows go. */
+  clear(client: string): void {
+    this.answer(this.call(client, { kind: 'clear', keys: [] }), { how: 'done', added: 0 });
   }
 
   answer(entry: Entry, ending: Ending): void {
@@ -91,6 +102,7 @@ function describe({ id, client, operation, called, answered, ending }: Entry): s
 /** The operation as far as it touches the group; null when it tells nothing about it. */
 function restrict(entry: Entry, group: readonly number[]): Entry | null {
   const { operation, ending } = entry;
+  if (operation.kind === 'clear') return entry;
   if (ending?.how === 'none' || !operation.keys.some((key) => group.includes(key))) return null;
   if (operation.kind !== 'read') return entry;
   if (ending?.how !== 'seen') return null;
@@ -175,6 +187,7 @@ class Search {
 /** The states to which the operation can lead from this one, given what its client was told: none or one. */
 function effects({ operation, ending }: Entry, state: State, group: readonly number[]): State[] {
   const valueOf = (key: number): string | null => state[group.indexOf(key)] ?? null;
+  if (operation.kind === 'clear') return [group.map(() => null)];
   if (operation.kind === 'read') {
     const values = ending?.how === 'seen' ? ending.values : [];
     return operation.keys.every((key, place) => valueOf(key) === values[place]) ? [state] : [];

@@ -22,8 +22,15 @@ export class Acknowledgements {
   private readonly stored = new Map<string, Stored>();
   private readonly shardOfMark = new Map<string, string>();
   private readonly acknowledgedMarks = new Set<string>();
+  /** Rows of configurations that are in force no more; their changes may be acknowledged still. */
+  private readonly removed = new Set<string>();
 
   constructor(private readonly seen: Seen) {}
+
+  /** All rows have been removed on purpose: who has them is no question any more. */
+  beginAnew(): void {
+    for (const mark of this.stored.keys()) this.removed.add(mark);
+  }
 
   /** A replica has committed these rounds. */
   applied(epoch: number, server: string, rounds: readonly RoundPart[], rows: readonly string[]): void {
@@ -44,7 +51,7 @@ export class Acknowledgements {
     if (!('tokens' in operation) || added < operation.tokens.length) return;
     for (const mark of operation.tokens) {
       // Told again to who asks again, it says nothing about who has it by now.
-      if (this.acknowledgedMarks.has(mark)) continue;
+      if (this.acknowledgedMarks.has(mark) || this.removed.has(mark)) continue;
       this.acknowledgedMarks.add(mark);
       const shard = this.shardOfMark.get(mark);
       const record = shard === undefined ? undefined : this.seen.newest.get(shard);
@@ -72,6 +79,7 @@ export class Acknowledgements {
 
   private note(mark: string, shard: string, order: number, server: string): void {
     this.shardOfMark.set(mark, shard);
+    if (this.removed.delete(mark)) this.stored.delete(mark);
     let known = this.stored.get(mark);
     if (known === undefined) {
       const record = this.seen.newest.get(shard);
@@ -86,8 +94,7 @@ export class Acknowledgements {
   /** It has the row by another way than the round, or has lost its disk since. */
   private hasCopy(shard: string, server: string, mark: string): boolean {
     if (this.seen.isBlank(shard, server)) return true;
-    const known = this.seen.servers.byName.get(server);
-    const held = known === undefined ? null : shardOn(known, shard);
+    const held = shardOn(this.seen.servers.byName.get(server), shard, this.seen.configId());
     return held?.versions.some(({ row }) => markOf(row) === mark) === true;
   }
 }

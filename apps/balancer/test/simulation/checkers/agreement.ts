@@ -12,6 +12,7 @@ export class Agreement {
   /** Looks at the replicas that the newest leader of each shard counts on. */
   check(balancer: SimBalancer): void {
     const { cluster } = balancer;
+    if (cluster.configId !== this.seen.configId()) return;
     for (const shard of cluster.shards.values()) {
       if (!shard.resolved || (this.shown.get(shard.id)?.epoch ?? 0) > cluster.epoch) continue;
       const views = new Map<string, string>();
@@ -19,10 +20,11 @@ export class Agreement {
         // It may have left the set in the bucket, while this leader has not heard of it yet.
         if (this.seen.newest.get(shard.id)?.inSync.includes(server) !== true) continue;
         if (shard.replicas.get(server)?.suspended !== false || this.seen.isBlank(shard.id, server)) continue;
-        const known = this.seen.servers.byName.get(server);
-        const held = known === undefined ? null : shardOn(known, shard.id);
+        const held = shardOn(this.seen.servers.byName.get(server), shard.id, cluster.configId);
         const rows = held === null ? [] : rowsAt(held.versions, shard.vat);
-        views.set(server, held === null ? 'nothing' : rows.map(({ cat, row }) => `${cat}${row}`).join(' '));
+        // Before anything has been acknowledged it does not matter whether the tables are there.
+        const isMissing = held === null && shard.vat > 0;
+        views.set(server, isMissing ? 'nothing' : rows.map(({ cat, row }) => `${cat}${row}`).join(' '));
       }
       if (new Set(views.values()).size <= 1) continue;
       const told = [...views].map(([server, rows]) => `${server}: ${rows}`).join('\n    ');

@@ -13,6 +13,7 @@ export interface ShownVat {
 interface Disk {
   disk: unknown;
   epoch: number;
+  configId: number;
   shards: Map<string, { epoch: number; version: number; told: number; isWhole: boolean }>;
 }
 
@@ -20,15 +21,22 @@ export class Progress {
   readonly shown = new Map<string, ShownVat>();
   private readonly stepVats = new Map<string, Map<string, number>>();
   private readonly disks = new Map<string, Disk>();
-  private readonly bucket = new Map<string, { epoch: number; version: number }>();
+  private readonly bucket = new Map<string, { epoch: number; configId: number; version: number }>();
 
   constructor(
     private readonly seen: Seen,
     private readonly copies: WholeCopies,
   ) {}
 
-  /** A leader has handled an event. */
+  /** Another configuration is in force: its shards begin from nothing. */
+  beginAnew(): void {
+    this.shown.clear();
+    this.stepVats.clear();
+  }
+
+  /** A leader has handled an event. What it knows of a configuration that is in force no more, clients must not be told. */
   stepped({ name, cluster }: SimBalancer): void {
+    if (cluster.configId !== this.seen.configId()) return;
     let vats = this.stepVats.get(name);
     if (vats === undefined) this.stepVats.set(name, (vats = new Map<string, number>()));
     for (const shard of cluster.shards.values()) {
@@ -40,15 +48,19 @@ export class Progress {
 
   /** Something was stored in the bucket. With a revision that was used before, a late change may go back: that is the bucket's fault. */
   stored(key: string, value: unknown, isReused: boolean): void {
-    const last = this.bucket.get(key) ?? { epoch: 0, version: 0 };
+    const last = this.bucket.get(key) ?? { epoch: 0, configId: 0, version: 0 };
+    const { configId = 0, configVersion = 0 } = value as Partial<ShardRecord>;
     const next =
       key === 'leader'
-        ? { epoch: (value as { epoch: number }).epoch, version: 0 }
-        : { epoch: 0, version: (value as Partial<ShardRecord>).configVersion ?? 0 };
+        ? { epoch: (value as { epoch: number }).epoch, configId: 0, version: 0 }
+        : { epoch: 0, configId, version: configVersion };
     if (next.epoch < last.epoch && !isReused)
       this.violate(`the epoch in the bucket went back from ${last.epoch} to ${next.epoch}`);
-    if (next.version < last.version && !isReused)
-      this.violate(`the bucket went back on ${key} from ${last.version} to ${next.version}`);
+    const isBack = next.configId === last.configId ? next.version < last.version : next.configId < last.configId;
+    if (isBack && !isReused)
+      this.violate(
+        `the bucket went back on ${key} from ${last.configId}/${last.version} to ${next.configId}/${next.version}`,
+      );
     this.bucket.set(key, next);
   }
 
@@ -60,8 +72,8 @@ export class Progress {
   /** Looks at every disk. */
   check(): void {
     for (const server of this.seen.servers.all) {
-      const { epoch, shards } = diskOf(server);
-      const now: Disk = { disk: server.disk, epoch, shards: new Map() };
+      const { epoch, configId, shards } = diskOf(server);
+      const now: Disk = { disk: server.disk, epoch, configId, shards: new Map() };
       for (const [id, { configEpoch, configVersion, toldVat, catchUp }] of shards) {
         now.shards.set(id, { epoch: configEpoch, version: configVersion, told: toldVat, isWhole: catchUp === null });
       }
@@ -73,6 +85,9 @@ export class Progress {
 
   private compare(server: string, last: Disk, now: Disk): void {
     if (now.epoch < last.epoch) this.violate(`${server} went back from the epoch ${last.epoch} to ${now.epoch}`);
+    if (now.configId < last.configId)
+      this.violate(`${server} went back from the configuration ${last.configId} to ${now.configId}`);
+    if (now.configId !== last.configId) return;
     for (const [id, before] of last.shards) {
       const after = now.shards.get(id);
       if (after === undefined) continue;

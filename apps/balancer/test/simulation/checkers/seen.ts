@@ -1,5 +1,5 @@
 /** What those who judge look at: the disks themselves, and rules of their own about them. Nothing here uses the code that is judged. */
-import type { ShardState } from '../../../../shard-node/src/core/replica-state';
+import type { NodeIdentity, ShardState } from '../../../../shard-node/src/core/replica-state';
 import type { ShardRecord } from '../../../src/core/shard';
 import type { SimBalancer } from '../balancer';
 import type { Scheduler } from '../scheduler';
@@ -20,11 +20,13 @@ export interface DiskShard {
 
 export interface DiskView {
   epoch: number;
-  shards: Map<string, ShardState>;
+  /** Of which configuration of the cluster the shards are. */
+  configId: number;
+  shards: ReadonlyMap<string, ShardState>;
 }
 
 interface Contents {
-  identity: { epoch: number };
+  identity: Pick<NodeIdentity, 'epoch' | 'configId' | 'prepared'>;
   states: Map<string, ShardState>;
   tables: Map<string, Map<string, Version>>;
 }
@@ -35,14 +37,23 @@ function contentsOf(server: SimServer): Contents {
 
 export function diskOf(server: SimServer): DiskView {
   const { identity, states } = contentsOf(server);
-  return { epoch: identity.epoch, shards: states };
+  return { epoch: identity.epoch, configId: identity.configId, shards: states };
 }
 
-export function shardOn(server: SimServer, shard: string): DiskShard | null {
-  const { states, tables } = contentsOf(server);
+/** What a server's disk holds of a shard of this configuration; null: nothing, or there is no such server. */
+export function shardOn(server: SimServer | undefined, shard: string, configId: number): DiskShard | null {
+  if (server === undefined) return null;
+  const { identity, states, tables } = contentsOf(server);
+  if (identity.configId !== configId) return null;
   const state = states.get(shard);
   const table = tables.get(shard);
   return state === undefined || table === undefined ? null : { state, versions: [...table.values()] };
+}
+
+/** Whether the server's disk has the tables of this configuration, which it has not been told yet to put in force. */
+export function isPrepared(server: SimServer | undefined, shard: string, configId: number): boolean {
+  const prepared = server === undefined ? null : contentsOf(server).identity.prepared;
+  return prepared?.cluster.configId === configId && prepared.shards.some((config) => config.shard === shard);
 }
 
 /** The shard's rows at a VAT, in key order: born by then, and not dead by then. */
@@ -61,6 +72,8 @@ export interface Seen {
   scheduler: Scheduler;
   servers: Servers;
   balancers: () => readonly SimBalancer[];
+  /** Which configuration of the cluster is in force: what a disk holds of another one is nobody's. */
+  configId: () => number;
   /** By shard: the configuration that was written last, whatever the bucket says by now. */
   newest: ReadonlyMap<string, ShardRecord>;
   /** How often the replica has left the shard's in-sync set; what it holds after it came back it has copied. */

@@ -6,7 +6,7 @@
 import type { History } from '#common/testing/history';
 import type { Shard } from '../../../src/core/shard';
 import type { SimBalancer } from '../balancer';
-import { diskOf, fewestOf, type Seen } from './seen';
+import { fewestOf, shardOn, type Seen } from './seen';
 import type { WholeCopies } from './whole-copies';
 
 /** Why the cluster is not well, or null. */
@@ -47,7 +47,7 @@ function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen): str
     if (shard.replicas.get(server)?.suspended !== false) return `${server} is kept aside on ${shard.id}`;
     const known = seen.servers.byName.get(server);
     if (known === undefined || known.process === null) return `${server} does not run`;
-    const state = diskOf(known).shards.get(shard.id);
+    const state = shardOn(known, shard.id, seen.configId())?.state;
     if (state?.catchUp !== null) return `${server} has not got ${shard.id}`;
     if (state.currentTerm < shard.vat) return `${server} lags on ${shard.id}`;
   }

@@ -5,7 +5,7 @@
  * A disk is whole at a VAT when it is not being filled, has got so far, and shows the rows that are acknowledged there. Which rows these
  * are follows from step to step: a disk that was whole before and holds the next terms says what was added.
  */
-import { rowsAt, shardOn, type Seen } from './seen';
+import { isPrepared, rowsAt, shardOn, type Seen } from './seen';
 
 /** What is acknowledged of a shard. */
 interface Acknowledged {
@@ -28,6 +28,10 @@ export class WholeCopies {
     const holders = this.names().filter((server) => this.mayTell(server, shard, known, vat));
     // Of a leader that was deposed a disk may hold other rows under the same terms: those whom the present one counts on go first.
     const teller = holders.find((server) => members.includes(server)) ?? holders[0];
+    if (vat === 0) {
+      this.acknowledged.set(shard, known);
+      return;
+    }
     if (teller === undefined) {
       this.seen.scheduler.violate(
         `I1: ${shard} is shown at VAT ${vat}, and no disk that was whole at ${known.vat} has it`,
@@ -37,9 +41,15 @@ export class WholeCopies {
     this.acknowledged.set(shard, { vat, rows: this.rowsOn(teller, shard, vat) });
   }
 
-  /** Whether the server's disk holds everything that is acknowledged of the shard. */
+  /** Another configuration is in force, of which nothing has been acknowledged yet. */
+  beginAnew(): void {
+    this.acknowledged.clear();
+  }
+
+  /** Whether the server's disk holds everything that is acknowledged of the shard: before the first row the tables suffice. */
   isWhole(shard: string, server: string): boolean {
     const { vat, rows } = this.acknowledged.get(shard) ?? { vat: 0, rows: '' };
+    if (vat === 0 && isPrepared(this.seen.servers.byName.get(server), shard, this.seen.configId())) return true;
     return this.holds(server, shard, vat) && this.rowsOn(server, shard, vat) === rows;
   }
 
@@ -51,8 +61,8 @@ export class WholeCopies {
   /** Looks at all disks: the code may never have dropped the last whole copy. */
   check(): void {
     if (this.isVoid) return;
-    for (const shard of this.acknowledged.keys()) {
-      if (this.of(shard).length === 0)
+    for (const [shard, { vat }] of this.acknowledged) {
+      if (vat > 0 && this.of(shard).length === 0)
         this.seen.scheduler.violate(`I1: no disk holds everything that was acknowledged of ${shard}`);
     }
   }
@@ -92,7 +102,6 @@ export class WholeCopies {
   }
 
   private seenShard(server: string, shard: string): ReturnType<typeof shardOn> {
-    const known = this.seen.servers.byName.get(server);
-    return known === undefined ? null : shardOn(known, shard);
+    return shardOn(this.seen.servers.byName.get(server), shard, this.seen.configId());
   }
 }
