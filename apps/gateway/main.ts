@@ -1,7 +1,7 @@
 /** The gateway as a process: HTTP in, NATS out. */
 import { createLogger } from '#common/logging/logger';
 import { runService, stopOnSignals } from '#common/process/service';
-import { parseGatewayConfig } from './src/config/gateway-config';
+import { parseGatewayConfig } from '#common/config/gateway-config';
 import { Gateway } from './src/runtime/gateway';
 
 runService(async (lifeline) => {

@@ -3,7 +3,7 @@ import { createLogger, type Logger } from '#common/logging/logger';
 import { runService, stopOnSignals } from '#common/process/service';
 import { forgetPostgresVariables } from './src/config/postgres-variables';
 import { connectionsOf } from './src/config/connections';
-import { parseShardNodeConfig, type ShardNodeConfig } from './src/config/config';
+import { parseShardNodeConfig, type ShardNodeConfig } from '#common/config/shard-node-config';
 import { removeOwnPidFile } from './src/runtime/pid-file';
 import { LastingPostgres } from './src/runtime/postgres/lasting-postgres';
 

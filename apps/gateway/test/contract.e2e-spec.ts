@@ -1,7 +1,7 @@
 /** The whole HTTP contract on the real cluster: the tests of this file build on one another, from an empty cluster on. */
 import { LocalCluster } from '#common/testing/local-cluster';
 import { createLogger } from '#common/logging/logger';
-import { parseGatewayConfig } from '../src/config/gateway-config';
+import { parseGatewayConfig } from '#common/config/gateway-config';
 import { Gateway } from '../src/runtime/gateway';
 import { asker, failure, PUBLISHED, student, success, type Ask } from './asking';
 

@@ -1,7 +1,6 @@
 /** Every process of a cluster on this machine: what is started with what, and in which order it ends. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { serviceEnvironment } from '#common/process/environment';
 import { LIFELINE_FD, Lifelines } from '#common/process/lifeline';
 import { natsServerAnswers, spawnNatsServer } from '#common/process/nats-server';
 import { markedNode } from '#common/process/node-mark';
@@ -9,10 +8,10 @@ import { processesRunning, signalProcess } from '#common/process/process-table';
 import type { ClaimedDataDir } from './data-dir';
 import type { Remark } from './log-tail';
 import { EXIT, Refusal } from './refusal';
+import { environmentOf, NATS_HOST } from './settings';
 import { Supervised, type Watcher } from './supervised';
 import type { Terminal } from './terminal';
 
-const NATS_HOST = '127.0.0.1';
 const BALANCERS = ['balancer-1', 'balancer-2'];
 const NATS_DEADLINE_MS = 30_000;
 /** A service gives itself 10 s; past that it hangs. */
@@ -134,13 +133,7 @@ export class Cluster implements Watcher {
 
   private service(app: 'balancer' | 'gateway', name: string): Supervised {
     const { dataDir, natsPort, port, env } = this.plan;
-    const settings = serviceEnvironment(app, env, {
-      // Something of the user's may stand between the services and the server: a proxy that can cut them off, say.
-      NATS_URL: env.SERVICES_NATS_URL ?? `nats://${NATS_HOST}:${natsPort}`,
-      LIFELINE_FD: String(LIFELINE_FD),
-      DATA_DIR: dataDir.path,
-      ...(app === 'balancer' ? { BALANCER_ID: name } : { PORT: String(port) }),
-    });
+    const settings = environmentOf(app, name, env, { dataDir: dataDir.path, port, natsPort });
     return new Supervised(
       {
         name,
@@ -152,7 +145,7 @@ export class Cluster implements Watcher {
           const child = spawn(process.execPath, ['--enable-source-maps', join(APPS, app, 'main.js'), name], {
             detached: true,
             stdio: ['ignore', log, log, 'pipe'],
-            env: settings,
+            env: { ...settings, LIFELINE_FD: String(LIFELINE_FD) },
           });
           this.lifelines.add(child);
           return child;

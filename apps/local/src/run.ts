@@ -7,6 +7,7 @@ import type { Options } from './options';
 import { checkPort } from './ports';
 import { gatewayUrl, waitUntilReady } from './readiness';
 import { Refusal } from './refusal';
+import { checkSettings } from './settings';
 import type { Terminal } from './terminal';
 import { keepUp } from './upkeep';
 
@@ -21,6 +22,7 @@ const LEFTOVER_MS = 15_000;
  * @throws Refusal
  */
 export async function runCluster(options: Options, terminal: Terminal): Promise<number> {
+  checkSettings(process.env, options);
   const dataDir = await new DataDir(options.dataDir, options.shownDataDir).claim();
   try {
     await checkPorts(options, dataDir);

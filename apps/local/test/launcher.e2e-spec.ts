@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '#common/testing/free-port';
 import { freshBuild } from '#common/testing/fresh-build';
+import { documentedBounds } from '#common/testing/documented-bounds';
 import { LocalCluster } from '#common/testing/local-cluster';
 import { processesWith } from '#common/testing/processes';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student, type Student } from '../src/demo/students';
+import { checkSettings } from '../src/settings';
 import { launch, launchRun, type Launched } from './launch';
 
 const STUDENTS = Array.from({ length: 500 }, (_, index) => student(index * 20));
@@ -154,15 +156,31 @@ test('services that die are started again, and the cluster goes on', async () =>
 }, 180_000);
 
 test.each([
-  ['gateway', { BODY_LIMIT: 'large' }, /shardline: gateway: wrong configuration: BODY_LIMIT is "large"/],
-  ['balancer', { HEARTBEAT_MISSES: '-1' }, /shardline: balancer-[12]: wrong configuration: HEARTBEAT_MISSES is "-1"/],
-])(
-  'a wrong setting of the %s ends the run with one line that says which and why',
-  async (_service, env, word) => {
-    await expect(start({ env })).rejects.toThrow(word);
-    expect(processesWith(dataDir)).toEqual([]);
+  ['gateway', { BODY_LIMIT: 'large' }, 'BODY_LIMIT is "large"'],
+  ['gateway', { BODY_LIMIT: '8388608' }, 'BODY_LIMIT is 8388608'],
+  ['gateway', { SERVICES_NATS_URL: ',' }, 'NATS_URL is ","'],
+  ['balancer', { HEARTBEAT_MISSES: '-1' }, 'HEARTBEAT_MISSES is "-1"'],
+  ['balancer', { LANE_WAIT_MS: '45001' }, 'LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
+  ['shard-node', { POOL_SIZE: '500' }, 'POOL_SIZE is "500"'],
+])('a wrong setting of the %s (%j) is refused before anything is started', async (service, env, why) => {
+  const { status, said } = await launchRun(dataDir, env);
+  expect({ status, said }).toMatchObject({
+    status: 78,
+    said: expect.stringMatching(/^shardline: [^\n]+\n$/) as string,
+  });
+  expect(said).toContain(`shardline: ${service}: wrong configuration: ${why}`);
+  expect(existsSync(dataDir)).toBe(false);
+});
+
+test.each(documentedBounds('Shard-node'))(
+  'the launcher knows the bounds of $name, which no service that it starts reads itself',
+  ({ name, min, max }) => {
+    const check = (value: number) => (): void => {
+      checkSettings({ [name]: String(value) }, { dataDir, port: 1, natsPort: 2 });
+    };
+    for (const value of [min, max]) expect(check(value)).not.toThrow();
+    for (const value of [min - 1, max + 1]) expect(check(value)).toThrow(`shard-node: wrong configuration: ${name} is`);
   },
-  60_000,
 );
 
 test('a port in use is said before anything is started', async () => {

@@ -8,7 +8,7 @@ import { NatsCatalogStore } from '../adapters/nats/nats-catalog-store';
 import { NatsEventSink } from '../adapters/nats/nats-event-sink';
 import { NatsShardTransport } from '../adapters/nats/nats-shard-transport';
 import { ProcessNodeLauncher } from '../adapters/process/process-node-launcher';
-import { catalogTimeoutMs, type BalancerConfig } from '../config/balancer-config';
+import { catalogTimeoutMs, type BalancerConfig } from '#common/config/balancer-config';
 import type { NamedRingHash } from '../core/balancer-core';
 import type { NodeLauncher } from '../ports/node-launcher';
 import { BalancerMetrics } from './balancer-metrics';

@@ -5,7 +5,7 @@ import type { ClusterStatus, ReadDoneReply, ReadDoneRequest } from '#common/cont
 import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
 import { WorkInFlight } from '#common/process/work-in-flight';
-import type { BalancerConfig } from '../config/balancer-config';
+import type { BalancerConfig } from '#common/config/balancer-config';
 import { BalancerCore, type NamedRingHash } from '../core/balancer-core';
 import { seededRandom } from '../core/random';
 import type { CoreSettings } from '../core/settings';

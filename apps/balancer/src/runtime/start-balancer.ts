@@ -7,7 +7,7 @@ import { nestNatsOptions } from '#common/nats/nest-transport';
 import type { Lifeline } from '#common/process/lifeline';
 import { stopOnSignals } from '#common/process/service';
 import { WorkInFlight } from '#common/process/work-in-flight';
-import { loadBalancerConfig } from '../config/balancer-config';
+import { loadBalancerConfig } from '#common/config/balancer-config';
 import { BalancerModule } from './balancer.module';
 import { BalancerService } from './balancer.service';
 

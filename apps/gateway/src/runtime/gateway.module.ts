@@ -8,7 +8,7 @@ import { PageReader } from '../bus/page-reader';
 import { ReadTickets } from '../bus/read-tickets';
 import { RecordBus } from '../bus/record-bus';
 import { TableCache } from '../bus/table-cache';
-import type { GatewayConfig } from '../config/gateway-config';
+import type { GatewayConfig } from '#common/config/gateway-config';
 import { ChangeRequests } from '../http/change-requests';
 import { ALLOW_REINIT, ClusterController } from '../http/cluster.controller';
 import { GatewayMetrics } from '../http/gateway-metrics';

@@ -3,7 +3,7 @@ import { connect as connectTcp } from 'node:net';
 import Ajv2020 from 'ajv/dist/2020';
 import { createLogger } from '#common/logging/logger';
 import { TestNatsServer } from '#common/testing/nats-server';
-import { parseGatewayConfig } from '../config/gateway-config';
+import { parseGatewayConfig } from '#common/config/gateway-config';
 import { HELP } from '../http/help';
 import { Gateway } from './gateway';
 

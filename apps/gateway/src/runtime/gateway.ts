@@ -6,7 +6,7 @@ import type { NatsConnection } from 'nats';
 import { NestLogger, type Logger } from '#common/logging/logger';
 import { connectNats } from '#common/nats/connection';
 import { RecordBus } from '../bus/record-bus';
-import { checkBodyLimit, doubtsAbout, type GatewayConfig } from '../config/gateway-config';
+import { checkBodyLimit, doubtsAbout, type GatewayConfig } from '#common/config/gateway-config';
 import { openApiDocument, serveDocs } from '../http/docs';
 import { GatewayMetrics } from '../http/gateway-metrics';
 import { RouteTable } from '../http/routes';

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import type { CustomStrategy } from '@nestjs/microservices';
 import { NestLogger, type Logger } from '#common/logging/logger';
 import { nestNatsOptions } from '#common/nats/nest-transport';
-import type { ShardNodeConfig } from '../config/config';
+import type { ShardNodeConfig } from '#common/config/shard-node-config';
 import { DrainingNatsServer } from '#common/nats/draining-nats-server';
 import { createNodeController } from './node-controller';
 import type { Replica } from './replica';

@@ -12,7 +12,7 @@ import { TestNatsServer } from '#common/testing/nats-server';
 import { SCHEMA, shardConfig } from '../../test/support/builders';
 import { runSql, TestPostgres } from '../../test/support/test-postgres';
 import type { PostgresAddress } from '../adapters/postgres/data-source';
-import { parseShardNodeConfig } from '../config/config';
+import { parseShardNodeConfig } from '#common/config/shard-node-config';
 import { ShardNode } from './shard-node';
 
 jest.setTimeout(60_000);

@@ -7,7 +7,7 @@ import { NatsCopySource } from '../adapters/nats/nats-copy-source';
 import { requireConnections } from '../adapters/postgres/connection-limit';
 import { openDataSource, type PostgresAddress } from '../adapters/postgres/data-source';
 import { PostgresVersionStore } from '../adapters/postgres/postgres-version-store';
-import type { ShardNodeConfig } from '../config/config';
+import type { ShardNodeConfig } from '#common/config/shard-node-config';
 import type { VersionStore } from '../ports/version-store';
 import { createTransport, listen } from './node-app';
 import { MeasuredVitals } from './process-vitals';

@@ -3,79 +3,26 @@
  * that mean something to a library (`PGSSLMODE`, `NODE_OPTIONS`, `LC_ALL`, …), and nobody who set them thought of our processes.
  */
 
+import { BALANCER_SETTINGS } from '../config/balancer-config';
+import { COMMON_SETTINGS } from '../config/env';
+import { GATEWAY_SETTINGS } from '../config/gateway-config';
+import { SHARD_NODE_SETTINGS } from '../config/shard-node-config';
+
 /** Where programs and the files of a user are found; what a Node.js that is not installed for the system may need to start. */
 const SYSTEM = ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'LD_LIBRARY_PATH'] as const;
 
-/** The settings of every service, and those of each: the same as in its `config`, which a test compares. */
+/** The settings of every service, and those of each. */
 export const SETTINGS = {
-  common: ['NATS_URL', 'LOG_LEVEL', 'LIFELINE_FD'],
-  gateway: [
-    'PORT',
-    'HOST',
-    'BODY_LIMIT',
-    'WRITE_ON_CONFLICT',
-    'ALLOW_REINIT',
-    'HOLD_MS',
-    'LEASE_MS',
-    'OPERATION_HORIZON_S',
-    'REQUEST_TIMEOUT_MS',
-    'ADMIN_TIMEOUT_MS',
-    'STALLED_CLIENT_MS',
-    'MAX_OPS_UNDER_WAY',
-    'MAX_BYTES_UNDER_WAY',
-    'MAX_OPS_PER_BATCH',
-    'MAX_BATCHES_IN_FLIGHT',
-  ],
-  balancer: [
-    'BALANCER_ID',
-    'DATA_DIR',
-    'LEASE_MS',
-    'LAUNCHER',
-    'HEARTBEAT_INTERVAL_MS',
-    'HEARTBEAT_MISSES',
-    'SUSPECT_MISSES',
-    'SUSPECT_DISK_FREE_BYTES',
-    'SUSPECT_EVENT_LOOP_MS',
-    'SUSPECT_ANSWER_MS',
-    'SUSPECT_ANSWER_FACTOR',
-    'SUSPECT_PINGS',
-    'NODE_START_TIMEOUT_MS',
-    'APPLY_TIMEOUT_MS',
-    'READ_TIMEOUT_MS',
-    'NODE_ADMIN_TIMEOUT_MS',
-    'CATCHUP_TIMEOUT_MS',
-    'LANE_LIMIT',
-    'LANE_WAIT_MS',
-    'ROUND_BYTES',
-    'ROUND_REQUESTS',
-    'RING_HASH',
-    'RING_LOAD_EPSILON',
-    'READ_TICKET_TTL_MS',
-    'TOMBSTONE_HORIZON_S',
-    'OPERATION_HORIZON_S',
-    'CATCHUP_GAP_TERMS',
-    'COPY_BYTES_PER_S',
-    'ADMIN_WAIT_MS',
-    'SCRUB_INTERVAL_S',
-    'DEFAULT_REPLICAS',
-    'RANDOM_SEED',
-  ],
-  /** Not `DATABASE_URL`: one database for all shard-nodes would be none for each. */
-  shardNode: [
-    'SERVER_NAME',
-    'DATA_DIR',
-    'PID_FILE',
-    'POOL_SIZE',
-    'PAGE_BYTES',
-    'APPLY_QUEUE_LIMIT',
-    'READ_QUEUE_LIMIT',
-    'COPY_TIMEOUT_MS',
-    'STATEMENT_TIMEOUT_MS',
-    'PROBE_TIMEOUT_MS',
-    'POSTGRES_RESTART_TRIES',
-    'POSTGRES_RESTART_PAUSE_MS',
-  ],
+  common: Object.keys(COMMON_SETTINGS),
+  gateway: ownSettings(GATEWAY_SETTINGS.shape),
+  balancer: ownSettings(BALANCER_SETTINGS.shape),
+  /** One database for all shard-nodes would be none for each. */
+  shardNode: ownSettings(SHARD_NODE_SETTINGS.shape).filter((name) => name !== 'DATABASE_URL'),
 } as const;
+
+function ownSettings(shape: object): string[] {
+  return Object.keys(shape).filter((name) => !(name in COMMON_SETTINGS));
+}
 
 /** Text and times are the same everywhere, whatever the user's language and place. */
 const NEUTRAL = { LC_ALL: 'C', TZ: 'UTC' } as const;

@@ -1,11 +1,11 @@
 /** The gateway's settings: the environment, parsed and checked once. */
 import { z } from 'zod';
-import { COMMON_SETTINGS, ConfigError, parseEnv, setting } from '#common/config/env';
-import { CONFLICT_POLICIES } from '#common/contracts/commands';
+import { COMMON_SETTINGS, ConfigError, parseEnv, setting } from './env';
+import { CONFLICT_POLICIES } from '../contracts/commands';
 
 const MIB = 1024 * 1024;
 
-const SETTINGS = z
+export const GATEWAY_SETTINGS = z
   .object({
     ...COMMON_SETTINGS,
     PORT: setting.int(5_000, 0, 65_535),
@@ -50,11 +50,11 @@ const SETTINGS = z
   );
 
 /** Settings by the names of their variables. */
-export type GatewayConfig = z.infer<typeof SETTINGS>;
+export type GatewayConfig = z.infer<typeof GATEWAY_SETTINGS>;
 
 /** @throws ConfigError with one line that says which setting is wrong and why */
 export function parseGatewayConfig(env: NodeJS.ProcessEnv): GatewayConfig {
-  return parseEnv(SETTINGS, env);
+  return parseEnv(GATEWAY_SETTINGS, env);
 }
 
 /** What is allowed, yet hardly meant: one line each. */

@@ -1,5 +1,5 @@
-import { documentedBounds } from '#common/testing/documented-bounds';
-import { parseShardNodeConfig } from './config';
+import { documentedBounds } from '../testing/documented-bounds';
+import { parseShardNodeConfig } from './shard-node-config';
 
 it('needs a name only', () => {
   const config = parseShardNodeConfig({ SERVER_NAME: 'Server[5]' });

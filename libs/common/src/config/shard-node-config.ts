@@ -1,13 +1,13 @@
 /** The settings of a shard-node. */
 import { join } from 'node:path';
 import { z } from 'zod';
-import { COMMON_SETTINGS, parseEnv, setting } from '#common/config/env';
-import { IDENTIFIER } from '#common/contracts/schema';
+import { COMMON_SETTINGS, parseEnv, setting } from './env';
+import { IDENTIFIER } from '../contracts/schema';
 
 const NAME_RULE = 'a server name is a letter or _, then up to 62 letters, digits, _, -, [ or ]';
 
 /** One connection of the pool writes, one more is kept free so that a heartbeat can tell whether Postgres is there. */
-const SHAPE = z.object({
+export const SHARD_NODE_SETTINGS = z.object({
   ...COMMON_SETTINGS,
   SERVER_NAME: z.string({ error: NAME_RULE }).regex(IDENTIFIER, NAME_RULE),
   DATA_DIR: z.string().min(1).optional(),
@@ -52,7 +52,7 @@ export interface ShardNodeConfig {
 
 /** @throws ConfigError with one line that names every wrong variable */
 export function parseShardNodeConfig(env: NodeJS.ProcessEnv): ShardNodeConfig {
-  const given = parseEnv(SHAPE, env);
+  const given = parseEnv(SHARD_NODE_SETTINGS, env);
   return {
     server: given.SERVER_NAME,
     natsServers: given.NATS_URL,

@@ -1,4 +1,4 @@
-import { documentedBounds } from '#common/testing/documented-bounds';
+import { documentedBounds } from '../testing/documented-bounds';
 import { loadBalancerConfig } from './balancer-config';
 
 /** What must be set as well so that a setting may stand at its bound. */

@@ -1,5 +1,5 @@
-import { documentedBounds } from '#common/testing/documented-bounds';
-import { ConfigError } from '#common/config/env';
+import { documentedBounds } from '../testing/documented-bounds';
+import { ConfigError } from './env';
 import { checkBodyLimit, doubtsAbout, parseGatewayConfig } from './gateway-config';
 
 test('without any setting it serves the published port of this machine alone', () => {

@@ -1,9 +1,9 @@
 /** The balancer's settings, from its environment. Listed for users in docs/configuration.md. */
-import { COMMON_SETTINGS, ConfigError, parseEnv, setting } from '#common/config/env';
+import { COMMON_SETTINGS, ConfigError, parseEnv, setting } from './env';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 
-const SHAPE = z.object({
+export const BALANCER_SETTINGS = z.object({
   ...COMMON_SETTINGS,
   BALANCER_ID: setting.text(`balancer-${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')}-${process.pid}`),
   DATA_DIR: setting.text('.shardline'),
@@ -41,7 +41,7 @@ const SHAPE = z.object({
   RANDOM_SEED: setting.int(0, 0, 2 ** 32 - 1),
 });
 
-export type BalancerConfig = z.infer<typeof SHAPE>;
+export type BalancerConfig = z.infer<typeof BALANCER_SETTINGS>;
 
 /** How long the bucket may take to answer: a renewal that hangs must leave time for another within the lease. */
 export function catalogTimeoutMs({ LEASE_MS }: BalancerConfig): number {
@@ -50,7 +50,7 @@ export function catalogTimeoutMs({ LEASE_MS }: BalancerConfig): number {
 
 /** @throws ConfigError with one line that says what is wrong and why */
 export function loadBalancerConfig(env: NodeJS.ProcessEnv): BalancerConfig {
-  const config = parseEnv(SHAPE, env);
+  const config = parseEnv(BALANCER_SETTINGS, env);
   if (config.LANE_WAIT_MS > config.ADMIN_WAIT_MS) {
     throw new ConfigError('wrong configuration: LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS');
   }
