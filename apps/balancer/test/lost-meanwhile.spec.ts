@@ -1,12 +1,57 @@
 /** A disk that is lost while the leader waits for something else: what its server said before counts for nothing. */
-import { SmallWorld as World } from './support/small-world';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { ShardRecord } from '../src/core/shard';
+import { SHARD, SmallWorld as World } from './support/small-world';
 
 const LONG_MS = 3_000;
+const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
+const ALL = [0, 1, 2, 3, 4, 5, 6];
 
 /** The server ends, loses its disk, and stays away. */
 function lose(world: World, server: string): void {
   world.powerOff(server);
   world.wipe(server);
+}
+
+/** S2 has missed a write. */
+async function withoutS2(copies: number): Promise<World> {
+  const world = await World.of(copies);
+  world.powerOff('S2');
+  await world.write(6);
+  await world.until(() => !world.shard.inSync.includes('S2'));
+  return world;
+}
+
+/** Does something, once, in place of storing a record that makes the server a member that counts. */
+function whenItEnters(
+  world: World,
+  server: string,
+  act: (carryOut: () => void, fail: () => void) => void,
+): () => boolean {
+  let isDone = false;
+  const isCopied = (): boolean =>
+    world.shard.entering.has(server) || world.shard.replicas.get(server)?.syncing === true;
+  world.intercept = (ask, answer, carryOut) => {
+    if (world.shard.stateOf(server) === 'in-sync' && !isDone) throw new Error(`${server} is in sync already`);
+    if (isDone || ask.do !== 'store' || ask.key !== BUCKET_KEYS.shard(SHARD) || !isCopied()) return false;
+    if (!(ask.value as ShardRecord).inSync.includes(server)) return false;
+    isDone = true;
+    const fail = (): void => {
+      answer({ ok: false, error: NO_ANSWER });
+    };
+    act(() => {
+      carryOut(ask, answer);
+    }, fail);
+    return true;
+  };
+  return () => isDone;
+}
+
+/** Waits until the server is in sync, which it may not be before its disk has everything. */
+async function untilItCounts(world: World, server: string): Promise<void> {
+  await world.until(() => world.shard.stateOf(server) === 'in-sync', 20_000);
+  expect(world.keys(server)).toEqual(ALL);
+  await world.until(() => world.isWhole(), 20_000);
 }
 
 test('a member that had a round before it lost its disk does not let the others leave', async () => {
@@ -23,36 +68,32 @@ test('a member that had a round before it lost its disk does not let the others 
     } else {
       // S1 keeps silent until S0 has answered and lost what it said that it has.
       world.scheduler.after(200, () => {
-        answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+        answer({ ok: false, error: NO_ANSWER });
       });
     }
     return true;
   };
   const rows = [JSON.stringify({ id: 7, mark: 'm7' })];
-  const commands = [{ batch: 900, id: 0, op: 'write', onConflict: 'error', keys: [7], rows, operation: 'write-7' }];
-  world.balancer.dispatch({ on: 'records', configId: world.balancer.cluster.configId, commands: commands as never });
-  await world.until(() => isLost);
+  const batch = world.submit({ op: 'write', onConflict: 'error', keys: [7], rows, operation: 'write-7' });
+  await world.until(() => world.answers[batch] !== undefined);
+  expect(isLost).toBe(true);
+  expect(world.answers[batch]).toMatchObject({ error: { code: 'OUTCOME_UNKNOWN' } });
   await world.pass(LONG_MS);
   expect(world.shard.inSync).toContain('S1');
-  expect(world.answers[900] ?? {}).not.toMatchObject({ added: 1 });
   world.powerOn('S0');
   await world.until(() => world.isWhole(), 20_000);
   for (const key of [0, 1, 2, 3, 4, 5]) expect(world.keys('S0')).toContain(key);
 });
 
 test('a copy that is lost behind its last digest does not enter the in-sync set', async () => {
-  const world = await World.of(3);
-  world.powerOff('S2');
-  await world.write(6);
-  await world.until(() => !world.shard.inSync.includes('S2'));
+  const world = await withoutS2(3);
   let isLost = false;
   world.intercept = (ask, answer, carryOut) => {
     if (isLost || ask.do !== 'digest' || ask.server !== 'S2') return false;
     carryOut(ask, (outcome) => {
       if (outcome.ok) {
         isLost = true;
-        lose(world, 'S2');
-        world.powerOn('S2');
+        world.loseDisk('S2');
       }
       answer(outcome);
     });
@@ -61,5 +102,68 @@ test('a copy that is lost behind its last digest does not enter the in-sync set'
   world.powerOn('S2');
   await world.until(() => isLost, 10_000);
   await world.until(() => world.shard.inSync.includes('S2'), 20_000);
-  expect(world.keys('S2')).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  expect(world.keys('S2')).toEqual(ALL);
+});
+
+test('a copy that is lost while the configuration is being changed does not enter the in-sync set', async () => {
+  const world = await withoutS2(3);
+  world.powerOn('S2');
+  await world.until(() => world.shard.replicas.get('S2')?.syncing === true);
+  const { configLock } = world.shard;
+  configLock.acquire()(() => undefined);
+  expect(configLock.isHeld).toBe(true);
+  await world.until(() => world.shard.entering.has('S2'), 10_000);
+  world.loseDisk('S2');
+  await world.pass(50);
+  configLock.release();
+  await world.until(() => world.shard.inSync.includes('S2'), 20_000);
+  expect(world.keys('S2')).toEqual(ALL);
+});
+
+test('a copy that is lost while the bucket is away does not enter the in-sync set', async () => {
+  const world = await withoutS2(3);
+  const isDone = whenItEnters(world, 'S2', (_, fail) => {
+    world.loseDisk('S2');
+    world.scheduler.after(100, fail);
+  });
+  world.powerOn('S2');
+  await world.until(isDone, 10_000);
+  await untilItCounts(world, 'S2');
+});
+
+/** Only two members are left, so that S1 stays one although its disk is lost. */
+async function withoutItsData(): Promise<World> {
+  const world = await withoutS2(3);
+  world.loseDisk('S1');
+  await world.until(() => world.shard.stateOf('S1') !== 'in-sync');
+  expect(world.shard.inSync).toEqual(['S0', 'S1']);
+  return world;
+}
+
+test('a member that was copied anew and is lost once more while the bucket is away does not count', async () => {
+  const world = await withoutItsData();
+  const isDone = whenItEnters(world, 'S1', (_, fail) => {
+    world.loseDisk('S1');
+    world.scheduler.after(100, fail);
+  });
+  await world.until(isDone, 10_000);
+  world.powerOn('S2');
+  await untilItCounts(world, 'S1');
+});
+
+test.each([
+  ['a new member', 'S2', (): Promise<World> => withoutS2(3)],
+  ['a member that was copied anew', 'S1', withoutItsData],
+])('%s that is lost in the moment of the commit is found out when it is told', async (_, server, begin) => {
+  const world = await begin();
+  const { configVersion } = world.shard.record;
+  const isDone = whenItEnters(world, server, (carryOut) => {
+    world.loseDisk(server);
+    carryOut();
+  });
+  world.powerOn('S2');
+  await world.until(isDone, 10_000);
+  await world.until(() => world.shard.record.configVersion > configVersion);
+  await world.until(() => world.shard.stateOf(server) !== 'in-sync', 50);
+  await untilItCounts(world, server);
 });

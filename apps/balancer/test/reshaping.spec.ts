@@ -150,3 +150,20 @@ describe('an /add', () => {
     await world.until(() => storedMoves(world).length === 0, LONG_MS);
   });
 });
+
+test('/rm keeps the data of a server where the one that remains loses its disk in the moment in which it left', async () => {
+  const world = await World.of(2);
+  let isLost = false;
+  world.intercept = (asked, answer, carryOut) => {
+    if (isLost || asked.do !== 'store' || asked.key !== BUCKET_KEYS.shard(SHARD)) return false;
+    isLost = true;
+    world.loseDisk('S0');
+    carryOut(asked, answer);
+    return true;
+  };
+  // When it is asked again nothing says any more that it was a replica, but what it holds.
+  for (let turn = 0; turn < 3; turn += 1)
+    expect(await remove(world, 'S1')).toMatchObject({ ok: false, error: { code: 'OUTCOME_UNKNOWN' } });
+  expect(isLost).toBe(true);
+  expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
+});

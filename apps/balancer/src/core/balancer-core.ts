@@ -91,7 +91,7 @@ export class BalancerCore {
     };
     this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, news, superseded, fenced);
     this.foundation = new Foundation(desk, cluster, catalog, news, this.health, settings, fenced);
-    this.scrub = new Scrub(desk, cluster, inSyncSets, divergence, this.writer, settings, fenced);
+    this.scrub = new Scrub(desk, cluster, divergence, this.writer, settings, fenced);
     const { writer, reader, recovery, health } = this;
     const { foundation } = this;
     this.takeOver = new TakeOver(desk, cluster, foundation, catalog, inSyncSets, health, writer, settings, fenced);

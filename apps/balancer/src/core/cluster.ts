@@ -20,6 +20,8 @@ export interface ServerState {
   instance: string | null;
   lastAnswerMs: number | null;
   nextPingMs: number;
+  /** The shards of which it told that it holds something, a replica or what is left of one; null before the first answer. */
+  holds: ReadonlySet<string> | null;
   /** A workflow brings its replicas in sync right now. */
   recovering: boolean;
   /** Since when it is missed, for the event that says how long it took; null while all is well. */
@@ -136,6 +138,7 @@ export class Cluster {
       starting: true,
       dead: false,
       instance: null,
+      holds: null,
       lastAnswerMs: null,
       nextPingMs: 0,
       recovering: false,

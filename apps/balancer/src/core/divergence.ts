@@ -68,6 +68,8 @@ export interface Finding extends Sides {
   cause: string;
   /** Where it was a round in which they differed: its keys. */
   roundKeys?: readonly number[];
+  /** Where all that all members show was compared: since when. */
+  comparedSinceMs?: number;
 }
 
 export class Divergence {
@@ -88,8 +90,9 @@ export class Divergence {
       if (replica !== undefined) replica.examined = true;
     }
     shard.hold(vat);
+    const isSettled = settles(finding);
     shard.divergedMs = this.desk.nowMs;
-    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, cause);
+    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, cause, isSettled);
     // Until now a read may have been sent to one of them.
     shard.divergedMs = this.desk.nowMs;
     run(this.examineAll(finding));
@@ -104,6 +107,11 @@ export class Divergence {
     shard.divergedMs = this.desk.nowMs;
     yield* this.inSyncSets.dispute(shard);
     shard.divergedMs = this.desk.nowMs;
+  }
+
+  /** Members were compared as a whole, and more than half of them, or all, show the same. `unheard`: those that did not answer. */
+  *agreed(shard: Shard, comparedSinceMs: number, unheard: readonly string[]): Workflow {
+    if (settles({ shard, comparedSinceMs })) yield* this.inSyncSets.endDispute(shard, unheard);
   }
 
   private *examineAll(finding: Finding): Workflow {
@@ -194,6 +202,11 @@ export class Divergence {
       event: { kind: 'shard.diverged', subject: `${shard.id}/${server}`, data: { ...data, ...named } },
     });
   }
+}
+
+/** What is known of a part of the shard, or was before members were found to differ once more, settles no dispute. */
+function settles({ shard, comparedSinceMs = -Infinity }: Pick<Finding, 'shard' | 'comparedSinceMs'>): boolean {
+  return shard.divergedMs < comparedSinceMs;
 }
 
 /** As events tell it. `complete` false: there may be more. No key differs where only what is remembered of operations does. */

@@ -164,6 +164,7 @@ export class Health {
   private heard(server: ServerState, reply: PingReply, mustHave: ReadonlyMap<string, number>): void {
     server.lastAnswerMs = this.desk.nowMs;
     server.instance = reply.instance;
+    server.holds = new Set(reply.shards.map(({ shard }) => shard));
     if (this.news.isAhead(reply.cluster)) this.superseded(server.name);
     else if (this.news.isBehind(reply)) run(this.news.tell(server.name));
     this.hearForgotten(reply.shards);

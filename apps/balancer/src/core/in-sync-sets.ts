@@ -77,19 +77,21 @@ export class InSyncSets {
   /**
    * Takes replicas out that hold something else than the others. The record says so until they have been copied anew, so that the
    * next leader knows it too. Where too few would be left they stay in the set, but serve nothing: `belowMinimum`.
+   *
+   * @param settles that is what members were disputed for
    */
-  *quarantine(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
+  *quarantine(shard: Shard, servers: readonly string[], cause: string, settles: boolean): Workflow<ChangeOutcome> {
     yield* wait(shard.configLock.acquire());
     try {
       const leaving = servers.filter((server) => shard.inSync.includes(server));
       if (leaving.length === 0) return 'unchanged';
-      for (const server of leaving) suspend(shard, server);
+      for (const server of leaving) setSuspended(shard, server, true);
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
-      const record = settled({ ...shard.record, diverged });
+      const record = { ...(settles ? settled(shard.record) : shard.record), diverged };
       const without = yield* this.store(shard, { ...record, inSync });
       if (without === 'unproven') {
-        const marked = yield* this.store(shard, record);
+        const marked = yield* this.mark(shard, record);
         return marked === 'stored' ? this.postpone(shard, leaving, cause, 'belowMinimum') : 'steppedDown';
       }
       if (without === 'steppedDown') return without;
@@ -107,17 +109,26 @@ export class InSyncSets {
   *dispute(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      if (shard.record.disputed !== true) yield* this.store(shard, { ...shard.record, disputed: true });
+      if (shard.record.disputed !== true) yield* this.mark(shard, { ...shard.record, disputed: true });
     } finally {
       shard.configLock.release();
     }
   }
 
-  /** All members have been found to hold the same. */
-  *endDispute(shard: Shard): Workflow {
+  /**
+   * More than half of the members show the same, or all do. Those of them that were not heard leave the set with the dispute: they may
+   * hold something else, and are compared before they come back. That members have not heard of its end does no harm.
+   */
+  *endDispute(shard: Shard, unheard: readonly string[]): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      if (shard.record.disputed === true) yield* this.store(shard, settled(shard.record));
+      if (shard.record.disputed !== true) return;
+      const leaving = unheard.filter((server) => shard.inSync.includes(server));
+      const inSync = shard.inSync.filter((server) => !leaving.includes(server));
+      const stored = yield* this.store(shard, { ...settled(shard.record), inSync });
+      if (stored !== 'stored' || leaving.length === 0) return;
+      this.left(shard, leaving, 'it was silent while the others showed that they are right');
+      yield* this.tellAll(shard);
     } finally {
       shard.configLock.release();
     }
@@ -139,21 +150,25 @@ export class InSyncSets {
   }
 
   /**
-   * Takes a replica into the in-sync set. The caller vouches that nothing is missing: it holds the shard's lane, or has made the
-   * replica one of those that are `entering`, which it no longer is afterwards.
+   * Takes a replica into the in-sync set, or makes one count again that is a member and has been copied anew. The caller vouches that
+   * nothing was missing: it holds the shard's lane, or has made the replica one of those that are `entering`, which it no longer is
+   * afterwards. That nothing is missing by now the replica shows itself: while we waited, its disk may have been lost.
+   *
+   * @param copiedSinceMs when it began to be copied: should members have been found to differ since, the source may be wrong
    */
-  *promote(shard: Shard, server: string): Workflow<boolean> {
+  *promote(shard: Shard, server: string, copiedSinceMs: number): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
       // Writes went on while we waited, and so did administrators: it may be no replica any more.
       if (!shard.record.replicas.includes(server)) return false;
-      const { record } = shard;
-      const inSync = record.inSync.includes(server) ? record.inSync : [...record.inSync, server];
-      const joining = record.joining.filter((name) => name !== server);
-      const diverged = (record.diverged ?? []).filter((name) => name !== server);
-      if ((yield* this.store(shard, { ...record, inSync, joining, diverged })) !== 'stored') return false;
-      yield* this.tellAll(shard);
-      return shard.inSync.includes(server);
+      const isWhole = (): Workflow<boolean> => this.isStillWhole(shard, server, copiedSinceMs);
+      if ((yield* this.storeProven(shard, entered(shard.record, server), isWhole)) !== 'stored') return false;
+      setSuspended(shard, server, false);
+      const silent = yield* this.tell(shard, shard.inSync);
+      // Its disk may have been lost in the very moment in which that was stored: it counts when it has shown once more that it was not.
+      if (silent.includes(server)) setSuspended(shard, server, true);
+      if (silent.length > 0) yield* this.demoteLocked(shard, silent, SILENT);
+      return shard.inSync.includes(server) && !isSuspended(shard, server);
     } finally {
       shard.entering.delete(server);
       shard.configLock.release();
@@ -175,6 +190,11 @@ export class InSyncSets {
     } finally {
       shard.configLock.release();
     }
+  }
+
+  /** Whether enough members show, now, that they have everything: what others hold is needed no more. */
+  *isProven(shard: Shard): Workflow<boolean> {
+    return yield* this.areEnough(shard, shard.record);
   }
 
   /** A shard whose configuration is being replaced is not changed any more. */
@@ -236,17 +256,40 @@ export class InSyncSets {
     return 'stored';
   }
 
+  /**
+   * Stores what is not to be believed of members, or not yet. They are told, too, and nothing is acknowledged before: should the bucket
+   * be lost or set back, any of them tells the next leader.
+   */
+  private *mark(shard: Shard, record: ShardRecord): Workflow<Stored> {
+    const stored = yield* this.store(shard, record);
+    if (stored !== 'stored') return stored;
+    for (const server of shard.inSync) shard.untold.add(server);
+    this.waiting.add(shard);
+    yield* this.tell(shard, shard.inSync);
+    return stored;
+  }
+
   private *storeSmaller(shard: Shard, record: ShardRecord): Workflow<Stored> {
-    const areWhole = (): Workflow<boolean> => this.areEnough(shard, record);
-    if (!(yield* areWhole())) return 'unproven';
+    const stored = yield* this.storeProven(shard, record, () => this.areEnough(shard, record));
+    if (stored === 'stored') shard.untold = new Set(shard.inSync);
+    return stored;
+  }
+
+  /** Stores what is right only while somebody is whole. While the bucket is away a disk may be lost: it is asked again. */
+  private *storeProven(shard: Shard, record: ShardRecord, isRight: () => Workflow<boolean>): Workflow<Stored> {
+    if (!this.isCurrent(shard) || !(yield* isRight())) return 'unproven';
     const next = this.next(record);
-    // While the bucket is away, who has been whole may lose its disk: it is asked again.
-    const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, areWhole);
+    const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, isRight);
     if (stored === 'withdrawn') return 'unproven';
     if (stored === 'over') return 'steppedDown';
     shard.setRecord(next);
-    shard.untold = new Set(next.inSync);
     return 'stored';
+  }
+
+  /** Whether the replica shows that it has everything, and what it was copied from counts still. */
+  private *isStillWhole(shard: Shard, server: string, copiedSinceMs: number): Workflow<boolean> {
+    const present = yield* this.rollCall.present(shard, [server]);
+    return present.includes(server) && shard.divergedMs < copiedSinceMs;
   }
 
   /** Whether enough of the record's members show that they are whole. Those that are suspended cannot. */
@@ -308,9 +351,20 @@ function isSuspended(shard: Shard, server: string): boolean {
   return shard.replicas.get(server)?.suspended === true;
 }
 
-function suspend(shard: Shard, server: string): void {
+function setSuspended(shard: Shard, server: string, suspended: boolean): void {
   const replica = shard.replicas.get(server);
-  if (replica !== undefined) replica.suspended = true;
+  if (replica !== undefined) replica.suspended = suspended;
+}
+
+/** The record with the replica as a member like any other. */
+function entered(record: ShardRecord, server: string): ShardRecord {
+  const isOther = (name: string): boolean => name !== server;
+  return {
+    ...record,
+    inSync: record.inSync.includes(server) ? record.inSync : [...record.inSync, server],
+    joining: record.joining.filter(isOther),
+    diverged: (record.diverged ?? []).filter(isOther),
+  };
 }
 
 /** The record without a dispute. */

@@ -163,7 +163,8 @@ export class Recovery {
     const replica = shard.replicas.get(target);
     if (source === undefined || replica === undefined) return false;
     replica.syncing = true;
-    const plan = yield* this.prepare(shard, target, source);
+    const startedMs = this.desk.nowMs;
+    const plan = yield* this.prepare(shard, target, source, startedMs);
     if (plan === null) {
       replica.syncing = false;
       return false;
@@ -195,7 +196,7 @@ export class Recovery {
   }
 
   /** Makes sure that the target has the shard's table, and learns how far it got. */
-  private *prepare(shard: Shard, target: string, source: string): Workflow<CopyPlan | null> {
+  private *prepare(shard: Shard, target: string, source: string, startedMs: number): Workflow<CopyPlan | null> {
     const { record } = this.cluster;
     const told = this.cluster.configRequest([shard.config()]);
     if (told === null || record === null) return null;
@@ -212,7 +213,7 @@ export class Recovery {
     shard.holdForCopy(target, heldVat, Number.POSITIVE_INFINITY);
     const setAside = shard.isDiverged(target);
     return {
-      ...{ setAside, startedMs: this.desk.nowMs },
+      ...{ setAside, startedMs },
       ...{ shard, target, source, from, resumeTo, resumed: isResumed, isAnew: from === 0 && !isResumed },
       ...{ heldVat, progressMs: this.desk.nowMs, rows: 0, bytes: 0 },
     };
@@ -345,37 +346,24 @@ export class Recovery {
     yield* this.writer.lockLane(shard);
     const pausedMs = this.desk.nowMs;
     try {
-      if (shard.vat > plan.from) {
-        if ((yield* this.copy(plan, shard.vat, true)) !== null) return null;
-      } else if (!(yield* this.stillHolds(plan))) return null;
+      if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat, true)) !== null) return null;
       // What was copied from a replica that has turned out to be wrong shows the same as that.
       if (shard.divergedMs >= plan.startedMs) return null;
       const replica = shard.replicas.get(target);
       if (!this.cluster.isReachable(target) || replica === undefined) return null;
       // A member that is copied anew takes part in no round before it has been: the shard takes no writes until then.
-      if (shard.inSync.includes(target)) return (yield* this.join(plan)) ? this.sinceMs(pausedMs) : null;
+      if (shard.inSync.includes(target)) return (yield* this.promote(plan)) ? this.sinceMs(pausedMs) : null;
       replica.suspended = false;
       shard.entering.add(target);
     } finally {
       this.writer.lanes.release([shard.id]);
     }
     const pauseMs = this.sinceMs(pausedMs);
-    return (yield* this.join(plan)) ? pauseMs : null;
+    return (yield* this.promote(plan)) ? pauseMs : null;
   }
 
-  /** Whether the copy is still there: the lane may have been long in coming, and the target may have lost its disk meanwhile. */
-  private *stillHolds({ shard, target, from }: CopyPlan): Workflow<boolean> {
-    const request = { epoch: this.cluster.epoch, vats: {}, marks: {} };
-    const outcome = yield* wait(this.desk.ask('ping', { server: target, request }));
-    const states = outcome.ok ? outcome.value.shards : [];
-    return states.some((held) => held.shard === shard.id && !held.catchingUp && held.currentTerm >= from);
-  }
-
-  private *join({ shard, target }: CopyPlan): Workflow<boolean> {
-    if (!(yield* this.inSyncSets.promote(shard, target))) return false;
-    const replica = shard.replicas.get(target);
-    if (replica !== undefined) replica.suspended = false;
-    return true;
+  private promote({ shard, target, startedMs }: CopyPlan): Workflow<boolean> {
+    return this.inSyncSets.promote(shard, target, startedMs);
   }
 
   private sinceMs(ms: number): number {

@@ -18,8 +18,8 @@ import { faultOfRm } from './membership-rules';
 import { chooseReplacement } from './placement';
 import { shuffled } from './random';
 import { join, movesOf, storeMoves } from './replica-moves';
-import type { ShardRecord } from './shard';
-import { wait, type Workflow } from './workflow';
+import type { Shard, ShardRecord } from './shard';
+import { all, running, wait, type Workflow } from './workflow';
 
 const POLL_MS = 50;
 
@@ -32,6 +32,7 @@ export function* removeServers(command: RmCommand, parts: MembershipParts): Work
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
   const moves = planMoves(chosen, parts);
   if (!(yield* begin(moves, parts))) return { ok: false, error: noLongerLeading() };
+  if (!(yield* silence(chosen, parts))) return { ok: false, error: unfinished() };
   if (!(yield* untilMade(parts, moves.kept))) return { ok: false, error: unfinished() };
   for (const server of chosen) {
     const error = yield* removeServer(server, parts);
@@ -124,6 +125,19 @@ function* begin({ kept, dropped }: Plan, parts: MembershipParts): Workflow<boole
   return yield* join(parts, kept);
 }
 
+/**
+ * Where members hold different things, nothing is copied as long as it takes the word of one that is silent to tell who is right. Who is
+ * silent and is to go has none any more.
+ */
+function* silence(leaving: readonly string[], { cluster, inSyncSets }: MembershipParts): Workflow<boolean> {
+  for (const name of leaving.filter((server) => !cluster.isReachable(server))) {
+    for (const shard of cluster.shardsOn(name).filter(({ record }) => record.disputed === true)) {
+      if (!(yield* inSyncSets.reshape(shard, (record) => without(record, name)))) return false;
+    }
+  }
+  return true;
+}
+
 /** Waits, within a bound, until the replicas are in sync. */
 function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
   const { cluster, desk, settings, recovery } = parts;
@@ -140,8 +154,7 @@ function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[]): Work
 function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody | null> {
   const { cluster, catalog, news, inSyncSets, desk } = parts;
   const server = cluster.servers.get(name);
-  const { record } = cluster;
-  if (server === undefined || record === null) return null;
+  if (server === undefined) return null;
   const held = cluster.shardsOn(name);
   for (const shard of held) {
     // A round may be under way: it is kept by those who are members when it ends, as after a demotion.
@@ -150,6 +163,9 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
   }
   // Who has not stored yet that it left may take it for a member still.
   if (!(yield* untilTold(parts))) return unfinished();
+  if (!(yield* isNeedless(name, held, parts))) return unfinished();
+  const { record } = cluster;
+  if (record === null) return noLongerLeading();
   server.leaving = true;
   const moves = movesOf(parts).filter(({ to, from }) => to !== name && from !== name);
   const next = cluster.changed(record, { servers: record.servers.filter((other) => other !== name), moves });
@@ -173,6 +189,18 @@ function* untilTold({ cluster, desk, settings }: MembershipParts): Workflow<bool
     yield* wait(desk.sleep(POLL_MS));
   }
   return true;
+}
+
+/**
+ * Before its data go: those who remain have shown that they are whole when it left, but may have lost a disk since. That counts for
+ * everything that it holds something of, also of what an earlier `/rm` that was not carried out took it out of.
+ */
+function* isNeedless(name: string, held: readonly Shard[], parts: MembershipParts): Workflow<boolean> {
+  const { cluster, inSyncSets } = parts;
+  const { holds = null } = cluster.servers.get(name) ?? {};
+  const shards = cluster.inKeyOrder().filter((shard) => holds === null || held.includes(shard) || holds.has(shard.id));
+  const proven = yield* wait(all(shards.map((shard) => running(inSyncSets.isProven(shard)))));
+  return proven.every((isProven) => isProven);
 }
 
 function without(record: ShardRecord, server: string): ShardRecord {

@@ -9,8 +9,7 @@ import type { ScrubDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import { unconfigured, type Cluster } from './cluster';
 import type { Desk } from './desk';
-import { sidesOf, votesOnRows, type Divergence, type Sides } from './divergence';
-import type { InSyncSets } from './in-sync-sets';
+import { sidesOf, votesOnRows, type Divergence, type Finding } from './divergence';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
 import type { WholeDigest } from './whole-digest';
@@ -39,7 +38,6 @@ export class Scrub {
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
-    private readonly inSyncSets: InSyncSets,
     private readonly divergence: Divergence,
     private readonly writer: Writer,
     private readonly settings: CoreSettings,
@@ -135,6 +133,7 @@ export class Scrub {
     if (!shard.resolved || !this.isCurrent(shard)) return done;
     const asked = this.cluster.serving(shard);
     if (asked.length < 2) return done;
+    const comparedSinceMs = this.desk.nowMs;
     shard.hold(vat);
     try {
       const replies = yield* this.digests(shard, vat, asked);
@@ -149,8 +148,11 @@ export class Scrub {
       if (replies.size < 2) return done;
       const isProof = sides.hasMajority || sides.diverged.length === 0;
       if (isProof && sides.agreeing.length > 1) this.prove(shard, vat, sides.agreeing);
-      if (sides.diverged.length > 0) done.diverged = yield* this.quarantine(shard, vat, sides);
-      else if (replies.size >= voters.length) yield* this.inSyncSets.endDispute(shard);
+      const unheard = voters.filter((server) => !replies.has(server));
+      if (sides.diverged.length > 0) {
+        const since = unheard.length === 0 ? { comparedSinceMs } : {};
+        done.diverged = yield* this.quarantine({ ...sides, ...since, shard, vat });
+      } else if (sides.hasMajority) yield* this.divergence.agreed(shard, comparedSinceMs, unheard);
       return done;
     } finally {
       shard.release(vat);
@@ -171,7 +173,8 @@ export class Scrub {
   }
 
   /** With the lane held: no round is under way that a replica which stops counting would have to answer. */
-  private *quarantine(shard: Shard, vat: number, sides: Sides): Workflow<string[]> {
+  private *quarantine(sides: Omit<Finding, 'cause'>): Workflow<string[]> {
+    const { shard } = sides;
     yield* this.writer.lockLane(shard);
     try {
       if (!this.isCurrent(shard)) return [];
@@ -180,7 +183,7 @@ export class Scrub {
       const diverged = sides.diverged.filter((server) => serving.includes(server));
       const agreeing = sides.agreeing.filter((server) => serving.includes(server));
       if (diverged.length === 0 || agreeing.length === 0) return [];
-      yield* this.divergence.quarantine({ ...sides, agreeing, diverged, shard, vat, cause: CAUSE });
+      yield* this.divergence.quarantine({ ...sides, agreeing, diverged, cause: CAUSE });
       return diverged;
     } finally {
       this.writer.lanes.release([shard.id]);
