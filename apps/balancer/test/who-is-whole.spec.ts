@@ -221,7 +221,7 @@ test('a shard that is made anew by /init is not changed by what was asked of the
   const command = { n: 1, schema, shards, servers: { S0: [SHARD] }, allowReinit: true };
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'init', command } });
   await world.until(() => world.balancer.cluster.phase === 'configuring');
-  run(inSyncSets.endDispute(before), () => ended.push('what waited for that'));
+  run(inSyncSets.endDispute(before, []), () => ended.push('what waited for that'));
   run(inSyncSets.demote(before, ['S0'], 'a test'), () => ended.push('what would wait on'));
   await world.until(() => world.balancer.cluster.configId === 2 && world.balancer.cluster.phase === 'serving', 10_000);
   await world.pass(LONG_MS);

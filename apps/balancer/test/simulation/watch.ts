@@ -35,6 +35,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   private readonly wipedMs = new Map<string, number>();
   /** By `shard/server`: how often it has left the in-sync set. */
   private readonly departed = new Map<string, number>();
+  private isSetBack = false;
   private readonly acknowledgements: Acknowledgements;
   private readonly agreement: Agreement;
   private readonly epochs: Epochs;
@@ -73,6 +74,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   }
 
   answered(balancer: SimBalancer, batch: number, answered: Answered): void {
+    // What was stored in the bucket before it was set back may get to a disk only after that.
+    if (this.isSetBack) for (const shard of this.newest.keys()) this.lookUp(shard);
     const operation = this.post.operationOf(batch);
     if (operation !== undefined && answered.result.error === undefined && 'added' in answered.result) {
       this.acknowledgements.acknowledged(operation, Number(answered.result.added));
@@ -114,8 +117,9 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   }
 
   setBack(): void {
+    this.isSetBack = true;
     this.progress.bucketSetBack();
-    for (const shard of this.newest.keys()) this.forgetUnknown(shard);
+    for (const shard of this.newest.keys()) this.lookUp(shard);
   }
 
   /** Looks at the disks, and at what the balancers believe of them. */
@@ -172,7 +176,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   }
 
   /** What the bucket alone knew is gone with it: the newest configuration is that which it or some disk still has. */
-  private forgetUnknown(shard: string): void {
+  private lookUp(shard: string): void {
     const { configId } = this.inForce;
     const kept = this.catalog.shards().filter((record) => record.shard === shard && record.configId === configId);
     for (const server of this.seen.servers.all) {
