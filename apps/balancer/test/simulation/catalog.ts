@@ -10,7 +10,12 @@ const STATES_KEPT = 60;
 /** The bucket's name where it is said who is cut off from whom. */
 export const BUCKET = 'bucket';
 
-type State = ReadonlyMap<string, CatalogValue>;
+/** What is stored, and the text that it is stored as. */
+interface Entry extends CatalogValue {
+  text: string;
+}
+
+type State = ReadonlyMap<string, Entry>;
 
 /** Whoever wants to know what is stored. */
 export interface CatalogWatcher {
@@ -107,7 +112,7 @@ export class SimCatalog {
     this.highestRevision = Math.max(this.highestRevision, this.revision);
     const next = new Map(this.state);
     if (text === null) next.delete(key);
-    else next.set(key, { key, value: JSON.parse(text), revision: this.revision });
+    else next.set(key, { key, value: JSON.parse(text), text, revision: this.revision });
     this.state = next;
     this.states.push({ atMs: this.scheduler.nowMs, state: next });
     if (this.states.length > STATES_KEPT) this.states.splice(1, 1);
@@ -128,6 +133,7 @@ export class SimCatalog {
   }
 }
 
-function copied({ key, value, revision }: CatalogValue): CatalogValue {
-  return { key, value: JSON.parse(JSON.stringify(value)), revision };
+/** As somebody gets it who asks: nobody shares it with anybody. */
+function copied({ key, text, revision }: Entry): CatalogValue {
+  return { key, value: JSON.parse(text), revision };
 }

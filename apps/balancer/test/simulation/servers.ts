@@ -9,6 +9,7 @@ import type { Outcome } from '../../src/core/effects';
 import { Clock } from './clock';
 import type { Network } from './network';
 import type { Dice, Scheduler } from './scheduler';
+import { SlowStore } from './slow-store';
 import { WiredReplica } from './wire';
 
 const SILENT = createLogger('simulation', 'silent');
@@ -179,15 +180,8 @@ export class SimServer {
   /** A commit that may be lost leaves open what the disk holds after a crash, until one that may not be. */
   private async commit<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
     const before = this.disk.snapshot();
-    const lazy = { isLazy: false };
-    const result = await this.disk.transact((transaction) =>
-      work(
-        observed(transaction, () => {
-          lazy.isLazy = true;
-        }),
-      ),
-    );
-    this.durable = lazy.isLazy ? (this.durable ?? before) : null;
+    const result = await this.disk.transact(work);
+    this.durable = this.disk.newestMayBeLost ? (this.durable ?? before) : null;
     return result;
   }
 
@@ -205,17 +199,8 @@ export class SimServer {
       if (isInDoubt && dice.chance(0.4)) throw new ShardlineError('STORE_FAILED', 'the connection broke');
       return result;
     };
-    return Object.assign(Object.create(disk) as MemoryVersionStore, { transact });
+    return new SlowStore(disk, transact);
   }
-}
-
-/** The transaction, of which somebody wants to know whether it may be lost. */
-function observed(transaction: WriteTransaction, onMayBeLost: () => void): WriteTransaction {
-  const mayBeLost = (): void => {
-    onMayBeLost();
-    transaction.mayBeLost();
-  };
-  return Object.assign(Object.create(transaction) as WriteTransaction, { mayBeLost });
 }
 
 /** One request to a replica. */

@@ -29,10 +29,9 @@ import type { NodeVerb } from '#common/contracts/subjects';
 import { readAnswer, readMessage, readRowsAnswer } from '#common/nats/codec';
 import { encodeLines, type RawLines } from '#common/nats/lines';
 import { CENSUS_REPLY, NODE_MESSAGES } from '#common/nats/node-messages';
+import { jsonBytes } from '#common/nats/text';
 import { createVerbs, type Verbs } from '../../../shard-node/src/runtime/verbs';
 import type { Replica } from '../../../shard-node/src/runtime/replica';
-
-const encoder = new TextEncoder();
 
 /** A replica as those see it who ask it over the network. */
 export class WiredReplica {
@@ -54,25 +53,25 @@ export class WiredReplica {
     return readRowsAnswer(NODE_MESSAGES.copy.reply, await this.answerOf('copy', encodeLines(request, [])));
   }
   async ping(request: PingRequest): Promise<PingReply> {
-    return unshareRounds(readAnswer(NODE_MESSAGES.ping.reply, await this.answerOf('ping', encode(request))));
+    return unshareRounds(readAnswer(NODE_MESSAGES.ping.reply, await this.answerOf('ping', jsonBytes(request))));
   }
   async config(request: ConfigRequest): Promise<ConfigReply> {
-    return unshareRounds(readAnswer(NODE_MESSAGES.config.reply, await this.answerOf('config', encode(request))));
+    return unshareRounds(readAnswer(NODE_MESSAGES.config.reply, await this.answerOf('config', jsonBytes(request))));
   }
   async fence(request: FenceRequest): Promise<FenceReply> {
-    return unshareRounds(readAnswer(NODE_MESSAGES.fence.reply, await this.answerOf('fence', encode(request))));
+    return unshareRounds(readAnswer(NODE_MESSAGES.fence.reply, await this.answerOf('fence', jsonBytes(request))));
   }
   async catchup(request: CatchupRequest): Promise<CatchupReply> {
-    return readAnswer(NODE_MESSAGES.catchup.reply, await this.answerOf('catchup', encode(request)));
+    return readAnswer(NODE_MESSAGES.catchup.reply, await this.answerOf('catchup', jsonBytes(request)));
   }
   async digest(request: DigestRequest): Promise<DigestReply> {
-    return readAnswer(NODE_MESSAGES.digest.reply, await this.answerOf('digest', encode(request)));
+    return readAnswer(NODE_MESSAGES.digest.reply, await this.answerOf('digest', jsonBytes(request)));
   }
   async operation(request: OperationLookup): Promise<OperationLookupReply> {
-    return readAnswer(NODE_MESSAGES.operation.reply, await this.answerOf('operation', encode(request)));
+    return readAnswer(NODE_MESSAGES.operation.reply, await this.answerOf('operation', jsonBytes(request)));
   }
   census(): Promise<CensusReply> {
-    return Promise.resolve(readMessage(CENSUS_REPLY, encode(this.replica.census())));
+    return Promise.resolve(readMessage(CENSUS_REPLY, jsonBytes(this.replica.census())));
   }
 
   /** A failure travels as an answer does. */
@@ -83,11 +82,7 @@ export class WiredReplica {
       const error = ShardlineError.from(thrown);
       // Here the failure still has its stack, which is what a defect is found by.
       if (error.code === 'INTERNAL') throw error;
-      return encode({ error: error.toBody() });
+      return jsonBytes({ error: error.toBody() });
     }
   }
-}
-
-function encode(message: object): Uint8Array {
-  return encoder.encode(JSON.stringify(message));
 }

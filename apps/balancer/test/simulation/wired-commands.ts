@@ -7,14 +7,13 @@ import { readAnswer, readMessage } from '#common/nats/codec';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { encodeLines } from '#common/nats/lines';
 import type { Message } from '#common/nats/message';
+import { jsonBytes } from '#common/nats/text';
 import { readReply } from '../../../gateway/src/bus/batch';
 import type { AdminCommand, AdminResult, Answered, CoreEvent, Outcome, RecordCommand } from '../../src/core/effects';
 import { readCommand } from '../../src/runtime/admin-shapes';
 import { readCommands } from '../../src/runtime/record-commands';
 
 type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
-
-const encoder = new TextEncoder();
 
 /** What happens to a balancer; as it arrives there, where somebody sent it. @throws ShardlineError BAD_MESSAGE, BAD_REQUEST */
 export function wiredHappening(happening: Happening): Happening {
@@ -24,7 +23,7 @@ export function wiredHappening(happening: Happening): Happening {
   }
   if (happening.on === 'operation') {
     const { operation } = happening;
-    return { ...happening, ...readMessage(COMMAND_MESSAGES.operation.request, encode({ operation })) };
+    return { ...happening, ...readMessage(COMMAND_MESSAGES.operation.request, jsonBytes({ operation })) };
   }
   return happening.on === 'admin' ? { ...happening, command: wiredAdmin(happening.command) } : happening;
 }
@@ -32,7 +31,10 @@ export function wiredHappening(happening: Happening): Happening {
 /** The answer to one operation. */
 export function wiredAnswer({ result, row }: Answered): Answered {
   if ('status' in result) {
-    const status = readAnswer(COMMAND_MESSAGES.operation.reply, encode((result as { status: OperationStatus }).status));
+    const status = readAnswer(
+      COMMAND_MESSAGES.operation.reply,
+      jsonBytes((result as { status: OperationStatus }).status),
+    );
     return { result: Object.assign({ ...result }, { status }) };
   }
   const { reply } = 'shards' in result ? COMMAND_MESSAGES.read : COMMAND_MESSAGES.write;
@@ -50,7 +52,7 @@ export function wiredAnswer({ result, row }: Answered): Answered {
 export function wiredOutcome(outcome: Outcome<AdminResult>): Outcome<AdminResult> {
   if (!outcome.ok) return outcome;
   const [name, done] = Object.entries(outcome.value)[0] as [AdminCommand['op'], object | null];
-  const answer = readAnswer(COMMAND_MESSAGES[name].reply as Message<object>, encode(done ?? {}));
+  const answer = readAnswer(COMMAND_MESSAGES[name].reply as Message<object>, jsonBytes(done ?? {}));
   return { ok: true, value: { [name]: done === null ? null : answer } as AdminResult };
 }
 
@@ -58,8 +60,8 @@ export function wiredReadDone(
   request: ReadDoneRequest,
   answer: (request: ReadDoneRequest) => ReadDoneReply | null,
 ): ReadDoneReply | null {
-  const reply = answer(readMessage(COMMAND_MESSAGES.readDone.request, encode(request)));
-  return reply === null ? null : readAnswer(COMMAND_MESSAGES.readDone.reply, encode(reply));
+  const reply = answer(readMessage(COMMAND_MESSAGES.readDone.request, jsonBytes(request)));
+  return reply === null ? null : readAnswer(COMMAND_MESSAGES.readDone.reply, jsonBytes(reply));
 }
 
 function wiredRecord(configId: number, record: RecordCommand): RecordCommand {
@@ -84,9 +86,5 @@ function asGateway(record: RecordCommand): [keyof typeof readCommands, object, r
 function wiredAdmin(command: AdminCommand): AdminCommand {
   if (command.op === 'scrub') return command;
   const message = COMMAND_MESSAGES[command.op].request as Message<object>;
-  return { ...command, command: readCommand(message, encode(command.command)) } as AdminCommand;
-}
-
-function encode(message: object): Uint8Array {
-  return encoder.encode(JSON.stringify(message));
+  return { ...command, command: readCommand(message, jsonBytes(command.command)) } as AdminCommand;
 }

@@ -174,7 +174,10 @@ export class SmallWorld {
   disk(server: string): Map<string, Version> {
     const { disk } = this.replicas.server(server);
     const { contents } = disk as unknown as { contents: { tables: Map<string, Map<string, Version>> } };
-    return contents.tables.get(SHARD)!;
+    // What is stored is never changed, only replaced: whoever knows it by its table would not see the change.
+    const table = new Map(contents.tables.get(SHARD));
+    contents.tables.set(SHARD, table);
+    return table;
   }
 
   living(server: string): Version[] {

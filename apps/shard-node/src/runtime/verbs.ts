@@ -5,12 +5,11 @@ import type { NodeVerb } from '#common/contracts/subjects';
 import { readLines, readMessage } from '#common/nats/codec';
 import { encodeRawLines } from '#common/nats/lines';
 import { NODE_MESSAGES } from '#common/nats/node-messages';
+import { jsonBytes } from '#common/nats/text';
 import type { Replica } from './replica';
 
 /** Larger answers than this would not get through the broker. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
-
-const encoder = new TextEncoder();
 
 /** Rejects with a ShardlineError: BAD_MESSAGE for what cannot be read, or as the replica says. */
 export type Verbs = Record<NodeVerb, (data: Uint8Array) => Promise<Uint8Array>>;
@@ -30,17 +29,13 @@ export function createVerbs(replica: Replica): Verbs {
       const { header, text } = await replica.copy(readMessage(copy.request, data));
       return fitting(encodeRawLines(header, text));
     },
-    config: async (data) => encode(shareRounds(await replica.config(readMessage(config.request, data)))),
-    ping: async (data) => encode(shareRounds(await replica.ping(readMessage(ping.request, data)))),
-    fence: async (data) => encode(shareRounds(await replica.fence(readMessage(fence.request, data)))),
-    catchup: async (data) => encode(await replica.catchup(readMessage(catchup.request, data))),
-    digest: async (data) => encode(await replica.digest(readMessage(digest.request, data))),
-    operation: async (data) => encode(await replica.operation(readMessage(operation.request, data))),
+    config: async (data) => jsonBytes(shareRounds(await replica.config(readMessage(config.request, data)))),
+    ping: async (data) => jsonBytes(shareRounds(await replica.ping(readMessage(ping.request, data)))),
+    fence: async (data) => jsonBytes(shareRounds(await replica.fence(readMessage(fence.request, data)))),
+    catchup: async (data) => jsonBytes(await replica.catchup(readMessage(catchup.request, data))),
+    digest: async (data) => jsonBytes(await replica.digest(readMessage(digest.request, data))),
+    operation: async (data) => jsonBytes(await replica.operation(readMessage(operation.request, data))),
   };
-}
-
-function encode(reply: object): Uint8Array {
-  return encoder.encode(JSON.stringify(reply));
 }
 
 function fitting(answer: Uint8Array): Uint8Array {

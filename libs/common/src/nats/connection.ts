@@ -2,6 +2,7 @@
 import { connect, ErrorCode, NatsError, type ConnectionOptions, type NatsConnection } from 'nats';
 import { ShardlineError } from '../contracts/errors';
 import { onReconnect } from './reconnects';
+import { textOf } from './text';
 
 export type { NatsConnection } from 'nats';
 
@@ -70,7 +71,7 @@ class LostWithConnection extends Error {
 /** Bytes as JSON. @throws ShardlineError BAD_MESSAGE */
 export function parseJson<T>(data: Uint8Array): T {
   try {
-    return JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8')) as T;
+    return JSON.parse(textOf(data)) as T;
   } catch (cause) {
     throw new ShardlineError('BAD_MESSAGE', `unreadable message: ${(cause as Error).message}`, false, { cause });
   }

@@ -9,10 +9,9 @@
  * cannot occur inside JSON text that was written without white space, so the text splits at `,\n`.
  */
 import { ShardlineError } from '../contracts/errors';
+import { textBytes, textOf } from './text';
 
 const SEPARATOR = ',\n';
-const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** A header and the raw JSON texts behind it. */
 export interface Lines<H> {
@@ -34,13 +33,13 @@ export function encodeLines(header: unknown, rows: readonly string[]): Uint8Arra
 /** Header and rows that are joined by `,\n` already as one message. */
 export function encodeRawLines(header: unknown, text: string): Uint8Array {
   const head = JSON.stringify(header);
-  return encoder.encode(text === '' ? `[${head}]` : `[${head}${SEPARATOR}${text}]`);
+  return textBytes(text === '' ? `[${head}]` : `[${head}${SEPARATOR}${text}]`);
 }
 
 /** The header, and the rows behind it as one text. @throws ShardlineError BAD_MESSAGE */
 export function decodeRawLines<H>(data: Uint8Array): RawLines<H> {
   try {
-    const message = decoder.decode(data);
+    const message = textOf(data);
     const end = message.indexOf(SEPARATOR);
     if (!message.startsWith('[') || !message.endsWith(']')) throw new Error('it is not a JSON array');
     if (end === -1) return { header: JSON.parse(message.slice(1, -1)) as H, text: '' };

@@ -14,8 +14,7 @@ import { throwError, type Observable } from 'rxjs';
 import { ShardlineError } from '../contracts/errors';
 import { MAX_PAYLOAD_BYTES } from '../process/nats-server';
 import { connectionOptions } from './connection';
-
-const encoder = new TextEncoder();
+import { jsonBytes, textBytes } from './text';
 
 /** Hands the bytes of a message to the handler, untouched. */
 export class BytesDeserializer implements ConsumerDeserializer {
@@ -73,6 +72,6 @@ function bytesOf(value: unknown): Uint8Array {
 
 function toBytes(value: unknown): Uint8Array {
   if (value instanceof Uint8Array) return value;
-  if (typeof value === 'string') return encoder.encode(value);
-  return value === undefined ? new Uint8Array(0) : encoder.encode(JSON.stringify(value));
+  if (typeof value === 'string') return textBytes(value);
+  return value === undefined ? new Uint8Array(0) : jsonBytes(value);
 }

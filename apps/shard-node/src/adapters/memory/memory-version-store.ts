@@ -1,5 +1,5 @@
 /** The versions of a replica in memory: for tests, and for simulations of whole clusters. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { ShardlineError } from '#common/contracts/errors';
 import type { BucketMark, CopyCursor, DigestPart, DigestRange, DigestReply, OpRecord } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
@@ -32,8 +32,12 @@ interface Version {
   row: string;
 }
 
-/** Versions of one shard by `key/cat`. Versions are never changed, only replaced. */
-type Versions = Map<string, Version>;
+/** Versions of one shard by `key/cat`. Once they are stored, neither the table nor a version is ever changed, only replaced. */
+type Versions = ReadonlyMap<string, Version>;
+
+const NO_TABLE: Versions = new Map();
+/** The versions of stored tables in the order of keys. */
+const inOrder = new WeakMap<Versions, readonly Version[]>();
 
 interface Contents {
   identity: NodeIdentity;
@@ -46,6 +50,8 @@ interface Contents {
 }
 
 export class MemoryVersionStore implements VersionStore {
+  /** The newest commit need not outlive the process. */
+  newestMayBeLost = false;
   private contents: Contents;
 
   constructor(server: string) {
@@ -77,12 +83,14 @@ export class MemoryVersionStore implements VersionStore {
     const draft: Contents = {
       identity,
       states: new Map(states),
-      tables: new Map([...tables].map(([shard, versions]) => [shard, new Map(versions)])),
+      tables: new Map(tables),
       records: new Map(records),
       prepared,
     };
-    const result = await work(new MemoryTransaction(draft));
+    const transaction = new MemoryTransaction(draft);
+    const result = await work(transaction);
     this.contents = draft;
+    this.newestMayBeLost = transaction.isLazy;
     return result;
   }
 
@@ -170,12 +178,19 @@ export class MemoryVersionStore implements VersionStore {
     // Nothing is held.
   }
 
-  private sorted(shard: string): Version[] {
-    return [...tableOf(this.contents, shard).values()].sort(compare);
+  private sorted(shard: string): readonly Version[] {
+    const table = tableOf(this.contents, shard);
+    let versions = inOrder.get(table);
+    if (versions === undefined) inOrder.set(table, (versions = [...table.values()].sort(compare)));
+    return versions;
   }
 }
 
 class MemoryTransaction implements WriteTransaction {
+  /** The tables of this transaction's own, which it may change. */
+  private readonly own = new Map<string, Map<string, Version>>();
+  isLazy = false;
+
   constructor(private readonly draft: Contents) {}
 
   async lookUp({ shard, vat, keys, idsAfter, ids }: PartQuestion): Promise<Known> {
@@ -195,7 +210,7 @@ class MemoryTransaction implements WriteTransaction {
   }
 
   async undoAbove(shard: string, vat: number): Promise<number> {
-    const table = tableOf(this.draft, shard);
+    const table = this.ownTable(shard);
     const before = living(table);
     for (const [id, version] of [...table]) {
       const stays = undoAbove(version, vat);
@@ -210,15 +225,18 @@ class MemoryTransaction implements WriteTransaction {
   }
 
   write({ state, births, deaths, records }: PartWrite): void {
-    const table = tableOf(this.draft, state.shard);
+    if (births.length + deaths.length > 0) this.change(this.ownTable(state.shard), births, deaths);
+    if (records.length > 0) this.setRecords(state.shard, [...this.recordsOf(state.shard), ...records]);
+    this.saveShard(state);
+  }
+
+  private change(table: Map<string, Version>, births: PartWrite['births'], deaths: PartWrite['deaths']): void {
     for (const { key, dat } of deaths) {
       const version = [...table.values()].find((one) => one.key === key && one.dat === ALIVE);
       if (version === undefined) throw new ShardlineError('STORE_FAILED', `record ${key} does not live`);
       put(table, { ...version, dat });
     }
     for (const { key, cat, row } of births) put(table, { key, cat, dat: ALIVE, row });
-    if (records.length > 0) this.setRecords(state.shard, [...this.recordsOf(state.shard), ...records]);
-    this.saveShard(state);
   }
 
   saveShard(state: ShardState): void {
@@ -234,11 +252,12 @@ class MemoryTransaction implements WriteTransaction {
   }
 
   async createShard(state: ShardState, _schema: TableSchema): Promise<void> {
-    this.draft.tables.set(state.shard, new Map());
+    this.replaceTable(state.shard);
     this.saveShard(state);
   }
 
   dropShard(shard: string): void {
+    this.own.delete(shard);
     this.draft.tables.delete(shard);
     this.draft.records.delete(shard);
     this.draft.states.delete(shard);
@@ -254,18 +273,19 @@ class MemoryTransaction implements WriteTransaction {
 
   activatePrepared(shards: readonly ShardState[], _schema: TableSchema): void {
     const { states, tables, records, prepared } = this.draft;
-    for (const kept of [states, tables, records]) kept.clear();
+    for (const kept of [states, tables, records, this.own]) kept.clear();
     for (const state of shards) {
       if (!prepared.has(state.shard))
         throw new ShardlineError('STORE_FAILED', `no table of ${state.shard} is prepared`);
-      tables.set(state.shard, new Map());
+      this.replaceTable(state.shard);
       this.saveShard(state);
     }
     this.discardPrepared();
   }
 
   clearShard(shard: string): void {
-    tableOf(this.draft, shard).clear();
+    tableOf(this.draft, shard);
+    this.replaceTable(shard);
     this.draft.records.delete(shard);
   }
 
@@ -275,7 +295,7 @@ class MemoryTransaction implements WriteTransaction {
   }
 
   async putVersions(shard: string, { text }: RowsText, isSnapshot: boolean): Promise<number> {
-    const table = tableOf(this.draft, shard);
+    const table = this.ownTable(shard);
     const keyColumn = this.draft.identity.schema?.columns[0] ?? '';
     let change = 0;
     for (const line of text === '' ? [] : text.split(',\n')) {
@@ -290,7 +310,7 @@ class MemoryTransaction implements WriteTransaction {
   }
 
   mayBeLost(): void {
-    // Memory loses everything or nothing.
+    this.isLazy = true;
   }
 
   putRecords(shard: string, records: readonly OpRecord[]): void {
@@ -308,8 +328,9 @@ class MemoryTransaction implements WriteTransaction {
   }
 
   async purge(shard: string, mark: number, limit: number): Promise<number> {
-    const table = tableOf(this.draft, shard);
-    const dead = [...table].filter(([, version]) => isPurgeable(version, mark)).slice(0, limit);
+    const dead = [...tableOf(this.draft, shard)].filter(([, version]) => isPurgeable(version, mark)).slice(0, limit);
+    if (dead.length === 0) return 0;
+    const table = this.ownTable(shard);
     for (const [id] of dead) table.delete(id);
     return dead.length;
   }
@@ -320,6 +341,18 @@ class MemoryTransaction implements WriteTransaction {
     const gone = Math.min(limit, kept === -1 ? records.length : kept);
     this.setRecords(shard, records.slice(gone));
     return gone;
+  }
+
+  /** The shard's table, to be changed: a copy of what is stored. */
+  private ownTable(shard: string): Map<string, Version> {
+    return this.own.get(shard) ?? this.replaceTable(shard, tableOf(this.draft, shard));
+  }
+
+  private replaceTable(shard: string, content: Versions = NO_TABLE): Map<string, Version> {
+    const table = new Map(content);
+    this.own.set(shard, table);
+    this.draft.tables.set(shard, table);
+    return table;
   }
 
   private recordsOf(shard: string): readonly OpRecord[] {
@@ -342,7 +375,7 @@ function recordsWithin(contents: Contents, { shard, after, upTo }: RecordRange):
   return (contents.records.get(shard) ?? []).filter(({ term }) => term > after && term <= upTo);
 }
 
-function put(table: Versions, version: Version): void {
+function put(table: Map<string, Version>, version: Version): void {
   table.set(idOf(version), version);
 }
 
@@ -394,5 +427,5 @@ function sumOfHashes(versions: readonly Version[]): string {
 }
 
 function hash64(text: string): bigint {
-  return BigInt.asIntN(64, BigInt(`0x${createHash('md5').update(text).digest('hex').slice(0, 16)}`));
+  return BigInt.asIntN(64, BigInt(`0x${hash('md5', text).slice(0, 16)}`));
 }
