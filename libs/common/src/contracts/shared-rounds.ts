@@ -31,10 +31,10 @@ export function shareRounds<R extends { shards: NodeShardState[] }>(reply: R): O
   const places = new Map<Record<string, number>, number>();
   const shards = reply.shards.map((shard) => {
     if (shard.newestRound === null) return { ...shard, newestRound: null };
-    const { lastTerms, ...round } = shard.newestRound;
+    const { epoch, round, lastTerms, refused } = shard.newestRound;
     const place = places.get(lastTerms) ?? places.size;
     places.set(lastTerms, place);
-    return { ...shard, newestRound: { ...round, terms: place } };
+    return { ...shard, newestRound: { epoch, round, terms: place, refused } };
   });
   return { ...reply, shards, terms: [...places.keys()] };
 }
@@ -44,11 +44,11 @@ export function unshareRounds<T extends Told>(reply: T): Omit<T, 'shards' | 'ter
   const { shards: told, terms: list, ...others } = reply;
   const shards = told.map((shard): NodeShardState => {
     if (shard.newestRound === null) return { ...shard, newestRound: null };
-    const { terms: place, ...round } = shard.newestRound;
+    const { epoch, round, terms: place, refused } = shard.newestRound;
     const lastTerms = list[place];
     if (lastTerms === undefined)
       throw new ShardlineError('BAD_MESSAGE', `the terms of the newest round of ${shard.shard} are missing`);
-    return { ...shard, newestRound: { ...round, lastTerms } };
+    return { ...shard, newestRound: { epoch, round, lastTerms, refused } };
   });
   return { ...others, shards };
 }

@@ -50,22 +50,22 @@ export function faultsOf(shape: z.ZodType, value: unknown): string {
 
 function compile<T>(shape: z.ZodType<T>): ValidateFunction<T> {
   const ajv = new Ajv({ strict: true, allowUnionTypes: true });
-  /** Shapes with rules that are functions. */
-  const ruled: z.core.$ZodType[] = [];
+  /** The rules that are functions, of each shape that has some. */
+  const ruled: Rule[][] = [];
   ajv.addKeyword({
     keyword: 'ruled',
     schemaType: 'number',
     errors: false,
-    validate: (place: number, value: unknown) => {
-      const ruledShape = ruled[place];
-      return ruledShape !== undefined && z.safeParse(ruledShape, value).success;
-    },
+    // Rules may rely on the rest of the shape.
+    post: true,
+    validate: (place: number, value: unknown) => ruled[place]?.every((rule) => keeps(value, rule)) === true,
   });
   const schema = z.toJSONSchema(shape, {
     target: 'draft-7',
     override: ({ zodSchema, jsonSchema }) => {
       simplify(jsonSchema);
-      if (hasRule(zodSchema)) jsonSchema.ruled = ruled.push(zodSchema) - 1;
+      const rules = rulesOf(zodSchema);
+      if (rules.length > 0) jsonSchema.ruled = ruled.push(rules) - 1;
     },
   });
   return ajv.compile<T>(schema);
@@ -86,7 +86,15 @@ function simplify(schema: z.core.JSONSchema.BaseSchema): void {
   if (typeof propertyNames === 'object' && Object.keys(propertyNames).join() === 'type') delete schema.propertyNames;
 }
 
-function hasRule(shape: z.core.$ZodType): boolean {
+type Rule = z.core.$ZodCheck;
+
+function rulesOf(shape: z.core.$ZodType): Rule[] {
   const { checks = [] } = shape._zod.def;
-  return checks.some((check) => check._zod.def.check === 'custom');
+  return checks.filter((check) => check._zod.def.check === 'custom');
+}
+
+function keeps(value: unknown, rule: Rule): boolean {
+  const payload: z.core.ParsePayload<never> = { value: value as never, issues: [] };
+  void rule._zod.check(payload);
+  return payload.issues.length === 0;
 }
