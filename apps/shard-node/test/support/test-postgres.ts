@@ -67,9 +67,13 @@ export class TestPostgres {
 }
 
 /** The store of `server` in the database. */
-export async function openStore(address: PostgresAddress, server: string): Promise<PostgresVersionStore> {
+export async function openStore(
+  address: PostgresAddress,
+  server: string,
+  mostStatements?: number,
+): Promise<PostgresVersionStore> {
   const dataSource = await openDataSource({ address, poolSize: 3, statementTimeoutMs: 20_000 });
-  return new PostgresVersionStore(dataSource, server);
+  return new PostgresVersionStore(dataSource, server, mostStatements);
 }
 
 /** Runs SQL beside the store. */

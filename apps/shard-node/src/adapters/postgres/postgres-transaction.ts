@@ -37,7 +37,7 @@ import {
   termValues,
   UPDATE_TERM,
 } from './term-statements';
-import { runPrepared, type Cells } from './writer-connection';
+import type { Cells } from './writer-connection';
 
 /** What the transaction needs of its store. */
 export interface TransactionContext {
@@ -45,6 +45,7 @@ export interface TransactionContext {
   /** Statements for a table that is about to be created. */
   newStatements(shard: string, schema: TableSchema): ShardStatements;
   createTable(shard: string, schema: TableSchema, within?: string): Promise<string[]>;
+  run(client: PoolClient, statement: Statement, values: unknown[]): Promise<Cells[]>;
   /** The shards that there are. */
   held(): string[];
   /** The version of the shard's row of `term_t`. */
@@ -57,6 +58,8 @@ export interface TransactionEffects {
   created: Map<string, ShardStatements>;
   dropped: Set<string>;
   maxRowBytes: Map<string, number>;
+  /** Many tables were put in the place of others, or will be made: what was prepared for those that there are is in the way. */
+  outdatesStatements: boolean;
 }
 
 interface Pending {
@@ -72,6 +75,7 @@ export class PostgresTransaction implements WriteTransaction {
     created: new Map(),
     dropped: new Set(),
     maxRowBytes: new Map(),
+    outdatesStatements: false,
   };
   private pending: Pending[] = [];
   private begun = false;
@@ -167,10 +171,12 @@ export class PostgresTransaction implements WriteTransaction {
   }
 
   discardPrepared(): void {
+    this.effects.outdatesStatements = true;
     for (const text of discardStatements()) this.later(text, []);
   }
 
   activatePrepared(shards: readonly ShardState[], schema: TableSchema): void {
+    this.effects.outdatesStatements = true;
     for (const text of activateStatements()) this.later(text, []);
     this.later(DELETE_TERMS, []);
     this.later(CLEAR_ALL_OPS, []);
@@ -287,7 +293,7 @@ export class PostgresTransaction implements WriteTransaction {
       await copyIn(this.client, statement, rows);
       return [];
     }
-    if (typeof statement !== 'string') return runPrepared(this.client, statement, values);
+    if (typeof statement !== 'string') return this.context.run(this.client, statement, values);
     await this.client.query(statement);
     return [];
   }

@@ -2,7 +2,7 @@ import type { CopyCursor } from '#common/contracts/node';
 import { RESERVED_COLUMNS, type TableSchema } from '#common/contracts/schema';
 import { splitRows } from '#common/nats/lines';
 import type { PostgresAddress } from './data-source';
-import type { RowPage, VersionPage, VersionStore } from '../../ports/version-store';
+import type { RowPage, VersionPage, VersionStore, WriteTransaction } from '../../ports/version-store';
 import { FIND_OPS, KNOWN_OPS } from './op-statements';
 import { describeOpRecords } from '../../../test/contract/op-records.contract';
 import { describePreparing } from '../../../test/contract/prepared.contract';
@@ -188,3 +188,96 @@ it.each([
     await store.close();
   },
 );
+
+describe('connections, which keep what they have prepared until they end,', () => {
+  const SHARDS = Array.from({ length: 40 }, (_, index) => `sh${index}`);
+  const stores: VersionStore[] = [];
+  afterEach(async () => {
+    for (const store of stores.splice(0)) await store.close();
+  });
+
+  async function holding(mostStatements?: number): Promise<{ store: VersionStore; address: PostgresAddress }> {
+    const address = await postgres.freshDatabase();
+    const store = await openStore(address, 'Server0', mostStatements);
+    stores.push(store);
+    await store.load();
+    await store.transact(async (transaction) => {
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
+      for (const shard of SHARDS) await transaction.createShard(shardState(shard), SCHEMA);
+    });
+    return { store, address };
+  }
+  const save = (store: VersionStore, shard = 'sh0'): Promise<void> =>
+    store.transact(async (transaction) => {
+      transaction.write({ state: shardState(shard), births: [], deaths: [], records: [] });
+    });
+  /** The connection that writes. */
+  const writer = async (address: PostgresAddress): Promise<unknown> => {
+    const held = await runSql(address, `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted`);
+    expect(held).toHaveLength(1);
+    return held[0]?.pid;
+  };
+  /** Those that have read, the last one first. */
+  const readers = async (address: PostgresAddress): Promise<unknown[]> => {
+    const idle = `FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%string_agg%' AND pid <> pg_backend_pid()`;
+    return (await runSql(address, `SELECT pid ${idle} ORDER BY query_start DESC`)).map(({ pid }) => pid);
+  };
+  const read = async (store: VersionStore, shard = 'sh0'): Promise<unknown> =>
+    store.readRange({ shard, vat: 0, low: 0, high: 9 }, 1000);
+
+  it('are kept as long as the shards are the same', async () => {
+    const { store, address } = await holding();
+    await save(store);
+    const first = await writer(address);
+    for (const shard of SHARDS) await save(store, shard);
+    expect(await writer(address)).toBe(first);
+  });
+
+  it.each<[what: string, change: (transaction: WriteTransaction) => Promise<void> | void]>([
+    [
+      'another configuration is in force',
+      async (transaction) => {
+        await transaction.prepareTables(['sh0'], SCHEMA);
+        transaction.activatePrepared([shardState('sh0')], SCHEMA);
+      },
+    ],
+    [
+      'another one will be made',
+      (transaction) => {
+        transaction.discardPrepared();
+      },
+    ],
+    [
+      'many shards are gone',
+      (transaction) => {
+        for (const shard of SHARDS.slice(1)) transaction.dropShard(shard);
+      },
+    ],
+  ])('are replaced when %s', async (_, change) => {
+    const { store, address } = await holding();
+    await save(store);
+    await read(store);
+    const before = [await writer(address), ...(await readers(address))];
+    await store.transact(async (transaction) => {
+      await change(transaction);
+    });
+    await save(store);
+    await read(store);
+    expect(before).not.toContain(await writer(address));
+    expect(before).not.toContain((await readers(address))[0]);
+  });
+
+  it('are replaced when they have prepared very much', async () => {
+    const { store, address } = await holding(10);
+    await save(store);
+    const pids = new Set([await writer(address)]);
+    for (const shard of SHARDS) {
+      await save(store, shard);
+      pids.add(await writer(address));
+    }
+    expect(pids.size).toBeGreaterThan(3);
+    expect(pids.size).toBeLessThan(8);
+    for (const shard of SHARDS) await read(store, shard);
+    expect((await readers(address)).length).toBeLessThan(4);
+  });
+});

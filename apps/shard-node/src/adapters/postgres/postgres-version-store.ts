@@ -26,6 +26,7 @@ import { asStoreFailure, breaksConnection } from './failures';
 import { NodeT, TermT } from './node-entities';
 import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './op-statements';
 import { readPage, RowSizes, type Chunk, type ChunkSource } from './page-reader';
+import { PreparedStatements } from './prepared-statements';
 import { bigints, PostgresTransaction, type TransactionEffects } from './postgres-transaction';
 import { createTableStatements } from './shard-entity';
 import { sweepReplaced } from './replaced-tables';
@@ -44,23 +45,30 @@ interface ShardHandle {
   maxRowBytes: number;
 }
 
+/** So many tables that come or go in one transaction are hardly the last ones. */
+const MANY_TABLES = 32;
+
 const PROBE = prepared('SELECT 1');
 
 export class PostgresVersionStore implements VersionStore {
   private readonly pool: Pool;
   private readonly writer: WriterConnection;
+  private readonly prepared: PreparedStatements;
   private shards = new Map<string, ShardHandle>();
 
   /**
    * @param dataSource connected, its migrations run; the store closes it
    * @param server the node's name, stored with the data
+   * @param mostStatements that a connection prepares before it is replaced
    */
   constructor(
     private readonly dataSource: DataSource,
     private readonly server: string,
+    mostStatements?: number,
   ) {
     this.pool = poolOf(dataSource);
-    this.writer = new WriterConnection(this.pool);
+    this.prepared = new PreparedStatements(mostStatements);
+    this.writer = new WriterConnection(() => this.connect(), this.prepared);
   }
 
   /** @throws ShardlineError STORE_FAILED; when the data are another server's, too */
@@ -100,6 +108,7 @@ export class PostgresVersionStore implements VersionStore {
       createTable: (shard, schema, within) => createTableStatements(this.dataSource, shard, schema, within),
       held: () => [...this.shards.keys()],
       version: (shard) => this.handle(shard).version,
+      run: (on, statement, values) => this.run(on, statement, values),
     });
     try {
       const result = await work(transaction);
@@ -210,7 +219,9 @@ export class PostgresVersionStore implements VersionStore {
   }
 
   async sweep(): Promise<void> {
-    await guarded(() => sweepReplaced(this.dataSource));
+    await sweepReplaced((text, values) =>
+      this.use(async (client) => (await client.query<{ name: string }>(text, values)).rows),
+    );
   }
 
   async probe(): Promise<void> {
@@ -228,7 +239,8 @@ export class PostgresVersionStore implements VersionStore {
     return handle;
   }
 
-  private takeOver({ versions, created, dropped, maxRowBytes }: TransactionEffects): void {
+  private takeOver({ versions, created, dropped, maxRowBytes, outdatesStatements }: TransactionEffects): void {
+    if (outdatesStatements || created.size + dropped.size >= MANY_TABLES) this.prepared.outdate();
     for (const shard of dropped) this.shards.delete(shard);
     for (const [shard, statements] of created) {
       this.shards.set(shard, {
@@ -244,13 +256,27 @@ export class PostgresVersionStore implements VersionStore {
   }
 
   private ask(statement: Statement, values: unknown[]): Promise<Cells[]> {
-    return this.use((client) => runPrepared(client, statement, values));
+    return this.use((client) => this.run(client, statement, values));
+  }
+
+  private run(client: PoolClient, statement: Statement, values: unknown[]): Promise<Cells[]> {
+    this.prepared.add(client, statement.name);
+    return runPrepared(client, statement, values);
+  }
+
+  /** A connection of the pool that is good for use. */
+  private async connect(): Promise<PoolClient> {
+    for (;;) {
+      const client = await this.pool.connect();
+      if (!this.prepared.isWornOut(client)) return client;
+      client.release(true);
+    }
   }
 
   /** Lends a connection for reading. */
   private use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     return guarded(async () => {
-      const client = await this.pool.connect();
+      const client = await this.connect();
       // The end of the connection fails the statement; without anybody who listens it would end the process, too.
       client.on('error', ignored);
       let failed = true;

@@ -3,7 +3,6 @@
  * costs the same for one as for a thousand; they are dropped afterwards, a few at a time, since a transaction holds a lock for each.
  */
 import { randomUUID } from 'node:crypto';
-import type { DataSource } from 'typeorm';
 import { ASIDE_SCHEMA, PREPARED_SCHEMA, REPLACED_PREFIX, SHARDS_SCHEMA } from './shard-entity';
 import { quoteName } from './shard-statements';
 
@@ -25,23 +24,22 @@ export function activateStatements(): string[] {
   ];
 }
 
-/** Drops what is out of reach. */
-export async function sweepReplaced(dataSource: DataSource): Promise<void> {
-  const schemas = await dataSource.query<{ name: string }[]>(
-    'SELECT nspname AS name FROM pg_namespace WHERE starts_with(nspname, $1)',
-    [REPLACED_PREFIX],
-  );
+/** Drops what is out of reach. `query` answers the rows of one statement. */
+export async function sweepReplaced(
+  query: (text: string, values?: unknown[]) => Promise<{ name: string }[]>,
+): Promise<void> {
+  const schemas = await query('SELECT nspname AS name FROM pg_namespace WHERE starts_with(nspname, $1)', [
+    REPLACED_PREFIX,
+  ]);
   for (const { name } of schemas) {
     for (;;) {
-      const tables = await dataSource.query<{ name: string }[]>(
-        'SELECT tablename AS name FROM pg_tables WHERE schemaname = $1 LIMIT $2',
-        [name, TABLES_AT_ONCE],
-      );
+      const listing = 'SELECT tablename AS name FROM pg_tables WHERE schemaname = $1 LIMIT $2';
+      const tables = await query(listing, [name, TABLES_AT_ONCE]);
       if (tables.length === 0) break;
       const listed = tables.map((table) => `${quoteName(name)}.${quoteName(table.name)}`).join(', ');
-      await dataSource.query(`DROP TABLE IF EXISTS ${listed}`);
+      await query(`DROP TABLE IF EXISTS ${listed}`);
     }
-    await dataSource.query(`DROP SCHEMA IF EXISTS ${quoteName(name)}`);
+    await query(`DROP SCHEMA IF EXISTS ${quoteName(name)}`);
   }
 }
 

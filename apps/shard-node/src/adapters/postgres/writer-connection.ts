@@ -1,6 +1,7 @@
 /** The one connection that writes. */
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import { ShardlineError } from '#common/contracts/errors';
+import type { PreparedStatements } from './prepared-statements';
 import type { Statement } from './shard-statements';
 
 /** Which advisory lock the one that writes to a database holds, for as long as it is connected. */
@@ -39,12 +40,20 @@ export async function runPrepared(
 export class WriterConnection {
   private client: PoolClient | null = null;
 
-  constructor(private readonly pool: Pool) {}
+  constructor(
+    private readonly connect: () => Promise<PoolClient>,
+    private readonly statements: PreparedStatements,
+  ) {}
 
-  /** @throws ShardlineError STORE_FAILED when another process writes to this database */
+  /**
+   * For one transaction after the other.
+   *
+   * @throws ShardlineError STORE_FAILED when another process writes to this database
+   */
   async take(): Promise<PoolClient> {
-    if (this.client !== null) return this.client;
-    const client = await this.pool.connect();
+    if (this.client !== null && !this.statements.isWornOut(this.client)) return this.client;
+    await this.replace();
+    const client = await this.connect();
     client.on('error', () => {
       this.discard(client);
     });
@@ -63,6 +72,18 @@ export class WriterConnection {
     if (this.client !== client) return;
     this.client = null;
     client.release(true);
+  }
+
+  /** The lock is given back first: the end of a connection is noticed by Postgres some time later. */
+  private async replace(): Promise<void> {
+    const { client } = this;
+    if (client === null) return;
+    try {
+      await client.query(`SELECT pg_advisory_unlock(${WRITER_LOCK})`);
+    } catch {
+      // It is broken, and the lock goes with it.
+    }
+    this.discard(client);
   }
 
   close(): void {
