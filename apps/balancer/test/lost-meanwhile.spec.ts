@@ -167,3 +167,49 @@ test.each([
   await world.until(() => world.shard.stateOf(server) !== 'in-sync', 50);
   await untilItCounts(world, server);
 });
+
+/** S1, which is a member still, has been copied anew from S0, which loses its disk before the two could be compared. */
+async function copiedButNotCompared(answerMs = 0): Promise<World> {
+  const world = await withoutItsData();
+  let isAsked = false;
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'digest' || ask.server !== 'S0') return false;
+    isAsked = true;
+    world.scheduler.after(answerMs, () => {
+      answer({ ok: false, error: NO_ANSWER });
+    });
+    return true;
+  };
+  await world.until(() => isAsked && (answerMs > 0 || world.shard.replicas.get('S1')?.syncing === false));
+  expect(world.keys('S1')).toEqual(ALL);
+  return world;
+}
+
+test('a copy that is complete counts when the one that it is to be compared with is lost', async () => {
+  const world = await copiedButNotCompared();
+  expect(world.shard.stateOf('S1')).not.toBe('in-sync');
+  world.loseDisk('S0');
+  await world.until(() => world.shard.stateOf('S1') === 'in-sync');
+  world.intercept = () => false;
+  world.powerOn('S2');
+  await world.until(() => world.isWhole(), 20_000);
+  for (const server of world.servers) expect(world.keys(server)).toEqual(ALL);
+});
+
+test('it does not while there is one to compare it with, or when it was found to be wrong', async () => {
+  const world = await copiedButNotCompared();
+  await world.pass(LONG_MS);
+  expect(world.shard.stateOf('S1')).not.toBe('in-sync');
+  world.shard.record = { ...world.shard.record, diverged: ['S1'] };
+  world.loseDisk('S0');
+  await world.pass(LONG_MS);
+  expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
+});
+
+test('nor while it is not known yet that the two cannot be compared', async () => {
+  const world = await copiedButNotCompared(2_000);
+  world.loseDisk('S0');
+  await world.pass(1_000);
+  expect(world.shard.stateOf('S1')).not.toBe('in-sync');
+  await world.until(() => world.shard.stateOf('S1') === 'in-sync', 60_000);
+});

@@ -167,3 +167,28 @@ test('/rm keeps the data of a server where the one that remains loses its disk i
   expect(isLost).toBe(true);
   expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
 });
+
+test('/rm of a server whose replicas are just coming into being leaves none of them behind', async () => {
+  const world = await World.laidOut({ S0: [SHARD, 'sh1'], S1: [SHARD, 'sh1'] });
+  world.intercept = (asked) => asked.do === 'store' && asked.key.startsWith('shard.');
+  const command = { n: 1, newShards: [], servers: { N0: ['sh1', SHARD] } };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
+  await world.until(() => storedMoves(world).length === 2);
+  // The next leader goes on with the first of the two, and the bucket takes its time.
+  let isBegun = false;
+  world.intercept = (asked, answer, carryOut) => {
+    if (isBegun || asked.do !== 'store' || !((asked.value as ShardConfig | null)?.joining ?? []).includes('N0'))
+      return false;
+    isBegun = true;
+    world.scheduler.after(1_000, () => {
+      carryOut(asked, answer);
+    });
+    return true;
+  };
+  world.changeLeader('L2');
+  await world.until(() => isBegun, LONG_MS);
+  expect(await remove(world, 'N0')).toMatchObject({ ok: true });
+  await world.pass(LONG_MS);
+  for (const shard of [SHARD, 'sh1']) expect(replicasOf(world, shard)).toEqual(['S0', 'S1']);
+  expect(world.balancer.cluster.servers.has('N0')).toBe(false);
+});

@@ -15,6 +15,7 @@ import type { Desk } from './desk';
 import type { InSyncSets } from './in-sync-sets';
 import type { Recovery } from './recovery';
 import type { CoreSettings } from './settings';
+import type { Shard } from './shard';
 import { describeSuspicion } from './suspicion';
 import { all, run, running, wait, type Workflow } from './workflow';
 
@@ -84,11 +85,21 @@ export class Health {
       if (replica === undefined || term === undefined || !shard.inSync.includes(server.name)) continue;
       // It is being told of the shard, and shows then whether it has it.
       if (shard.untold.has(server.name)) continue;
-      if (state !== undefined && !state.catchingUp && state.currentTerm >= term) continue;
-      if (replica.suspended) continue;
+      const isWhole = state !== undefined && !state.catchingUp && state.currentTerm >= term;
+      if (isWhole && this.mayCountAgain(shard, server.name)) replica.suspended = false;
+      if (isWhole || replica.suspended) continue;
       replica.suspended = true;
       run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'));
     }
+  }
+
+  /**
+   * Its data was gone, and has been copied, but whom it was copied from has lost its own before they could be compared. Where nobody else
+   * serves it is believed, as a new leader would.
+   */
+  private mayCountAgain(shard: Shard, server: string): boolean {
+    const isCopied = shard.replicas.get(server)?.syncing === false && !shard.isDiverged(server);
+    return isCopied && this.cluster.serving(shard).length === 0;
   }
 
   /** What the in-sync replicas of a server must hold by now, by shard. */

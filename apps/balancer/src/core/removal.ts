@@ -155,7 +155,7 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
   const { cluster, catalog, news, inSyncSets, desk } = parts;
   const server = cluster.servers.get(name);
   if (server === undefined) return null;
-  const held = cluster.shardsOn(name);
+  const held = shardsOf(name, parts);
   for (const shard of held) {
     // A round may be under way: it is kept by those who are members when it ends, as after a demotion.
     const done = yield* inSyncSets.reshape(shard, (old) => without(old, name));
@@ -189,6 +189,13 @@ function* untilTold({ cluster, desk, settings }: MembershipParts): Workflow<bool
     yield* wait(desk.sleep(POLL_MS));
   }
   return true;
+}
+
+/** Shards that the server holds, or is to hold: one of these replicas may just be coming into being. */
+function shardsOf(name: string, parts: MembershipParts): Shard[] {
+  const promised = movesOf(parts).filter(({ to }) => to === name);
+  const isMeant = ({ id }: Shard): boolean => promised.some(({ shard }) => shard === id);
+  return parts.cluster.inKeyOrder().filter((shard) => shard.replicas.has(name) || isMeant(shard));
 }
 
 /**

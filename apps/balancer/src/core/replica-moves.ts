@@ -43,7 +43,8 @@ export function* goOnWithMoves(parts: MembershipParts): Workflow {
   const open = (): ReplicaMove[] => movesOf(parts).filter((move) => isOpen(cluster.shards.get(move.shard), move));
   while (open().length > 0 && cluster.phase !== 'steppedDown') {
     const possible = open().filter(({ shard }) => cluster.shards.get(shard)?.resolved === true);
-    if (!cluster.isReshaping) yield* join(parts, possible);
+    // Each by itself: a command may have begun while one of them was stored.
+    for (const move of possible) if (!cluster.isReshaping) yield* join(parts, [move]);
     yield* wait(desk.sleep(POLL_MS));
   }
 }

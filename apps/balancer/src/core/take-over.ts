@@ -29,7 +29,7 @@ import type { Lease } from './leadership';
 import { isWhole } from './roll-call';
 import type { CoreSettings } from './settings';
 import { DisjointSets } from './disjoint-sets';
-import { configOf, type Shard } from './shard';
+import { configOf, type Shard, type ShardRecord } from './shard';
 import { first, pooled, run, Signal, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
@@ -49,6 +49,10 @@ export class TakeOver {
   private readonly reports = new Map<string, Report>();
   /** Shards that are not resolved yet. */
   private readonly open = new Set<Shard>();
+  /** Shards of which a replica had a newer record than the catalog; it is stored there before the shard is decided. */
+  private readonly adopted = new Set<string>();
+  /** How often that has happened. */
+  private adoptions = 0;
   private readonly progress = new Signal();
   /** By shard that is decided: the votes that decided it. */
   private readonly decidedBy = new Map<string, readonly ReplicaReport[]>();
@@ -124,21 +128,33 @@ export class TakeOver {
     for (const told of reply.shards) {
       const shard = this.cluster.shards.get(told.shard);
       if (shard === undefined || shard.resolved || compareConfigs(told, shard.record) <= 0) continue;
-      shard.setRecord({ ...configOf(told), configId: this.cluster.configId });
-      this.foundation.doubt();
-      this.cluster.buildRing(shard);
-      this.adopted.add(told.shard);
+      const record = { ...configOf(told), configId: this.cluster.configId };
+      if (shard.decided) run(this.giveWay(record));
+      else this.adopt(shard, record);
     }
   }
 
-  /** Shards of which a replica had a newer record than the catalog; it is stored there before the shard is decided. */
-  private readonly adopted = new Set<string>();
+  private adopt(shard: Shard, record: ShardRecord): void {
+    shard.setRecord(record);
+    this.foundation.doubt();
+    this.cluster.buildRing(shard);
+    this.adopted.add(shard.id);
+    this.adoptions += 1;
+  }
+
+  /** The shard was decided by what the members of an earlier record told. Nothing was shown yet: whoever leads next decides by this one. */
+  private *giveWay(record: ShardRecord): Workflow {
+    const message = `a server knows a later record of ${record.shard} than the one that it was decided by`;
+    if (yield* this.catalog.put(BUCKET_KEYS.shard(record.shard), record))
+      this.fenced({ code: 'FENCED', message, retryable: false });
+  }
 
   /** Decides shards as they become decidable. */
   private *resolveAll(graceUntilMs: number): Workflow {
     while (this.open.size > 0 && this.cluster.phase !== 'steppedDown') {
       const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
-      const works = groups.map((shards) => (): Workflow => this.resolve(shards));
+      const { adoptions } = this;
+      const works = groups.map((shards) => (): Workflow => this.resolve(shards, adoptions));
       yield* pooled(GROUPS_AT_ONCE, works);
       if (this.open.size > 0) yield* this.untilSomethingHappens();
     }
@@ -165,8 +181,10 @@ export class TakeOver {
    * Decides shards together and stores what was decided, as one round: as long as some of them have it and others not, a
    * later take-over finds them linked by it. It is stored on those replicas alone that have their data where some do not:
    * the shard takes no write before these are whole again, and the others could else come to another decision.
+   *
+   * @param adoptions how many records had been taken from replicas when the shards were found to be decidable, and by themselves
    */
-  private *resolve(shards: readonly Shard[]): Workflow {
+  private *resolve(shards: readonly Shard[], adoptions: number): Workflow {
     for (const { id, record } of shards.filter((shard) => this.adopted.delete(shard.id))) {
       if (!(yield* this.catalog.put(BUCKET_KEYS.shard(id), record))) return;
     }
@@ -175,6 +193,8 @@ export class TakeOver {
       if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
     }
     if (shards.some((shard) => shard.inSync.some((server) => !this.reports.has(server)))) return;
+    // While that was stored a server may have told of a later record, with other members, which hold other rounds.
+    if (this.adoptions > adoptions) return;
     this.decide(shards);
     // Whoever led before may have stored a configuration in the bucket alone.
     for (const shard of shards) if (!(yield* this.inSyncSets.inform(shard, this.behind(shard)))) return;
@@ -257,14 +277,14 @@ export class TakeOver {
     const ready = new Set(open.filter((shard) => this.hasTold(shard, graceIsOver)));
     const silent = open.some((shard) => !shard.inSync.some((server) => this.reports.has(server)));
     if (silent && !graceIsOver) return [];
-    return this.linked(open).filter((shards) => shards.every((shard) => ready.has(shard)));
+    return this.linked(open, graceIsOver).filter((shards) => shards.every((shard) => ready.has(shard)));
   }
 
   /**
    * The shards in groups that share newest rounds, directly or by way of others of them. A round that the replica was told to
-   * be committed is so in all of its shards, and one that a shard remembers not to be is so in none: they link nothing.
+   * be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
    */
-  private linked(shards: readonly Shard[]): Shard[][] {
+  private linked(shards: readonly Shard[], graceIsOver: boolean): Shard[][] {
     const groups = new DisjointSets();
     // Of a round over many shards many replicas tell: it is looked at once.
     const links = new Map<string, string | null>();
@@ -273,7 +293,7 @@ export class TakeOver {
         if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= toldVat) continue;
         const name = nameOfRound(newestRound);
         let link = links.get(name);
-        if (link === undefined) links.set(name, (link = this.link(newestRound, groups)));
+        if (link === undefined) links.set(name, (link = this.link(newestRound, groups, graceIsOver)));
         if (link !== null) groups.join(shard.id, link);
       }
     }
@@ -288,12 +308,14 @@ export class TakeOver {
   }
 
   /** Joins the shards of a round; one of them stands for all. Null where it is known that the round is not committed. */
-  private link(round: NewestRound, groups: DisjointSets): string | null {
+  private link(round: NewestRound, groups: DisjointSets, graceIsOver: boolean): string | null {
     const touched = Object.keys(round.lastTerms);
     const [first] = touched;
     if (first === undefined) return null;
     const known = touched.map((id) => this.cluster.shards.get(id)).filter((one) => one !== undefined);
-    if (touched.length > 1 && isRuledOut(round, new Map(known.map((one) => [one.id, this.votes(one)])))) return null;
+    const reports = new Map(known.map((one) => [one.id, this.votes(one)]));
+    const doubtful = known.filter((one) => !one.decided && !this.isBelieved(one, graceIsOver)).map(({ id }) => id);
+    if (touched.length > 1 && isRuledOut(round, reports, new Set(doubtful))) return null;
     for (const id of touched) groups.join(first, id);
     return first;
   }
@@ -301,13 +323,16 @@ export class TakeOver {
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
     const isTold = shard.inSync.every((server) => this.reports.has(server));
     if (this.votes(shard).length === 0) return false;
-    const isWellKnown = this.answered(shard) >= answersNeeded(shard.copies);
-    // What the catalog says may be old; as long as that is possible nobody decides on the word of too few.
-    if (!isWellKnown && this.foundation.isCatalogDoubted) return false;
-    if (!isWellKnown && !graceIsOver && !this.isVouchedFor()) return false;
+    if (!this.isBelieved(shard, graceIsOver)) return false;
     if (isTold || !graceIsOver) return isTold;
     const whole = shard.inSync.filter((server) => isWhole(this.stateOf(shard, server), shard.mustHold));
     return whole.length >= shard.minInSync;
+  }
+
+  /** What the catalog says of the shard may be old; as long as that is possible nobody decides on the word of too few. */
+  private isBelieved(shard: Shard, graceIsOver: boolean): boolean {
+    if (this.answered(shard) >= answersNeeded(shard.copies)) return true;
+    return !this.foundation.isCatalogDoubted && (graceIsOver || this.isVouchedFor());
   }
 
   /** Replicas that count and have told which configuration of the shard they know. */

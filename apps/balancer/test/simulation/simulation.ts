@@ -4,7 +4,7 @@ import { SimBalancer, type BalancerFlaws } from './balancer';
 import { SimCatalog } from './catalog';
 import { judgeOrder, readDisks } from './checkers/order';
 import { faultOfReads } from './checkers/reads';
-import { hasEnough, illnessOf } from './checkers/wellness';
+import { shardsToServe, illnessOf } from './checkers/wellness';
 import { Clients, type KeySpace } from './clients';
 import type { FaultKind } from './fault-kinds';
 import { Faults } from './faults';
@@ -168,7 +168,8 @@ class Simulation {
   private async readAll(clients: Clients, keys: KeySpace): Promise<void> {
     const { scheduler, watch } = this;
     const { newest } = watch.seen;
-    const served = [...newest.values()].filter(({ shard }) => hasEnough(shard, watch.seen, watch.copies));
+    const wanted = shardsToServe(watch.seen, watch.copies);
+    const served = [...newest.values()].filter(({ shard }) => wanted.includes(shard));
     let open = 0;
     const read = (own: readonly number[]): void => {
       if (own.length === 0) return;

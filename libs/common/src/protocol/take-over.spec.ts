@@ -1,11 +1,19 @@
 import fc from 'fast-check';
-import { decideVats, roundHeldByAll, type InSyncReports, type ReplicaReport, type ShardOutlook } from './take-over';
+import {
+  decideVats,
+  isRuledOut,
+  roundHeldByAll,
+  type InSyncReports,
+  type ReplicaReport,
+  type ShardOutlook,
+} from './take-over';
 import {
   acknowledgedStand,
   crashes,
   everyStep,
   INITIAL_WORLD,
   step,
+  type Crash,
   type LeaderHabit,
   type Step,
   type World,
@@ -97,6 +105,34 @@ describe('decideVats', () => {
     expect(findFlaw(eachShardAlone, 'supersedes', 1)).not.toBeNull();
   });
 });
+
+/** What is told when only those replicas answer whose bit is set, two of each shard. */
+function heardFrom(reports: InSyncReports, mask: number): InSyncReports {
+  return new Map(
+    [...reports].map(([shard, replicas], place) => [
+      shard,
+      replicas.filter((_, index) => ((mask >> (2 * place + index)) & 1) === 1),
+    ]),
+  );
+}
+
+/** The first round that is ruled out by what some replicas tell, and was acknowledged or would be committed by what all tell. */
+function findWronglyRuledOut({ reports, world }: Crash): string | null {
+  const decided = decideVats(reports);
+  const told = [...reports.values()].flat().flatMap(({ newestRound }) => newestRound ?? []);
+  const rounds = [...new Map(told.map((round) => [round.round, round])).values()];
+  for (let mask = 0; mask < 16; mask += 1) {
+    for (const round of rounds.filter((one) => isRuledOut(one, heardFrom(reports, mask)))) {
+      const isAcknowledged = world.acknowledged.some(({ number }) => number === round.round);
+      const isCommitted = [...reports].some(([shard, replicas]) => {
+        const isNewest = roundHeldByAll(replicas)?.round === round.round;
+        return isNewest && (decided.get(shard)?.vat ?? 0) >= (round.lastTerms[shard] ?? Infinity);
+      });
+      if (isAcknowledged || isCommitted) return `round ${round.round}, of which ${mask.toString(2)} tell`;
+    }
+  }
+  return null;
+}
 
 function replica(
   toldVat: number,
@@ -205,5 +241,41 @@ describe('decideVats on examples', () => {
     expect(roundHeldByAll([a, a])).toEqual(a.newestRound);
     expect(roundHeldByAll([a, EMPTY])).toBeNull();
     expect(roundHeldByAll([])).toBeNull();
+  });
+});
+
+describe('isRuledOut', () => {
+  it.each(['supersedes', 'remembers'] as const)('is said of no round that may be committed: %s', (habit) => {
+    const explore = (world: World, length: number): void => {
+      for (const crash of crashes(world, habit)) {
+        const found = findWronglyRuledOut(crash);
+        if (found !== null) throw new Error(`${found}, after a crash ${crash.why}`);
+      }
+      if (length > 0) for (const next of everyStep(world)) explore(step(world, next, habit), length - 1);
+    };
+    explore(INITIAL_WORLD, 2);
+  });
+
+  const both = { A: 7, B: 4 };
+  const round = replica(5, 7, 2, both).newestRound;
+  const ofB = (...replicas: ReplicaReport[]): InSyncReports => new Map([['B', replicas]]);
+
+  it.each<[string, InSyncReports, boolean]>([
+    ['nobody of the other shard tells', new Map(), false],
+    ['the only one that tells has it', ofB(replica(1, 4, 2, both)), false],
+    ['one has it, and one has not', ofB(replica(1, 4, 2, both), replica(1, 1, 1, { B: 1 })), true],
+    ['the only one that tells has refused it', ofB(replica(1, 4, 2, both, true)), true],
+    ['the only one that tells has nothing', ofB(EMPTY), true],
+    ['it was told that more is committed', ofB(replica(4, 6, 3, { B: 6 })), false],
+    ['one was told so, and one has it not', ofB(replica(4, 6, 3, { B: 6 }), replica(1, 1, 1, { B: 1 })), false],
+  ])('%s', (_, reports, isSo) => {
+    expect(isRuledOut(round, reports)).toBe(isSo);
+  });
+
+  it('is said of no round for what a shard tells whose members may have left it, but for what it remembers', () => {
+    const doubtful = new Set(['B']);
+    expect(isRuledOut(round, ofB(EMPTY), doubtful)).toBe(false);
+    expect(isRuledOut(round, ofB(later(9, [{ epoch: 2, vat: 3 }])), doubtful)).toBe(true);
+    expect(isRuledOut(round, ofB(later(9, [{ epoch: 2, vat: 4 }])), doubtful)).toBe(false);
   });
 });

@@ -83,23 +83,37 @@ export function roundHeldByAll(replicas: readonly ReplicaReport[]): NewestRound 
 
 function isCommitted(round: NewestRound, reports: InSyncReports): boolean {
   return Object.entries(round.lastTerms).every(([shard, lastTerm]) => {
-    const replicas = reports.get(shard);
-    if (replicas === undefined || replicas.length === 0) return false;
-    const start = decisionOn(round, replicas);
-    if (start !== undefined) return start.vat >= lastTerm;
-    if (replicas.some((replica) => replica.toldVat >= lastTerm)) return true;
-    return replicas.every((replica) => isSameRound(replica.newestRound, round) && !replica.newestRound?.refused);
+    const replicas = reports.get(shard) ?? [];
+    return replicas.length > 0 && wordOn(round, lastTerm, replicas) !== 'lacks';
   });
 }
 
 /**
- * Whether a shard that the round touched remembers that it is not committed. Then no shard needs to hear the others for it: all come to the same.
+ * Whether it is certain that the round is not committed, although not all have been heard: one of the shards that it touched remembers
+ * so, or a member of its in-sync set does not hold it. (Who holds it tells nothing: one that is silent may lack it.) Then no shard
+ * needs to hear the others for it: all come to the same.
+ *
+ * @param doubtful shards of which there may be a later record, so that who tells may have left the set before the round came
  */
-export function isRuledOut(round: NewestRound, reports: InSyncReports): boolean {
+export function isRuledOut(round: NewestRound, reports: InSyncReports, doubtful?: ReadonlySet<string>): boolean {
   return Object.entries(round.lastTerms).some(([shard, lastTerm]) => {
-    const decision = decisionOn(round, reports.get(shard) ?? []);
-    return decision !== undefined && decision.vat < lastTerm;
+    const replicas = reports.get(shard) ?? [];
+    const isRelevant = doubtful?.has(shard) !== true || decisionOn(round, replicas) !== undefined;
+    return isRelevant && wordOn(round, lastTerm, replicas) === 'lacks';
   });
+}
+
+/** What one of its shards says of the round. `holds`: as far as has been heard. */
+function wordOn(
+  round: NewestRound,
+  lastTerm: number,
+  replicas: readonly ReplicaReport[],
+): 'committed' | 'holds' | 'lacks' {
+  const decision = decisionOn(round, replicas);
+  if (decision !== undefined) return decision.vat >= lastTerm ? 'committed' : 'lacks';
+  if (replicas.some((replica) => replica.toldVat >= lastTerm)) return 'committed';
+  const holds = ({ newestRound }: ReplicaReport): boolean => isSameRound(newestRound, round) && !newestRound?.refused;
+  return replicas.every(holds) ? 'holds' : 'lacks';
 }
 
 /** The first decision behind the round, if there was one: it has said already what became of the round. */

@@ -1,11 +1,12 @@
 /**
  * I8: after the faults every shard that has enough whole copies is in sync on all of its servers that still live, takes reads and
  * writes, and every client and administrator has had an answer. Each shard is judged by itself: one that faults have destroyed excuses
- * no other.
+ * no other, but for what `blocked.ts` says.
  */
 import type { History } from '#common/testing/history';
 import type { Shard } from '../../../src/core/shard';
 import type { SimBalancer } from '../balancer';
+import { isBlocked } from './blocked';
 import { fewestOf, shardOn, type Seen } from './seen';
 import type { WholeCopies } from './whole-copies';
 
@@ -18,8 +19,7 @@ export function illnessOf(
 ): string | null {
   if (leader?.isServing !== true) return 'nobody leads';
   // Those that there are, not those that the leader knows: one that it has forgotten must not go unseen.
-  for (const id of seen.newest.keys()) {
-    if (!hasEnough(id, seen, copies)) continue;
+  for (const id of shardsToServe(seen, copies)) {
     const shard = leader.cluster.shards.get(id);
     const illness = shard === undefined ? `the leader does not know ${id}` : illnessOfShard(leader, shard, seen);
     if (illness !== null) return illness;
@@ -28,8 +28,15 @@ export function illnessOf(
   return open.length > 0 ? `no answer to ${open.join(' ')}` : null;
 }
 
+/** Every shard of which faults have left enough, unless what became of a round of it depends on what they have destroyed. */
+export function shardsToServe(seen: Seen, copies: WholeCopies): string[] {
+  const shards = [...seen.newest.keys()];
+  const lacking = new Set(shards.filter((id) => !hasEnough(id, seen, copies)));
+  return shards.filter((id) => !lacking.has(id) && !isBlocked(id, lacking, seen));
+}
+
 /** As many members of the newest in-sync set are whole, and can live, as a shard must have to be served. */
-export function hasEnough(shard: string, seen: Seen, copies: WholeCopies): boolean {
+function hasEnough(shard: string, seen: Seen, copies: WholeCopies): boolean {
   const record = seen.newest.get(shard);
   if (record === undefined) return true;
   const whole = record.inSync.filter((server) => copies.isWhole(shard, server) && !isBuried(server, seen));

@@ -1,0 +1,162 @@
+/** A round over two shards of which a new leader cannot hear all that there is to hear: what it may decide, and what has to wait. */
+import type { ShardConfig } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { SHARD, SmallWorld as World } from './support/small-world';
+
+const OTHER = 'sh1';
+const SERVERS = { S0: [SHARD], S1: [SHARD], S2: [SHARD, OTHER], S3: [OTHER], S4: [OTHER] };
+const LONG_MS = 5_000;
+
+/** A write to both shards. */
+function writeBoth(world: World): number {
+  const rows = [7, 17].map((id) => JSON.stringify({ id, mark: `m${id}` }));
+  return world.submit({ op: 'write', onConflict: 'error', keys: [7, 17], rows, operation: 'both' });
+}
+
+/** Another leader begins, and yet another one where that finds that its epoch has been used. */
+async function takeOver(world: World): Promise<void> {
+  for (const name of ['L2', 'L3']) {
+    world.balancer = world.newBalancer(name);
+    await world.pass(LONG_MS);
+    if (world.balancer.isAlive) return;
+  }
+}
+
+const isResolved = (world: World, shard: string): boolean =>
+  world.balancer.cluster.shards.get(shard)?.resolved === true;
+
+/** The round gets to all servers but these, and the leader ends before it has heard of it. */
+async function leaveOpen(world: World, missedBy: readonly string[]): Promise<void> {
+  let stored = 0;
+  world.intercept = (ask, _answer, carryOut) => {
+    if (ask.do !== 'apply') return false;
+    if (missedBy.includes(ask.server)) return true;
+    carryOut(ask, () => {
+      stored += 1;
+    });
+    return true;
+  };
+  writeBoth(world);
+  await world.until(() => stored === Object.keys(SERVERS).length - missedBy.length);
+  world.balancer.crash();
+  world.intercept = () => false;
+}
+
+test('a shard is served without one that has too few copies when a member of that has not got their round', async () => {
+  const world = await World.laidOut(SERVERS);
+  await leaveOpen(world, ['S3']);
+  world.powerOff('S2');
+  world.powerOff('S4');
+  await takeOver(world);
+  expect(isResolved(world, OTHER)).toBe(false);
+  await world.until(() => world.balancer.cluster.isWritable(world.shard));
+  await world.write(8);
+  for (const server of ['S0', 'S1']) expect(world.keys(server)).toEqual([0, 1, 2, 3, 4, 5, 8]);
+  world.powerOn('S2');
+  world.powerOn('S4');
+  const { cluster } = world.balancer;
+  await world.until(() => [...cluster.shards.values()].every((shard) => cluster.isWritable(shard)), 20_000);
+  // In neither of them, whoever has held it.
+  const batch = writeBoth(world);
+  await world.until(() => world.answers[batch] !== undefined);
+  expect(world.answers[batch]).toMatchObject({ added: 2 });
+});
+
+test('it waits as long as nobody has been heard of that lacks the round: it may have been acknowledged', async () => {
+  const world = await World.laidOut(SERVERS);
+  await leaveOpen(world, []);
+  world.powerOff('S2');
+  world.powerOff('S4');
+  await takeOver(world);
+  expect(isResolved(world, SHARD)).toBe(false);
+  world.powerOn('S2');
+  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+  for (const server of ['S0', 'S1']) expect(world.keys(server)).toContain(7);
+});
+
+test('one that had left the set before the round came says nothing about it where the bucket was lost', async () => {
+  const world = await World.laidOut(SERVERS);
+  world.powerOff('S3');
+  const other = world.balancer.cluster.shards.get(OTHER)!;
+  await world.until(() => !other.inSync.includes('S3') && other.untold.size === 0);
+  const batch = writeBoth(world);
+  await world.until(() => world.answers[batch] !== undefined);
+  expect(world.answers[batch]).toMatchObject({ added: 2 });
+  world.balancer.crash();
+  world.powerOff('S2');
+  world.powerOff('S4');
+  world.powerOn('S3');
+  world.catalog.lose();
+  await takeOver(world);
+  expect(isResolved(world, SHARD)).toBe(false);
+  for (const server of ['S0', 'S1']) expect(world.keys(server)).toContain(7);
+  world.powerOn('S4');
+  world.powerOn('S2');
+  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+  for (const server of ['S0', 'S1']) expect(world.keys(server)).toContain(7);
+});
+
+interface Disk {
+  contents: { states: Map<string, ShardConfig> };
+}
+
+/** On the disk of a server there is a later record of the shard. */
+function inform(world: World, server: string, inSync: string[], configVersion: number): void {
+  const { states } = (world.replicas.server(server).disk as unknown as Disk).contents;
+  const state = states.get(SHARD)!;
+  states.set(SHARD, { ...state, inSync, configVersion });
+}
+
+const storedVersion = (world: World): number =>
+  (world.catalog.valueOf(BUCKET_KEYS.shard(SHARD)) as ShardConfig).configVersion;
+
+/** A leader of its own epoch, to which S2 tells of a later record only when it does `moment` for the first time. */
+async function takeOverUntil(moment: 'store' | 'apply'): Promise<World> {
+  const world = await World.of(3);
+  await world.pass(1_000);
+  world.balancer.crash();
+  for (const server of world.servers) world.powerOff(server);
+  inform(world, 'S1', ['S0', 'S1'], 5);
+  inform(world, 'S2', ['S1', 'S2'], 6);
+  for (const server of world.servers) world.powerOn(server);
+  let isTold = false;
+  let tell = (): void => undefined;
+  world.intercept = (ask, answer, carryOut) => {
+    // Nothing changes the record behind it.
+    if (ask.do === 'catchup') return true;
+    if (ask.do === 'fence' && ask.server === 'S2' && !isTold) {
+      tell = (): void => {
+        carryOut(ask, answer);
+      };
+      return true;
+    }
+    const isRecord = ask.do === 'store' && ask.key === BUCKET_KEYS.shard(SHARD);
+    const isAdopted = isRecord && (ask.value as ShardConfig | null)?.configVersion === 5;
+    if (isTold || ask.do !== moment || (ask.do === 'store' && !isAdopted)) return false;
+    isTold = true;
+    tell();
+    world.scheduler.after(50, () => {
+      carryOut(ask, answer);
+    });
+    return true;
+  };
+  world.balancer = world.newBalancer('L2');
+  await world.until(() => isTold);
+  return world;
+}
+
+test('a server tells of a later record while an earlier one is stored: that is stored before the shard is decided', async () => {
+  const world = await takeOverUntil('store');
+  await world.until(() => isResolved(world, SHARD), 20_000);
+  expect(world.shard.inSync).toEqual(['S1', 'S2']);
+  expect(storedVersion(world)).toBe(6);
+});
+
+test('a server tells of a later record when the shard is decided: the leader gives way to one that finds it in the bucket', async () => {
+  const world = await takeOverUntil('apply');
+  await world.until(() => !world.balancer.isAlive);
+  expect(storedVersion(world)).toBe(6);
+  world.balancer = world.newBalancer('L3');
+  await world.until(() => world.balancer.isServing && isResolved(world, SHARD), 20_000);
+  expect(world.shard.inSync).toEqual(['S1', 'S2']);
+});
