@@ -1,6 +1,7 @@
 /**
  * What clients feel when parts of a cluster die, and how long the cluster takes to be whole again: starts a cluster of its own,
- * fills it, lets clients write and read, and in turn kills a replica, the leader, NATS, and a replica with its disk.
+ * fills it, lets clients write and read, and in turn kills a replica, the leader, NATS, a replica with
+ * its disk, and stops one for a while.
  *
  *     node load-tests/failover.js [--rows 100000] [--clients 64] [--only leader-kill,nats] [--port 5900] [--nats-port 4900]
  *                                 [--data-dir dir] [--quiet-s 5] [--after-s 5]
@@ -81,6 +82,7 @@ function print({ title, aim, quiet, seen, told }) {
   console.log(
     `  ${'errors that clients saw'.padEnd(40)} ${String(quiet.errors.length).padStart(9)} ${String(seen.errors.length).padStart(14)}`,
   );
+  console.log(`  ${'longest read'.padEnd(40)} ${ms(quiet.longestReadMs)} ${ms(seen.longestReadMs).padStart(14)}`);
   console.log(`  ${'longest write'.padEnd(40)} ${ms(quiet.longestMs)} ${ms(seen.longestMs).padStart(14)}`);
   console.log(
     `  ${'longest time without any answered write'.padEnd(40)} ${ms(quiet.silenceMs)} ${ms(seen.silenceMs).padStart(14)}`,

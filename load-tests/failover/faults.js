@@ -57,6 +57,33 @@ function catchUps(seen, insync, syncing) {
   return lines;
 }
 
+/** One shard-node stands still, as on a machine that swaps: its connections stay open, and it answers nothing. */
+function replicaHangs(server) {
+  return {
+    name: 'stopped',
+    title: `SIGSTOP of one of three replicas (${server})`,
+    aim: 'no error; longest write and longest read under 1 s',
+    async run({ cluster, events }) {
+      const pid = cluster.nodePid(server);
+      const atMs = performance.now();
+      process.kill(pid, 'SIGSTOP');
+      const left = await events.first(atMs, 'shard.stale', undefined, WAIT_MS);
+      const flatline = await events.first(atMs, 'server.flatline', server, WAIT_MS);
+      await events.first(atMs, 'server.recovered', server, WAIT_MS);
+      await cluster.untilWhole(WAIT_MS);
+      const wholeMs = performance.now();
+      return {
+        atMs,
+        told: [
+          ['first out of an in-sync set after', rounded(left.atMs - atMs)],
+          ['noticed as dead after', rounded(flatline.atMs - atMs)],
+          ['all replicas in sync after', rounded(wholeMs - atMs)],
+        ],
+      };
+    },
+  };
+}
+
 function leaderEnds(signal) {
   const isGraceful = signal === 'SIGTERM';
   return {
@@ -107,6 +134,7 @@ const FAULTS = [
   leaderEnds('SIGTERM'),
   natsDies(),
   replicaDies('Server1', true),
+  replicaHangs('Server2'),
 ];
 
 module.exports = { FAULTS, WAIT_MS };

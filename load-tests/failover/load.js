@@ -11,7 +11,7 @@ class Load {
   constructor(baseUrl, clients, rows) {
     this.url = new URL(baseUrl);
     this.agent = new Agent({ keepAlive: true, maxSockets: clients });
-    /** Answered changes: when they were sent and answered. */
+    /** Answered changes, and reads of what they changed: when they were sent and answered. */
     this.writes = [];
     this.reads = 0;
     this.errors = [];

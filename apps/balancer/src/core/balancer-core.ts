@@ -21,6 +21,7 @@ import { Health } from './health';
 import { InSyncSets } from './in-sync-sets';
 import { Membership } from './membership';
 import { Operations } from './operations';
+import { Patience } from './patience';
 import type { Random } from './random';
 import { Reader } from './reader';
 import { Recovery } from './recovery';
@@ -81,15 +82,16 @@ export class BalancerCore {
     };
     this.leadership = new Leadership(desk, catalog, settings, elected, stepDown);
     const divergence = new Divergence(desk, cluster, inSyncSets);
-    this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, fenced);
+    const patience = new Patience(settings.patience);
+    this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced);
     this.reader = new Reader(desk, cluster, settings, fenced);
     this.operations = new Operations(desk, cluster, fenced);
-    this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, settings);
+    this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, patience, settings);
     const news = new ClusterNews(desk, cluster, catalog, settings);
     const superseded = (server: string): void => {
       run(this.foundation.ask(server));
     };
-    this.health = new Health(desk, cluster, inSyncSets, this.recovery, settings, news, superseded, fenced);
+    this.health = new Health(desk, cluster, inSyncSets, this.recovery, patience, settings, news, superseded, fenced);
     this.foundation = new Foundation(desk, cluster, catalog, news, this.health, settings, fenced);
     this.scrub = new Scrub(desk, cluster, divergence, this.writer, settings, fenced);
     const { writer, reader, recovery, health } = this;
@@ -186,7 +188,7 @@ export class BalancerCore {
     this.health.tick();
     this.inSyncSets.tick();
     this.writer.tick();
-    this.reader.expire();
+    this.reader.tick();
     for (const shard of this.cluster.inKeyOrder()) {
       if (!shard.resolved) continue;
       shard.sample(this.desk.nowMs, this.settings.tombstoneHorizonMs);

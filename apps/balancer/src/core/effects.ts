@@ -27,6 +27,8 @@ import type {
   PartReply,
   PingReply,
   PingRequest,
+  ProbeReply,
+  ProbeRequest,
   RoundPart,
 } from '#common/contracts/node';
 import type { OnConflict } from '#common/contracts/commands';
@@ -45,6 +47,8 @@ export type Outcome<T> = { ok: true; value: T } | { ok: false; error: ErrorBody 
 export interface AskTypes {
   ping: { ask: { server: string; request: PingRequest }; answer: PingReply };
   config: { ask: { server: string; request: ConfigRequest }; answer: ConfigReply };
+  /** How long does it take you to store something? */
+  probe: { ask: { server: string; request: ProbeRequest }; answer: ProbeReply };
   fence: { ask: { server: string; request: FenceRequest }; answer: FenceReply };
   /** `isHurried`: writes wait for it, so it may take no longer than a round. */
   catchup: { ask: { server: string; request: CatchupRequest; isHurried: boolean }; answer: CatchupReply };

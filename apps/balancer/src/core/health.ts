@@ -13,6 +13,7 @@ import { stampOf, type Cluster, type ServerState } from './cluster';
 import type { ClusterNews } from './cluster-news';
 import type { Desk } from './desk';
 import type { InSyncSets } from './in-sync-sets';
+import type { Patience } from './patience';
 import type { Recovery } from './recovery';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
@@ -30,6 +31,7 @@ export class Health {
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly recovery: Recovery,
+    private readonly patience: Patience,
     private readonly settings: CoreSettings,
     private readonly news: ClusterNews,
     private readonly superseded: (server: string) => void,
@@ -70,6 +72,7 @@ export class Health {
     server.lastAnswerMs = this.desk.nowMs;
     server.nextPingMs = this.desk.nowMs;
     this.cluster.detector.forget(server.name);
+    this.patience.forget(server.name);
     this.cluster.buildRingsOf(server.name);
   }
 

@@ -10,10 +10,13 @@ import type { RangeRead, ReadDoneReply, ReadDoneRequest, ReadPart } from '#commo
 import type { ErrorBody } from '#common/contracts/errors';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
+import { Patience, WakingClock } from './patience';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
 import { unavailable } from './writer';
 
+/** Ticks come more often than that, unless this process stood still. */
+const LONGEST_STEP_MS = 100;
 /** Tickets of different leaders differ, so that none is given back to the wrong one. */
 const TICKETS_PER_EPOCH = 1_000_000_000;
 const REPLACED: ErrorBody = {
@@ -37,8 +40,24 @@ export interface ReadRequest {
   high: number;
 }
 
+/** A read of one key; by `id` it is known to the ring. */
+interface PointRead {
+  readonly request: ReadRequest;
+  readonly shard: Shard;
+  readonly id: number;
+  /** Who has been asked. */
+  tried: Set<string>;
+  /** Questions that have no answer yet. */
+  open: number;
+  isAnswered: boolean;
+}
+
 export class Reader {
   private readonly tickets = new Map<number, Ticket>();
+  /** Point reads that one replica has been asked for, by when (of `clock`), the oldest first. */
+  private readonly waiting = new Map<PointRead, number>();
+  private readonly clock = new WakingClock(LONGEST_STEP_MS);
+  private readonly patience: Patience;
   private nextTicket = 1;
   private nextRead = 1;
 
@@ -47,7 +66,9 @@ export class Reader {
     private readonly cluster: Cluster,
     private readonly settings: CoreSettings,
     private readonly fenced: (error: ErrorBody) => void,
-  ) {}
+  ) {
+    this.patience = new Patience(settings.patience);
+  }
 
   submit(request: ReadRequest): void {
     if (request.low === request.high) this.readOne(request);
@@ -71,8 +92,9 @@ export class Reader {
     return ticket?.parts.every(({ shard }) => shard.divergedMs < ticket.issuedMs) === true;
   }
 
-  /** Drops the tickets of readers that have gone silent. */
-  expire(): void {
+  /** Asks another replica where one takes much longer than is usual, and drops the tickets of readers that have gone silent. */
+  tick(): void {
+    this.hedge();
     for (const [id, ticket] of this.tickets) if (ticket.expiresMs <= this.desk.nowMs) this.drop(id);
   }
 
@@ -88,29 +110,73 @@ export class Reader {
   private readOne(request: ReadRequest): void {
     const shard = this.cluster.shardOf(request.low);
     if (shard === undefined) this.answerOne(request, [], null);
-    else this.tryOne(request, shard, this.nextRead++, new Set());
+    else {
+      const read = { request, shard, id: this.nextRead++, tried: new Set<string>(), open: 0, isAnswered: false };
+      this.tryOne(read);
+    }
   }
 
-  /** Asks one replica; when it fails, another one that was not asked yet. */
-  private tryOne(request: ReadRequest, shard: Shard, read: number, tried: Set<string>): void {
-    const server = this.choose(shard, read, tried);
+  /** Asks one replica; when it fails, another one that was not asked yet. The first answer counts. */
+  private tryOne(read: PointRead): void {
+    const { request, shard, id, tried } = read;
+    this.waiting.delete(read);
+    const server = this.choose(shard, id, tried);
     if (server === undefined) {
-      this.refuse(request, unavailable([shard.id]));
+      // Whoever has been asked before and is late may answer yet.
+      if (read.open === 0) this.refuse(request, unavailable([shard.id]));
       return;
     }
     tried.add(server);
+    read.open += 1;
     shard.countRead(server, 1);
     const askedMs = this.desk.nowMs;
+    const sentMs = this.clock.at(askedMs);
+    this.waiting.set(read, sentMs);
     const page = { shard: shard.id, vat: shard.vat, low: request.low, high: request.low };
     this.desk.request('readOne', { server, epoch: this.cluster.epoch, read: page }, (outcome) => {
       shard.countRead(server, -1);
+      read.open -= 1;
+      if (!outcome.ok && outcome.error.code === 'FENCED') this.fenced(outcome.error);
+      else if (read.isAnswered) return;
       // The configuration may have been replaced: there may be another shard of this name, of other terms.
-      if (this.cluster.shards.get(shard.id) !== shard) this.refuse(request, REPLACED);
-      else if (outcome.ok && shard.divergedMs >= askedMs) this.tryOne(request, shard, read, new Set());
-      else if (outcome.ok) this.answerOne(request, [shard.id], outcome.value);
-      else if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
-      else this.tryOne(request, shard, read, tried);
+      else if (this.cluster.shards.get(shard.id) !== shard)
+        this.end(read, () => {
+          this.refuse(request, REPLACED);
+        });
+      else if (!outcome.ok) this.tryOne(read);
+      else if (shard.divergedMs >= askedMs) {
+        read.tried = new Set();
+        this.tryOne(read);
+      } else {
+        this.learn(this.clock.at(this.desk.nowMs) - sentMs);
+        this.end(read, () => {
+          this.answerOne(request, [shard.id], outcome.value);
+        });
+      }
     });
+  }
+
+  private end(read: PointRead, answer: () => void): void {
+    this.waiting.delete(read);
+    read.isAnswered = true;
+    answer();
+  }
+
+  /** What came too late is not learned as usual. */
+  private learn(tookMs: number): void {
+    const { nowMs } = this.desk;
+    if (tookMs <= this.patience.limitMs(0, nowMs)) this.patience.learn(tookMs, nowMs);
+  }
+
+  /** Dean and Barroso, The Tail at Scale (2013): hedged requests. */
+  private hedge(): void {
+    const { nowMs } = this.desk;
+    this.clock.tick(nowMs);
+    const limitMs = this.patience.limitMs(0, nowMs);
+    for (const [read, sentMs] of this.waiting) {
+      if (this.clock.at(nowMs) - sentMs <= limitMs) return;
+      this.tryOne(read);
+    }
   }
 
   private readRange(request: ReadRequest): void {

@@ -19,9 +19,10 @@ import { isAlike } from './differing-keys';
 import type { Divergence } from './divergence';
 import type { Outcome } from './effects';
 import type { InSyncSets } from './in-sync-sets';
+import type { Patience } from './patience';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
-import { all, run, running, wait, type Workflow } from './workflow';
+import { all, first, run, running, wait, type Suspension, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
 const RETRY_MS = 500;
@@ -65,6 +66,7 @@ export class Recovery {
     private readonly inSyncSets: InSyncSets,
     private readonly divergence: Divergence,
     private readonly writer: Writer,
+    private readonly patience: Patience,
     private readonly settings: CoreSettings,
   ) {
     this.throttle = new CopyThrottle(desk, settings);
@@ -139,12 +141,17 @@ export class Recovery {
     return this.cluster.shardsOn(server).every((shard) => shard.stateOf(server) === 'in-sync');
   }
 
-  /** Shards of the server that are not in sync there, that nobody copies now, and that can be copied from somewhere. */
+  /**
+   * Shards of the server that are not in sync there, that nobody copies now, and that can be copied from somewhere. One that kept the
+   * others waiting stays away for a while, unless the shard takes no writes without it.
+   */
   private lagging(server: string): Shard[] {
     return this.cluster.shardsOn(server).filter((shard) => {
       const replica = shard.replicas.get(server);
       const isOpen = shard.stateOf(server) !== 'in-sync' && replica?.syncing === false && !replica.examined;
-      return shard.resolved && isOpen && shard.record.disputed !== true && this.sourceFor(shard, server) !== undefined;
+      const isWelcome = this.patience.mayReturn(server, this.desk.nowMs) || !this.cluster.isWritable(shard);
+      const isSettled = shard.resolved && shard.record.disputed !== true;
+      return isSettled && isOpen && isWelcome && this.sourceFor(shard, server) !== undefined;
     });
   }
 
@@ -311,7 +318,8 @@ export class Recovery {
       maxBytes: isHurried ? SLICE_BYTES : granted,
       ...(plan.setAside ? { setAside: true } : {}),
     };
-    const outcome = yield* wait(this.desk.ask('catchup', { server: target, request, isHurried }));
+    const ask = this.desk.ask('catchup', { server: target, request, isHurried });
+    const outcome = isHurried ? yield* this.inTime(target, ask) : yield* wait(ask);
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
     return outcome;
   }
@@ -343,6 +351,11 @@ export class Recovery {
    */
   private *enter(plan: CopyPlan): Workflow<number | null> {
     const { shard, target } = plan;
+    const probe = yield* this.inTime(
+      target,
+      this.desk.ask('probe', { server: target, request: { epoch: this.cluster.epoch } }),
+    );
+    if (!probe.ok) return null;
     yield* this.writer.lockLane(shard);
     const pausedMs = this.desk.nowMs;
     try {
@@ -360,6 +373,19 @@ export class Recovery {
     }
     const pauseMs = this.sinceMs(pausedMs);
     return (yield* this.promote(plan)) ? pauseMs : null;
+  }
+
+  /** Nobody may wait for the target for longer than is usual: neither now, with the lane held, nor in rounds soon. */
+  private *inTime<T>(target: string, ask: Suspension<Outcome<T>>): Workflow<Outcome<T>> {
+    const limitMs = this.patience.limitMs(0, this.desk.nowMs);
+    const late: Suspension<Outcome<T>> = (resume, forgettable) => {
+      this.desk.sleep(limitMs)(() => {
+        resume({ ok: false, error: LATE });
+      }, forgettable);
+    };
+    const outcome = yield* wait(first([ask, late]));
+    if (!outcome.ok && outcome.error === LATE) this.patience.wasLate(target, this.desk.nowMs);
+    return outcome;
   }
 
   private promote({ shard, target, startedMs }: CopyPlan): Workflow<boolean> {
@@ -380,6 +406,7 @@ export class Recovery {
   }
 }
 
+const LATE: ErrorBody = { code: 'OUTCOME_UNKNOWN', message: 'no answer in time', retryable: false };
 const GIVEN_UP: ErrorBody = { code: 'SHARD_UNAVAILABLE', message: 'nobody to copy from', retryable: true };
 
 /** What a source must not purge for a copy of `(from, to]`: for a snapshot what is visible at its end, else what died since. */

@@ -1,3 +1,4 @@
+import type { PatienceSettings } from './patience';
 import type { SuspicionSettings } from './suspicion';
 
 /** What the core can be told by configuration. Times in milliseconds of the event clock. */
@@ -12,6 +13,8 @@ export interface CoreSettings {
   heartbeatMisses: number;
   /** When a server that is not given up is suspect: others are asked first. */
   suspicion: SuspicionSettings;
+  /** How long one replica may keep the others waiting. */
+  patience: PatienceSettings;
   /** How long a node may take from its start to its first answer. */
   nodeStartMs: number;
   /** Requests that may wait for one shard. */

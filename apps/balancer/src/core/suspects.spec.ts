@@ -10,6 +10,7 @@ import type { Effect } from './effects';
 import { PUBLISHED_HASH } from './hash-ring';
 import { Health } from './health';
 import { InSyncSets } from './in-sync-sets';
+import { Patience } from './patience';
 import { Reader } from './reader';
 import { Recovery } from './recovery';
 import type { CoreSettings } from './settings';
@@ -20,6 +21,7 @@ const SERVERS = ['Server0', 'Server1', 'Server2'];
 const SETTINGS: CoreSettings = {
   ...{ balancerId: 'balancer', instance: 'instance', leaseMs: 3000, heartbeatIntervalMs: 100, heartbeatMisses: 4 },
   suspicion: { misses: 1, diskFreeBytes: 1000, eventLoopMs: 50, answerMs: 50, answerFactor: 4, pings: 3 },
+  patience: { floorMs: 500, pauseMs: 1_000, longestPauseMs: 60_000 },
   ...{ nodeStartMs: 1000, laneLimit: 10, laneWaitMs: 100, roundBytes: 1000, roundRequests: 10, loadEpsilon: 0.25 },
   ...{ ticketTtlMs: 1000, tombstoneHorizonMs: 1000, operationHorizonMs: 1000, catchupGapTerms: 5, copyBytesPerS: 0 },
   ...{ adminWaitMs: 1000, scrubIntervalMs: 0, defaultReplicas: 3 },
@@ -41,13 +43,15 @@ class World {
     const catalog = new Catalog(desk, unexpected);
     const inSyncSets = new InSyncSets(desk, cluster, catalog);
     const divergence = new Divergence(desk, cluster, inSyncSets);
-    const writer = new Writer(desk, cluster, inSyncSets, divergence, SETTINGS, unexpected);
-    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, SETTINGS);
+    const patience = new Patience(SETTINGS.patience);
+    const writer = new Writer(desk, cluster, inSyncSets, divergence, SETTINGS, patience, unexpected);
+    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, SETTINGS);
     this.health = new Health(
       desk,
       cluster,
       inSyncSets,
       recovery,
+      patience,
       SETTINGS,
       new ClusterNews(desk, cluster, catalog, SETTINGS),
       unexpected,

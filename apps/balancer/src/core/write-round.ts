@@ -34,7 +34,8 @@ export interface RoundVerdict {
 
 export class WriteRound {
   readonly shards = new Map<string, RoundShard>();
-  private unanswered = 0;
+  /** Servers whose answers are waited for. */
+  private unanswered = new Set<string>();
 
   /**
    * Reserves the terms and lays out the parts. `emptyShards` take part without any op. Of `refusals`, requests of the attempts
@@ -77,12 +78,27 @@ export class WriteRound {
         byServer.set(server, message);
       }
     }
-    this.unanswered = byServer.size;
+    this.unanswered = new Set(byServer.keys());
     return byServer;
   }
 
-  /** A server has answered for all of its parts. Returns true when it was the last one. */
+  waitsFor(server: string): boolean {
+    return this.unanswered.has(server);
+  }
+
+  /** Whether every shard of the round that lies there may go on without the server: enough other members have the round. */
+  canDoWithout(server: string): boolean {
+    for (const { shard, servers, replies } of this.shards.values()) {
+      if (!servers.includes(server)) continue;
+      const members = shard.inSync.filter((member) => replies.has(member));
+      if (members.length < shard.minInSync || shard.record.disputed === true) return false;
+    }
+    return true;
+  }
+
+  /** A server has answered for all of its parts, unless it has been given up. Returns true when it was the last one. */
   answered(server: string, replies: readonly PartReply[]): boolean {
+    if (!this.waitsFor(server)) return false;
     const byShard = new Map(replies.map((part) => [part.shard, part]));
     for (const entry of this.shards.values()) {
       if (!entry.servers.includes(server)) continue;
@@ -90,17 +106,16 @@ export class WriteRound {
       if (reply?.outcomes.length === entry.part.ops.length) entry.replies.set(server, reply);
       else entry.failures.set(server, incomplete(server, entry.shard.id));
     }
-    this.unanswered -= 1;
-    return this.unanswered === 0;
+    return this.isLast(server);
   }
 
-  /** A server has failed with all of its parts. Returns true when it was the last one. */
+  /** A server has failed with all of its parts, or is given up. Returns true when it was the last one. */
   failed(server: string, error: ErrorBody): boolean {
+    if (!this.waitsFor(server)) return false;
     for (const entry of this.shards.values()) {
       if (entry.servers.includes(server)) entry.failures.set(server, error);
     }
-    this.unanswered -= 1;
-    return this.unanswered === 0;
+    return this.isLast(server);
   }
 
   /**
@@ -135,6 +150,11 @@ export class WriteRound {
       if (isExcluded || isDoubtful) for (const one of touched) doubtful.add(one);
     }
     return { excluded, outcomes };
+  }
+
+  private isLast(server: string): boolean {
+    this.unanswered.delete(server);
+    return this.unanswered.size === 0;
   }
 
   /** No part does anything: whether it is stored somewhere makes no difference to anybody. */

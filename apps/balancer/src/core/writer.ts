@@ -12,6 +12,8 @@ import type { Desk } from './desk';
 import { sidesOf, type Divergence, type Sides } from './divergence';
 import { GivenUpRounds } from './given-up-rounds';
 import type { InSyncSets } from './in-sync-sets';
+import { OwedAnswers } from './owed-answers';
+import type { Patience } from './patience';
 import type { CoreSettings } from './settings';
 import { ShardLanes, type Gate, type LaneRequest } from './shard-lane';
 import type { Shard } from './shard';
@@ -31,6 +33,7 @@ const NOBODY_KNOWS: ErrorBody = {
 export class Writer {
   readonly lanes: ShardLanes;
   private readonly givenUp = new GivenUpRounds();
+  private readonly owed: OwedAnswers;
   private nextSettleMs = 0;
   private nextRound = 1;
   private nextCohort = 1;
@@ -41,9 +44,11 @@ export class Writer {
     private readonly inSyncSets: InSyncSets,
     private readonly divergence: Divergence,
     private readonly settings: CoreSettings,
+    private readonly patience: Patience,
     private readonly fenced: (error: ErrorBody) => void,
   ) {
     this.lanes = new ShardLanes(settings);
+    this.owed = new OwedAnswers(patience);
   }
 
   /** Queues a request whose shards all exist. */
@@ -82,8 +87,13 @@ export class Writer {
     this.givenUp.clear();
   }
 
-  /** Has shards that owe a newer round store an empty one, as soon as they can and nobody else does. */
+  /**
+   * Gives up answers that are too late. Has shards that owe a newer round store an empty one, as soon as they can and nobody
+   * else does.
+   */
   tick(): void {
+    const { nowMs } = this.desk;
+    for (const server of this.owed.giveUpLate(nowMs)) this.patience.wasLate(server, nowMs);
     for (const request of this.lanes.refuseHeld((shard, request) => this.gate(shard, request)))
       this.refuse(request, unavailable([...request.parts.keys()]));
     if (this.desk.nowMs < this.nextSettleMs) return;
@@ -138,14 +148,19 @@ export class Writer {
     const parts = round.parts();
     if (parts.size === 0) run(this.conclude(round), ended);
     for (const [server, { round: part, rows }] of parts) {
+      const fail = (error: ErrorBody): void => {
+        if (round.failed(server, error)) run(this.conclude(round), ended);
+      };
+      this.owed.sent(server, round, fail, this.desk.nowMs);
       this.desk.request('apply', { server, epoch: this.cluster.epoch, round: part, rows }, (outcome) => {
-        const last = outcome.ok ? round.answered(server, outcome.value) : round.failed(server, outcome.error);
-        if (last) run(this.conclude(round), ended);
+        this.owed.settled(server, round, outcome.ok, this.desk.nowMs);
+        if (!outcome.ok) fail(outcome.error);
+        else if (round.answered(server, outcome.value)) run(this.conclude(round), ended);
       });
     }
   }
 
-  /** All servers have answered or failed. */
+  /** All servers have answered, have failed or were given up. */
   private *conclude(round: WriteRound): Workflow {
     const entries = [...round.shards.values()];
     const fencing = entries.flatMap((entry) => [...entry.failures.values()]).find((error) => error.code === 'FENCED');

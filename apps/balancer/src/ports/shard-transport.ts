@@ -15,6 +15,8 @@ import type {
   PartReply,
   PingReply,
   PingRequest,
+  ProbeReply,
+  ProbeRequest,
   RoundPart,
 } from '#common/contracts/node';
 
@@ -28,6 +30,8 @@ export interface ShardTransport {
   config(server: string, request: ConfigRequest): Promise<ConfigReply>;
   /** Asks all shard-nodes at once who they are; those that answer within a moment. Never fails because of one that does not. */
   census(): Promise<CensusReply[]>;
+  /** Stores something that means nothing: to see how long that takes. */
+  probe(server: string, request: ProbeRequest): Promise<ProbeReply>;
   fence(server: string, request: FenceRequest): Promise<FenceReply>;
   /** `isHurried`: the shard's writes wait meanwhile, so it may take no longer than a round. */
   catchup(server: string, request: CatchupRequest, isHurried: boolean): Promise<CatchupReply>;

@@ -99,6 +99,10 @@ export class BalancerService {
   }
 }
 
+/** How long a replica stays away that was too late, in patiences: from one second to a minute where the patience is half a second. */
+const FIRST_PAUSE = 2;
+const LONGEST_PAUSE = 120;
+
 function leaseInDoubt(): never {
   throw new ShardlineError('NO_LEADER', 'the lease has run out, and may be renewed or lost', true);
 }
@@ -117,6 +121,11 @@ function coreSettings(config: BalancerConfig): CoreSettings {
       answerMs: config.SUSPECT_ANSWER_MS,
       answerFactor: config.SUSPECT_ANSWER_FACTOR,
       pings: config.SUSPECT_PINGS,
+    },
+    patience: {
+      floorMs: config.APPLY_PATIENCE_MS,
+      pauseMs: FIRST_PAUSE * config.APPLY_PATIENCE_MS,
+      longestPauseMs: LONGEST_PAUSE * config.APPLY_PATIENCE_MS,
     },
     nodeStartMs: config.NODE_START_TIMEOUT_MS,
     laneLimit: config.LANE_LIMIT,

@@ -151,6 +151,8 @@ export class EffectRunner {
         return transport.ping(effect.server, effect.request);
       case 'config':
         return transport.config(effect.server, effect.request);
+      case 'probe':
+        return transport.probe(effect.server, effect.request);
       case 'fence':
         return transport.fence(effect.server, effect.request);
       case 'catchup':

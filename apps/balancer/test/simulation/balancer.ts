@@ -26,6 +26,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   heartbeatIntervalMs: 150,
   heartbeatMisses: 3,
   suspicion: { misses: 1, diskFreeBytes: 1000, eventLoopMs: 50, answerMs: 40, answerFactor: 4, pings: 3 },
+  patience: { floorMs: 100, pauseMs: 200, longestPauseMs: 1_600 },
   nodeStartMs: START_MS,
   laneLimit: 100,
   laneWaitMs: 600,
@@ -266,6 +267,7 @@ export class SimBalancer {
       case 'catchup':
       case 'digest':
       case 'operation':
+      case 'probe':
       case 'readOne':
         servers.call({ from: this.name, server: ask.server, ...this.callOf(ask) }, answer);
     }
@@ -324,6 +326,8 @@ export class SimBalancer {
         return { label, timeoutMs: TIMEOUTS_MS.admin, work: (replica) => replica.digest(ask.request) };
       case 'operation':
         return { label, timeoutMs: TIMEOUTS_MS.read, work: (replica) => replica.operation(ask.request) };
+      case 'probe':
+        return { label, timeoutMs: TIMEOUTS_MS.apply, work: (replica) => replica.probe(ask.request) };
       case 'readOne': {
         const request = { epoch: ask.epoch, reads: [ask.read], maxBytes: 1000 };
         const work: Call<unknown>['work'] = async (replica) => {

@@ -5,7 +5,7 @@ import type { Effect } from '../../src/core/effects';
 
 export type NodeAsk = Extract<
   Effect,
-  { do: 'ping' | 'config' | 'fence' | 'catchup' | 'digest' | 'operation' | 'readOne' }
+  { do: 'ping' | 'config' | 'fence' | 'catchup' | 'digest' | 'operation' | 'probe' | 'readOne' }
 >;
 
 export function labelOf(ask: NodeAsk): string {
@@ -27,7 +27,8 @@ export function labelOf(ask: NodeAsk): string {
     case 'readOne':
       return `read ${ask.read.low} at ${ask.read.vat}`;
     case 'ping':
-      return 'ping';
+    case 'probe':
+      return ask.do;
   }
 }
 

@@ -23,6 +23,8 @@ import type {
   OperationLookupReply,
   PingReply,
   PingRequest,
+  ProbeReply,
+  ProbeRequest,
 } from '#common/contracts/node';
 import { unshareRounds } from '#common/contracts/shared-rounds';
 import type { NodeVerb } from '#common/contracts/subjects';
@@ -69,6 +71,9 @@ export class WiredReplica {
   }
   async operation(request: OperationLookup): Promise<OperationLookupReply> {
     return readAnswer(NODE_MESSAGES.operation.reply, await this.answerOf('operation', jsonBytes(request)));
+  }
+  async probe(request: ProbeRequest): Promise<ProbeReply> {
+    return readAnswer(NODE_MESSAGES.probe.reply, await this.answerOf('probe', encode(request)));
   }
   census(): Promise<CensusReply> {
     return Promise.resolve(readMessage(CENSUS_REPLY, jsonBytes(this.replica.census())));

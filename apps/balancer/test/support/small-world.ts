@@ -85,6 +85,7 @@ export class SmallWorld {
         this.administered.set(request, outcome);
       },
       answered: (_balancer, batch, { result }) => {
+        if (this.answers[batch] !== undefined) throw new Error(`request ${batch} is answered twice`);
         this.answers[batch] = result;
       },
     };

@@ -60,6 +60,11 @@ export function createNodeController(server: string, replica: Replica, work: Wor
       return work.track(verbs.digest(data));
     }
 
+    @MessagePattern(nodeSubject(server, 'probe'))
+    probe(@Payload() data: Uint8Array): Promise<Uint8Array> {
+      return work.track(verbs.probe(data));
+    }
+
     @MessagePattern(nodeSubject(server, 'operation'))
     operation(@Payload() data: Uint8Array): Promise<Uint8Array> {
       return work.track(verbs.operation(data));

@@ -20,6 +20,8 @@ import type {
   OperationLookup,
   OperationLookupReply,
   PingReply,
+  ProbeReply,
+  ProbeRequest,
   PingRequest,
 } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
@@ -140,6 +142,14 @@ export class Replica {
       // When the commit fails, the rounds are not the newest ones, and this is never given.
       this.lastApplied = { request, reply: { rounds } };
       return { state: { ...state, shards }, result: { rounds } };
+    });
+  }
+
+  /** Answers when something is durable that has stood in the queue of all writes. @throws ShardlineError */
+  probe({ epoch }: ProbeRequest): Promise<ProbeReply> {
+    return this.guarded.change(epoch, (transaction, state) => {
+      transaction.saveIdentity(state);
+      return Promise.resolve({ state, result: {} });
     });
   }
 

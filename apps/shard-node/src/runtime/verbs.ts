@@ -15,7 +15,7 @@ const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 export type Verbs = Record<NodeVerb, (data: Uint8Array) => Promise<Uint8Array>>;
 
 export function createVerbs(replica: Replica): Verbs {
-  const { apply, read, copy, config, ping, fence, catchup, digest, operation } = NODE_MESSAGES;
+  const { apply, read, copy, config, ping, fence, catchup, digest, operation, probe } = NODE_MESSAGES;
   return {
     apply: async (data) => {
       const { header, rows } = readLines(apply.request, data);
@@ -34,6 +34,7 @@ export function createVerbs(replica: Replica): Verbs {
     fence: async (data) => jsonBytes(shareRounds(await replica.fence(readMessage(fence.request, data)))),
     catchup: async (data) => jsonBytes(await replica.catchup(readMessage(catchup.request, data))),
     digest: async (data) => jsonBytes(await replica.digest(readMessage(digest.request, data))),
+    probe: async (data) => jsonBytes(await replica.probe(readMessage(probe.request, data))),
     operation: async (data) => jsonBytes(await replica.operation(readMessage(operation.request, data))),
   };
 }

@@ -66,6 +66,12 @@ export const configReply = z.strictObject({
 });
 export type ConfigReply = z.infer<typeof configReply>;
 
+/** Make something durable, as a round does, and answer then: shows how quickly the replica stores things now. */
+export const probeRequest = z.strictObject({ epoch: term });
+export type ProbeRequest = z.infer<typeof probeRequest>;
+export const probeReply = z.strictObject({});
+export type ProbeReply = z.infer<typeof probeReply>;
+
 /** Refuse lower epochs from now on, for reads and writes; the answer comes after that is durable. */
 export const fenceRequest = z.strictObject({
   epoch: term,

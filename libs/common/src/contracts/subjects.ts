@@ -24,7 +24,8 @@ export const SUBJECTS = {
 } as const;
 
 /** What a shard-node answers. */
-export type NodeVerb = 'config' | 'ping' | 'read' | 'apply' | 'copy' | 'catchup' | 'digest' | 'fence' | 'operation';
+export type NodeVerb =
+  'config' | 'ping' | 'read' | 'apply' | 'copy' | 'catchup' | 'digest' | 'fence' | 'operation' | 'probe';
 
 /** The subject of one verb of one shard-node. */
 export function nodeSubject(server: string, verb: NodeVerb): string {

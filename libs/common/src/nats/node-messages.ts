@@ -15,6 +15,8 @@ import {
   operationLookup,
   operationLookupReply,
   pingRequest,
+  probeReply,
+  probeRequest,
 } from '../contracts/node';
 import { configTold, fenceTold, pingTold } from '../contracts/shared-rounds';
 import type { NodeVerb } from '../contracts/subjects';
@@ -29,6 +31,7 @@ export const NODE_MESSAGES = {
   fence: exchange(fenceRequest, fenceTold),
   operation: exchange(operationLookup, operationLookupReply),
   ping: exchange(pingRequest, pingTold),
+  probe: exchange(probeRequest, probeReply),
   read: exchange(nodeReadRequest, nodeReadReply),
 } satisfies Record<NodeVerb, Exchange<unknown, unknown>>;
 

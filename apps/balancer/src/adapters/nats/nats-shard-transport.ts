@@ -17,6 +17,8 @@ import type {
   PartReply,
   PingReply,
   PingRequest,
+  ProbeReply,
+  ProbeRequest,
   RoundPart,
 } from '#common/contracts/node';
 import { unshareRounds } from '#common/contracts/shared-rounds';
@@ -99,6 +101,10 @@ export class NatsShardTransport implements ShardTransport {
     const tables = (isMaking ? request.shards.length : 0) + request.drop.length;
     const timeoutMs = this.options.adminTimeoutMs + tables * TABLE_MS;
     return unshareRounds(await this.ask(server, 'config', request, timeoutMs));
+  }
+
+  probe(server: string, request: ProbeRequest): Promise<ProbeReply> {
+    return this.ask(server, 'probe', request, this.options.applyTimeoutMs);
   }
 
   census(): Promise<CensusReply[]> {
