@@ -134,7 +134,7 @@ const FAULTS = [
   leaderEnds('SIGTERM'),
   natsDies(),
   replicaDies('Server1', true),
-  replicaHangs('Server2'),
+  replicaHangs('Server3'),
 ];
 
 module.exports = { FAULTS, WAIT_MS };

@@ -4,6 +4,10 @@ const { Agent, request } = require('node:http');
 /** A client that has no answer by then counts it as an error. */
 const CLIENT_TIMEOUT_MS = 60_000;
 
+function longest(requests) {
+  return requests.reduce((most, { startMs, endMs }) => Math.max(most, endMs - startMs), 0);
+}
+
 class Load {
   /**
    * @param rows every client changes rows of its own among them, so that it knows what it must read
@@ -13,7 +17,7 @@ class Load {
     this.agent = new Agent({ keepAlive: true, maxSockets: clients });
     /** Answered changes, and reads of what they changed: when they were sent and answered. */
     this.writes = [];
-    this.reads = 0;
+    this.reads = [];
     this.errors = [];
     this.stopped = false;
     const work = async (client) => {
@@ -38,7 +42,8 @@ class Load {
       writes: answered.length,
       errors,
       /** The longest that one change took. */
-      longestMs: answered.reduce((most, { startMs, endMs }) => Math.max(most, endMs - startMs), 0),
+      longestMs: longest(answered),
+      longestReadMs: longest(this.reads.filter(({ endMs }) => endMs >= fromMs && endMs <= toMs)),
       /** The longest time in which no change was answered to anybody. */
       silenceMs: ends.reduce((most, endMs, index) => Math.max(most, endMs - (ends[index - 1] ?? endMs)), 0),
     };
@@ -49,9 +54,10 @@ class Load {
     const startMs = performance.now();
     const changed = await this.ask('PUT', '/update', { Stud_id: row.Stud_id, data });
     if (changed !== null) this.writes.push({ startMs, endMs: performance.now() });
+    const readMs = performance.now();
     const read = await this.ask('POST', '/read', { Stud_id: row.Stud_id });
     if (read === null || changed === null) return;
-    this.reads += 1;
+    this.reads.push({ startMs: readMs, endMs: performance.now() });
     if (read.data[0]?.Stud_marks !== data.Stud_marks) {
       this.failed(`read ${JSON.stringify(read.data)} after ${JSON.stringify(data)} was acknowledged`);
     }
