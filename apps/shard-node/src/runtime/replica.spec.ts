@@ -53,6 +53,31 @@ beforeEach(async () => {
   replica = await configured('Server0', store);
 });
 
+describe('a probe', () => {
+  it('is answered when something has been stored, and changes nothing', async () => {
+    await replica.apply(...creating(1, 5));
+    const before = await replica.fence({ epoch: 1 });
+    expect(await replica.probe({ epoch: 1 })).toEqual({});
+    expect(await replica.fence({ epoch: 1 })).toEqual(before);
+    store.failure = 'before';
+    await expect(replica.probe({ epoch: 1 })).rejects.toMatchObject({ code: 'STORE_FAILED' });
+  });
+
+  it('is refused under an epoch that is over', async () => {
+    await replica.fence({ epoch: 2 });
+    await expect(replica.probe({ epoch: 1 })).rejects.toMatchObject({ code: 'FENCED' });
+  });
+
+  it('has its turn behind the rounds that came before', async () => {
+    const done: string[] = [];
+    await Promise.all([
+      replica.apply(...creating(1, 5)).then(() => done.push('round')),
+      replica.probe({ epoch: 1 }).then(() => done.push('probe')),
+    ]);
+    expect(done).toEqual(['round', 'probe']);
+  });
+});
+
 describe('a message that comes again', () => {
   it('gets the same answer, and nothing is done twice', async () => {
     await replica.apply(...creating(1, 5));

@@ -20,7 +20,6 @@ export const BALANCER_SETTINGS = z.object({
   NODE_START_TIMEOUT_MS: setting.int(30_000, 1000, 600_000),
   APPLY_TIMEOUT_MS: setting.int(5000, 50, 600_000),
   APPLY_PATIENCE_MS: setting.int(500, 10, 600_000),
-  APPLY_PATIENCE_MS: setting.int(500, 10, 600_000),
   READ_TIMEOUT_MS: setting.int(3000, 50, 600_000),
   NODE_ADMIN_TIMEOUT_MS: setting.int(5000, 50, 600_000),
   CATCHUP_TIMEOUT_MS: setting.int(20_000, 100, 600_000),
