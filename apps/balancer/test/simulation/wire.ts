@@ -73,7 +73,7 @@ export class WiredReplica {
     return readAnswer(NODE_MESSAGES.operation.reply, await this.answerOf('operation', jsonBytes(request)));
   }
   async probe(request: ProbeRequest): Promise<ProbeReply> {
-    return readAnswer(NODE_MESSAGES.probe.reply, await this.answerOf('probe', encode(request)));
+    return readAnswer(NODE_MESSAGES.probe.reply, await this.answerOf('probe', jsonBytes(request)));
   }
   census(): Promise<CensusReply> {
     return Promise.resolve(readMessage(CENSUS_REPLY, jsonBytes(this.replica.census())));
