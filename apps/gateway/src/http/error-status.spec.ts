@@ -20,6 +20,12 @@ test('a message says what to do, once', () => {
   expect(httpFailureOf(new ShardlineError('NOT_CONFIGURED', 'none yet, POST /init first')).message).toBe(
     'none yet, POST /init first',
   );
+  expect(
+    httpFailureOf(new ShardlineError('SHARD_UNAVAILABLE', 'S1 does not answer: nothing was changed')).message,
+  ).toBe('S1 does not answer: nothing was changed; ask again in a moment');
+  expect(httpFailureOf(new ShardlineError('BUSY', 'too busy to take more: ask again in a moment')).message).toBe(
+    'too busy to take more: ask again in a moment; nothing was changed',
+  );
 });
 
 test('every failure has the one form', () => {

@@ -57,8 +57,15 @@ export class HttpFailure extends Error {
 export function httpFailureOf(error: ShardlineError): HttpFailure {
   const status = STATUS_OF_CODE[error.code];
   const advice = ADVICE[error.code] ?? (status === 503 ? ADVICE_FOR_503 : '');
-  const message = advice === '' || error.message.includes(advice) ? error.message : `${error.message}: ${advice}`;
+  const message = withAdvice(error.message, advice === '' ? [] : advice.split('; '));
   return new HttpFailure(status, message, status === 503 ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {});
+}
+
+/** Whatever of the advice the message does not say itself stands behind it. */
+function withAdvice(message: string, advice: readonly string[]): string {
+  const unsaid = advice.filter((part) => !message.includes(part));
+  if (unsaid.length === 0) return message;
+  return `${message}${unsaid.length < advice.length ? ';' : ':'} ${unsaid.join('; ')}`;
 }
 
 /** The body of every failure. */

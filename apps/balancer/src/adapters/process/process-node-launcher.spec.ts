@@ -250,6 +250,14 @@ describe('shard-nodes as processes', () => {
     expect(await other.list()).toEqual(['a']);
   });
 
+  it('are not mistaken for a file that somebody put beside their folders', async () => {
+    const sut = launcher();
+    await sut.start('a');
+    await writeFile(serverDir('notes'), '');
+    expect(await sut.list()).toEqual(['a']);
+    expect(await sut.known()).toEqual(['a']);
+  });
+
   it('are started, stopped and removed one after the other, however it is asked for', async () => {
     const sut = launcher();
     await Promise.all([sut.start('a'), sut.stop('a'), sut.start('a'), sut.start('a'), sut.remove('a'), sut.start('a')]);
@@ -267,8 +275,13 @@ describe('shard-nodes as processes', () => {
 
   it('that cannot be started say so, and a next try is made', async () => {
     await writeFile(join(dataDir, 'servers'), 'not a folder');
-    const sut = launcher();
-    await expect(sut.start('a')).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    const said: string[] = [];
+    const sut = launcher({ logger: pino({}, { write: (line: string) => said.push(line) }) });
+    await expect(sut.start('a')).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+      message: expect.stringMatching(/^the files of a cannot be used \(ENOTDIR\); [^/]*$/) as string,
+    });
+    expect(said.join('')).toContain(`ENOTDIR: not a directory, open '${join(dataDir, 'servers')}`);
     await rm(join(dataDir, 'servers'));
     await sut.start('a');
     expect(await sut.list()).toEqual(['a']);

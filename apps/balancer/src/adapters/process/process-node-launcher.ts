@@ -8,6 +8,7 @@
  * process says by its arguments that it is this very node.
  */
 import { randomUUID } from 'node:crypto';
+import type { Dirent } from 'node:fs';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ShardlineError } from '#common/contracts/errors';
@@ -192,7 +193,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
       .catch(() => undefined)
       .then(() => work(this.placeOf(server)))
       .catch((error: unknown) => {
-        throw ShardlineError.from(error, 'STORE_FAILED');
+        throw this.inWords(server, error);
       });
     this.doing.set(server, now);
     const forget = (): void => {
@@ -200,6 +201,15 @@ export class ProcessNodeLauncher implements NodeLauncher {
     };
     now.then(forget, forget);
     return now;
+  }
+
+  /** What the system says names files of ours, which are nothing to clients: they are for the log, and for the terminal. */
+  private inWords(server: string, error: unknown): ShardlineError {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code === undefined || syscall === undefined) return ShardlineError.from(error, 'STORE_FAILED');
+    this.logger.error({ server, err: error }, 'cannot use the files of the shard-node');
+    const message = `the files of ${server} cannot be used (${code}); the log of the balancer says which`;
+    return new ShardlineError('STORE_FAILED', message, false, { cause: error });
   }
 
   private placeOf(server: string): NodePlace {
@@ -218,22 +228,23 @@ export class ProcessNodeLauncher implements NodeLauncher {
     return serviceEnvironment('shard-node', process.env, { ...env, ...own });
   }
 
+  /** Somebody may have put a file there that is called like a server. */
   private async folders(): Promise<string[]> {
     const entries = await this.entries();
-    return entries.filter((name) => IDENTIFIER.test(name));
+    return entries.filter((entry) => entry.isDirectory() && IDENTIFIER.test(entry.name)).map(({ name }) => name);
   }
 
   /** The last of Postgres may still be going away, and our predecessor may have been killed while it removed. */
   private async removeLeftovers(): Promise<void> {
-    for (const name of await this.entries()) {
+    for (const { name } of await this.entries()) {
       if (!name.startsWith(REMOVED_PREFIX)) continue;
       await rm(join(this.serversDir, name), { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     }
   }
 
-  private async entries(): Promise<string[]> {
+  private async entries(): Promise<Dirent[]> {
     try {
-      return await readdir(this.serversDir);
+      return await readdir(this.serversDir, { withFileTypes: true });
     } catch (error) {
       if (isCode(error, 'ENOENT')) return [];
       throw error;
