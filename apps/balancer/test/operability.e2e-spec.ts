@@ -43,9 +43,11 @@ describe('operability', () => {
     }
     await nats.close();
     const kinds = replayed.filter(({ subject }) => subject === 'Server5').map(({ type }) => type);
-    expect(kinds).toEqual(
-      ['added', 'suspect', 'flatline', 'respawned', 'recovered'].map((kind) => `io.shardline.server.${kind}`),
+    // On a machine that is busy a server that has just started may be suspect for a moment, too.
+    expect(kinds.filter((kind) => !/\.(suspect|healthy)$/.test(kind))).toEqual(
+      ['added', 'flatline', 'respawned', 'recovered'].map((kind) => `io.shardline.server.${kind}`),
     );
+    expect(kinds.slice(0, kinds.indexOf('io.shardline.server.flatline'))).toContain('io.shardline.server.suspect');
     expect(new Set(replayed.map(({ id }) => id)).size).toBe(replayed.length);
     for (const event of replayed) {
       expect(event).toMatchObject({ specversion: '1.0', datacontenttype: 'application/json' });

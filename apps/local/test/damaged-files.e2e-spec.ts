@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '#common/testing/free-port';
 import { damage, type Damage } from '#common/testing/damages';
 import { LocalCluster } from '#common/testing/local-cluster';
 import { Client } from '../src/demo/client';
@@ -72,6 +74,36 @@ test.each<[how: Damage | 'flipped in the middle', of: RegExp]>([
   },
   300_000,
 );
+
+test('while a server is waited for that does not start, everybody is told so', async () => {
+  const first = await start();
+  await first.init(EXAMPLE);
+  await first.kill9();
+  rmSync(join(folder, 'data', 'nats', 'jetstream'), { recursive: true });
+  // Nobody else knows what this one holds.
+  writeFileSync(join(folder, 'data', 'servers', 'Server1', 'postgres', 'PG_VERSION'), '9\n');
+  const port = await freePort();
+  const starting = LocalCluster.start({ dataDir: join(folder, 'data'), port });
+  const told = /nobody leads the cluster right now: the balancer that will lead waits for Server1\b/;
+  await expect(untilSaid(`http://127.0.0.1:${port}/readyz`, told)).resolves.toMatch(told);
+  await expect(untilSaid(`http://127.0.0.1:${port}/read?low=0&high=9`, told)).resolves.toMatch(told);
+  const cluster = await starting;
+  clusters.push(cluster);
+  expect(cluster.output.join('\n')).toMatch(/before it leads it waits for Server1\b/);
+}, 300_000);
+
+/** The first answer that says so, or the last one. */
+async function untilSaid(url: string, what: RegExp): Promise<string> {
+  const end = performance.now() + 90_000;
+  for (;;) {
+    const said = await fetch(url).then(
+      (answer) => answer.text(),
+      (error: unknown) => String(error), // not there yet
+    );
+    if (what.test(said) || performance.now() > end) return said;
+    await delay(100);
+  }
+}
 
 function flipInTheMiddle(file: string): void {
   const bytes = readFileSync(file);

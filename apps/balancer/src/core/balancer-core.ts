@@ -4,7 +4,13 @@
  *
  * What is asked for in an effect with a token comes back as an `answered` event with that token.
  */
-import type { ClusterStatus, OperationStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type {
+  ClusterStatus,
+  OperationStatus,
+  ReadDoneReply,
+  ReadDoneRequest,
+  TakeOverNews,
+} from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpName, RoundOp } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
@@ -126,6 +132,14 @@ export class BalancerCore {
   readDone(request: ReadDoneRequest, nowMs: number): ReadDoneReply | null {
     this.desk.nowMs = nowMs;
     return this.leadership.holds ? this.reader.done(request) : null;
+  }
+
+  /** What this balancer waits for before it leads; null when it does not, or when somebody else may. */
+  awaited(nowMs: number): TakeOverNews | null {
+    this.desk.nowMs = nowMs;
+    if (!this.leadership.holds || this.cluster.phase !== 'takingOver') return null;
+    const waitingFor = this.takeOver.awaited();
+    return waitingFor.length === 0 ? null : { epoch: this.epoch, waitingFor };
   }
 
   /** Numbers for the metrics. */

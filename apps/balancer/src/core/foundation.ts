@@ -53,6 +53,11 @@ export class Foundation {
     return this.survey.replies.get(server);
   }
 
+  /** Who has not told yet what there is to build on. */
+  get awaited(): string[] {
+    return this.survey.awaited;
+  }
+
   /** How long a server may need that has been started already, in milliseconds. */
   patienceFor(server: string): number {
     return this.survey.started.has(server) ? this.settings.nodeStartMs : 0;

@@ -67,6 +67,12 @@ export class Survey {
     }
   }
 
+  /** Who is asked and has told nothing yet. */
+  get awaited(): string[] {
+    if (this.isOver) return [];
+    return [...this.asked].filter((server) => !this.replies.has(server) && !this.silent.has(server));
+  }
+
   /** Somebody was told of what the catalog does not know, so that it was lost or set back: nothing in it counts by itself. */
   isForgetful(stored: ClusterRecord | null, history: readonly Reign[]): boolean {
     const replies = [...this.replies.values()];

@@ -84,6 +84,12 @@ export class TakeOver {
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
 
+  /** Servers that have not told yet what they hold, so that nobody leads yet. */
+  awaited(): string[] {
+    const { awaited } = this.foundation;
+    return awaited.length > 0 ? awaited : [...this.cluster.servers.keys()].filter((name) => !this.reports.has(name));
+  }
+
   /** Gets one server to answer, by starting it where nobody listens, and fences it. */
   private *bring(name: string): Workflow {
     let reply = this.foundation.heard(name) ?? (yield* this.health.awaitNode(name, this.foundation.patienceFor(name)));

@@ -1,7 +1,7 @@
 /** Puts the core, its ports and its leadership together. */
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import type { ClusterStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { ClusterStatus, ReadDoneReply, ReadDoneRequest, TakeOverNews } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
 import { WorkInFlight } from '#common/process/work-in-flight';
@@ -86,6 +86,11 @@ export class BalancerService {
   /** @throws ShardlineError NO_LEADER when somebody else may lead */
   status(): ClusterStatus {
     return this.core.status(this.runner.nowMs()) ?? leaseInDoubt();
+  }
+
+  /** What it waits for before it leads; null when nothing is waited for. */
+  awaited(): TakeOverNews | null {
+    return this.core.awaited(this.runner.nowMs());
   }
 
   /** @throws ShardlineError NO_LEADER when somebody else may lead */

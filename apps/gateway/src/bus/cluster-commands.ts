@@ -34,6 +34,8 @@ export class ClusterCommands {
   constructor(
     private readonly nats: NatsConnection,
     private readonly times: ClusterTimes,
+    /** In words for clients, who need not know of subjects. */
+    private readonly whyNobody: () => string,
   ) {}
 
   /** @throws ShardlineError what the leader answered; NO_LEADER, OUTCOME_UNKNOWN */
@@ -68,7 +70,7 @@ export class ClusterCommands {
     const { holdMs, requestTimeoutMs } = this.times;
     const timeoutMs = Math.min(QUESTION_TIMEOUT_MS, requestTimeoutMs);
     return withPatience(holdMs, () =>
-      asQuestion(() => {
+      this.asQuestion(() => {
         const { reply } = COMMAND_MESSAGES.operation;
         return requestJson(this.nats, SUBJECTS.cmd.operation, { operation }, timeoutMs, reply);
       }),
@@ -77,7 +79,9 @@ export class ClusterCommands {
 
   /** One attempt. @throws ShardlineError NO_LEADER */
   statusNow(timeoutMs: number): Promise<ClusterStatus> {
-    return asQuestion(() => requestJson(this.nats, SUBJECTS.cmd.status, {}, timeoutMs, COMMAND_MESSAGES.status.reply));
+    return this.asQuestion(() =>
+      requestJson(this.nats, SUBJECTS.cmd.status, {}, timeoutMs, COMMAND_MESSAGES.status.reply),
+    );
   }
 
   /** The leader's metrics as Prometheus text. @throws ShardlineError NO_LEADER, OUTCOME_UNKNOWN */
@@ -93,25 +97,24 @@ export class ClusterCommands {
         return await requestJson(this.nats, subject, command, this.times.adminTimeoutMs, reply);
       } catch (thrown) {
         const error = ShardlineError.from(thrown);
-        throw error.code === 'NO_LEADER' ? leaderless(error) : error;
+        throw error.code === 'NO_LEADER' ? this.leaderless(error) : error;
       }
     });
   }
-}
 
-/** What changes nothing may be asked again when there is no answer. @throws ShardlineError NO_LEADER, what was answered */
-async function asQuestion<T>(ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (thrown) {
-    const error = ShardlineError.from(thrown);
-    if (error.code === 'NO_LEADER') throw leaderless(error);
-    if (error.code !== 'OUTCOME_UNKNOWN') throw error;
-    throw new ShardlineError('NO_LEADER', 'the leader does not answer', true, { cause: error });
+  /** What changes nothing may be asked again when there is no answer. @throws ShardlineError NO_LEADER, what was answered */
+  private async asQuestion<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (thrown) {
+      const error = ShardlineError.from(thrown);
+      if (error.code === 'NO_LEADER') throw this.leaderless(error);
+      if (error.code !== 'OUTCOME_UNKNOWN') throw error;
+      throw new ShardlineError('NO_LEADER', 'the leader does not answer', true, { cause: error });
+    }
   }
-}
 
-/** In words for clients, who need not know of subjects. */
-function leaderless(cause: ShardlineError): ShardlineError {
-  return new ShardlineError('NO_LEADER', 'nobody leads the cluster right now', true, { cause });
+  private leaderless(cause: ShardlineError): ShardlineError {
+    return new ShardlineError('NO_LEADER', this.whyNobody(), true, { cause });
+  }
 }

@@ -8,9 +8,9 @@
 import type { NatsConnection, Subscription } from 'nats';
 import type { ReadDoneRequest } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
-import { eventSubject, SUBJECTS } from '#common/contracts/subjects';
+import { eventSubject, SUBJECTS, TAKE_OVER_SUBJECT } from '#common/contracts/subjects';
 import { readMessage, requestJson } from '#common/nats/codec';
-import { COMMAND_MESSAGES, EVENT } from '#common/nats/command-messages';
+import { COMMAND_MESSAGES, EVENT, TAKE_OVER_NEWS } from '#common/nats/command-messages';
 
 /** Who wants to know. */
 export interface LeaderListener {
@@ -31,10 +31,14 @@ const NOBODY_PAUSE_MS = 25;
 const MISSED_PAUSE_MS = 100;
 /** An announced leader that has not answered by then is not waited for any more. */
 const EXPECTING_MS = 5_000;
+/** Whoever waits before it leads says so every second. */
+const NEWS_LAST_MS = 3_000;
+const SERVERS_NAMED = 5;
 
 export class LeaderWatch {
   private readonly listeners: LeaderListener[] = [];
-  private readonly announcements: Subscription;
+  private readonly subscriptions: Subscription[];
+  private news = { waitingFor: '', untilMs: 0 };
   private leading = 0;
   private nobody = false;
   private expected = { epoch: 0, untilMs: 0 };
@@ -44,11 +48,20 @@ export class LeaderWatch {
   private lastAskedMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly nats: NatsConnection) {
-    this.announcements = nats.subscribe(eventSubject('leader.elected'), {
-      callback: (error, message) => {
-        if (error === null) this.announced(message.data);
-      },
-    });
+    const listenTo = (subject: string, take: (data: Uint8Array) => void): Subscription =>
+      nats.subscribe(subject, {
+        callback: (error, message) => {
+          if (error === null) take(message.data);
+        },
+      });
+    this.subscriptions = [
+      listenTo(eventSubject('leader.elected'), (data) => {
+        this.announced(data);
+      }),
+      listenTo(TAKE_OVER_SUBJECT, (data) => {
+        this.told(data);
+      }),
+    ];
     void nats.closed().then(() => {
       this.stop();
     });
@@ -63,6 +76,13 @@ export class LeaderWatch {
   /** True from the moment that nobody listened until somebody has answered. */
   get isNobodyThere(): boolean {
     return this.nobody;
+  }
+
+  /** In words for clients, for the time that nobody leads. */
+  get whyNobody(): string {
+    const { waitingFor, untilMs } = this.news;
+    const why = performance.now() < untilMs ? `: the balancer that will lead waits for ${waitingFor}` : '';
+    return `nobody leads the cluster right now${why}`;
   }
 
   listen(listener: LeaderListener): void {
@@ -87,7 +107,7 @@ export class LeaderWatch {
 
   private stop(): void {
     this.closed = true;
-    this.announcements.unsubscribe();
+    for (const subscription of this.subscriptions) subscription.unsubscribe();
     if (this.timer !== null) clearTimeout(this.timer);
   }
 
@@ -97,6 +117,17 @@ export class LeaderWatch {
     this.expected = { epoch, untilMs: performance.now() + EXPECTING_MS };
     // At once, also where a question is out: it may have gone to a leader that stands still.
     void this.ask();
+  }
+
+  private told(data: Uint8Array): void {
+    try {
+      const { waitingFor } = readMessage(TAKE_OVER_NEWS, data);
+      const more = waitingFor.length > SERVERS_NAMED ? ` and ${waitingFor.length - SERVERS_NAMED} more` : '';
+      const named = waitingFor.slice(0, SERVERS_NAMED).join(', ') + more;
+      this.news = { waitingFor: named, untilMs: performance.now() + NEWS_LAST_MS };
+    } catch {
+      // Of another version: it is only for people.
+    }
   }
 
   private askSoon(afterMs: number): void {

@@ -38,6 +38,8 @@ export interface OutboxWire {
   isReady(): boolean;
   /** False while the connection is being made anew. */
   isConnected(): boolean;
+  /** In words for clients, for the time that nobody leads. */
+  whyNobody(): string;
   /** Whom a message would reach now; 0 when that is not known. */
   epoch(): number;
   /** A message found nobody who listens. */
@@ -167,7 +169,7 @@ export class Outbox<H extends object, T> implements LeaderListener {
   }
 
   onNobody(askedAtMs: number): void {
-    for (const batch of this.batches) if (batch.sentAtMs <= askedAtMs) this.repeat(batch, leaderless());
+    for (const batch of this.batches) if (batch.sentAtMs <= askedAtMs) this.repeat(batch, this.leaderless());
   }
 
   private scheduleFlush(): void {
@@ -240,7 +242,7 @@ export class Outbox<H extends object, T> implements LeaderListener {
   private onReply(batch: Batch<H, T>, message: Msg): void {
     if (saysNobodyListens(message)) {
       this.wire.foundNobody();
-      this.holdRest(batch, leaderless());
+      this.holdRest(batch, this.leaderless());
       return;
     }
     const content = readReply(this.replies, message.data);
@@ -413,17 +415,17 @@ export class Outbox<H extends object, T> implements LeaderListener {
     if (!this.wire.isConnected()) return new ShardlineError('NO_LEADER', 'NATS cannot be reached', true);
     return this.wire.isReady()
       ? new ShardlineError('BUSY', 'the leader is too busy to take more: ask again in a moment', true)
-      : leaderless();
+      : this.leaderless();
+  }
+
+  private leaderless(): ShardlineError {
+    return new ShardlineError('NO_LEADER', this.wire.whyNobody(), true);
   }
 }
 
 /** Those that have no later message than this one, and no answer. */
 function ownOps<H, T>(batch: Batch<H, T>): PendingOp<H, T>[] {
   return batch.ops.filter((op): op is PendingOp<H, T> => op?.batch === batch && !op.settled);
-}
-
-function leaderless(): ShardlineError {
-  return new ShardlineError('NO_LEADER', 'nobody leads the cluster right now', true);
 }
 
 function unanswered(ageMs: number): ShardlineError {

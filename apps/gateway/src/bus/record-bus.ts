@@ -50,6 +50,7 @@ export class RecordBus {
       mux: this.mux,
       isReady: () => this.connected && !this.leader.isNobodyThere,
       isConnected: () => this.connected,
+      whyNobody: () => this.leader.whyNobody,
       epoch: () => this.leader.epoch,
       foundNobody: () => {
         this.leader.foundNobody();
@@ -71,6 +72,11 @@ export class RecordBus {
     };
     this.reads = new Outbox('read', SUBJECTS.cmd.read, COMMAND_MESSAGES.read.reply, wire, readLimits);
     for (const outbox of this.outboxes()) this.leader.listen(outbox);
+  }
+
+  /** In words for clients, for the time that nobody leads. */
+  whyNobody(): string {
+    return this.leader.whyNobody;
   }
 
   /** Follows the connection's ups and downs until it is closed. */

@@ -37,11 +37,12 @@ export interface GatewayParts {
 @Module({})
 export class GatewayModule {
   static of({ config, nats, logger, metrics, routes, bus }: GatewayParts): DynamicModule {
-    const cluster = new ClusterCommands(nats, {
+    const clusterTimes = {
       holdMs: config.HOLD_MS,
       adminTimeoutMs: config.ADMIN_TIMEOUT_MS,
       requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
-    });
+    };
+    const cluster = new ClusterCommands(nats, clusterTimes, () => bus.whyNobody());
     const tables = new TableCache({
       patiently: () => cluster.status(),
       once: () => cluster.statusNow(STATUS_TIMEOUT_MS),

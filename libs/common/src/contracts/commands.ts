@@ -148,6 +148,15 @@ export const readDoneReply = z.strictObject({
 });
 export type ReadDoneReply = z.infer<typeof readDoneReply>;
 
+/** What a balancer that is about to lead waits for. */
+export const takeOverNews = z.strictObject({
+  /** Under which it will lead. */
+  epoch: term,
+  /** Servers that have not told yet what they hold. */
+  waitingFor: names,
+});
+export type TakeOverNews = z.infer<typeof takeOverNews>;
+
 /** What became of the change of that name? */
 export const operationRequest = z.strictObject({
   operation: operationId,

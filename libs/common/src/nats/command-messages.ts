@@ -15,6 +15,7 @@ import {
   rmCommand,
   rmDone,
   scrubDone,
+  takeOverNews,
   updateBatch,
   writeBatch,
 } from '../contracts/commands';
@@ -39,3 +40,4 @@ export const COMMAND_MESSAGES = {
 } satisfies Record<Exclude<keyof typeof SUBJECTS.cmd, 'metrics'>, Exchange<unknown, unknown>>;
 
 export const EVENT = new Message(cloudEvent);
+export const TAKE_OVER_NEWS = new Message(takeOverNews);

@@ -4,7 +4,7 @@ import { errorAnswer } from '../contracts/errors';
 import { SUBJECTS } from '../contracts/subjects';
 import { arbitraryOf } from '../testing/arbitrary';
 import { readAnswer, readMessage, readNothing, readRawLines, readRowsAnswer } from './codec';
-import { COMMAND_MESSAGES, EVENT } from './command-messages';
+import { COMMAND_MESSAGES, EVENT, TAKE_OVER_NEWS } from './command-messages';
 import { encodeRawLines } from './lines';
 import { Message, type Exchange } from './message';
 import { CENSUS_REPLY, NODE_MESSAGES } from './node-messages';
@@ -24,6 +24,7 @@ const MESSAGES: [string, Message<unknown>][] = [
   ...both(COMMAND_MESSAGES),
   ['census reply', CENSUS_REPLY],
   ['event', EVENT],
+  ['take-over news', TAKE_OVER_NEWS],
   ['failure', new Message<unknown>(errorAnswer)],
 ];
 
