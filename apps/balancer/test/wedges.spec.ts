@@ -187,8 +187,9 @@ test('a take-over does not wait for a member whose data is gone: that is copied 
   world.wipe('S2');
   world.replicas.server('S2').start();
   // S0 does not hear that S2 has left the set before it loses its own disk, and no first round of the epoch gets through until then.
+  let isLost = false;
   world.intercept = (ask, answer) => {
-    if (ask.do !== 'apply' && !(ask.do === 'config' && ask.server === 'S0')) return false;
+    if (ask.do !== 'apply' && !(ask.do === 'config' && ask.server === 'S0' && !isLost)) return false;
     world.scheduler.after(20, () => {
       answer({ ok: false, error: { code: 'BUSY', message: 'not now', retryable: true } });
     });
@@ -199,6 +200,7 @@ test('a take-over does not wait for a member whose data is gone: that is copied 
   world.replicas.server('S0').kill();
   world.wipe('S0');
   world.replicas.server('S0').start();
+  isLost = true;
   await world.until(() => world.shard.replicas.get('S0')?.suspended === true, 10_000);
   world.intercept = () => false;
   await world.until(() => world.balancer.isServing && world.isWhole(), 20_000);

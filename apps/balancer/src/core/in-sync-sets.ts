@@ -329,7 +329,9 @@ export class InSyncSets {
       const outcome = outcomes[index];
       if (outcome?.ok !== true) return false;
       // One that is to be copied anew before it counts has stored it: its copy waits until the shard is resolved, which must not wait for it.
-      return isWhole(stateOf(outcome.value.shards, shard.id), mustHold) || isSuspended(shard, server);
+      if (isSuspended(shard, server) || isWhole(stateOf(outcome.value.shards, shard.id), mustHold)) return true;
+      setSuspended(shard, server, true);
+      return false;
     });
     for (const server of told) shard.untold.delete(server);
     return asked.filter((server) => !told.includes(server));

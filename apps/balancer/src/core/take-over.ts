@@ -320,8 +320,10 @@ export class TakeOver {
     if (first === undefined) return null;
     const known = touched.map((id) => this.cluster.shards.get(id)).filter((one) => one !== undefined);
     const reports = new Map(known.map((one) => [one.id, this.votes(one)]));
-    const doubtful = known.filter((one) => !one.decided && !this.isBelieved(one, graceIsOver)).map(({ id }) => id);
-    if (touched.length > 1 && isRuledOut(round, reports, new Set(doubtful))) return null;
+    // Who may still answer is waited for; after that, what is missing may be missing for ever.
+    const isOpen = (one: Shard): boolean => !(graceIsOver && this.isBelieved(one, graceIsOver));
+    const doubtful = new Set(known.filter(isOpen).map(({ id }) => id));
+    if (touched.length > 1 && isRuledOut(round, reports, doubtful)) return null;
     for (const id of touched) groups.join(first, id);
     return first;
   }
