@@ -95,6 +95,6 @@ export class Acknowledgements {
   private hasCopy(shard: string, server: string, mark: string): boolean {
     if (this.seen.isBlank(shard, server)) return true;
     const held = shardOn(this.seen.servers.byName.get(server), shard, this.seen.configId());
-    return held?.versions.some(({ row }) => markOf(row) === mark) === true;
+    return held !== null && [...held.table.values()].some(({ row }) => markOf(row) === mark);
   }
 }

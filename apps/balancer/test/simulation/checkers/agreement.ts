@@ -1,7 +1,7 @@
 /** I4: replicas that are in sync at a VAT show the same rows at it, on their disks. */
 import type { SimBalancer } from '../balancer';
 import type { ShownVat } from './progress';
-import { rowsAt, shardOn, type Seen } from './seen';
+import { shardOn, shownAt, type Seen } from './seen';
 
 export class Agreement {
   constructor(
@@ -21,10 +21,9 @@ export class Agreement {
         if (this.seen.newest.get(shard.id)?.inSync.includes(server) !== true) continue;
         if (shard.replicas.get(server)?.suspended !== false || this.seen.isBlank(shard.id, server)) continue;
         const held = shardOn(this.seen.servers.byName.get(server), shard.id, cluster.configId);
-        const rows = held === null ? [] : rowsAt(held.versions, shard.vat);
         // Before anything has been acknowledged it does not matter whether the tables are there.
         const isMissing = held === null && shard.vat > 0;
-        views.set(server, isMissing ? 'nothing' : rows.map(({ cat, row }) => `${cat}${row}`).join(' '));
+        views.set(server, isMissing ? 'nothing' : shownAt(held, shard.vat));
       }
       if (new Set(views.values()).size <= 1) continue;
       const told = [...views].map(([server, rows]) => `${server}: ${rows}`).join('\n    ');

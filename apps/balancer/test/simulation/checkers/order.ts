@@ -45,7 +45,7 @@ export function readDisks(
       // A member that has lost its disk stays one where too few would be left; it serves nobody.
       if (seen.isBlank(record.shard, server)) continue;
       const held = shardOn(seen.servers.byName.get(server), record.shard, seen.configId());
-      const found = new Map(rowsAt(held?.versions ?? [], vat).map(({ key, row }) => [key, markOf(row)]));
+      const found = new Map(rowsAt(held, vat).map(({ key, row }) => [key, markOf(row)]));
       const entry = history.call(`disk of ${server}`, { kind: 'read', keys: own });
       history.answer(entry, { how: 'seen', values: own.map((key) => found.get(key) ?? null) });
     }

@@ -15,8 +15,13 @@ export interface Version {
 /** What a disk holds of a shard. */
 export interface DiskShard {
   state: ShardState;
-  versions: Version[];
+  table: Table;
 }
+
+type Table = ReadonlyMap<string, Version>;
+
+/** By table and VAT: the rows that it shows. A table that is stored is never changed, only replaced. */
+const shownBy = new WeakMap<Table, Map<number, string>>();
 
 export interface DiskView {
   epoch: number;
@@ -28,7 +33,7 @@ export interface DiskView {
 interface Contents {
   identity: Pick<NodeIdentity, 'epoch' | 'configId' | 'prepared'>;
   states: Map<string, ShardState>;
-  tables: Map<string, Map<string, Version>>;
+  tables: Map<string, Table>;
 }
 
 function contentsOf(server: SimServer): Contents {
@@ -47,7 +52,7 @@ export function shardOn(server: SimServer | undefined, shard: string, configId: 
   if (identity.configId !== configId) return null;
   const state = states.get(shard);
   const table = tables.get(shard);
-  return state === undefined || table === undefined ? null : { state, versions: [...table.values()] };
+  return state === undefined || table === undefined ? null : { state, table };
 }
 
 /** Whether the server's disk has the tables of this configuration, which it has not been told yet to put in force. */
@@ -57,8 +62,22 @@ export function isPrepared(server: SimServer | undefined, shard: string, configI
 }
 
 /** The shard's rows at a VAT, in key order: born by then, and not dead by then. */
-export function rowsAt(versions: readonly Version[], vat: number): Version[] {
-  return versions.filter(({ cat, dat }) => !(cat > vat) && dat > vat).sort((a, b) => a.key - b.key);
+export function rowsAt(disk: DiskShard | null, vat: number): Version[] {
+  if (disk === null) return [];
+  return [...disk.table.values()].filter(({ cat, dat }) => !(cat > vat) && dat > vat).sort((a, b) => a.key - b.key);
+}
+
+/** The same as a text that is another one for other rows, or for rows of other changes. */
+export function shownAt(disk: DiskShard | null, vat: number): string {
+  if (disk === null) return '';
+  let shown = shownBy.get(disk.table);
+  if (shown === undefined) shownBy.set(disk.table, (shown = new Map<number, string>()));
+  let text = shown.get(vat);
+  if (text === undefined) {
+    const rows = rowsAt(disk, vat).map(({ cat, row }) => `${cat}${row}`);
+    shown.set(vat, (text = rows.join(' ')));
+  }
+  return text;
 }
 
 /** Half of the copies, rounded up; replicas that were never in sync are no copies yet. */

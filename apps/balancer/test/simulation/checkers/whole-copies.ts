@@ -5,7 +5,7 @@
  * A disk is whole at a VAT when it is not being filled, has got so far, and shows the rows that are acknowledged there. Which rows these
  * are follows from step to step: a disk that was whole before and holds the next terms says what was added.
  */
-import { isPrepared, rowsAt, shardOn, type Seen } from './seen';
+import { isPrepared, shardOn, shownAt, type Seen } from './seen';
 
 /** What is acknowledged of a shard. */
 interface Acknowledged {
@@ -95,10 +95,7 @@ export class WholeCopies {
   }
 
   private rowsOn(server: string, shard: string, vat: number): string {
-    const versions = this.seenShard(server, shard)?.versions ?? [];
-    return rowsAt(versions, vat)
-      .map(({ cat, row }) => `${cat}${row}`)
-      .join(' ');
+    return shownAt(this.seenShard(server, shard), vat);
   }
 
   private seenShard(server: string, shard: string): ReturnType<typeof shardOn> {
