@@ -157,6 +157,17 @@ test('a folder that holds something else is refused and left alone', async () =>
   await expect(dataDir('photos').claim()).rejects.toThrow(/photos holds something else/);
 });
 
+test('a first start that was cut short keeps the next one out of nothing', async () => {
+  mkdirSync(join(folder, 'data'));
+  writeFileSync(join(folder, 'data', 'shardline-data.4711'), '');
+  (await dataDir().claim()).release();
+});
+
+test('a file where the folder should be is nobody’s', async () => {
+  writeFileSync(join(folder, 'data'), '');
+  await expect(dataDir().launcher()).resolves.toBeUndefined();
+});
+
 test('a file where the folder should be is refused in one line', async () => {
   writeFileSync(join(folder, 'data'), '');
   await expect(dataDir().claim()).rejects.toThrow(/^cannot write data: .*$/);

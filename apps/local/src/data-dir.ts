@@ -148,7 +148,7 @@ export class DataDir {
     try {
       makeFolder(this.path);
       const marker = join(this.path, MARKER);
-      if (!existsSync(marker) && readdirSync(this.path).length > 0) {
+      if (!existsSync(marker) && readdirSync(this.path).some((name) => !isHalfWritten(name))) {
         throw new Refusal(
           `${this.shown} holds something else; choose another folder with --data-dir`,
           EXIT.unavailable,
@@ -168,8 +168,14 @@ export class DataDir {
   /** In one go: a power cut leaves the file before or the file after. */
   protected write(name: string, text: string): void {
     const path = join(this.path, name);
-    writeFileSync(`${path}.${process.pid}`, text);
-    renameSync(`${path}.${process.pid}`, path);
+    const written = `${path}.${process.pid}`;
+    try {
+      writeFileSync(written, text);
+      renameSync(written, path);
+    } catch (error) {
+      rmSync(written, { force: true });
+      throw error;
+    }
   }
 
   protected clusterId(): string | undefined {
@@ -257,6 +263,11 @@ function socketDirFor(path: string): string {
   if (fits(path)) return path;
   const temporary = fits(join(tmpdir(), 'shardline-XXXXXX')) ? tmpdir() : '/tmp';
   return mkdtempSync(join(temporary, 'shardline-'));
+}
+
+/** A first start that was killed, or found no room, may have left it. */
+function isHalfWritten(name: string): boolean {
+  return new RegExp(`^${MARKER}\\.\\d+$`).test(name);
 }
 
 /** Only a folder that `socketDirFor` made. */

@@ -53,7 +53,7 @@ test('what is not there or is no folder is an error, not a free lock', async () 
   await expect(FolderLock.acquire(join(above, 'none'))).rejects.toThrow(/ENOENT/);
   writeFileSync(join(above, 'file'), '');
   await expect(FolderLock.acquire(join(above, 'file'))).rejects.toThrow(/ENOTDIR/);
-  expect(FolderLock.isHeld(join(above, 'none'))).toBe(false);
+  for (const name of ['none', 'file']) expect(FolderLock.isHeld(join(above, name))).toBe(false);
 });
 
 test('a process has it while it is suspended, and not any more once it was killed; its children never have it', async () => {

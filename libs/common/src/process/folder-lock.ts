@@ -7,6 +7,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { isCode } from './process-table';
 
 /** What we use of the package, which has types for its other form, that of ES modules, only. */
 interface Koffi {
@@ -45,14 +46,14 @@ export class FolderLock {
     }
   }
 
-  /** Whether some process has the lock right now. A folder that is not there is nobody's. */
+  /** Whether some process has the lock right now. What is not there, or is no folder, is nobody's. */
   static isHeld(path: string): boolean {
     try {
       const lock = FolderLock.tryAcquire(path);
       lock?.release();
       return lock === null;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return false;
       throw error;
     }
   }

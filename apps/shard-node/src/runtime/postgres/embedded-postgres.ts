@@ -2,6 +2,7 @@
  * The shard-node's own Postgres: made on first use, on a Unix socket, gone when the shard-node is, whatever ended that.
  */
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -94,6 +95,16 @@ export class EmbeddedPostgres {
     void this.server.ended.then((exit) => {
       if (this.stopping === undefined) listener(exit);
     });
+  }
+
+  /** Whether clients find it: a cleaner of files may have removed its socket. */
+  get isFound(): boolean {
+    return existsSync(join(this.place.socketDir, `.s.PGSQL.${SOCKET_PORT}`));
+  }
+
+  /** Has it end as if by itself: open transactions are rolled back. `onExit` follows. */
+  abandon(): void {
+    this.server.signal('SIGINT');
   }
 
   /** Ends Postgres: open transactions are rolled back, clients are disconnected. Resolves when it is gone. */

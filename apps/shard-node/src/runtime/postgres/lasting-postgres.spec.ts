@@ -81,6 +81,15 @@ describe('a Postgres that is started again when it ends by itself', () => {
     expect(await askUntilAnswered(first, 'SELECT 1 AS v')).toBe(1);
   });
 
+  it('is started again when its socket was removed, since nobody finds it any more', async () => {
+    const postgres = await start();
+    await ask(postgres, 'CREATE TABLE committed AS SELECT 7 AS v');
+    const before = await postmaster();
+    await rm(join(dataDir, 'socket'), { recursive: true });
+    expect(await askUntilAnswered(postgres, 'SELECT v FROM committed')).toBe(7);
+    expect(await postmaster()).not.toBe(before);
+  });
+
   it('is given up, and leaves alone what is there now, when its folder was moved and another one put in its place', async () => {
     const first = await start();
     const why = whyGivenUp(first);

@@ -30,9 +30,12 @@ const SETTLED_MS = 30_000;
 /** A process that was killed a moment ago has it that long at the most. */
 const LOCK_WAIT_MS = 3_000;
 const LOCK_POLL_MS = 50;
+/** How often it is looked whether clients still find it. */
+const LOOK_MS = 1_000;
 
 export class LastingPostgres {
   readonly connection: PostgresConnection;
+  private looking: NodeJS.Timeout | undefined;
   private failuresInARow = 0;
   private startedAt = performance.now();
   private readonly stopping = new AbortController();
@@ -76,6 +79,7 @@ export class LastingPostgres {
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.reviving;
+    clearInterval(this.looking);
     await this.postgres.stop();
     this.lock.release();
   }
@@ -86,7 +90,15 @@ export class LastingPostgres {
 
   private watch(): void {
     this.startedAt = performance.now();
-    this.postgres.onExit((exit) => {
+    const { postgres } = this;
+    this.looking = setInterval(() => {
+      if (postgres.isFound) return;
+      clearInterval(this.looking);
+      this.options.logger.warn('somebody has removed the socket of Postgres: starting it again');
+      postgres.abandon();
+    }, LOOK_MS).unref();
+    postgres.onExit((exit) => {
+      clearInterval(this.looking);
       if (!this.isStopping) this.reviving = this.revive(exit);
     });
   }
