@@ -192,3 +192,22 @@ test('/rm of a server whose replicas are just coming into being leaves none of t
   for (const shard of [SHARD, 'sh1']) expect(replicasOf(world, shard)).toEqual(['S0', 'S1']);
   expect(world.balancer.cluster.servers.has('N0')).toBe(false);
 });
+
+test('an /rm keeps a server that is in no set when the only member turns out to have lost everything', async () => {
+  const world = await World.of(2);
+  world.powerOff('S0');
+  await world.until(() => !world.shard.inSync.includes('S0'));
+  let isLost = false;
+  world.intercept = (ask, answer) => {
+    const isShards = ask.do === 'store' && ask.key === BUCKET_KEYS.shard(SHARD);
+    if (isLost || !isShards) return false;
+    isLost = true;
+    world.loseDisk('S1');
+    answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    return true;
+  };
+  expect(await remove(world, 'S0')).toMatchObject({ ok: false });
+  expect(isLost).toBe(true);
+  expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(replicasOf(world)).toEqual(['S0', 'S1']);
+});

@@ -246,10 +246,13 @@ export class InSyncSets {
     return shard.replicas.get(server)?.suspended === true ? 'its data is gone' : null;
   }
 
-  /** Stores the record under the next version and puts it in force; when it makes the set smaller, only with enough proof. */
+  /** Stores the record under the next version and puts it in force; when a copy leaves, only with enough proof. */
   private *store(shard: Shard, record: ShardRecord): Workflow<Stored> {
     if (!this.isCurrent(shard)) return 'unproven';
-    if (shard.inSync.some((server) => !record.inSync.includes(server))) return yield* this.storeSmaller(shard, record);
+    const isSmaller = shard.inSync.some((server) => !record.inSync.includes(server));
+    // Who is no member may have everything all the same, while the members have lost it.
+    const isFewer = shard.record.replicas.some((server) => !record.replicas.includes(server));
+    if (isSmaller || isFewer) return yield* this.storeSmaller(shard, record, isSmaller ? minimumOf(record) : 1);
     const next = this.next(record);
     if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
     shard.setRecord(next);
@@ -269,8 +272,8 @@ export class InSyncSets {
     return stored;
   }
 
-  private *storeSmaller(shard: Shard, record: ShardRecord): Workflow<Stored> {
-    const stored = yield* this.storeProven(shard, record, () => this.areEnough(shard, record));
+  private *storeSmaller(shard: Shard, record: ShardRecord, least: number): Workflow<Stored> {
+    const stored = yield* this.storeProven(shard, record, () => this.areEnough(shard, record, least));
     if (stored === 'stored') shard.untold = new Set(shard.inSync);
     return stored;
   }
@@ -292,11 +295,11 @@ export class InSyncSets {
     return present.includes(server) && shard.divergedMs < copiedSinceMs;
   }
 
-  /** Whether enough of the record's members show that they are whole. Those that are suspended cannot. */
-  private *areEnough(shard: Shard, record: ShardRecord): Workflow<boolean> {
+  /** Whether so many of the record's members show that they are whole. Those that are suspended cannot. */
+  private *areEnough(shard: Shard, record: ShardRecord, least: number): Workflow<boolean> {
     const present = yield* this.rollCall.present(shard, record.inSync);
     const fit = present.filter((server) => shard.replicas.get(server)?.suspended === false);
-    return fit.length >= minimumOf(record);
+    return fit.length >= least;
   }
 
   /** What is to be done waits until the world has changed; told once. */

@@ -17,6 +17,8 @@ export interface ClientWorld {
   history: History;
   keys: KeySpace;
   gateways: readonly SimGateway[];
+  /** Between two operations of one client, at most. */
+  pauseMs: number;
   /** So many operations are begun at most. */
   limit: number;
 }
@@ -54,6 +56,13 @@ export class Clients {
     });
   }
 
+  /** Writes a row at the key, whatever there is; `done` when that has succeeded. */
+  writeOne(key: number, done: () => void): void {
+    this.perform('last', { kind: 'write', onConflict: 'replace', keys: [key], tokens: [this.token()] }, (ending) => {
+      if (ending.how === 'done') done();
+    });
+  }
+
   private loop(client: string): void {
     if (this.stopped || this.begun >= this.world.limit) return;
     const { scheduler } = this.world;
@@ -62,7 +71,7 @@ export class Clients {
     const next = (): void => {
       open -= 1;
       if (open === 0)
-        scheduler.after(this.dice.between(1, PAUSE_MS), () => {
+        scheduler.after(this.dice.between(1, this.world.pauseMs), () => {
           this.loop(client);
         });
     };

@@ -32,6 +32,11 @@ export const SPECIAL_FAULTS = [
   'server dies for good',
   /** Everything in the bucket is gone. */
   'bucket lost',
+  /** The bucket is set back, the leader ends, and some of the servers are away for longer than anybody waits for them. */
+  'disaster',
+  /** All servers of one shard are away, or the leader cannot reach them. */
+  'shard away',
+  'shard far from leader',
 ] as const;
 
 export type FaultKind = (typeof COMMON_FAULTS)[number] | (typeof SPECIAL_FAULTS)[number];
@@ -41,5 +46,6 @@ export const RARE_FAULTS: readonly FaultKind[] = [
   'power cut',
   'bucket set back',
   'bucket lost',
+  'disaster',
   'server dies for good',
 ];

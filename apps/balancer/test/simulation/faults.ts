@@ -195,6 +195,17 @@ export class Faults {
           catalog.setBack(dice.between(10, 1_500));
         }
         break;
+      case 'disaster':
+        this.bringDisaster();
+        break;
+      case 'shard away':
+        for (const name of this.oneShard()) this.isolate(name, dice.oneOf([400, 1_000, 1_600]));
+        break;
+      case 'shard far from leader': {
+        const ms = dice.between(100, 500);
+        for (const name of this.oneShard()) cutLeader(null, name, ms);
+        break;
+      }
       case 'gateway ends':
         if (gateways.length > 0) dice.oneOf(gateways).restart();
         break;
@@ -202,6 +213,22 @@ export class Faults {
         this.cutPower();
         break;
     }
+  }
+
+  /** The servers of some shard. */
+  private oneShard(): readonly string[] {
+    return this.dice.oneOf([...this.world.watch.seen.newest.values()]).replicas;
+  }
+
+  private bringDisaster(): void {
+    const { dice } = this;
+    const { catalog, balancers, servers, maySetBack } = this.world;
+    if (!maySetBack() || this.setBacks >= MOST_SET_BACKS) return;
+    this.setBacks += 1;
+    catalog.setBack(dice.between(10, 1_000));
+    balancers()[0]?.crash();
+    const awayMs = dice.oneOf([800, 1_600, 2_400]);
+    for (const { name } of servers.all) if (dice.chance(0.4)) this.isolate(name, awayMs);
   }
 
   private isolate(name: string, ms: number): void {

@@ -35,7 +35,17 @@ export interface Profile {
   changesMs: number;
   /** How likely a change covers keys of several shards, where it covers more than one. */
   settings: Partial<Settings>;
+  /** How long it may take until a read looks at the rows; 0: no time. */
+  readsMs: number;
+  /** No two shards share a server, as far as there are enough. */
+  isApart: boolean;
+  /** Clients go on after the faults until all is well: a cluster heals under load. */
+  isBusy: boolean;
   clients: readonly number[];
+  /** A client waits so long at most until it asks for the next thing. */
+  pauseMs: number;
+  /** Keys of each shard that clients use. */
+  groups: readonly number[];
 }
 
 const GENERAL: Profile = {
@@ -53,7 +63,12 @@ const GENERAL: Profile = {
   changes: ['add', 'rm'],
   changesMs: 500,
   settings: {},
+  readsMs: 0,
+  isApart: false,
+  isBusy: false,
   clients: [1, 2, 3],
+  pauseMs: 30,
+  groups: [2, 3],
 };
 
 /** What a replica loses although its process said that it had it, or does not know whether it has it. */

@@ -185,7 +185,7 @@ export class SimServer {
     return result;
   }
 
-  /** A store whose commits take time, in which the process may die: then nothing of them has happened. Reads are immediate. */
+  /** A store whose commits take time, in which the process may die: then nothing of them has happened. */
   private slowly(isAlive: () => boolean): VersionStore {
     const { disk, scheduler, dice } = this;
     const transact = async <T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> => {
@@ -199,7 +199,24 @@ export class SimServer {
       if (isInDoubt && dice.chance(0.4)) throw new ShardlineError('STORE_FAILED', 'the connection broke');
       return result;
     };
-    return new SlowStore(disk, transact);
+    return Object.assign(new SlowStore(disk, transact), this.slowReads());
+  }
+
+  /** Rows are looked at some time after the read was admitted. */
+  private slowReads(): Partial<VersionStore> {
+    const { disk, scheduler, dice } = this;
+    const { readsMs } = this.servers;
+    if (readsMs === 0) return {};
+    return {
+      readKeys: async (shard, vat, keys) => {
+        await scheduler.sleep(dice.between(0, readsMs));
+        return disk.readKeys(shard, vat, keys);
+      },
+      readRange: async (range, maxBytes) => {
+        await scheduler.sleep(dice.between(0, readsMs));
+        return disk.readRange(range, maxBytes);
+      },
+    };
   }
 }
 
@@ -217,6 +234,8 @@ export class Servers {
   flaws: NodeFlaws = {};
   /** What a replica need not wait for may be lost when its process ends. */
   loseCommits = false;
+  /** How long it takes at most until a read looks at the rows, in milliseconds; 0: they are there at once. */
+  readsMs = 0;
 
   constructor(
     private readonly scheduler: Scheduler,

@@ -6,7 +6,6 @@ import { judgeOrder, readDisks } from './checkers/order';
 import { faultOfReads } from './checkers/reads';
 import { shardsToServe, illnessOf } from './checkers/wellness';
 import { Clients, type KeySpace } from './clients';
-import type { FaultKind } from './fault-kinds';
 import { Faults } from './faults';
 import { SimGateway } from './gateway';
 import { Post, type GatewayWorld } from './gateway-world';
@@ -21,19 +20,18 @@ import { Watch } from './watch';
 
 /** So long after the last fault everything must be well again. */
 const HEALED_WITHIN_MS = 12_000;
+/** When all is well a write takes much less. */
+const WRITTEN_WITHIN_MS = 1_000;
 const CHECK_EVERY_MS = 200;
 const SUPERVISOR_MS = 100;
 const BALANCERS = 2;
 
 rememberRings();
 
-/** A world that is drawn from fewer possibilities, so that what shows seldom shows sooner. */
-export interface Bias {
+/** A world that is drawn from fewer possibilities, so that what shows seldom shows sooner. Of `faults` all may happen. */
+export interface Bias extends Partial<Omit<Profile, 'name' | 'weight'>> {
   /** The name of the profile of all worlds. */
   profile?: string;
-  faults?: readonly FaultKind[];
-  /** How long there are faults. */
-  lastsMs?: number;
 }
 
 /** What a test breaks on purpose, and the worlds in which it does. */
@@ -102,12 +100,14 @@ class Simulation {
     withTimeline: boolean,
     private readonly limits: Limits,
   ) {
-    this.profile = profileOf(seed, flaws.bias?.profile ?? process.env.PROFILE ?? null);
+    const { profile = process.env.PROFILE ?? null, ...bias } = flaws.bias ?? {};
+    this.profile = { ...profileOf(seed, profile), ...bias };
     this.scheduler = new Scheduler(seed, withTimeline);
     this.network = new Network(this.scheduler);
     this.servers = new Servers(this.scheduler, this.network);
     this.servers.flaws = flaws;
     this.servers.loseCommits = true;
+    this.servers.readsMs = this.profile.readsMs;
     this.catalog = new SimCatalog(this.scheduler, this.network);
     this.post = new Post(this.network);
     this.watch = new Watch(
@@ -137,7 +137,7 @@ class Simulation {
     const keys = await this.configure();
     this.catalog.forgetStates();
     const limit = this.limits.operations ?? Number.POSITIVE_INFINITY;
-    const clients = new Clients({ scheduler, history, keys, gateways, limit });
+    const clients = new Clients({ scheduler, history, keys, gateways, limit, pauseMs: profile.pauseMs });
     clients.start(scheduler.oneOf(profile.clients));
     const { changes, changesMs } = profile;
     const shape = new ShapeChanges(scheduler, servers, watch, () => this.leader(), changes, this.keysEnd, changesMs);
@@ -152,34 +152,47 @@ class Simulation {
       this.limits.faults,
       this.flaws.bias?.faults ?? null,
     );
-    const lastsMs = scheduler.oneOf(profile.lastsMs);
-    const endMs = scheduler.nowMs + (this.flaws.bias?.lastsMs ?? lastsMs);
+    const endMs = scheduler.nowMs + scheduler.oneOf(profile.lastsMs);
     faults.start(endMs);
     if (isChanging) shape.start(endMs);
     await this.runChecked(endMs, () => false);
     faults.stop();
+    if (profile.isBusy) await this.heal('while clients go on');
     clients.stop();
-    await this.heal();
-    if (!this.isOver()) await this.readAll(clients, keys);
+    await this.heal('once clients have stopped');
+    if (!this.isOver()) await this.useAll(clients, keys);
     return this.judge(keys, faults.count);
   }
 
-  /** Every shard that must be served can be read: each by itself, since one that faults have destroyed makes no other silent. */
-  private async readAll(clients: Clients, keys: KeySpace): Promise<void> {
+  /**
+   * Every shard that must be served takes a write and can be read: each by itself, since one that faults have destroyed makes no other
+   * silent.
+   */
+  private async useAll(clients: Clients, keys: KeySpace): Promise<void> {
     const { scheduler, watch } = this;
     const { newest } = watch.seen;
     const wanted = shardsToServe(watch.seen, watch.copies);
     const served = [...newest.values()].filter(({ shard }) => wanted.includes(shard));
     let open = 0;
+    const ended = (): void => {
+      open -= 1;
+    };
     const read = (own: readonly number[]): void => {
       if (own.length === 0) return;
       open += 1;
-      clients.readAll(own, () => {
-        open -= 1;
-      });
+      clients.readAll(own, ended);
     };
+    const ranges = served.map(({ low, size }) => keys.all.filter((key) => key >= low && key < low + size));
+    for (const [key] of ranges) {
+      if (key === undefined) continue;
+      open += 1;
+      clients.writeOne(key, ended);
+    }
+    await this.runChecked(scheduler.nowMs + WRITTEN_WITHIN_MS, () => open === 0);
+    if (!this.isOver() && open > 0) scheduler.violate('I8: the last writes were not made');
+    if (this.isOver()) return;
     if (served.length === newest.size) read(keys.all);
-    else for (const { low, size } of served) read(keys.all.filter((key) => key >= low && key < low + size));
+    else for (const own of ranges) read(own);
     await this.runChecked(scheduler.nowMs + 2_000, () => open === 0);
     if (!this.isOver() && open > 0) scheduler.violate('I8: the last read got no answer');
   }
@@ -197,7 +210,8 @@ class Simulation {
     const copies = drawn === 'all' ? names.length : Math.min(drawn, names.length);
     const servers: Record<string, string[]> = Object.fromEntries(names.map((name) => [name, []]));
     for (const [index, { shard }] of shards.entries()) {
-      for (let copy = 0; copy < copies; copy += 1) servers[names[(index + copy) % names.length]!]!.push(shard);
+      const first = profile.isApart ? index * copies : index;
+      for (let copy = 0; copy < copies; copy += 1) servers[names[(first + copy) % names.length]!]!.push(shard);
     }
     this.supervise();
     await scheduler.run(1_000, () => this.leader()?.isServing === true);
@@ -212,8 +226,8 @@ class Simulation {
     const places = shards.length + (profile.changes.includes('grow') ? 1 : 0);
     this.keysEnd = places * SHARD_KEYS;
     this.coveredBelow = shards.length * SHARD_KEYS;
-    const groups = Array.from({ length: scheduler.oneOf([2, 3]) }, (_, group) =>
-      Array.from({ length: places }, (_place, place) => place * SHARD_KEYS + group * 2),
+    const groups = Array.from({ length: scheduler.oneOf(profile.groups) }, (_, group) =>
+      Array.from({ length: places }, (_place, place) => place * SHARD_KEYS + (profile.groups.some((count) => count > 5) ? group : group * 2)),
     );
     return { groups, all: groups.flat().sort((a, b) => a - b) };
   }
@@ -256,16 +270,17 @@ class Simulation {
   }
 
   /** After the faults: everything in sync again and everybody answered, within a bound. */
-  private async heal(): Promise<void> {
+  private async heal(when: 'while clients go on' | 'once clients have stopped'): Promise<void> {
     const { scheduler } = this;
     const startMs = scheduler.nowMs;
-    const illness = (): string | null => illnessOf(this.leader(), this.history, this.watch.seen, this.watch.copies);
+    const history = when === 'while clients go on' ? null : this.history;
+    const illness = (): string | null => illnessOf(this.leader(), history, this.watch.seen, this.watch.copies);
     while (!this.isOver() && illness() !== null && scheduler.nowMs < startMs + HEALED_WITHIN_MS) {
       await this.runChecked(scheduler.nowMs + CHECK_EVERY_MS, () => false);
     }
     const ill = illness();
     if (ill !== null && !this.isOver())
-      scheduler.violate(`I8: not well ${HEALED_WITHIN_MS} ms after the last fault: ${ill}`);
+      scheduler.violate(`I8: not well ${HEALED_WITHIN_MS} ms after the last fault, ${when}: ${ill}`);
   }
 
   private isOver(): boolean {

@@ -195,6 +195,9 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     if (next.configId !== this.inForce.configId || before === undefined) return;
     // A leader that finds a bucket that was set back writes what is there anew before it knows better.
     if (isOlder(next, before)) return;
+    const strangers = inSync.filter((server) => !replicas.includes(server));
+    if (strangers.length > 0)
+      this.seen.scheduler.violate(`I1: ${strangers.join()} counts as in sync on ${shard}, of which it is no replica`);
     this.newest.set(shard, next);
     for (const server of before.inSync) {
       const pair = `${shard}/${server}`;

@@ -14,6 +14,7 @@ import type { LaneRequest, ShardLanes } from '../../src/core/shard-lane';
 import type { Shard, ShardRecord } from '../../src/core/shard';
 import { wait, type Suspension, type Workflow } from '../../src/core/workflow';
 import { WriteRound } from '../../src/core/write-round';
+import { GUARDS_OFF } from './guards-off';
 import type { Flaws } from './simulation';
 
 type Ask = Extract<Effect, { token: number }>;
@@ -76,6 +77,7 @@ export const WEAKNESSES: readonly Weakness[] = [
   { point: 9, name: 'leaves out the last difference', fromSeed: 1, withinSeeds: 100, flaws: losesLastDifference },
   { point: 9, name: 'catches up from the newest term', fromSeed: 1, withinSeeds: 400, flaws: copiesFromNewestTerm },
   { point: 10, name: 'looks at no digest', fromSeed: 1, withinSeeds: 100, flaws: ignoresDigests },
+  ...GUARDS_OFF,
 ];
 
 /** A replica that fails is taken to have done what another one did. */
@@ -293,7 +295,7 @@ function needsOne(): Flaws {
         add(shard);
       };
       const areEnough = inSyncSets.areEnough.bind(inSyncSets);
-      inSyncSets.areEnough = (shard, record) => areEnough(shard, { ...record, replicas: ['one'], joining: [] });
+      inSyncSets.areEnough = (shard, record) => areEnough(shard, record, 1);
     },
   };
 }
@@ -327,7 +329,7 @@ function believesLowestTerm(): Flaws {
 /** A shard is served as soon as its VAT has been worked out. */
 function storesNoDecision(): Flaws {
   return {
-    bias: { faults: ['leader ends', 'server alone', 'server half deaf', 'server far from leader'], lastsMs: 6_000 },
+    bias: { faults: ['leader ends', 'server alone', 'server half deaf', 'server far from leader'], lastsMs: [6_000] },
     patchCore: (core) => {
       const { writer } = insides(core);
       writer.confirm = (shards) => (resume) => {
@@ -343,7 +345,7 @@ function claimsNothing(): Flaws {
   return {
     bias: {
       faults: ['leader pauses', 'server loses disk', 'server far from leader', 'leader far from bucket'],
-      lastsMs: 6_000,
+      lastsMs: [6_000],
     },
     patchCore: (core) => {
       const { takeOver, catalog } = insides(core);
@@ -359,7 +361,7 @@ function claimsNothing(): Flaws {
 /** A leader answers as long as nobody has told it that it is deposed. */
 function forgetsLease(): Flaws {
   return {
-    bias: { faults: ['two sides', 'standby pauses'], lastsMs: 6_000 },
+    bias: { faults: ['two sides', 'standby pauses'], lastsMs: [6_000] },
     vouchesBlindly: true,
     patchCore: (core) => {
       const { leadership } = insides(core);
@@ -461,7 +463,7 @@ interface Insides {
   };
   leadership: { role: string; claim: (revision: number, lastEpoch: number, cause: unknown) => void };
   inSyncSets: {
-    areEnough: (shard: Shard, record: ShardRecord) => Workflow<boolean>;
+    areEnough: (shard: Shard, record: ShardRecord, least: number) => Workflow<boolean>;
   };
   catalog: Catalog;
   cluster: Cluster;

@@ -10,10 +10,14 @@ import { isBlocked } from './blocked';
 import { fewestOf, shardOn, type Seen } from './seen';
 import type { WholeCopies } from './whole-copies';
 
-/** Why the cluster is not well, or null. */
+/**
+ * Why the cluster is not well, or null.
+ *
+ * @param history null while clients go on: then there are always some without an answer, and replicas that are a round behind
+ */
 export function illnessOf(
   leader: SimBalancer | undefined,
-  history: History,
+  history: History | null,
   seen: Seen,
   copies: WholeCopies,
 ): string | null {
@@ -21,10 +25,11 @@ export function illnessOf(
   // Those that there are, not those that the leader knows: one that it has forgotten must not go unseen.
   for (const id of shardsToServe(seen, copies)) {
     const shard = leader.cluster.shards.get(id);
-    const illness = shard === undefined ? `the leader does not know ${id}` : illnessOfShard(leader, shard, seen);
+    const illness =
+      shard === undefined ? `the leader does not know ${id}` : illnessOfShard(leader, shard, seen, history === null);
     if (illness !== null) return illness;
   }
-  const open = history.open.map((entry) => `#${entry.id}`);
+  const open = (history?.open ?? []).map((entry) => `#${entry.id}`);
   return open.length > 0 ? `no answer to ${open.join(' ')}` : null;
 }
 
@@ -43,7 +48,7 @@ function hasEnough(shard: string, seen: Seen, copies: WholeCopies): boolean {
   return whole.length >= fewestOf(record);
 }
 
-function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen): string | null {
+function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen, isBusy: boolean): string | null {
   if (!shard.resolved) return `${shard.id} is not resolved`;
   for (const server of shard.record.replicas) {
     if (isBuried(server, seen)) {
@@ -56,7 +61,7 @@ function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen): str
     if (known === undefined || known.process === null) return `${server} does not run`;
     const state = shardOn(known, shard.id, seen.configId())?.state;
     if (state?.catchUp !== null) return `${server} has not got ${shard.id}`;
-    if (state.currentTerm < shard.vat) return `${server} lags on ${shard.id}`;
+    if (state.currentTerm < shard.vat && !isBusy) return `${server} lags on ${shard.id}`;
   }
   return cluster.isWritable(shard) ? null : `${shard.id} takes no writes`;
 }

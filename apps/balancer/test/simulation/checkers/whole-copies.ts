@@ -15,6 +15,8 @@ interface Acknowledged {
 
 export class WholeCopies {
   private readonly acknowledged = new Map<string, Acknowledged>();
+  /** By shard: up to which term a disk had got, farther than any other, that a fault has destroyed. */
+  private readonly destroyedUpTo = new Map<string, number>();
   /** A fault has destroyed the last whole copy of some shard: from here on nothing is promised. */
   isVoid = false;
 
@@ -32,18 +34,19 @@ export class WholeCopies {
       this.acknowledged.set(shard, known);
       return;
     }
-    if (teller === undefined) {
+    // Somebody said that it had this, and a fault took that disk before it could be shown.
+    if (teller === undefined && vat <= (this.destroyedUpTo.get(shard) ?? 0)) this.isVoid = true;
+    else if (teller === undefined) {
       this.seen.scheduler.violate(
         `I1: ${shard} is shown at VAT ${vat}, and no disk that was whole at ${known.vat} has it`,
       );
-      return;
-    }
-    this.acknowledged.set(shard, { vat, rows: this.rowsOn(teller, shard, vat) });
+    } else this.acknowledged.set(shard, { vat, rows: this.rowsOn(teller, shard, vat) });
   }
 
   /** Another configuration is in force, of which nothing has been acknowledged yet. */
   beginAnew(): void {
     this.acknowledged.clear();
+    this.destroyedUpTo.clear();
   }
 
   /** Whether the server's disk holds everything that is acknowledged of the shard: before the first row the tables suffice. */
@@ -70,10 +73,16 @@ export class WholeCopies {
   /** A fault destroys disks. Where it takes the last whole copy of a shard, nothing is promised any more. */
   destroy(fault: () => void): void {
     const before = [...this.acknowledged.keys()].filter((shard) => this.of(shard).length > 0);
+    const terms = new Map(before.map((shard) => [shard, this.highestTerm(shard)]));
     fault();
+    for (const [shard, term] of terms) if (this.highestTerm(shard) < term) this.destroyedUpTo.set(shard, term);
     // What was broken before is no fault's doing.
     const isFirst = this.seen.scheduler.violation === null;
     if (isFirst && before.some((shard) => this.of(shard).length === 0)) this.isVoid = true;
+  }
+
+  private highestTerm(shard: string): number {
+    return Math.max(0, ...this.names().map((server) => this.seenShard(server, shard)?.state.currentTerm ?? 0));
   }
 
   private names(): string[] {
