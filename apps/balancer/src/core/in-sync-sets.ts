@@ -194,7 +194,7 @@ export class InSyncSets {
 
   /** Whether enough members show, now, that they have everything: what others hold is needed no more. */
   *isProven(shard: Shard): Workflow<boolean> {
-    return yield* this.areEnough(shard, shard.record);
+    return yield* this.areEnough(shard, shard.record, minimumOf(shard.record));
   }
 
   /** A shard whose configuration is being replaced is not changed any more. */

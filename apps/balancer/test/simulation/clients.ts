@@ -60,6 +60,10 @@ export class Clients {
   writeOne(key: number, done: () => void): void {
     this.perform('last', { kind: 'write', onConflict: 'replace', keys: [key], tokens: [this.token()] }, (ending) => {
       if (ending.how === 'done') done();
+      else
+        this.world.scheduler.after(PAUSE_MS, () => {
+          this.writeOne(key, done);
+        });
     });
   }
 

@@ -32,7 +32,7 @@ export const SPECIAL_FAULTS = [
   'server dies for good',
   /** Everything in the bucket is gone. */
   'bucket lost',
-  /** The bucket is set back, the leader ends, and some of the servers are away for longer than anybody waits for them. */
+  /** The bucket is set back, the leader ends, and fewer than half of the servers are away for longer than anybody waits for them. */
   'disaster',
   /** All servers of one shard are away, or the leader cannot reach them. */
   'shard away',

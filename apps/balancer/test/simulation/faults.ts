@@ -223,12 +223,19 @@ export class Faults {
   private bringDisaster(): void {
     const { dice } = this;
     const { catalog, balancers, servers, maySetBack } = this.world;
-    if (!maySetBack() || this.setBacks >= MOST_SET_BACKS) return;
-    this.setBacks += 1;
-    catalog.setBack(dice.between(10, 1_000));
+    // With a second one nobody need be left who has heard of anything.
+    if (!maySetBack() || this.setBacks > 0) return;
+    this.setBacks = MOST_SET_BACKS;
+    // Of what is younger than two lengths of the lease no server need have heard: nobody can know that it is gone.
+    catalog.setBack(dice.between(1_000, 2_000));
     balancers()[0]?.crash();
-    const awayMs = dice.oneOf([800, 1_600, 2_400]);
-    for (const { name } of servers.all) if (dice.chance(0.4)) this.isolate(name, awayMs);
+    const { all } = servers;
+    const first = dice.between(0, all.length - 1);
+    const away = dice.between(1, Math.floor((all.length - 1) / 2));
+    for (let place = 0; place < away; place += 1) {
+      const server = all[(first + place) % all.length];
+      if (server !== undefined) this.isolate(server.name, dice.oneOf([1_000, 1_600, 2_400]));
+    }
   }
 
   private isolate(name: string, ms: number): void {

@@ -44,6 +44,8 @@ export interface Profile {
   clients: readonly number[];
   /** A client waits so long at most until it asks for the next thing. */
   pauseMs: number;
+  /** How often the disks are looked at: what is mended soon shows only where they are often. */
+  checkMs: number;
   /** Keys of each shard that clients use. */
   groups: readonly number[];
 }
@@ -68,6 +70,7 @@ const GENERAL: Profile = {
   isBusy: false,
   clients: [1, 2, 3],
   pauseMs: 30,
+  checkMs: 200,
   groups: [2, 3],
 };
 

@@ -21,8 +21,7 @@ import { Watch } from './watch';
 /** So long after the last fault everything must be well again. */
 const HEALED_WITHIN_MS = 12_000;
 /** When all is well a write takes much less. */
-const WRITTEN_WITHIN_MS = 1_000;
-const CHECK_EVERY_MS = 200;
+const WRITTEN_WITHIN_MS = 2_000;
 const SUPERVISOR_MS = 100;
 const BALANCERS = 2;
 
@@ -227,7 +226,10 @@ class Simulation {
     this.keysEnd = places * SHARD_KEYS;
     this.coveredBelow = shards.length * SHARD_KEYS;
     const groups = Array.from({ length: scheduler.oneOf(profile.groups) }, (_, group) =>
-      Array.from({ length: places }, (_place, place) => place * SHARD_KEYS + (profile.groups.some((count) => count > 5) ? group : group * 2)),
+      Array.from(
+        { length: places },
+        (_place, place) => place * SHARD_KEYS + (profile.groups.some((count) => count > 5) ? group : group * 2),
+      ),
     );
     return { groups, all: groups.flat().sort((a, b) => a - b) };
   }
@@ -262,7 +264,7 @@ class Simulation {
   private async runChecked(untilMs: number, isDone: () => boolean): Promise<void> {
     const { scheduler, watch } = this;
     while (scheduler.nowMs < untilMs && !isDone() && !this.isOver()) {
-      const pauseMs = Math.min(scheduler.nowMs + CHECK_EVERY_MS, untilMs);
+      const pauseMs = Math.min(scheduler.nowMs + this.profile.checkMs, untilMs);
       await scheduler.run(pauseMs, () => isDone() || this.isOver());
       scheduler.nowMs = isDone() || this.isOver() ? scheduler.nowMs : pauseMs;
       watch.check();
@@ -276,7 +278,7 @@ class Simulation {
     const history = when === 'while clients go on' ? null : this.history;
     const illness = (): string | null => illnessOf(this.leader(), history, this.watch.seen, this.watch.copies);
     while (!this.isOver() && illness() !== null && scheduler.nowMs < startMs + HEALED_WITHIN_MS) {
-      await this.runChecked(scheduler.nowMs + CHECK_EVERY_MS, () => false);
+      await this.runChecked(scheduler.nowMs + this.profile.checkMs, () => false);
     }
     const ill = illness();
     if (ill !== null && !this.isOver())
