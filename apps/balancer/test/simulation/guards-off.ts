@@ -2,7 +2,8 @@
  * Guards that only matter where several things come together, each switched off: what they guard against is made likely by the profile
  * and the faults of the worlds in which that must be noticed.
  */
-import type { NodeShardState } from '#common/contracts/node';
+import type { NodeReadRequest, NodeShardState } from '#common/contracts/node';
+import type { Replica } from '../../../shard-node/src/runtime/replica';
 import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster';
 import type { Shard, ShardRecord } from '../../src/core/shard';
@@ -157,7 +158,10 @@ function looksOnce(): Flaws {
       faults: ['gateway ends'],
     },
     patchReplica: (replica) => {
-      const { read } = replica;
+      const read = Reflect.get(replica, 'read') as (
+        this: unknown,
+        request: NodeReadRequest,
+      ) => ReturnType<Replica['read']>;
       const inner = replica as unknown as ReplicaInsides;
       replica.read = async (request) => {
         await inner.admit(request.epoch);
