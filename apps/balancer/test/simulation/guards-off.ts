@@ -2,7 +2,7 @@
  * Guards that only matter where several things come together, each switched off: what they guard against is made likely by the profile
  * and the faults of the worlds in which that must be noticed.
  */
-import type { NodeReadRequest, NodeShardState } from '#common/contracts/node';
+import type { NodeShardState } from '#common/contracts/node';
 import type { Replica } from '../../../shard-node/src/runtime/replica';
 import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster';
@@ -158,10 +158,7 @@ function looksOnce(): Flaws {
       faults: ['gateway ends'],
     },
     patchReplica: (replica) => {
-      const read = Reflect.get(replica, 'read') as (
-        this: unknown,
-        request: NodeReadRequest,
-      ) => ReturnType<Replica['read']>;
+      const read = Reflect.get<Replica, 'read'>(replica, 'read');
       const inner = replica as unknown as ReplicaInsides;
       replica.read = async (request) => {
         await inner.admit(request.epoch);
