@@ -9,7 +9,7 @@ import type { Cluster } from '../../src/core/cluster';
 import type { Shard, ShardRecord } from '../../src/core/shard';
 import { wait, type Workflow } from '../../src/core/workflow';
 import type { Flaws } from './simulation';
-import type { Weakness } from './weaknesses';
+import type { Weakness } from './weakness';
 
 export const GUARDS_OFF: readonly Weakness[] = [
   { point: 7, name: 'forgets at which VAT an epoch began', fromSeed: 1, withinSeeds: 400, flaws: forgetsEpochStarts },

@@ -6,7 +6,8 @@
  */
 import { tell } from './report';
 import { simulate, type Verdict } from './simulation';
-import { WEAKNESSES, type Weakness } from './weaknesses';
+import type { Weakness } from './weakness';
+import { WEAKNESSES } from './weaknesses';
 
 const DEFAULT_SEEDS = 200;
 const ONE_MINUTE_MS = 60_000;

@@ -16,18 +16,9 @@ import { wait, type Suspension, type Workflow } from '../../src/core/workflow';
 import { WriteRound } from '../../src/core/write-round';
 import { GUARDS_OFF } from './guards-off';
 import type { Flaws } from './simulation';
+import type { Weakness } from './weakness';
 
 type Ask = Extract<Effect, { token: number }>;
-
-/** What is broken, and within how many seeds, from the first that is tried, that must show. */
-export interface Weakness {
-  /** Which of the ten points of the protocol's additions is turned off. */
-  point: number;
-  name: string;
-  fromSeed: number;
-  withinSeeds: number;
-  flaws: () => Flaws;
-}
 
 /**
  * Each is found in one of so many seeds as `withinSeeds` allows several times over; where that is rare the first seeds are left out that
