@@ -34,7 +34,7 @@ export const WEAKNESSES: readonly Weakness[] = [
     point: 4,
     name: 'remembers no round that was given up',
     fromSeed: 1,
-    withinSeeds: 4_000,
+    withinSeeds: 1_000,
     flaws: remembersNoFailure,
   },
   {
@@ -172,6 +172,7 @@ function supersedesNothing(): Flaws {
 /** Shards go on after a round over several of them that too few replicas have, and none of them remembers it. */
 function remembersNoFailure(): Flaws {
   return {
+    bias: { profile: 'rounds', faults: ['disk in doubt', 'server half deaf', 'leader ends'], lastsMs: [3_200] },
     patchCore: (core) => {
       insides(core).writer.givenUp.add = () => undefined;
     },
