@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -271,6 +271,23 @@ describe('shard-nodes as processes', () => {
       await expect(act).rejects.toMatchObject({ code: 'BAD_REQUEST' });
     }
     await access(mainPath);
+  });
+
+  it('are not started where another folder has been put in the place of theirs', async () => {
+    const sut = launcher();
+    await sut.start('a');
+    await sut.stop('a');
+    await rename(dataDir, `${dataDir}-moved`);
+    try {
+      await mkdir(dataDir);
+      await expect(sut.start('a')).rejects.toMatchObject({
+        code: 'STORE_FAILED',
+        message: 'the folder of the cluster was moved, removed or replaced',
+      });
+      expect(await readdir(dataDir)).toEqual([]);
+    } finally {
+      await rm(`${dataDir}-moved`, { recursive: true });
+    }
   });
 
   it('that cannot be started say so, and a next try is made', async () => {

@@ -8,7 +8,7 @@
  * process says by its arguments that it is this very node.
  */
 import { randomUUID } from 'node:crypto';
-import type { Dirent } from 'node:fs';
+import { statSync, type Dirent } from 'node:fs';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ShardlineError } from '#common/contracts/errors';
@@ -56,6 +56,8 @@ export class ProcessNodeLauncher implements NodeLauncher {
   private readonly dataDir: string;
   private readonly serversDir: string;
   private readonly logger: Logger;
+  /** The cluster's folder as it was when the first node was started: device and inode. */
+  private folder: string | undefined;
   private readonly stopTimeoutMs: number;
   /** The newest thing that is being done to each server; the next one waits for it. */
   private readonly doing = new Map<string, Promise<void>>();
@@ -127,6 +129,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
 
   private async spawn(place: NodePlace, demand: number): Promise<void> {
     const { server } = place;
+    this.requireSameFolder();
     for (const folder of [place.dataDir, join(this.dataDir, 'logs')]) makeFolder(folder);
     await setAsideLargeLog(place.logFile);
     const command = [process.execPath, this.options.mainPath ?? DEFAULT_MAIN];
@@ -139,6 +142,16 @@ export class ProcessNodeLauncher implements NodeLauncher {
       if (failed && performance.now() - startedMs < STARTING_MS) this.couldNotStart(place, demand, status, logged);
     });
     this.logger.info({ server, nodePid: pid }, 'shard-node started');
+  }
+
+  /** Nothing is put where another folder lies by now. @throws ShardlineError STORE_FAILED */
+  private requireSameFolder(): void {
+    if (this.folder === undefined) makeFolder(this.dataDir);
+    const found = statSync(this.dataDir, { bigint: true, throwIfNoEntry: false });
+    const folder = `${found?.dev}:${found?.ino}`;
+    this.folder ??= folder;
+    if (folder === this.folder) return;
+    throw new ShardlineError('STORE_FAILED', 'the folder of the cluster was moved, removed or replaced');
   }
 
   /** Said at once, and kept for whoever waits for the node; it is started again unless that is in vain. */
