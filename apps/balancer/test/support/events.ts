@@ -23,10 +23,15 @@ export class EventWatch {
     return watch;
   }
 
-  /** The first event of this kind and subject, past or to come. @throws when it does not come in time */
-  async until(kind: string, subject: string, withinMs = 60_000): Promise<CloudEvent> {
+  /** The first event of this kind and subject, past or to come, that is meant. @throws when it does not come in time */
+  async until(
+    kind: string,
+    subject: string,
+    withinMs = 60_000,
+    isMeant: (event: CloudEvent) => boolean = () => true,
+  ): Promise<CloudEvent> {
     const find = (): CloudEvent | undefined =>
-      this.seen.find((event) => event.type === PREFIX + kind && event.subject === subject);
+      this.seen.find((event) => event.type === PREFIX + kind && event.subject === subject && isMeant(event));
     return await new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiters.delete(look);
