@@ -3,6 +3,7 @@
  * whole: else a dead or empty replica could be all that is left, while the last whole copy is left out for ever.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { InSyncSets } from '../src/core/in-sync-sets';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
@@ -237,4 +238,25 @@ describe('a member that is silent has not been told', () => {
     expect(world.shard.inSync).toEqual(['S0', 'S2']);
     await world.until(() => world.balancer.cluster.isWritable(world.shard));
   });
+});
+
+test('a member that comes back in the moment in which the others are told is told as well', async () => {
+  const world = await World.of(3);
+  const { cluster } = world.balancer;
+  const back = cluster.servers.get('S2')!;
+  back.starting = true;
+  const { inSyncSets } = world.balancer.core as unknown as { inSyncSets: InSyncSets };
+  inSyncSets.tellSoon(world.shard, ['S0', 'S2']);
+  const told: string[] = [];
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do !== 'config') return false;
+    told.push(ask.server);
+    carryOut(ask, (outcome) => {
+      back.starting = false;
+      answer(outcome);
+    });
+    return true;
+  };
+  await world.until(() => cluster.isWritable(world.shard));
+  expect(told).toEqual(['S0', 'S2']);
 });

@@ -236,8 +236,9 @@ export class InSyncSets {
     const causes = shard.inSync.map((server) => this.unfit(shard, server) ?? (silent.includes(server) ? SILENT : null));
     const leaving = shard.inSync.filter((_, index) => causes[index] !== null);
     const [cause = null] = causes.filter((one) => one !== null);
-    if (cause === null) this.waiting.delete(shard);
-    else yield* this.demoteLocked(shard, leaving, cause);
+    if (cause !== null) yield* this.demoteLocked(shard, leaving, cause);
+    // Whoever came back while the others were told has not been told, and has no reason to leave.
+    else if (shard.untold.size === 0) this.waiting.delete(shard);
   }
 
   /** Why a member should not be one, or null. */
