@@ -55,7 +55,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
       scheduler.violate(what);
     });
     const configId = (): number => this.inForce.configId;
-    this.seen = { scheduler, servers, balancers, configId, newest: this.newest, departures, isBlank };
+    const isBucketSetBack = (): boolean => this.isSetBack;
+    this.seen = { scheduler, servers, balancers, configId, newest: this.newest, isBucketSetBack, departures, isBlank };
     this.copies = new WholeCopies(this.seen);
     this.progress = new Progress(this.seen, this.copies);
     this.acknowledgements = new Acknowledgements(this.seen);

@@ -40,10 +40,15 @@ export function shardsToServe(seen: Seen, copies: WholeCopies): string[] {
   return shards.filter((id) => !lacking.has(id) && !isBlocked(id, lacking, seen));
 }
 
-/** As many members of the newest in-sync set are whole, and can live, as a shard must have to be served. */
+/**
+ * As many members of the newest in-sync set are whole, and can live, as a shard must have to be served. Where the bucket has been set
+ * back besides, more than half of its replicas must be able to tell of its newest configuration.
+ */
 function hasEnough(shard: string, seen: Seen, copies: WholeCopies): boolean {
   const record = seen.newest.get(shard);
   if (record === undefined) return true;
+  const living = record.replicas.filter((server) => !isBuried(server, seen));
+  if (seen.isBucketSetBack() && living.length <= record.replicas.length / 2) return false;
   const whole = record.inSync.filter((server) => copies.isWhole(shard, server) && !isBuried(server, seen));
   return whole.length >= fewestOf(record);
 }
