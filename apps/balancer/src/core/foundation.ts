@@ -106,7 +106,8 @@ export class Foundation {
 
   /**
    * A leader that went away in the middle of `/init` may have left a configuration prepared there. If that has come into force it is
-   * put into force there, too, and else it never will be.
+   * put into force there, too, and else it never will be. Null as long as it is not in force where it must be: such a server knows
+   * nothing of its shards, and has lost nothing.
    */
   *switched(server: string, reply: FenceReply): Workflow<FenceReply | null> {
     const { record } = this.cluster;
@@ -114,9 +115,11 @@ export class Foundation {
     if (reply.prepared === null || record === null || request === null) return reply;
     const isInForce = reply.prepared === record.configId;
     const about = isInForce ? { cluster: record } : { configId: reply.prepared, stage: 'discard' as const };
+    // It is asked after that whether anybody else has used our epoch: it is told nothing of that.
+    delete request.mark;
     const outcome = yield* wait(this.desk.ask('config', { server, request: { ...request, ...about } }));
-    if (!isInForce || !outcome.ok) return reply;
-    return yield* this.health.awaitNode(server, this.settings.nodeStartMs);
+    if (!isInForce) return reply;
+    return outcome.ok ? yield* this.health.awaitNode(server, this.settings.nodeStartMs) : null;
   }
 
   /** Servers that hold nothing of this configuration: what is left of an `/init` that failed, or of one that was removed. */

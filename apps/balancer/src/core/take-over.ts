@@ -92,13 +92,13 @@ export class TakeOver {
 
   /** Gets one server to answer, by starting it where nobody listens, and fences it. */
   private *bring(name: string): Workflow {
-    let reply = this.foundation.heard(name) ?? (yield* this.health.awaitNode(name, this.foundation.patienceFor(name)));
-    while (reply === null && this.cluster.servers.has(name) && this.cluster.phase !== 'steppedDown') {
-      const started = yield* wait(this.desk.ask('startNode', { server: name }));
-      if (started.ok) reply = yield* this.health.awaitNode(name, this.settings.nodeStartMs);
-      if (reply === null) yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
-    }
+    let reply = yield* this.reach(name, this.foundation.heard(name));
     if (reply !== null) reply = yield* this.foundation.switched(name, reply);
+    while (reply === null && this.isWanted(name)) {
+      yield* wait(this.desk.sleep(POLL_MS));
+      reply = yield* this.reach(name);
+      if (reply !== null) reply = yield* this.foundation.switched(name, reply);
+    }
     const server = this.cluster.servers.get(name);
     if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
     yield* this.foundation.hear(reply);
@@ -108,6 +108,21 @@ export class TakeOver {
     this.adoptNewer(reply);
     this.health.admit(server);
     this.progress.raise();
+  }
+
+  /** Null when it is not wanted any more. */
+  private *reach(name: string, heard?: FenceReply): Workflow<FenceReply | null> {
+    let reply = heard ?? (yield* this.health.awaitNode(name, this.foundation.patienceFor(name)));
+    while (reply === null && this.isWanted(name)) {
+      const started = yield* wait(this.desk.ask('startNode', { server: name }));
+      if (started.ok) reply = yield* this.health.awaitNode(name, this.settings.nodeStartMs);
+      if (reply === null) yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
+    }
+    return reply;
+  }
+
+  private isWanted(name: string): boolean {
+    return this.cluster.servers.has(name) && this.cluster.phase !== 'steppedDown';
   }
 
   /**
