@@ -340,8 +340,8 @@ function claimsNothing(): Flaws {
       lastsMs: [6_000],
     },
     patchCore: (core) => {
-      const { takeOver, catalog } = insides(core);
-      takeOver.rewrite = (entries) =>
+      const { foundation, catalog } = insides(core);
+      foundation.rewrite = (entries) =>
         wait((resume) => {
           for (const { key, revision } of entries) catalog.saw(key, revision);
           resume(true);
@@ -450,9 +450,9 @@ interface Insides {
   takeOver: {
     adoptNewer: (reply: unknown) => void;
     isEpochUsed: (reply: unknown) => boolean;
-    rewrite: (entries: readonly CatalogValue[]) => Workflow<boolean>;
     votes: (shard: Shard) => readonly ReplicaReport[];
   };
+  foundation: { rewrite: (entries: readonly CatalogValue[]) => Workflow<boolean> };
   leadership: { role: string; claim: (revision: number, lastEpoch: number, cause: unknown) => void };
   inSyncSets: {
     areEnough: (shard: Shard, record: ShardRecord, least: number) => Workflow<boolean>;
