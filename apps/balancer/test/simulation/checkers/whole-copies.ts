@@ -11,11 +11,7 @@ import { isPrepared, shardOn, shownAt, type Seen } from './seen';
 interface Acknowledged {
   vat: number;
   rows: string;
-  /** There has been no row at any VAT so far: an empty round that a disk has missed is nothing that it lacks. */
-  isBlank: boolean;
 }
-
-const NOTHING: Acknowledged = { vat: 0, rows: '', isBlank: true };
 
 export class WholeCopies {
   private readonly acknowledged = new Map<string, Acknowledged>();
@@ -29,7 +25,7 @@ export class WholeCopies {
   /** A leader shows a VAT for the first time. `members`: those whom it counts on. */
   shown(shard: string, vat: number, members: readonly string[]): void {
     if (this.isVoid) return;
-    const known = this.acknowledged.get(shard) ?? NOTHING;
+    const known = this.acknowledged.get(shard) ?? { vat: 0, rows: '' };
     if (vat < known.vat) return;
     const holders = this.names().filter((server) => this.mayTell(server, shard, known, vat));
     // Of a leader that was deposed a disk may hold other rows under the same terms: those whom the present one counts on go first.
@@ -44,10 +40,7 @@ export class WholeCopies {
       this.seen.scheduler.violate(
         `I1: ${shard} is shown at VAT ${vat}, and no disk that was whole at ${known.vat} has it`,
       );
-    } else {
-      const rows = this.rowsOn(teller, shard, vat);
-      this.acknowledged.set(shard, { vat, rows, isBlank: known.isBlank && rows === '' });
-    }
+    } else this.acknowledged.set(shard, { vat, rows: this.rowsOn(teller, shard, vat) });
   }
 
   /** Another configuration is in force, of which nothing has been acknowledged yet. */
@@ -58,10 +51,9 @@ export class WholeCopies {
 
   /** Whether the server's disk holds everything that is acknowledged of the shard: before the first row the tables suffice. */
   isWhole(shard: string, server: string): boolean {
-    const { vat, rows, isBlank } = this.acknowledged.get(shard) ?? NOTHING;
-    if (isBlank && isPrepared(this.seen.servers.byName.get(server), shard, this.seen.configId())) return true;
-    const holds = this.holds(server, shard, vat) || (isBlank && this.holds(server, shard, 0));
-    return holds && this.rowsOn(server, shard, vat) === rows;
+    const { vat, rows } = this.acknowledged.get(shard) ?? { vat: 0, rows: '' };
+    if (vat === 0 && isPrepared(this.seen.servers.byName.get(server), shard, this.seen.configId())) return true;
+    return this.holds(server, shard, vat) && this.rowsOn(server, shard, vat) === rows;
   }
 
   /** Servers with a whole copy of the shard. */
