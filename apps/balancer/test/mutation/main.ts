@@ -109,6 +109,7 @@ async function main(): Promise<void> {
     for (const worker of workers) worker.end();
   }
   const byWorlds = results.filter(({ noticed }) => noticed !== null).length;
+  print(`noticed by worlds: ${byWorlds} of ${results.length}`);
   if (numberFrom('TESTS', 1) === 1) await runTests(results, workers);
   report(results, byWorlds, seeds.length);
 }

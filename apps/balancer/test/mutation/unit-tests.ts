@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const DEADLINE_MS = 300_000;
+/** All of them, to begin with. */
+const ALL_DEADLINE_MS = 1_800_000;
 /** Tests that need processes are left out, and the simulation, which has its turn before. */
 const ASKED = [
   'apps/balancer/src/core/',
@@ -35,7 +37,7 @@ export class UnitTests {
   static async prepare(checkout: string, tree: string): Promise<UnitTests> {
     const folder = mkdtempSync(join(tmpdir(), 'shardline-guards-'));
     try {
-      const failing = await jest(checkout, tree, ['-w', '2', ...ASKED], { GUARD_RECORD: folder });
+      const failing = await jest(checkout, tree, ['-w', '2', ...ASKED], { GUARD_RECORD: folder }, ALL_DEADLINE_MS);
       if (failing !== null) throw new Error(`with all guards on a test fails: ${failing}`);
       const records = readdirSync(folder).map(
         (name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as SpecRecord,
@@ -64,7 +66,13 @@ export class UnitTests {
 }
 
 /** Runs Jest in the tree. Returns what fails first, or null. */
-function jest(checkout: string, tree: string, args: string[], env: Record<string, string>): Promise<string | null> {
+function jest(
+  checkout: string,
+  tree: string,
+  args: string[],
+  env: Record<string, string>,
+  deadlineMs = DEADLINE_MS,
+): Promise<string | null> {
   const program = join(checkout, 'node_modules/jest/bin/jest.js');
   const switchboard = join(__dirname, 'switchboard.js');
   const always = ['--bail', '--reporters', 'default', '--setupFilesAfterEnv', switchboard];
@@ -83,7 +91,7 @@ function jest(checkout: string, tree: string, args: string[], env: Record<string
     const deadline = setTimeout(() => {
       isLate = true;
       child.kill('SIGKILL');
-    }, DEADLINE_MS);
+    }, deadlineMs);
     child.once('error', reject);
     child.once('close', (status) => {
       clearTimeout(deadline);
