@@ -74,6 +74,34 @@ test('it waits as long as nobody has been heard of that lacks the round: it may 
   for (const server of ['S0', 'S1']) expect(world.keys(server)).toContain(7);
 });
 
+test('it does not wait when one of its own replicas was told that the round is committed', async () => {
+  const world = await World.laidOut(SERVERS);
+  const batch = writeBoth(world);
+  await world.until(() => world.answers[batch] !== undefined);
+  let isStored = false;
+  world.intercept = (ask, _answer, carryOut) => {
+    if (ask.do === 'apply' && ask.server === 'S0')
+      carryOut(ask, () => {
+        isStored = true;
+      });
+    // Neither does a heartbeat tell the others.
+    return ask.do === 'apply' || ask.do === 'ping';
+  };
+  world.submit({ op: 'delete', key: 1 });
+  await world.until(() => isStored);
+  world.balancer.crash();
+  world.intercept = () => false;
+  world.powerOff('S2');
+  world.powerOff('S4');
+  await takeOver(world);
+  expect(isResolved(world, OTHER)).toBe(false);
+  await world.until(() => world.balancer.cluster.isWritable(world.shard));
+  for (const server of ['S0', 'S1']) expect(world.keys(server)).toContain(7);
+  world.powerOn('S2');
+  world.powerOn('S4');
+  await world.until(() => isResolved(world, OTHER), 20_000);
+});
+
 test('one that had left the set before the round came says nothing about it where the bucket was lost', async () => {
   const world = await World.laidOut(SERVERS);
   world.powerOff('S3');

@@ -302,16 +302,18 @@ export class TakeOver {
   }
 
   /**
-   * The shards in groups that share newest rounds, directly or by way of others of them. A round that the replica was told to
-   * be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
+   * The shards in groups that share newest rounds, directly or by way of others of them. A round that any replica of the shard was
+   * told to be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
    */
   private linked(shards: readonly Shard[], graceIsOver: boolean): Shard[][] {
     const groups = new DisjointSets();
     // Of a round over many shards many replicas tell: it is looked at once.
     const links = new Map<string, string | null>();
     for (const shard of shards) {
-      for (const { newestRound, toldVat } of this.votes(shard)) {
-        if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= toldVat) continue;
+      const votes = this.votes(shard);
+      const told = highestTold(votes);
+      for (const { newestRound } of votes) {
+        if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= told) continue;
         const name = nameOfRound(newestRound);
         let link = links.get(name);
         if (link === undefined) links.set(name, (link = this.link(newestRound, groups, graceIsOver)));
@@ -331,15 +333,17 @@ export class TakeOver {
   /** Joins the shards of a round; one of them stands for all. Null where it is known that the round is not committed. */
   private link(round: NewestRound, groups: DisjointSets, graceIsOver: boolean): string | null {
     const touched = Object.keys(round.lastTerms);
-    const [first] = touched;
-    if (first === undefined) return null;
     const known = touched.map((id) => this.cluster.shards.get(id)).filter((one) => one !== undefined);
     const reports = new Map(known.map((one) => [one.id, this.votes(one)]));
     // Who may still answer is waited for; after that, what is missing may be missing for ever.
     const isOpen = (one: Shard): boolean => !(graceIsOver && this.isBelieved(one, graceIsOver));
     const doubtful = new Set(known.filter(isOpen).map(({ id }) => id));
     if (touched.length > 1 && isRuledOut(round, reports, doubtful)) return null;
-    for (const id of touched) groups.join(first, id);
+    // A shard that was told that it is committed waits for nobody.
+    const waiting = touched.filter((id) => (round.lastTerms[id] ?? 0) > highestTold(reports.get(id) ?? []));
+    const [first] = waiting;
+    if (first === undefined) return null;
+    for (const id of waiting) groups.join(first, id);
     return first;
   }
 
