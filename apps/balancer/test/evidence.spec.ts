@@ -260,3 +260,16 @@ test('a member that comes back in the moment in which the others are told is tol
   await world.until(() => cluster.isWritable(world.shard));
   expect(told).toEqual(['S0', 'S2']);
 });
+
+test('a member that was found to be wrong vouches for nobody', async () => {
+  const world = await World.of(2);
+  world.shard.setRecord({ ...world.shard.record, diverged: ['S1'] });
+  world.shard.replicas.get('S1')!.suspended = true;
+  world.powerOff('S0');
+  await world.until(() => world.told('server.flatline').length > 0);
+  await world.pass(1_000);
+  expect(world.shard.inSync).toContain('S0');
+  world.powerOn('S0');
+  await world.until(() => world.isWhole(), 10_000);
+  world.expectAlike();
+});
