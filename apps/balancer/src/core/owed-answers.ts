@@ -10,9 +10,6 @@
 import type { ErrorBody } from '#common/contracts/errors';
 import { WakingClock, type Patience } from './patience';
 
-/** Ticks come more often than that, unless this process stood still. */
-const LONGEST_STEP_MS = 100;
-
 /** What is to be known of a round. */
 export interface AwaitedRound {
   waitsFor(server: string): boolean;
@@ -32,7 +29,7 @@ interface Debtor {
 
 export class OwedAnswers {
   private readonly debtors = new Map<string, Debtor>();
-  private readonly clock = new WakingClock(LONGEST_STEP_MS);
+  private readonly clock = new WakingClock();
   /** When a round began, and when it was last answered, by `clock`. */
   private readonly rounds = new WeakMap<AwaitedRound, { beganMs: number; answeredMs: number | null }>();
 

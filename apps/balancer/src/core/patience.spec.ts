@@ -75,7 +75,7 @@ describe('a replica that was too late', () => {
 });
 
 test('the clock stands still while nobody ticks', () => {
-  const clock = new WakingClock(100);
+  const clock = new WakingClock();
   for (const nowMs of [0, 50, 100]) clock.tick(nowMs);
   expect(clock.at(150)).toBe(150);
   expect(clock.at(5_000)).toBe(200);

@@ -27,6 +27,9 @@ const HALF_LIFE_MS = 10_000;
 /** Being in time for so many pauses wipes the slate. */
 const PAUSES_IN_TIME = 10;
 
+/** Ticks come more often than that, unless this process stood still. */
+const LONGEST_STEP_MS = 100;
+
 interface Pause {
   ms: number;
   untilMs: number;
@@ -80,9 +83,6 @@ export class WakingClock {
   private wakingMs = 0;
   private lastMs: number | null = null;
 
-  /** @param longestStepMs more than this between two ticks is time in which the process stood still */
-  constructor(private readonly longestStepMs: number) {}
-
   tick(nowMs: number): void {
     this.wakingMs = this.at(nowMs);
     this.lastMs = nowMs;
@@ -90,6 +90,6 @@ export class WakingClock {
 
   at(nowMs: number): number {
     if (this.lastMs === null) return this.wakingMs;
-    return this.wakingMs + Math.min(nowMs - this.lastMs, this.longestStepMs);
+    return this.wakingMs + Math.min(nowMs - this.lastMs, LONGEST_STEP_MS);
   }
 }

@@ -15,8 +15,6 @@ import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
 import { unavailable } from './writer';
 
-/** Ticks come more often than that, unless this process stood still. */
-const LONGEST_STEP_MS = 100;
 /** Tickets of different leaders differ, so that none is given back to the wrong one. */
 const TICKETS_PER_EPOCH = 1_000_000_000;
 const REPLACED: ErrorBody = {
@@ -56,7 +54,7 @@ export class Reader {
   private readonly tickets = new Map<number, Ticket>();
   /** Point reads that one replica has been asked for, by when (of `clock`), the oldest first. */
   private readonly waiting = new Map<PointRead, number>();
-  private readonly clock = new WakingClock(LONGEST_STEP_MS);
+  private readonly clock = new WakingClock();
   private readonly patience: Patience;
   private nextTicket = 1;
   private nextRead = 1;
