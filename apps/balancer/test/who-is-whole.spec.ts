@@ -255,12 +255,16 @@ test('an answer counts for those alone who had asked when the question was sent'
   call('a', 1);
   call('b', 1);
   call('c', 2);
+  call('d', 3);
   const asks = desk.take() as { token: number }[];
-  expect(asks).toHaveLength(2);
+  expect(asks).toHaveLength(3);
   const states = (currentTerm: number): Partial<NodeShardState>[] =>
-    ['a', 'b', 'c'].map((shard) => ({ shard, currentTerm, catchingUp: false }));
-  desk.deliver(asks[0]!.token, { ok: true, value: { postgres: 'ok', shards: states(5) } });
+    ['a', 'b', 'c', 'd'].map((shard) => ({ shard, currentTerm, catchingUp: false }));
+  desk.deliver(asks[0]!.token, { ok: true, value: { postgres: 'ok', configId: 0, shards: states(5) } });
   expect(present).toEqual({ a: ['S0'], b: ['S0'] });
-  desk.deliver(asks[1]!.token, { ok: true, value: { postgres: 'ok', shards: states(4) } });
+  desk.deliver(asks[1]!.token, { ok: true, value: { postgres: 'ok', configId: 0, shards: states(4) } });
   expect(present.c).toEqual([]);
+  // What it holds is of shards of another configuration that have the same names.
+  desk.deliver(asks[2]!.token, { ok: true, value: { postgres: 'ok', configId: 7, shards: states(5) } });
+  expect(present.d).toEqual([]);
 });

@@ -35,6 +35,7 @@ import { Scrub } from './scrub';
 import type { CoreSettings } from './settings';
 import type { LaneRequest, RequestPart } from './shard-lane';
 import { statusOf } from './status';
+import { StrandedShards } from './stranded-shards';
 import { TakeOver } from './take-over';
 import { run } from './workflow';
 import { Writer } from './writer';
@@ -56,6 +57,7 @@ export class BalancerCore {
   private readonly recovery: Recovery;
   private readonly scrub: Scrub;
   private readonly inSyncSets: InSyncSets;
+  private readonly stranded: StrandedShards;
   private readonly health: Health;
   private readonly membership: Membership;
   private readonly foundation: Foundation;
@@ -90,6 +92,7 @@ export class BalancerCore {
     const divergence = new Divergence(desk, cluster, inSyncSets);
     const patience = new Patience(settings.patience);
     this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced);
+    this.stranded = new StrandedShards(desk, cluster, inSyncSets, this.writer);
     this.reader = new Reader(desk, cluster, settings, fenced);
     this.operations = new Operations(desk, cluster, fenced);
     this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, patience, settings);
@@ -201,6 +204,7 @@ export class BalancerCore {
     this.desk.wakeSleepers();
     this.health.tick();
     this.inSyncSets.tick();
+    this.stranded.tick();
     this.writer.tick();
     this.reader.tick();
     for (const shard of this.cluster.inKeyOrder()) {

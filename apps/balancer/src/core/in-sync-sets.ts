@@ -9,6 +9,7 @@ import type { NodeShardState } from '#common/contracts/node';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
+import { entered, joined, settled } from './record-changes';
 import { isWhole, RollCall } from './roll-call';
 import { minimumOf, type Shard, type ShardRecord } from './shard';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
@@ -48,6 +49,11 @@ export class InSyncSets {
       if (!this.isCurrent(shard)) this.waiting.delete(shard);
       else if (!shard.configLock.isHeld) run(this.tryAgain(shard));
     }
+  }
+
+  /** Shards that wait. */
+  unsettled(): Iterable<Shard> {
+    return this.waiting;
   }
 
   /** Looks soon whether a member should leave. */
@@ -162,15 +168,26 @@ export class InSyncSets {
       // Writes went on while we waited, and so did administrators: it may be no replica any more.
       if (!shard.record.replicas.includes(server)) return false;
       const isWhole = (): Workflow<boolean> => this.isStillWhole(shard, server, copiedSinceMs);
-      if ((yield* this.storeProven(shard, entered(shard.record, server), isWhole)) !== 'stored') return false;
-      setSuspended(shard, server, false);
-      const silent = yield* this.tell(shard, shard.inSync);
-      // Its disk may have been lost in the very moment in which that was stored: it counts when it has shown once more that it was not.
-      if (silent.includes(server)) setSuspended(shard, server, true);
+      const silent = yield* this.enter(shard, [server], isWhole);
+      if (silent === null) return false;
       if (silent.length > 0) yield* this.demoteLocked(shard, silent, SILENT);
       return shard.inSync.includes(server) && !isSuspended(shard, server);
     } finally {
       shard.entering.delete(server);
+      shard.configLock.release();
+    }
+  }
+
+  /** Makes servers members that miss nothing, as long as that is right (`StrandedShards`). The caller holds the shard's lane. */
+  *takeBack(shard: Shard, servers: readonly string[], isRight: () => Workflow<boolean>): Workflow<boolean> {
+    yield* wait(shard.configLock.acquire());
+    try {
+      if ((yield* this.enter(shard, servers, isRight)) === null) return false;
+      this.cluster.buildRing(shard);
+      // Whoever is back shows that it has everything when it is told.
+      for (const server of servers) if (!this.cluster.isReachable(server)) shard.untold.add(server);
+      return true;
+    } finally {
       shard.configLock.release();
     }
   }
@@ -212,6 +229,7 @@ export class InSyncSets {
     const stored = yield* this.store(shard, { ...shard.record, inSync });
     if (stored === 'unproven') return this.postpone(shard, leaving, cause, stored);
     if (stored === 'steppedDown') return stored;
+    for (const server of leaving) shard.leaves(server);
     this.left(shard, leaving, cause);
     return yield* this.tellAll(shard);
   }
@@ -290,6 +308,24 @@ export class InSyncSets {
     return 'stored';
   }
 
+  /**
+   * Makes servers members, as long as that is right, and tells it to all. Returns members that have not stored it; null when nothing has
+   * changed. The disk of a newcomer may have been lost in the very moment in which that was stored: it counts when it has shown once
+   * more that it was not.
+   */
+  private *enter(
+    shard: Shard,
+    servers: readonly string[],
+    isRight: () => Workflow<boolean>,
+  ): Workflow<string[] | null> {
+    const record = servers.reduce((old, server) => entered(joined(old, [server]), server), shard.record);
+    if ((yield* this.storeProven(shard, record, isRight)) !== 'stored') return null;
+    for (const server of servers) setSuspended(shard, server, false);
+    const silent = yield* this.tell(shard, shard.inSync);
+    for (const server of servers) if (silent.includes(server)) setSuspended(shard, server, true);
+    return silent;
+  }
+
   /** Whether the replica shows that it has everything, and what it was copied from counts still. */
   private *isStillWhole(shard: Shard, server: string, copiedSinceMs: number): Workflow<boolean> {
     const present = yield* this.rollCall.present(shard, [server]);
@@ -327,13 +363,14 @@ export class InSyncSets {
     const request = this.cluster.configRequest([shard.config()]);
     if (request === null) return [];
     const asked = members.filter((server) => this.cluster.isReachable(server));
-    const mustHold = shard.mustHold;
+    const { mustHold } = shard;
+    const isOurs = (state: NodeShardState): boolean => state.shard === shard.id;
     const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
     const told = asked.filter((server, index) => {
       const outcome = outcomes[index];
       if (outcome?.ok !== true) return false;
       // One that is to be copied anew before it counts has stored it: its copy waits until the shard is resolved, which must not wait for it.
-      if (isSuspended(shard, server) || isWhole(stateOf(outcome.value.shards, shard.id), mustHold)) return true;
+      if (isSuspended(shard, server) || isWhole(outcome.value.shards.find(isOurs), mustHold)) return true;
       setSuspended(shard, server, true);
       return false;
     });
@@ -360,26 +397,4 @@ function isSuspended(shard: Shard, server: string): boolean {
 function setSuspended(shard: Shard, server: string, suspended: boolean): void {
   const replica = shard.replicas.get(server);
   if (replica !== undefined) replica.suspended = suspended;
-}
-
-/** The record with the replica as a member like any other. */
-function entered(record: ShardRecord, server: string): ShardRecord {
-  const isOther = (name: string): boolean => name !== server;
-  return {
-    ...record,
-    inSync: record.inSync.includes(server) ? record.inSync : [...record.inSync, server],
-    joining: record.joining.filter(isOther),
-    diverged: (record.diverged ?? []).filter(isOther),
-  };
-}
-
-/** The record without a dispute. */
-function settled(record: ShardRecord): ShardRecord {
-  const rest = { ...record };
-  delete rest.disputed;
-  return rest;
-}
-
-function stateOf(states: readonly NodeShardState[], shard: string): NodeShardState | undefined {
-  return states.find((state) => state.shard === shard);
 }

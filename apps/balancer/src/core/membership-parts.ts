@@ -57,12 +57,6 @@ export function newRecord(
   return { ...range, configEpoch, configVersion: 1, configId, replicas, joining: [], inSync: replicas };
 }
 
-/** A shard's record with further replicas, which do not count as copies before they have been in sync. */
-export function joined(record: ShardRecord, servers: readonly string[]): ShardRecord {
-  const added = servers.filter((server) => !record.replicas.includes(server));
-  return { ...record, replicas: [...record.replicas, ...added], joining: [...record.joining, ...added] };
-}
-
 /** Servers that were started, and those of them of which there was nothing before: only they may be removed again. */
 export interface Started {
   error: ErrorBody | null;

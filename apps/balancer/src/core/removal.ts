@@ -17,8 +17,9 @@ import {
 import { faultOfRm } from './membership-rules';
 import { chooseReplacement } from './placement';
 import { shuffled } from './random';
+import { without } from './record-changes';
 import { join, movesOf, storeMoves } from './replica-moves';
-import type { Shard, ShardRecord } from './shard';
+import type { Shard } from './shard';
 import { all, running, wait, type Workflow } from './workflow';
 
 const POLL_MS = 50;
@@ -208,16 +209,6 @@ function* isNeedless(name: string, held: readonly Shard[], parts: MembershipPart
   const shards = cluster.inKeyOrder().filter((shard) => holds === null || held.includes(shard) || holds.has(shard.id));
   const proven = yield* wait(all(shards.map((shard) => running(inSyncSets.isProven(shard)))));
   return proven.every((isProven) => isProven);
-}
-
-function without(record: ShardRecord, server: string): ShardRecord {
-  const keep = (name: string): boolean => name !== server;
-  return {
-    ...record,
-    replicas: record.replicas.filter(keep),
-    joining: record.joining.filter(keep),
-    inSync: record.inSync.filter(keep),
-  };
 }
 
 function unfinished(): ErrorBody {

@@ -5,7 +5,8 @@
  */
 import type { ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import { joined, type MembershipParts } from './membership-parts';
+import type { MembershipParts } from './membership-parts';
+import { joined } from './record-changes';
 import type { Shard } from './shard';
 import { wait, type Workflow } from './workflow';
 

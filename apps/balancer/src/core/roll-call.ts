@@ -10,7 +10,7 @@ import type { Desk } from './desk';
 import type { Shard } from './shard';
 import { all, wait, type Suspension, type Workflow } from './workflow';
 
-/** What a server holds, by shard; null when it did not answer, or could not store anything now. */
+/** What a server holds, by shard; null when it did not answer, could not store anything now, or serves another configuration. */
 type Heard = ReadonlyMap<string, NodeShardState> | null;
 
 interface Call {
@@ -28,11 +28,35 @@ export class RollCall {
 
   /** Which of the servers show that they hold all of the shard that was acknowledged. */
   *present(shard: Shard, servers: readonly string[]): Workflow<string[]> {
-    const asked = servers.filter((server) => this.cluster.isReachable(server));
     // What is committed meanwhile need not be in an answer that is under way.
     const { mustHold } = shard;
+    return yield* this.showing(shard, servers, (told) => isWhole(told, mustHold));
+  }
+
+  /**
+   * Which of the servers, members or not, show that they miss nothing of the shard. The term alone does not tell it of those that are no
+   * members: it may belong to a round that came to nothing under an earlier leader, and whoever leads now, and never heard of that,
+   * has used the same terms again. So they must have taken a round of this leader, or have been told what is committed.
+   */
+  *complete(shard: Shard, servers: readonly string[]): Workflow<string[]> {
+    const { vat } = shard;
+    const { epoch } = this.cluster;
+    const isOurs = ({ toldVat, newestRound }: NodeShardState): boolean =>
+      toldVat >= vat || newestRound?.epoch === epoch;
+    return yield* this.showing(shard, servers, (told) => isWhole(told, vat) && isOurs(told));
+  }
+
+  private *showing(
+    shard: Shard,
+    servers: readonly string[],
+    isShown: (told: NodeShardState) => boolean,
+  ): Workflow<string[]> {
+    const asked = servers.filter((server) => this.cluster.isReachable(server));
     const heard = yield* wait(all(asked.map((server) => this.ask(server))));
-    return asked.filter((server, index) => isWhole(heard[index]?.get(shard.id), mustHold));
+    return asked.filter((_, index) => {
+      const told = heard[index]?.get(shard.id);
+      return told !== undefined && isShown(told);
+    });
   }
 
   /** One question for all shards that ask at the same moment: a server's flatline concerns many. */
@@ -49,7 +73,7 @@ export class RollCall {
       this.desk.request('ping', { server, request }, (outcome) => {
         if (this.open.get(server) === call) this.open.delete(server);
         const heard =
-          outcome.ok && outcome.value.postgres === 'ok'
+          outcome.ok && outcome.value.postgres === 'ok' && outcome.value.configId === this.cluster.configId
             ? new Map(outcome.value.shards.map((state) => [state.shard, state]))
             : null;
         for (const tell of call.waiting) tell(heard);

@@ -23,7 +23,7 @@ export function illnessOf(
 ): string | null {
   if (leader?.isServing !== true) return 'nobody leads';
   // Those that there are, not those that the leader knows: one that it has forgotten must not go unseen.
-  for (const id of shardsToServe(seen, copies)) {
+  for (const id of shardsToServe(seen, copies, leader)) {
     const shard = leader.cluster.shards.get(id);
     const illness =
       shard === undefined ? `the leader does not know ${id}` : illnessOfShard(leader, shard, seen, history === null);
@@ -33,24 +33,38 @@ export function illnessOf(
   return open.length > 0 ? `no answer to ${open.join(' ')}` : null;
 }
 
-/** Every shard of which faults have left enough, unless what became of a round of it depends on what they have destroyed. */
-export function shardsToServe(seen: Seen, copies: WholeCopies): string[] {
+/**
+ * Every shard of which faults have left enough, unless what became of a round of it depends on what they have destroyed.
+ *
+ * @param leader who has led since the faults stopped, if that is known: what it has seen itself it knows of more replicas
+ */
+export function shardsToServe(seen: Seen, copies: WholeCopies, leader?: SimBalancer): string[] {
   const shards = [...seen.newest.keys()];
-  const lacking = new Set(shards.filter((id) => !hasEnough(id, seen, copies)));
+  const lacking = new Set(shards.filter((id) => !hasEnough(id, seen, copies, leader)));
   return shards.filter((id) => !lacking.has(id) && !isBlocked(id, lacking, seen));
 }
 
 /**
- * As many members of the newest in-sync set are whole, and can live, as a shard must have to be served. Where the bucket has been set
- * back besides, more than half of its replicas must be able to tell of its newest configuration.
+ * As many members of the newest in-sync set are whole, and can live, as a shard must have to be served; a leader that has decided the
+ * shard knows of replicas outside of the set as well whether they miss anything. Where the bucket has been set back besides, more than
+ * half of its replicas must be able to tell of its newest configuration.
  */
-function hasEnough(shard: string, seen: Seen, copies: WholeCopies): boolean {
+function hasEnough(shard: string, seen: Seen, copies: WholeCopies, leader?: SimBalancer): boolean {
   const record = seen.newest.get(shard);
   if (record === undefined) return true;
   const living = record.replicas.filter((server) => !isBuried(server, seen));
   if (seen.isBucketSetBack() && living.length <= record.replicas.length / 2) return false;
-  const whole = record.inSync.filter((server) => copies.isWhole(shard, server) && !isBuried(server, seen));
+  const mayCount = (server: string): boolean => record.inSync.includes(server) || isKnown(shard, server, seen, leader);
+  const whole = living.filter((server) => mayCount(server) && copies.isWhole(shard, server));
   return whole.length >= fewestOf(record);
+}
+
+/** Whether the leader can know that a replica that is no member misses nothing: it has been told so, or has taken part under this leader. */
+function isKnown(shard: string, server: string, seen: Seen, leader?: SimBalancer): boolean {
+  const known = leader?.cluster.shards.get(shard);
+  const state = shardOn(seen.servers.byName.get(server), shard, seen.configId())?.state;
+  if (known?.decided !== true || state === undefined || known.isDiverged(server)) return false;
+  return state.toldVat >= known.vat || state.newestRound?.epoch === leader?.cluster.epoch;
 }
 
 function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen, isBusy: boolean): string | null {

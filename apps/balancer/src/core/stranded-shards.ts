@@ -1,0 +1,96 @@
+/**
+ * Shards of which no member serves, while somebody outside of the set may miss nothing: whoever left last has everything as long as
+ * nothing was acknowledged without it.
+ *
+ * It takes a disk that is lost just after its server has shown that it is whole: the set that rests on that is stored already. So
+ * those who miss nothing are taken back:
+ *
+ * - Who runs must show it, whether the record still names it or not.
+ * - Who is silent, but left when everything was there that is acknowledged by now, is as good as those who stayed. It is taken back
+ *   unheard, so that the next leader counts on it as well: that one could not know what was acknowledged.
+ */
+import type { Cluster } from './cluster';
+import type { Desk } from './desk';
+import type { InSyncSets } from './in-sync-sets';
+import { RollCall } from './roll-call';
+import type { Shard } from './shard';
+import { run, type Workflow } from './workflow';
+import type { Writer } from './writer';
+
+const PAUSE_MS = 250;
+
+export class StrandedShards {
+  private readonly rollCall: RollCall;
+  private readonly looked = new Set<Shard>();
+  private nextMs = 0;
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly inSyncSets: InSyncSets,
+    private readonly writer: Writer,
+  ) {
+    this.rollCall = new RollCall(desk, cluster);
+  }
+
+  /** Looks for members, at a pace, where none serves. */
+  tick(): void {
+    if (this.desk.nowMs < this.nextMs) return;
+    this.nextMs = this.desk.nowMs + PAUSE_MS;
+    for (const shard of this.inSyncSets.unsettled()) {
+      const isOpen = !this.looked.has(shard) && this.isStranded(shard);
+      if (isOpen && this.running(shard).length + this.silent(shard).length > 0) run(this.look(shard));
+    }
+  }
+
+  /** With the lane held, nothing is acknowledged while somebody shows what it has. */
+  private *look(shard: Shard): Workflow {
+    this.looked.add(shard);
+    yield* this.writer.lockLane(shard);
+    try {
+      const complete = yield* this.rollCall.complete(shard, this.running(shard));
+      if (complete.length > 0) yield* this.takeBack(shard, complete, 'it misses nothing, and no member serves');
+      else yield* this.takeBack(shard, [], 'it left when nothing was missing, and no member serves');
+    } finally {
+      this.writer.lanes.release([shard.id]);
+      this.looked.delete(shard);
+    }
+  }
+
+  private *takeBack(shard: Shard, shown: readonly string[], cause: string): Workflow {
+    const servers = shown.length > 0 ? shown : this.silent(shard);
+    if (servers.length === 0) return;
+    const isRight = (): Workflow<boolean> => this.isRight(shard, shown);
+    if (!(yield* this.inSyncSets.takeBack(shard, servers, isRight))) return;
+    for (const server of servers) {
+      const data = { cause, shard: shard.id, server, vat: shard.vat };
+      this.desk.emit({ do: 'publish', event: { kind: 'shard.insync', subject: `${shard.id}/${server}`, data } });
+    }
+  }
+
+  private *isRight(shard: Shard, shown: readonly string[]): Workflow<boolean> {
+    if (!this.isStranded(shard)) return false;
+    return (yield* this.rollCall.complete(shard, shown)).length === shown.length;
+  }
+
+  /** What is acknowledged is known, and no member can serve it. As long as members disagree nobody enters the set. */
+  private isStranded(shard: Shard): boolean {
+    return shard.decided && shard.record.disputed !== true && this.cluster.serving(shard).length === 0;
+  }
+
+  /** Servers that run and hold something of the shard, outside of its set. */
+  private running(shard: Shard): string[] {
+    const holding = [...this.cluster.servers.values()].filter(({ holds }) => holds?.has(shard.id) === true);
+    return holding.map(({ name }) => name).filter((name) => mayEnter(shard, name) && this.cluster.isReachable(name));
+  }
+
+  /** Replicas that have left with everything that is acknowledged by now, and have not been heard since. */
+  private silent(shard: Shard): string[] {
+    const left = [...shard.replicas].filter(([, { leftAt }]) => leftAt === shard.vat).map(([server]) => server);
+    return left.filter((server) => mayEnter(shard, server) && !this.cluster.isReachable(server));
+  }
+}
+
+function mayEnter(shard: Shard, server: string): boolean {
+  return !shard.inSync.includes(server) && !shard.isDiverged(server);
+}

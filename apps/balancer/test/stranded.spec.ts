@@ -1,0 +1,273 @@
+/**
+ * A shard whose members have all lost their disks, or stay away, while somebody outside of the set misses nothing: it is served from
+ * there. Whoever misses something, or may hold what came to nothing, is not believed.
+ */
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { SHARD, SmallWorld as World } from './support/small-world';
+
+const ALL_KEYS = [0, 1, 2, 3, 4, 5];
+/** Long enough for flatlines, and for whoever is tried again at a pace. */
+const LONG_MS = 3_000;
+const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
+
+/** Does something, once, in place of storing a record of the shard. */
+function whenItIsStored(world: World, act: (carryOut: () => void, fail: () => void) => void): () => boolean {
+  let isDone = false;
+  world.intercept = (ask, answer, carryOut) => {
+    if (isDone || ask.do !== 'store' || ask.key !== BUCKET_KEYS.shard(SHARD)) return false;
+    isDone = true;
+    const fail = (): void => {
+      answer({ ok: false, error: NO_ANSWER });
+    };
+    act(() => {
+      carryOut(ask, answer);
+    }, fail);
+    return true;
+  };
+  return () => isDone;
+}
+
+/** S1 leaves the set because it is silent, and S0 loses its disk in the very moment in which that is stored. */
+async function lostInTheMoment(happens: (world: World) => void): Promise<World> {
+  const world = await World.of(2);
+  const isLost = whenItIsStored(world, (carryOut) => {
+    happens(world);
+    carryOut();
+  });
+  world.powerOff('S1');
+  await world.until(() => !world.shard.inSync.includes('S1'));
+  expect(isLost()).toBe(true);
+  return world;
+}
+
+/** S1 runs, outside of the set, and misses nothing; S0 is about to lose its disk. */
+async function aboutToBeLost(): Promise<World> {
+  const world = await alone(await World.of(2));
+  world.intercept = (ask) => ask.do === 'catchup' || ask.do === 'digest';
+  world.powerOn('S1');
+  await world.until(() => world.balancer.cluster.isReachable('S1'));
+  await world.pass(1_000);
+  expect(world.shard.inSync).toEqual(['S0']);
+  world.intercept = () => false;
+  return world;
+}
+
+/** S1 leaves the set, and S0 serves alone. */
+async function alone(world: World): Promise<World> {
+  world.powerOff('S1');
+  await world.until(() => !world.shard.inSync.includes('S1') && world.balancer.cluster.isWritable(world.shard));
+  return world;
+}
+
+async function servedByAll(world: World, keys: readonly number[] = ALL_KEYS): Promise<void> {
+  await world.until(() => world.isWhole(), 20_000);
+  for (const server of world.servers) expect(world.keys(server)).toEqual(keys);
+  await world.write(9);
+  world.expectAlike();
+}
+
+async function isNotServed(world: World): Promise<void> {
+  await world.pass(LONG_MS);
+  expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
+  expect(world.shard.inSync).toEqual(['S0']);
+}
+
+describe('whoever left last is a member again', () => {
+  test('when the one that remains loses its disk in that moment', async () => {
+    const world = await lostInTheMoment((of) => {
+      of.loseDisk('S0');
+    });
+    await world.pass(LONG_MS);
+    world.powerOn('S1');
+    await servedByAll(world);
+    expect(world.told('shard.insync')).toContainEqual(
+      expect.objectContaining({ server: 'S1', cause: 'it left when nothing was missing, and no member serves' }),
+    );
+  });
+
+  test('when that one never comes back', async () => {
+    const world = await lostInTheMoment((of) => {
+      of.powerOff('S0');
+      of.wipe('S0');
+    });
+    await world.pass(LONG_MS);
+    world.powerOn('S1');
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), 20_000);
+    expect(world.shard.inSync).toEqual(['S1']);
+    await world.write(9);
+  });
+
+  test('under the next leader, too', async () => {
+    const world = await lostInTheMoment((of) => {
+      of.loseDisk('S0');
+    });
+    await world.until(() => world.shard.inSync.includes('S1'));
+    world.changeLeader('L2');
+    await world.pass(LONG_MS);
+    world.powerOn('S1');
+    await servedByAll(world);
+  });
+
+  test('as soon as it shows that it misses nothing', async () => {
+    const world = await aboutToBeLost();
+    world.loseDisk('S0');
+    await servedByAll(world);
+    expect(world.told('shard.insync')).toContainEqual(
+      expect.objectContaining({ server: 'S1', cause: 'it misses nothing, and no member serves' }),
+    );
+  });
+
+  test('also when it has not been told yet that its newest round is committed', async () => {
+    const world = await World.of(2);
+    let isCopied = true;
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do === 'catchup') return !isCopied;
+      if (ask.do !== 'ping') return false;
+      carryOut({ ...ask, request: { ...ask.request, vats: {} } }, answer);
+      return true;
+    };
+    await world.write(6);
+    world.powerOff('S1');
+    await world.until(() => !world.shard.inSync.includes('S1'));
+    isCopied = false;
+    world.powerOn('S1');
+    await world.until(() => world.balancer.cluster.isReachable('S1'), 10_000);
+    expect((await world.replicas.server('S1').disk.load()).shards.get(SHARD)!.toldVat).toBeLessThan(world.shard.vat);
+    isCopied = true;
+    world.loseDisk('S0');
+    await servedByAll(world, [...ALL_KEYS, 6]);
+  });
+
+  test('not when it has lost its disk, too', async () => {
+    const world = await lostInTheMoment((of) => {
+      of.loseDisk('S0');
+    });
+    world.wipe('S1');
+    world.powerOn('S1');
+    await world.pass(LONG_MS);
+    expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
+  });
+});
+
+test('so it is of two that come back together', async () => {
+  const world = await World.of(4);
+  const [first, second] = ['S2', 'S3'];
+  for (const server of [first, second]) world.powerOff(server);
+  await world.until(() => world.shard.inSync.length === 2 && world.balancer.cluster.isWritable(world.shard));
+  for (const server of ['S0', 'S1']) {
+    world.powerOff(server);
+    world.wipe(server);
+  }
+  await world.pass(LONG_MS);
+  for (const server of world.servers) world.powerOn(server);
+  await servedByAll(world);
+});
+
+test('so it is of a complete copy that was not compared before its source was lost', async () => {
+  const world = await alone(await World.of(2));
+  world.wipe('S1');
+  let isAsked = false;
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'digest') return false;
+    isAsked = true;
+    world.scheduler.after(5, () => {
+      answer({ ok: false, error: NO_ANSWER });
+    });
+    return true;
+  };
+  world.powerOn('S1');
+  await world.until(() => isAsked && world.shard.replicas.get('S1')?.syncing === false, 10_000);
+  world.intercept = () => false;
+  world.powerOff('S0');
+  world.wipe('S0');
+  await world.until(() => world.balancer.cluster.isWritable(world.shard), 20_000);
+  expect(world.keys('S1')).toEqual(ALL_KEYS);
+  world.powerOn('S0');
+  await servedByAll(world);
+});
+
+test('an older copy is not believed: something was acknowledged without it', async () => {
+  const world = await alone(await World.of(2));
+  await world.write(6);
+  world.loseDisk('S0');
+  world.powerOn('S1');
+  await isNotServed(world);
+});
+
+test('nor one whose newest term belongs to a round that came to nothing before this leader', async () => {
+  const world = await World.of(2);
+  // S1 alone holds a round of several terms, and is silent from then on.
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do !== 'apply' || !('server' in ask)) return false;
+    if (ask.server === 'S1') {
+      carryOut(ask, () => {
+        world.powerOff('S1');
+      });
+    }
+    return true;
+  };
+  const keys = [6, 7, 8];
+  const rows = keys.map((id) => JSON.stringify({ id, mark: 'never' }));
+  world.submit({ op: 'write', onConflict: 'error', keys, rows, operation: 'never' });
+  await world.until(() => world.keys('S1').includes(8));
+  world.changeLeader('L2');
+  world.intercept = () => false;
+  await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), 20_000);
+  expect(world.shard.inSync).toEqual(['S0']);
+  const highest = Math.max(...[...world.disk('S1').values()].map(({ cat }) => cat));
+  expect(highest).toBeGreaterThanOrEqual(world.shard.vat);
+  world.loseDisk('S0');
+  world.powerOn('S1');
+  await isNotServed(world);
+});
+
+test('nor one that was found to hold something else than the others', async () => {
+  const world = await alone(await World.of(2));
+  world.shard.record = { ...world.shard.record, diverged: ['S1'] };
+  world.loseDisk('S0');
+  world.powerOn('S1');
+  await isNotServed(world);
+});
+
+test('nor anybody while members disagree', async () => {
+  const world = await alone(await World.of(2));
+  world.shard.record = { ...world.shard.record, disputed: true };
+  world.loseDisk('S0');
+  world.powerOn('S1');
+  await isNotServed(world);
+});
+
+test('nor by the next leader, who cannot know what was acknowledged', async () => {
+  const world = await alone(await World.of(2));
+  await world.write(6);
+  world.loseDisk('S0');
+  world.changeLeader('L2');
+  world.powerOn('S1');
+  await world.pass(LONG_MS);
+  expect(world.balancer.cluster.isReadable(world.shard)).toBe(false);
+  expect(world.shard.inSync).toEqual(['S0']);
+});
+
+test('nor one that shows itself and is lost before that is stored', async () => {
+  const world = await aboutToBeLost();
+  const isLost = whenItIsStored(world, (_, fail) => {
+    world.loseDisk('S1');
+    world.scheduler.after(100, fail);
+  });
+  world.loseDisk('S0');
+  await world.until(isLost, 10_000);
+  await isNotServed(world);
+});
+
+test('one that is lost in the moment in which it is taken back does not count', async () => {
+  const world = await aboutToBeLost();
+  const isLost = whenItIsStored(world, (carryOut) => {
+    world.loseDisk('S1');
+    carryOut();
+  });
+  world.loseDisk('S0');
+  await world.until(isLost, 10_000);
+  await world.until(() => world.shard.inSync.includes('S1'));
+  await world.pass(LONG_MS);
+  expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
+});
