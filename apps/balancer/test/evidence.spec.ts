@@ -4,6 +4,7 @@
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { InSyncSets } from '../src/core/in-sync-sets';
+import { run, type Workflow } from '../src/core/workflow';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
@@ -272,4 +273,17 @@ test('a member that was found to be wrong vouches for nobody', async () => {
   world.powerOn('S0');
   await world.until(() => world.isWhole(), 10_000);
   world.expectAlike();
+});
+
+test('a member that was found to be wrong leaves under the next leader when enough others are whole', async () => {
+  const world = await World.of(3);
+  const { shard } = world;
+  const { inSyncSets } = world.balancer.core as unknown as { inSyncSets: { mark(...args: unknown[]): Workflow } };
+  run(inSyncSets.mark(shard, { ...shard.record, diverged: ['S1'] }));
+  await world.until(() => shard.isDiverged('S1') && shard.untold.size === 0);
+  expect(shard.inSync).toEqual(['S0', 'S1', 'S2']);
+  world.intercept = (ask) => ask.do === 'catchup';
+  world.changeLeader('L2');
+  await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), 10_000);
+  expect(world.shard.inSync).toEqual(['S0', 'S2']);
 });

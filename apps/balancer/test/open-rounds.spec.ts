@@ -188,3 +188,36 @@ test('a server tells of a later record when the shard is decided: the leader giv
   await world.until(() => world.balancer.isServing && isResolved(world, SHARD), 20_000);
   expect(world.shard.inSync).toEqual(['S1', 'S2']);
 });
+
+test('shards are decided together when a server that tells of their round is heard just before', async () => {
+  const world = await World.laidOut(SERVERS);
+  await leaveOpen(world, ['S0', 'S1', 'S2', 'S3']);
+  let fences = 0;
+  let pauses = 0;
+  let goOn = (): void => undefined;
+  const confirmed: string[][] = [];
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do === 'fence' && ask.server === 'S4') {
+      fences += 1;
+      // The first one is asked by who looks for records, and waits for most servers alone.
+      if (fences === 2)
+        carryOut(ask, (outcome) => {
+          answer(outcome);
+          goOn();
+        });
+      return true;
+    }
+    if (ask.do === 'apply') confirmed.push(Object.keys(ask.round.lastTerms));
+    if (ask.do !== 'pause') return false;
+    // After the first pause it is looked for shards that can be decided; one is found, and S4 is heard before the second ends.
+    pauses += 1;
+    goOn = (): void => {
+      carryOut(ask, answer);
+    };
+    return pauses === 2;
+  };
+  world.balancer = world.newBalancer('L2');
+  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+  expect(pauses).toBeGreaterThan(1);
+  expect(confirmed[0]?.sort()).toEqual([SHARD, OTHER]);
+});

@@ -70,6 +70,8 @@ export interface AskTypes {
   removeNode: { ask: { server: string }; answer: null };
   /** Why a server that was started cannot run, as far as that is known; null: it may come yet. */
   nodeFailure: { ask: { server: string }; answer: string | null };
+  /** Nothing. What else has happened is handled before the answer: a procedure of many parts is not done in one long step. */
+  pause: { ask: object; answer: null };
 }
 export type AskKind = keyof AskTypes;
 

@@ -81,8 +81,9 @@ export class Health {
    * where that would leave too few, suspended until it has been copied anew.
    */
   checkData(server: ServerState, held: readonly NodeShardState[], mustHave: ReadonlyMap<string, number>): void {
+    const states = new Map(held.map((state) => [state.shard, state]));
     for (const shard of this.cluster.shardsOn(server.name)) {
-      const state = held.find((candidate) => candidate.shard === shard.id);
+      const state = states.get(shard.id);
       const replica = shard.replicas.get(server.name);
       const term = mustHave.get(shard.id);
       if (replica === undefined || term === undefined || !shard.inSync.includes(server.name)) continue;

@@ -52,7 +52,7 @@ export class InSyncSets {
   }
 
   /** Shards that wait. */
-  unsettled(): Iterable<Shard> {
+  get unsettled(): Iterable<Shard> {
     return this.waiting;
   }
 
@@ -148,6 +148,7 @@ export class InSyncSets {
     yield* wait(shard.configLock.acquire());
     try {
       for (const server of untold) shard.untold.add(server);
+      if (shard.untold.size > 0) this.waiting.add(shard);
       if (shard.untold.size > 0) yield* this.mend(shard);
       return shard.untold.size === 0;
     } finally {
@@ -178,13 +179,12 @@ export class InSyncSets {
     }
   }
 
-  /** Makes servers members that miss nothing, as long as that is right (`StrandedShards`). The caller holds the shard's lane. */
+  /** Makes servers members that miss nothing, as long as that is right: see `StrandedShards`, which holds the lane. */
   *takeBack(shard: Shard, servers: readonly string[], isRight: () => Workflow<boolean>): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
       if ((yield* this.enter(shard, servers, isRight)) === null) return false;
       this.cluster.buildRing(shard);
-      // Whoever is back shows that it has everything when it is told.
       for (const server of servers) if (!this.cluster.isReachable(server)) shard.untold.add(server);
       return true;
     } finally {

@@ -24,6 +24,7 @@ interface Lock {
 
 /** What one procedure holds. */
 export class Holdings {
+  /** In their order, since each is taken behind all that are held: whoever stands behind the last stands behind all. */
   private readonly held: Lock[] = [];
 
   /** @param waiting the procedure that waits for this one, if one does */
@@ -31,9 +32,9 @@ export class Holdings {
 
   /** @throws Error when the procedure, or one that waits for it, holds a lock that comes later in the order, or this one */
   check(kind: LockKind, name: string): void {
-    const wrong = this.held.find((lock) => !isBefore(lock, { kind, name }));
-    if (wrong !== undefined)
-      throw new Error(`${kind} ${name} is taken while ${wrong.kind} ${wrong.name} is held: against the order of locks`);
+    const last = this.held.at(-1);
+    if (last !== undefined && !isBefore(last, { kind, name }))
+      throw new Error(`${kind} ${name} is taken while ${last.kind} ${last.name} is held: against the order of locks`);
     this.waiting?.check(kind, name);
   }
 

@@ -37,7 +37,7 @@ export class StrandedShards {
   tick(): void {
     if (this.desk.nowMs < this.nextMs) return;
     this.nextMs = this.desk.nowMs + PAUSE_MS;
-    for (const shard of this.inSyncSets.unsettled()) {
+    for (const shard of this.inSyncSets.unsettled) {
       const isOpen = !this.looked.has(shard) && this.isStranded(shard);
       if (isOpen && this.running(shard).length + this.silent(shard).length > 0) run(this.look(shard));
     }

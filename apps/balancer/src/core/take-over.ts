@@ -10,15 +10,8 @@ import { highestOf } from '#common/protocol/extremes';
 import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { FenceReply, NewestRound, NodeShardState } from '#common/contracts/node';
-import {
-  decideVats,
-  highestTold,
-  isRuledOut,
-  newestStarts,
-  roundHeldByAll,
-  type ReplicaReport,
-} from '#common/protocol/take-over';
+import type { FenceReply, NodeShardState } from '#common/contracts/node';
+import { decideVats, highestTold, newestStarts, roundHeldByAll, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -27,8 +20,8 @@ import type { Health } from './health';
 import type { InSyncSets } from './in-sync-sets';
 import type { Lease } from './leadership';
 import { isWhole } from './roll-call';
+import { nameOfRound, sharingRounds } from './round-groups';
 import type { CoreSettings } from './settings';
-import { DisjointSets } from './disjoint-sets';
 import { configOf, type Shard, type ShardRecord } from './shard';
 import { first, pooled, run, Signal, wait, type Workflow } from './workflow';
 import type { Writer } from './writer';
@@ -38,6 +31,8 @@ const RESTART_PAUSE_MS = 1000;
 
 /** So many groups of shards are decided at once: what one event leads to stays small, however many shards there are. */
 const GROUPS_AT_ONCE = 32;
+/** A group of more shards is resolved in several steps. */
+const SHARDS_AT_ONCE = 64;
 
 /** What a server told when it was fenced. */
 interface Report {
@@ -173,8 +168,13 @@ export class TakeOver {
   /** Decides shards as they become decidable. */
   private *resolveAll(graceUntilMs: number): Workflow {
     while (this.open.size > 0 && this.cluster.phase !== 'steppedDown') {
-      const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
+      yield* this.breathe();
       const { adoptions } = this;
+      const heard = this.reports.size;
+      const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
+      if (groups.length > 0) yield* this.breathe();
+      // Who has told something meanwhile may tie them to others.
+      if (this.reports.size > heard) continue;
       const works = groups.map((shards) => (): Workflow => this.resolve(shards, adoptions));
       yield* pooled(GROUPS_AT_ONCE, works);
       if (this.open.size > 0) yield* this.untilSomethingHappens();
@@ -182,6 +182,11 @@ export class TakeOver {
     this.forgetEarlierStarts();
     this.progress.raise();
     if (this.open.size === 0 && this.cluster.phase !== 'steppedDown') yield* this.foundation.settle();
+  }
+
+  /** What is done at once stays short, however many shards there are: meanwhile the lease is renewed, and others are answered. */
+  private *breathe(): Workflow {
+    yield* wait(this.desk.ask('pause', {}));
   }
 
   /** A server has told what it holds, a shard is resolved, or some time has passed. */
@@ -217,9 +222,12 @@ export class TakeOver {
     // While that was stored a server may have told of a later record, with other members, which hold other rounds.
     if (this.adoptions > adoptions) return;
     this.decide(shards);
+    if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
     // Whoever led before may have stored a configuration in the bucket alone.
     for (const shard of shards) if (!(yield* this.inSyncSets.inform(shard, this.behind(shard)))) return;
+    if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
     yield* this.writer.lockLanes(shards);
+    if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
     if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) {
       shard.resolved = true;
@@ -239,8 +247,8 @@ export class TakeOver {
       shard.vat = outlook.vat;
       shard.nextTerm = Math.max(outlook.nextTerm, this.highestTermSeen(shard) + 1);
       for (const server of shard.inSync) this.suspendIfLost(shard, server);
-      // Some may have to leave the set.
-      this.inSyncSets.reconsider(shard);
+      // Whoever has lost its data, or is known to be wrong, may have to leave the set.
+      if (shard.voters.length < shard.inSync.length) this.inSyncSets.reconsider(shard);
       const votes = reports.get(shard.id) ?? [];
       shard.remember([...newestStarts(votes), { epoch: this.cluster.epoch, vat: shard.vat }]);
       this.decidedBy.set(shard.id, votes);
@@ -276,7 +284,7 @@ export class TakeOver {
 
   /** Of any replica that was fenced, in sync or not: no term is used twice. */
   private highestTermSeen(shard: Shard): number {
-    const terms = [...shard.replicas.keys()].map((server) => this.stateOf(shard, server)?.currentTerm ?? 0);
+    const terms = shard.record.replicas.map((server) => this.stateOf(shard, server)?.currentTerm ?? 0);
     return highestOf(terms, 0);
   }
 
@@ -295,56 +303,15 @@ export class TakeOver {
    */
   private decidable(graceIsOver: boolean): Shard[][] {
     const open = [...this.open];
-    const ready = new Set(open.filter((shard) => this.hasTold(shard, graceIsOver)));
     const silent = open.some((shard) => !shard.inSync.some((server) => this.reports.has(server)));
     if (silent && !graceIsOver) return [];
-    return this.linked(open, graceIsOver).filter((shards) => shards.every((shard) => ready.has(shard)));
-  }
-
-  /**
-   * The shards in groups that share newest rounds, directly or by way of others of them. A round that any replica of the shard was
-   * told to be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
-   */
-  private linked(shards: readonly Shard[], graceIsOver: boolean): Shard[][] {
-    const groups = new DisjointSets();
-    // Of a round over many shards many replicas tell: it is looked at once.
-    const links = new Map<string, string | null>();
-    for (const shard of shards) {
-      const votes = this.votes(shard);
-      const told = highestTold(votes);
-      for (const { newestRound } of votes) {
-        if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= told) continue;
-        const name = nameOfRound(newestRound);
-        let link = links.get(name);
-        if (link === undefined) links.set(name, (link = this.link(newestRound, groups, graceIsOver)));
-        if (link !== null) groups.join(shard.id, link);
-      }
-    }
-    const byGroup = new Map<string, Shard[]>();
-    for (const shard of shards) {
-      const group = groups.find(shard.id);
-      const members = byGroup.get(group);
-      if (members === undefined) byGroup.set(group, [shard]);
-      else members.push(shard);
-    }
-    return [...byGroup.values()];
-  }
-
-  /** Joins the shards of a round; one of them stands for all. Null where it is known that the round is not committed. */
-  private link(round: NewestRound, groups: DisjointSets, graceIsOver: boolean): string | null {
-    const touched = Object.keys(round.lastTerms);
-    const known = touched.map((id) => this.cluster.shards.get(id)).filter((one) => one !== undefined);
-    const reports = new Map(known.map((one) => [one.id, this.votes(one)]));
+    const ready = new Set(open.filter((shard) => this.hasTold(shard, graceIsOver)));
     // Who may still answer is waited for; after that, what is missing may be missing for ever.
-    const isOpen = (one: Shard): boolean => !(graceIsOver && this.isBelieved(one, graceIsOver));
-    const doubtful = new Set(known.filter(isOpen).map(({ id }) => id));
-    if (touched.length > 1 && isRuledOut(round, reports, doubtful)) return null;
-    // A shard that was told that it is committed waits for nobody.
-    const waiting = touched.filter((id) => (round.lastTerms[id] ?? 0) > highestTold(reports.get(id) ?? []));
-    const [first] = waiting;
-    if (first === undefined) return null;
-    for (const id of waiting) groups.join(first, id);
-    return first;
+    const isOpen = (shard: Shard): boolean => !(graceIsOver && this.isBelieved(shard, graceIsOver));
+    const votes = (shard: Shard): readonly ReplicaReport[] => this.votes(shard);
+    return sharingRounds(open, this.cluster.shards, votes, isOpen).filter((shards) =>
+      shards.every((shard) => ready.has(shard)),
+    );
   }
 
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
@@ -379,9 +346,12 @@ export class TakeOver {
   private votes(shard: Shard): readonly ReplicaReport[] {
     const decidedBy = this.decidedBy.get(shard.id);
     if (decidedBy !== undefined) return decidedBy;
-    const trusted = shard.inSync.filter((server) => !shard.isDiverged(server));
-    const states = trusted.map((server) => this.stateOf(shard, server));
-    return states.filter((state) => state !== undefined).filter((state) => !state.catchingUp);
+    const votes: NodeShardState[] = [];
+    for (const server of shard.inSync) {
+      const state = shard.isDiverged(server) ? undefined : this.stateOf(shard, server);
+      if (state?.catchingUp === false) votes.push(state);
+    }
+    return votes;
   }
 
   private stateOf(shard: Shard, server: string): NodeShardState | undefined {
@@ -389,8 +359,4 @@ export class TakeOver {
     if (reply?.configId !== this.cluster.configId) return undefined;
     return reply.shards.get(shard.id);
   }
-}
-
-function nameOfRound({ epoch, round }: NewestRound): string {
-  return `${epoch}/${round}`;
 }

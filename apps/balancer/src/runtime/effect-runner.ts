@@ -1,4 +1,5 @@
 /** Performs the core's effects through the ports and hands back what came of them. The only place where the core is stepped. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
@@ -177,6 +178,8 @@ export class EffectRunner {
         return launcher.remove(effect.server).then(() => null);
       case 'nodeFailure':
         return Promise.resolve(launcher.failureOf(effect.server));
+      case 'pause':
+        return nextTurn(null);
     }
   }
 

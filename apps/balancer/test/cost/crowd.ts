@@ -248,6 +248,7 @@ export class Crowd {
       case 'startNode':
       case 'removeNode':
       case 'nodeFailure':
+      case 'pause':
         return null;
       case 'catchup':
       case 'digest':

@@ -261,6 +261,11 @@ export class SimBalancer {
       case 'nodeFailure':
         answer({ ok: true, value: null });
         break;
+      case 'pause':
+        scheduler.after(0, () => {
+          answer({ ok: true, value: null });
+        });
+        break;
       case 'ping':
       case 'config':
       case 'fence':

@@ -1,0 +1,71 @@
+/** Which shards a take-over has to decide together: those that share newest rounds. */
+import type { NewestRound } from '#common/contracts/node';
+import { highestTold, isRuledOut, type ReplicaReport } from '#common/protocol/take-over';
+import { DisjointSets } from './disjoint-sets';
+import type { Shard } from './shard';
+
+type Votes = (shard: Shard) => readonly ReplicaReport[];
+
+/**
+ * The shards in groups that share newest rounds, directly or by way of others of them. A round that any replica of the shard was
+ * told to be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
+ *
+ * @param known all shards, by name
+ * @param isOpen whether more may be heard of the shard
+ */
+export function sharingRounds(
+  shards: readonly Shard[],
+  known: ReadonlyMap<string, Shard>,
+  votesOf: Votes,
+  isOpen: (shard: Shard) => boolean,
+): Shard[][] {
+  const groups = new DisjointSets();
+  // Of a round over many shards many replicas tell: it is looked at once.
+  const links = new Map<string, string | null>();
+  for (const shard of shards) {
+    const votes = votesOf(shard);
+    const told = highestTold(votes);
+    for (const { newestRound } of votes) {
+      if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= told) continue;
+      const name = nameOfRound(newestRound);
+      let link = links.get(name);
+      if (link === undefined) links.set(name, (link = join(newestRound, groups, known, votesOf, isOpen)));
+      if (link !== null) groups.join(shard.id, link);
+    }
+  }
+  const byGroup = new Map<string, Shard[]>();
+  for (const shard of shards) {
+    const group = groups.find(shard.id);
+    const members = byGroup.get(group);
+    if (members === undefined) byGroup.set(group, [shard]);
+    else members.push(shard);
+  }
+  return [...byGroup.values()];
+}
+
+/** Joins the shards of a round; one of them stands for all. Null where there is one alone, or it is known not to be committed. */
+function join(
+  round: NewestRound,
+  groups: DisjointSets,
+  known: ReadonlyMap<string, Shard>,
+  votesOf: Votes,
+  isOpen: (shard: Shard) => boolean,
+): string | null {
+  const touched = Object.keys(round.lastTerms);
+  if (touched.length === 1) return null;
+  const shards = touched.map((id) => known.get(id)).filter((one) => one !== undefined);
+  const reports = new Map(shards.map((one) => [one.id, votesOf(one)]));
+  const doubtful = new Set(shards.filter(isOpen).map(({ id }) => id));
+  if (isRuledOut(round, reports, doubtful)) return null;
+  // A shard that was told that it is committed waits for nobody.
+  const waiting = touched.filter((id) => (round.lastTerms[id] ?? 0) > highestTold(reports.get(id) ?? []));
+  const [first] = waiting;
+  if (first === undefined) return null;
+  for (const id of waiting) groups.join(first, id);
+  return first;
+}
+
+/** Tells the round from all others. */
+export function nameOfRound({ epoch, round }: NewestRound): string {
+  return `${epoch}/${round}`;
+}
