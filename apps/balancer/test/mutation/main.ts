@@ -1,12 +1,13 @@
 /**
  * `make guards`: switches off every guard of the cores and of the protocol's rules, one by one, and asks who notices.
  *
- * First so many worlds run with all guards on, and it is written down in which of them each guard had a say. Then each guard is switched
- * off in those worlds, and, where none of them notices, in the unit tests and stories of the cores. What nobody notices is listed: it
- * is not tested, or not needed. A world that breaks a promise although all guards are on is told, and left out.
+ * The unit tests and stories of the cores are asked first: each test once more with each guard off that has a say in it. Then so many
+ * worlds run with all guards on, and it is written down in which of them each guard had a say; in those it is switched off. What nobody
+ * notices is listed: it is not tested, or not needed. A world that breaks a promise although all guards are on is told, and left out.
  *
- * `SEEDS=2000` worlds to look for guards that have a say; `TRIES=400` worlds at most for each guard; `JOBS=2` processes; `ONLY=recovery`
- * guards of files whose path contains it; `EVERY=10` one guard of so many alone, for a sample; `TESTS=0` leaves the tests out; `FROM=1` the first seed; `REPORT=file.json` all in numbers.
+ * `SEEDS=2000` worlds to look for guards that have a say, 0 for none; `TRIES=400` worlds at most for each guard; `JOBS=2` processes;
+ * `ONLY=recovery` guards of files whose path contains it; `EVERY=10` one guard of so many alone, for a sample; `TESTS=0` leaves the tests
+ * out; `FROM=1` the first seed; `REPORT=file.json` all in numbers.
  */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -24,9 +25,11 @@ interface Result {
   guard: Guard;
   /** Worlds of those looked at in which it had a say. */
   decisive: number;
-  /** Files of tests in which it had a say; undefined when they were not asked. */
-  specs?: number;
-  noticed: (Finding & { worlds: number }) | { by: string } | null;
+  /** Files of tests in which it had a say. */
+  specs: number;
+  byWorlds: (Finding & { worlds: number }) | null;
+  /** The test that fails without it. */
+  byTest: string | null;
 }
 
 function numberFrom(name: string, otherwise: number): number {
@@ -72,75 +75,83 @@ async function findSay(
   return say;
 }
 
-/** Which worlds notice that the guard is off. */
-async function tryInWorlds(worker: Worker, guard: Guard, seeds: readonly number[]): Promise<Result> {
+/** Whether a world notices that the guard is off. */
+async function tryInWorlds(worker: Worker, guard: Guard, seeds: readonly number[]): Promise<Result['byWorlds']> {
   const noticed = seeds.length === 0 ? null : await worker.run({ guard: guard.id, seeds }, () => undefined);
-  const worlds = noticed === null ? seeds.length : seeds.indexOf(noticed.seed) + 1;
-  return { guard, decisive: seeds.length, noticed: noticed === null ? null : { ...noticed, worlds } };
+  return noticed === null ? null : { ...noticed, worlds: seeds.indexOf(noticed.seed) + 1 };
 }
 
-function describe({ guard, decisive, specs, noticed }: Result): string {
+function describe({ guard, decisive, specs, byWorlds, byTest }: Result): string {
   const where = `${guard.file}:${guard.line}`;
   const what = `${guard.text.slice(0, 90)} -> ${guard.neutral}`;
-  if (noticed === null)
-    return `NOT NOTICED  ${where}  ${what}  (had a say in ${decisive} worlds, ${specs ?? '?'} files of tests)`;
-  const how = 'seed' in noticed ? `after ${noticed.worlds} worlds, seed ${noticed.seed}` : 'test';
-  return `noticed      ${where}  ${what}  ${how}: ${noticed.by.slice(0, 100)}`;
+  if (byWorlds === null && byTest === null)
+    return `NOT NOTICED  ${where}  ${what}  (had a say in ${decisive} worlds, ${specs} files of tests)`;
+  const inWorlds = byWorlds === null ? [] : [`after ${byWorlds.worlds} worlds, seed ${byWorlds.seed}: ${byWorlds.by}`];
+  const inTests = byTest === null ? [] : [`test: ${byTest}`];
+  return `noticed      ${where}  ${what}  ${[...inTests, ...inWorlds].map((one) => one.slice(0, 120)).join('; ')}`;
 }
 
 async function main(): Promise<void> {
   const only = process.env.ONLY ?? '';
   const tree = makeTree(CHECKOUT, TREE);
   const every = Math.max(1, numberFrom('EVERY', 1));
+  const jobs = numberFrom('JOBS', 1);
   const guards = tree.guards.filter(({ file }) => file.includes(only)).filter((_, index) => index % every === 0);
-  const workers = Array.from({ length: numberFrom('JOBS', 1) }, () => new Worker(TREE));
+  const results = guards.map((guard): Result => ({ guard, decisive: 0, specs: 0, byWorlds: null, byTest: null }));
   const first = numberFrom('FROM', 1);
   const seeds = Array.from({ length: numberFrom('SEEDS', 2_000) }, (_, index) => first + index);
-  print(`${guards.length} guards; looking for those that have a say in ${seeds.length} worlds`);
-  const results: Result[] = [];
+  if (numberFrom('TESTS', 1) === 1) await askTests(results, jobs);
+  if (seeds.length > 0) await askWorlds(results, seeds, jobs);
+  report(results, seeds.length);
+}
+
+async function askTests(results: readonly Result[], jobs: number): Promise<void> {
+  print(`${results.length} guards; asking the tests`);
+  const { noticed, specs } = await new UnitTests(CHECKOUT, TREE, jobs, print).ask(results.map(({ guard }) => guard.id));
+  for (const result of results) {
+    result.byTest = noticed.get(result.guard.id) ?? null;
+    result.specs = specs.get(result.guard.id)?.size ?? 0;
+  }
+}
+
+async function askWorlds(results: readonly Result[], seeds: readonly number[], jobs: number): Promise<void> {
+  print(`${results.length} guards; looking for those that have a say in ${seeds.length} worlds`);
+  const workers = Array.from({ length: jobs }, () => new Worker(TREE));
+  let done = 0;
   try {
+    const guards = results.map(({ guard }) => guard);
     const say = await findSay(workers, guards, seeds, numberFrom('TRIES', 400));
-    await share(workers, guards, async (worker, guard) => {
-      const result = await tryInWorlds(worker, guard, say.get(guard.id) ?? []);
-      results.push(result);
-      print(`${results.length}/${guards.length} ${describe(result)}`);
+    await share(workers, results, async (worker, result) => {
+      const tries = say.get(result.guard.id) ?? [];
+      result.decisive = tries.length;
+      result.byWorlds = await tryInWorlds(worker, result.guard, tries);
+      done += 1;
+      print(`${done}/${results.length} ${describe(result)}`);
     });
   } finally {
     for (const worker of workers) worker.end();
   }
-  const byWorlds = results.filter(({ noticed }) => noticed !== null).length;
-  print(`noticed by worlds: ${byWorlds} of ${results.length}`);
-  if (numberFrom('TESTS', 1) === 1) await runTests(results, workers);
-  report(results, byWorlds, seeds.length);
-}
-
-/** Those that no world notices, in the tests; one guard after the other, as many at once as there are workers. */
-async function runTests(results: readonly Result[], workers: readonly Worker[]): Promise<void> {
-  const tests = await UnitTests.prepare(CHECKOUT, TREE);
-  const open = results.filter(({ noticed }) => noticed === null);
-  await share(workers, open, async (_worker, result) => {
-    result.specs = tests.count(result.guard.id);
-    const by = await tests.failing(result.guard.id);
-    if (by !== null) result.noticed = { by };
-    print(describe(result));
-  });
 }
 
 /**
  * A comparison with undefined or null that has a say nowhere is there for the type checker: what it looks at is always there. The same
  * holds for what has a say nowhere because no message or workflow of the core can lead to it.
  */
-function report(results: readonly Result[], byWorlds: number, seeds: number): void {
-  const unnoticed = results.filter(({ noticed }) => noticed === null);
+function report(results: readonly Result[], seeds: number): void {
+  const unnoticed = results.filter(({ byWorlds, byTest }) => byWorlds === null && byTest === null);
   const silent = unnoticed.filter(({ decisive, specs }) => decisive === 0 && specs === 0).length;
-  const noticed = results.length - unnoticed.length;
-  const share = (count: number, of: number): string => `${((100 * count) / Math.max(1, of)).toFixed(1)} %`;
+  const count = (fits: (result: Result) => boolean, of: number): string => {
+    const fitting = results.filter(fits).length;
+    return `${fitting} (${((100 * fitting) / Math.max(1, of)).toFixed(1)} %)`;
+  };
+  const isNoticed = ({ byWorlds, byTest }: Result): boolean => byWorlds !== null || byTest !== null;
   print('');
   for (const result of unnoticed) print(describe(result));
   print(`${results.length} guards, worlds drawn from ${seeds}; ${silent} have a say in no world and no test`);
-  print(`noticed by worlds: ${byWorlds} (${share(byWorlds, results.length)})`);
-  print(`noticed by worlds or tests: ${noticed} (${share(noticed, results.length)})`);
-  print(`of those that have a say: ${share(noticed, results.length - silent)}`);
+  print(`noticed by tests: ${count(({ byTest }) => byTest !== null, results.length)}`);
+  print(`noticed by worlds: ${count(({ byWorlds }) => byWorlds !== null, results.length)}`);
+  print(`noticed by either: ${count(isNoticed, results.length)}`);
+  print(`of those that have a say: ${count(isNoticed, results.length - silent)}`);
   if (process.env.REPORT !== undefined) writeFileSync(process.env.REPORT, JSON.stringify(results, null, 1));
 }
 

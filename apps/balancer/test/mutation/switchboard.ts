@@ -1,10 +1,6 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { SpecRecord } from './unit-tests';
-
 /**
  * What instrumented sources call: `__guard(id, value, neutral)`. One guard is off at a time; which ones had a say is written down on
- * request, so that a guard is tried only in worlds in which it could make a difference.
+ * request, so that a guard is tried only where it could make a difference.
  */
 
 let off = Number(process.env.GUARD_OFF ?? -1);
@@ -36,22 +32,3 @@ export function stopRecording(): void {
 }
 
 Object.assign(globalThis, { __guard: guard });
-
-/** What Jest offers to a file that it loads before each file of tests. */
-interface JestGlobals {
-  afterAll(work: () => void): void;
-  expect: { getState(): { testPath?: string } };
-}
-
-/** Under Jest: writes down, for each file of tests, which guards had a say there. */
-function recordTests(folder: string, jest: JestGlobals): void {
-  const guards = record();
-  jest.afterAll(() => {
-    const spec = jest.expect.getState().testPath ?? '';
-    const told: SpecRecord = { spec, guards: [...guards] };
-    writeFileSync(join(folder, `${spec.replaceAll('/', '_')}.json`), JSON.stringify(told));
-  });
-}
-
-const recordFolder = process.env.GUARD_RECORD;
-if (recordFolder !== undefined) recordTests(recordFolder, globalThis as unknown as JestGlobals);

@@ -1,103 +1,155 @@
 /** The unit tests and stories of the guarded sources, as those who notice that a guard is off. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { nowFile, type Now, type Saying } from './repeated-tests';
 
-const DEADLINE_MS = 300_000;
-/** All of them, to begin with. */
-const ALL_DEADLINE_MS = 1_800_000;
+/** A test with a guard off that says nothing for so long does not end. It takes milliseconds; a busy machine is allowed for. */
+const SILENCE_MS = 60_000;
+const LOOK_EVERY_MS = 1_000;
 /** Tests that need processes are left out, and the simulation, which has its turn before. */
 const ASKED = [
-  'apps/balancer/src/core/',
-  'apps/shard-node/src/core/',
-  'apps/shard-node/src/runtime/replica',
   'libs/common/src/protocol/',
-  'apps/balancer/test/scenarios/',
+  'apps/shard-node/src/core/',
+  'apps/balancer/src/core/',
+  'apps/shard-node/src/runtime/replica',
   'apps/balancer/test/[^/]*[.]spec',
-  'apps/shard-node/test/[^/]*[.]spec',
+  'apps/balancer/test/scenarios/',
 ];
-/** A guard that many files know is tried in so many of them at most, those first that know the fewest guards. */
-const FILES_A_GUARD = 8;
 
-/** What a file of tests says of the guards: written by `switchboard.ts` when its tests are over. */
-export interface SpecRecord {
-  spec: string;
-  guards: number[];
+/** What the tests say of the guards. */
+export interface Verdict {
+  /** By guard: the test that fails without it. */
+  noticed: ReadonlyMap<number, string>;
+  /** By guard: files of tests in which it has a say. */
+  specs: ReadonlyMap<number, ReadonlySet<string>>;
 }
 
+/** Asks the tests about guards, as many files of tests at once as there are jobs. */
 export class UnitTests {
-  private constructor(
+  private readonly folder = mkdtempSync(join(tmpdir(), 'shardline-guards-'));
+
+  constructor(
     private readonly checkout: string,
     private readonly tree: string,
-    private readonly byGuard: ReadonlyMap<number, readonly string[]>,
+    private readonly jobs: number,
+    private readonly print: (line: string) => void,
   ) {}
 
-  /** Runs all tests with all guards on, to learn which ones have a say in which file. @throws when a test fails */
-  static async prepare(checkout: string, tree: string): Promise<UnitTests> {
-    const folder = mkdtempSync(join(tmpdir(), 'shardline-guards-'));
+  /** @throws when a test fails with all guards on */
+  async ask(guards: readonly number[]): Promise<Verdict> {
     try {
-      const failing = await jest(checkout, tree, ['-w', '2', ...ASKED], { GUARD_RECORD: folder }, ALL_DEADLINE_MS);
-      if (failing !== null) throw new Error(`with all guards on a test fails: ${failing}`);
-      const records = readdirSync(folder).map(
-        (name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as SpecRecord,
-      );
-      records.sort((a, b) => a.guards.length - b.guards.length);
-      const byGuard = new Map<number, string[]>();
-      for (const { spec, guards } of records)
-        for (const id of guards) byGuard.set(id, [...(byGuard.get(id) ?? []), spec]);
-      return new UnitTests(checkout, tree, byGuard);
+      writeFileSync(join(this.folder, 'asked.json'), JSON.stringify(guards));
+      await this.forAll(await this.listSpecs(), (spec) => this.repeatTestsOf(spec));
+      await this.askAboutLoading(guards);
+      return this.verdict();
     } finally {
-      rmSync(folder, { recursive: true });
+      rmSync(this.folder, { recursive: true });
     }
   }
 
-  /** Files of tests in which the guard has a say. */
-  count(id: number): number {
-    return this.byGuard.get(id)?.length ?? 0;
+  private async listSpecs(): Promise<string[]> {
+    const { said } = await this.jest(['--listTests', ...ASKED]);
+    const found = said.split('\n').filter((line) => line.endsWith('.ts'));
+    if (found.length === 0) throw new Error(`no tests are found: ${said}`);
+    const rank = (spec: string): number => ASKED.findIndex((pattern) => new RegExp(pattern).test(spec));
+    return found.sort((a, b) => rank(a) - rank(b) || statSync(a).size - statSync(b).size);
   }
 
-  /** The test that fails while the guard is off; null when none does. */
-  async failing(id: number): Promise<string | null> {
-    const specs = this.byGuard.get(id)?.slice(0, FILES_A_GUARD) ?? [];
-    if (specs.length === 0) return null;
-    return jest(this.checkout, this.tree, ['-w', '1', '--runTestsByPath', ...specs], { GUARD_OFF: String(id) });
+  private async forAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+    const waiting = [...items];
+    const one = async (): Promise<void> => {
+      for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
+    };
+    await Promise.all(Array.from({ length: this.jobs }, one));
+  }
+
+  /** Again from the start for each guard without which a test never ends, or ends the process: that is noticed, too. */
+  private async repeatTestsOf(spec: string): Promise<void> {
+    const started = performance.now();
+    const now = nowFile(this.folder, spec);
+    for (;;) {
+      rmSync(now, { force: true });
+      const { status, said } = await this.jest(['--runTestsByPath', spec], { GUARD_FOLDER: this.folder }, now);
+      if (status === 0) break;
+      if (status === 1) throw new Error(`with all guards on a test of ${spec} fails: ${said.slice(0, 4_000)}`);
+      if (!existsSync(now)) throw new Error(`the tests of ${spec} end the process with all guards on: ${said}`);
+      const { guard, by } = JSON.parse(readFileSync(now, 'utf8')) as Now;
+      const saying: Saying = { is: 'noticed', guard, by: `${by} (it does not end)` };
+      writeFileSync(join(this.folder, 'said.jsonl'), `${JSON.stringify(saying)}\n`, { flag: 'a' });
+    }
+    this.print(`${Math.round((performance.now() - started) / 1_000)} s  ${spec.slice(this.tree.length + 1)}`);
+  }
+
+  /** What is built while a file of tests is loaded is the same in each of its tests: those guards are off from the start. */
+  private async askAboutLoading(guards: readonly number[]): Promise<void> {
+    const { noticed } = this.verdict();
+    const specs = new Map<number, Set<string>>();
+    for (const saying of this.sayings())
+      if (saying.is === 'outside') for (const id of saying.guards) insert(specs, id, saying.spec);
+    const open = guards.filter((id) => specs.has(id) && !noticed.has(id));
+    await this.forAll(open, async (guard) => {
+      const args = ['--bail', '--runTestsByPath', ...specs.get(guard)!];
+      const { status, said } = await this.jest(args, { GUARD_OFF: String(guard) });
+      if (status === 0) return;
+      const saying: Saying = { is: 'noticed', guard, by: /● (.*)/.exec(said)?.[1] ?? 'the tests do not end' };
+      writeFileSync(join(this.folder, 'said.jsonl'), `${JSON.stringify(saying)}\n`, { flag: 'a' });
+    });
+  }
+
+  private verdict(): Verdict {
+    const noticed = new Map<number, string>();
+    const specs = new Map<number, Set<string>>();
+    for (const saying of this.sayings())
+      if (saying.is === 'noticed') noticed.set(saying.guard, saying.by);
+      else for (const id of saying.guards) insert(specs, id, saying.spec);
+    return { noticed, specs };
+  }
+
+  private sayings(): Saying[] {
+    const path = join(this.folder, 'said.jsonl');
+    if (!existsSync(path)) return [];
+    const lines = readFileSync(path, 'utf8').split('\n').filter(Boolean);
+    return lines.map((line) => JSON.parse(line) as Saying);
+  }
+
+  /** Runs Jest in the tree; status 2 stands for a run that was ended since nothing happened any more, or that was killed. */
+  private jest(
+    args: string[],
+    env: Record<string, string> = {},
+    now: string | null = null,
+  ): Promise<{ status: number; said: string }> {
+    const program = join(this.checkout, 'node_modules/jest/bin/jest.js');
+    const setup = ['--setupFilesAfterEnv', join(__dirname, 'repeated-tests.js')];
+    const child = spawn(process.execPath, [program, '-w', '1', '--reporters', 'default', ...args, ...setup], {
+      cwd: this.tree,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    const hear = (text: string): void => {
+      said += text;
+    };
+    child.stdout.setEncoding('utf8').on('data', hear);
+    child.stderr.setEncoding('utf8').on('data', hear);
+    return new Promise((resolve, reject) => {
+      let since = Date.now();
+      const look = setInterval(() => {
+        if (now !== null && existsSync(now)) since = Math.max(since, statSync(now).mtimeMs);
+        if (Date.now() - since > (now === null ? 5 * SILENCE_MS : SILENCE_MS)) child.kill('SIGKILL');
+      }, LOOK_EVERY_MS);
+      child.once('error', reject);
+      child.once('close', (status) => {
+        clearInterval(look);
+        resolve({ status: status === 0 || status === 1 ? status : 2, said });
+      });
+    });
   }
 }
 
-/** Runs Jest in the tree. Returns what fails first, or null. */
-function jest(
-  checkout: string,
-  tree: string,
-  args: string[],
-  env: Record<string, string>,
-  deadlineMs = DEADLINE_MS,
-): Promise<string | null> {
-  const program = join(checkout, 'node_modules/jest/bin/jest.js');
-  const switchboard = join(__dirname, 'switchboard.js');
-  const always = ['--bail', '--reporters', 'default', '--setupFilesAfterEnv', switchboard];
-  const child = spawn(process.execPath, [program, ...args, ...always], {
-    cwd: tree,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let said = '';
-  child.stderr.setEncoding('utf8');
-  child.stderr.on('data', (text: string) => {
-    said += text;
-  });
-  return new Promise((resolve, reject) => {
-    let isLate = false;
-    const deadline = setTimeout(() => {
-      isLate = true;
-      child.kill('SIGKILL');
-    }, deadlineMs);
-    child.once('error', reject);
-    child.once('close', (status) => {
-      clearTimeout(deadline);
-      if (status === 0) resolve(null);
-      else if (isLate) resolve('the tests do not end');
-      else resolve(/● (.*)/.exec(said)?.[1] ?? /FAIL (\S+)/.exec(said)?.[1] ?? 'the tests fail');
-    });
-  });
+function insert(sets: Map<number, Set<string>>, id: number, spec: string): void {
+  const set = sets.get(id);
+  if (set === undefined) sets.set(id, new Set([spec]));
+  else set.add(spec);
 }
