@@ -7,7 +7,7 @@
  *
  * `SEEDS=2000` worlds to look for guards that have a say, 0 for none; `TRIES=400` worlds at most for each guard; `JOBS=2` processes;
  * `ONLY=recovery` guards of files whose path contains it; `EVERY=10` one guard of so many alone, for a sample; `TESTS=0` leaves the tests
- * out; `FROM=1` the first seed; `REPORT=file.json` all in numbers.
+ * out, `SPECS='recovery|wedges'` asks those alone whose path matches; `FROM=1` the first seed; `REPORT=file.json` all in numbers.
  */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -107,7 +107,8 @@ async function main(): Promise<void> {
 
 async function askTests(results: readonly Result[], jobs: number): Promise<void> {
   print(`${results.length} guards; asking the tests`);
-  const { noticed, specs } = await new UnitTests(CHECKOUT, TREE, jobs, print).ask(results.map(({ guard }) => guard.id));
+  const tests = new UnitTests(CHECKOUT, TREE, jobs, new RegExp(process.env.SPECS ?? ''), print);
+  const { noticed, specs } = await tests.ask(results.map(({ guard }) => guard.id));
   for (const result of results) {
     result.byTest = noticed.get(result.guard.id) ?? null;
     result.specs = specs.get(result.guard.id)?.size ?? 0;

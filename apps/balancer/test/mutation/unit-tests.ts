@@ -34,6 +34,8 @@ export class UnitTests {
     private readonly checkout: string,
     private readonly tree: string,
     private readonly jobs: number,
+    /** Only files whose path matches. */
+    private readonly only: RegExp,
     private readonly print: (line: string) => void,
   ) {}
 
@@ -51,7 +53,7 @@ export class UnitTests {
 
   private async listSpecs(): Promise<string[]> {
     const { said } = await this.jest(['--listTests', ...ASKED]);
-    const found = said.split('\n').filter((line) => line.endsWith('.ts'));
+    const found = said.split('\n').filter((line) => line.endsWith('.ts') && this.only.test(line));
     if (found.length === 0) throw new Error(`no tests are found: ${said}`);
     const rank = (spec: string): number => ASKED.findIndex((pattern) => new RegExp(pattern).test(spec));
     return found.sort((a, b) => rank(a) - rank(b) || statSync(a).size - statSync(b).size);
