@@ -274,7 +274,7 @@ export class SimBalancer {
       case 'operation':
       case 'probe':
       case 'readOne':
-        servers.call({ from: this.name, server: ask.server, ...this.callOf(ask) }, answer);
+        servers.call({ from: this.name, server: ask.server, kind: ask.do, ...this.callOf(ask) }, answer);
     }
   }
 

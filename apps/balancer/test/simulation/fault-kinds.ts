@@ -34,9 +34,15 @@ export const SPECIAL_FAULTS = [
   'bucket lost',
   /** The bucket is set back, the leader ends, and fewer than half of the servers are away for longer than anybody waits for them. */
   'disaster',
+  /** The same, after a server has ended and no other has heard of any change of a configuration since: all else gets through. */
+  'disaster untold',
   /** All servers of one shard are away, or the leader cannot reach them. */
   'shard away',
   'shard far from leader',
+  /** A server comes back without its disk while the leader hears of no other; then that leader ends. */
+  'disk lost unseen',
+  /** Requests for copies arrive at a server a second time, long after they were given up. */
+  'copies come again',
 ] as const;
 
 export type FaultKind = (typeof COMMON_FAULTS)[number] | (typeof SPECIAL_FAULTS)[number];

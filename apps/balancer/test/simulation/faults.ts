@@ -27,6 +27,10 @@ export interface FaultWorld {
 const MOST_SET_BACKS = 2;
 /** How many of the worlds may lose the last whole copy of something. */
 const RECKLESS = 0.02;
+/** As long as that a leader may hear of nobody but of a server that has lost its disk: shorter than until all others are given up. */
+const UNSEEN_MS = 400;
+/** So long nobody hears of any configuration before a disaster. */
+const UNTOLD_MS = 800;
 
 export class Faults {
   private readonly dice: Dice;
@@ -34,6 +38,8 @@ export class Faults {
   private struck = 0;
   /** How often a backup of the bucket has been put back. */
   private setBacks = 0;
+  /** A disk has been lost unseen: once in a world, since the first change of the set takes away what it is to show. */
+  private wasUnseen = false;
   /** The last whole copy of something may be destroyed. */
   private readonly isReckless: boolean;
   /** Those that happen in this run: what only shows when some happen often would be rare if all did. */
@@ -206,6 +212,15 @@ export class Faults {
         for (const name of this.oneShard()) cutLeader(null, name, ms);
         break;
       }
+      case 'disk lost unseen':
+        this.loseDiskUnseen(server, leader);
+        break;
+      case 'copies come again':
+        network.strike('come again', 'catchup', server.name, dice.between(400, 1_600));
+        break;
+      case 'disaster untold':
+        this.endUntold(server);
+        break;
       case 'gateway ends':
         if (gateways.length > 0) dice.oneOf(gateways).restart();
         break;
@@ -238,6 +253,16 @@ export class Faults {
     }
   }
 
+  private endUntold(server: SimServer): void {
+    const { network, servers, scheduler, maySetBack } = this.world;
+    if (!maySetBack() || this.setBacks > 0) return;
+    for (const { name } of servers.all) network.strike('lost', 'config', name, UNTOLD_MS);
+    server.kill();
+    scheduler.after(this.dice.between(UNTOLD_MS / 4, UNTOLD_MS), () => {
+      if (scheduler.nowMs < this.untilMs) this.bringDisaster();
+    });
+  }
+
   private isolate(name: string, ms: number): void {
     this.world.network.cut(name, ANYBODY, ms);
     this.world.network.cut(ANYBODY, name, ms);
@@ -251,6 +276,25 @@ export class Faults {
       server.wipe();
     });
     if (this.dice.chance(0.5)) server.start();
+  }
+
+  private loseDiskUnseen(server: SimServer, leader: SimBalancer | undefined): void {
+    const { watch, network, servers, scheduler } = this.world;
+    if (leader === undefined || this.wasUnseen || !watch.mayWipe(server.name)) return;
+    this.wasUnseen = true;
+    for (const { name } of servers.all) {
+      if (name === server.name) continue;
+      network.cut(leader.name, name, UNSEEN_MS);
+      network.cut(server.name, name, UNSEEN_MS);
+    }
+    server.kill();
+    watch.wipe(server.name, () => {
+      server.wipe();
+    });
+    server.start();
+    scheduler.after(this.dice.between(UNSEEN_MS / 4, UNSEEN_MS), () => {
+      leader.crash();
+    });
   }
 
   /** At most one server in a world never comes back. */

@@ -12,6 +12,8 @@ import type { Flaws } from './simulation';
 import type { Weakness } from './weakness';
 
 export const GUARDS_OFF: readonly Weakness[] = [
+  { point: 9, name: 'carries out copies that nobody waits for', fromSeed: 1, withinSeeds: 60, flaws: copiesLate },
+  { point: 9, name: 'takes new tables for whole copies', fromSeed: 1, withinSeeds: 60, flaws: takesNewTablesForWhole },
   { point: 7, name: 'forgets at which VAT an epoch began', fromSeed: 1, withinSeeds: 400, flaws: forgetsEpochStarts },
   { point: 2, name: 'purges what a copy still needs', fromSeed: 1, withinSeeds: 40, flaws: holdsNothingForCopies },
   {
@@ -25,7 +27,7 @@ export const GUARDS_OFF: readonly Weakness[] = [
     point: 5,
     name: 'does not wait until members know who has left',
     fromSeed: 1,
-    withinSeeds: 600,
+    withinSeeds: 100,
     flaws: leavesUntold,
   },
   { point: 6, name: 'believes a bucket on the word of one', fromSeed: 1, withinSeeds: 200, flaws: asksTooFew },
@@ -45,6 +47,48 @@ export const GUARDS_OFF: readonly Weakness[] = [
   },
   { point: 3, name: 'goes on from memory after a failed commit', fromSeed: 1, withinSeeds: 100, flaws: reloadsNothing },
 ];
+
+/**
+ * A request for a copy that comes again long after it was given up is carried out all the same: S1 has lost its disk, was copied and
+ * is a member; the request drops everything, or undoes what is acknowledged above its start, and S1 is back at the VAT of then. Should
+ * S0 lose its disk now, everything since is gone.
+ */
+function copiesLate(): Flaws {
+  let turn = 0;
+  return {
+    bias: {
+      profile: 'late messages',
+      ...{ servers: [2], shards: [1], copies: [2], groups: [1], lastsMs: [4_000], meanMs: [120], shapeChanges: 0 },
+      ...{ isStormy: false, checkMs: 20, settings: { tombstoneHorizonMs: 5_000 } },
+      faults: ['copies come again', 'server loses disk'],
+    },
+    patchReplica: (replica) => {
+      const catchup = replica.catchup.bind(replica);
+      replica.catchup = (request) => catchup({ ...request, turn: (turn += 1) });
+    },
+  };
+}
+
+/**
+ * A table that is made anew is taken for a whole one as long as the set has never changed, though its shard came into being long ago.
+ * S0 and S1 have acknowledged a round, and S0 was not told so yet. S1 loses its disk and is back; nobody hears of S0, so that the set
+ * stays as it is; S1 is told the configuration, to be copied; the leader ends. The next one hears of a round on S0 that the empty S1
+ * has not, and undoes it.
+ */
+function takesNewTablesForWhole(): Flaws {
+  return {
+    bias: {
+      profile: 'disks',
+      ...{ servers: [2], shards: [1], copies: [2], groups: [2], clients: [1], pauseMs: 60, shapeChanges: 0 },
+      ...{ lastsMs: [800], meanMs: [250] },
+      faults: ['disk lost unseen'],
+    },
+    patchReplica: (replica) => {
+      const config = replica.config.bind(replica);
+      replica.config = (request) => config({ ...request, areNew: true });
+    },
+  };
+}
 
 /** What take-overs decided is told by nobody. */
 function forgetsEpochStarts(): Flaws {
@@ -115,12 +159,16 @@ function promotesAnybody(): Flaws {
   };
 }
 
+/**
+ * S0 ends and leaves the set, which no configuration tells S1 and S2; rounds are acknowledged. The bucket is set back to before, the
+ * leader ends, and S2 is away for long: S0 and S1 are two of three, both know of the old set alone, and undo what S0 lacks.
+ */
 function leavesUntold(): Flaws {
   return {
     bias: {
       profile: 'bucket',
-      ...{ servers: [3], shards: [1], copies: [3], shapeChanges: 0, isStormy: true, lastsMs: [4_000] },
-      faults: ['server ends', 'server restarts', 'disaster'],
+      ...{ servers: [3], shards: [1], copies: [3], shapeChanges: 0, lastsMs: [2_400], meanMs: [250], pauseMs: 60 },
+      faults: ['disaster untold'],
     },
     patchCore: (core) => {
       eachShard(core, (shard) => {
@@ -186,7 +234,7 @@ function hearsNoForgottenIds(): Flaws {
 
 function reloadsNothing(): Flaws {
   return {
-    bias: { profile: 'disks' },
+    bias: { profile: 'disks', faults: ['disk in doubt', 'leader ends'] },
     patchReplica: (replica) => {
       const { guarded } = replica as unknown as ReplicaInsides;
       Object.defineProperty(guarded, 'inDoubt', { get: () => false, set: () => undefined });

@@ -23,18 +23,39 @@ export interface Request {
   from: string;
   to: string;
   timeoutMs: number;
+  /** What kind of request it is, where that matters: some kinds fare worse than others for a while. */
+  kind?: string;
   /** For the timeline. */
   label: () => string;
 }
+
+/** What becomes of one kind of request for a while: all are lost, or all arrive once more, much later. */
+export type Mishap = 'lost' | 'come again';
+
+/** How long after the first time a request comes again: also when it was given up long ago. */
+const AGAIN_MS = [200, 1_600] as const;
 
 export class Network {
   weather = CALM;
   /** By `from>to`: how many reasons there are that nothing arrives. */
   private readonly cuts = new Map<string, number>();
+  /** By `kind>to`: what becomes of such requests. */
+  private readonly mishaps = new Map<string, Mishap>();
   private readonly dice: Dice;
 
   constructor(private readonly scheduler: Scheduler) {
     this.dice = scheduler.dice(3);
+  }
+
+  /** From now on requests of one kind to one process meet with a mishap, for so long. */
+  strike(mishap: Mishap, kind: string, to: string, ms: number): void {
+    const name = `${kind}>${to}`;
+    if (this.mishaps.has(name)) return;
+    this.scheduler.note(() => `requests ${name} ${mishap === 'lost' ? 'are lost' : mishap} for ${ms}`);
+    this.mishaps.set(name, mishap);
+    this.scheduler.after(ms, () => {
+      this.mishaps.delete(name);
+    });
   }
 
   /** From now on nothing arrives from one at the other (`ANYBODY` for all), for so long. */
@@ -52,6 +73,7 @@ export class Network {
   /** Everything is whole and calm again. */
   mend(): void {
     this.cuts.clear();
+    this.mishaps.clear();
     this.weather = CALM;
   }
 
@@ -93,13 +115,17 @@ export class Network {
     scheduler.after(timeoutMs, () => {
       settle({ ok: false, error: noAnswer(to) });
     });
-    this.send(from, to, () => {
+    const mishap = this.mishaps.size === 0 ? undefined : this.mishaps.get(`${request.kind ?? ''}>${to}`);
+    if (mishap === 'lost') return;
+    const arrive = (): void => {
       handle((outcome) => {
         this.send(to, from, () => {
           settle(outcome);
         });
       });
-    });
+    };
+    this.send(from, to, arrive);
+    if (mishap === 'come again') scheduler.after(this.dice.between(...AGAIN_MS), arrive);
   }
 
   /** How long a message takes; it may be longer than any deadline. */

@@ -81,6 +81,7 @@ const DISK_FAULTS: readonly FaultKind[] = [
   'server loses disk',
   'disk full',
   'disk in doubt',
+  'disk lost unseen',
   'leader ends',
   'power cut',
 ];
@@ -209,6 +210,7 @@ export const PROFILES: readonly Profile[] = [
       'leader ends',
       'leader far from bucket',
       'standby pauses',
+      'copies come again',
     ],
     isStormy: true,
     lastsMs: [800, 1_600],

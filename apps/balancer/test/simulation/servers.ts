@@ -226,6 +226,8 @@ export interface Call<T> {
   server: string;
   label: () => string;
   timeoutMs: number;
+  /** What is asked, where some kinds of requests fare worse than others. */
+  kind?: string;
   work: (replica: WiredReplica) => Promise<T>;
 }
 
@@ -264,7 +266,7 @@ export class Servers {
   }
 
   /** Asks a server. `done` is called once, within the deadline, whatever becomes of the messages. */
-  call<T>({ from, server, label, timeoutMs, work }: Call<T>, done: (outcome: Outcome<T>) => void): void {
+  call<T>({ from, server, label, timeoutMs, kind = '', work }: Call<T>, done: (outcome: Outcome<T>) => void): void {
     const { scheduler } = this;
     const handle = (reply: (outcome: Outcome<T>) => void): void => {
       const process = this.byName.get(server)?.process ?? null;
@@ -285,7 +287,7 @@ export class Servers {
         void this.attempt(work, process.wired).then(end);
       });
     };
-    this.network.ask({ from, to: server, timeoutMs, label }, handle, done);
+    this.network.ask({ from, to: server, timeoutMs, label, kind }, handle, done);
   }
 
   /** Where the server's replica copies from: other servers, over the same network. */
