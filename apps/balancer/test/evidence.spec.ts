@@ -100,12 +100,23 @@ test('/rm takes no replica from a shard while the others have not shown that the
   world.replicas.server('S2').kill();
   world.wipe('S2');
   world.replicas.server('S2').start();
+  let isHeld = true;
+  world.intercept = (ask, answer) => {
+    if (!isHeld || ask.do !== 'catchup') return false;
+    world.scheduler.after(50, () => {
+      answer({ ok: false, error: { code: 'STORE_FAILED', message: 'not yet', retryable: true } });
+    });
+    return true;
+  };
   const command = { n: 1, servers: ['S1'] };
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'rm', command } });
-  await world.pass(LONG_MS);
-  expect(world.balancer.cluster.shards.get(SHARD)?.record.replicas).toContain('S1');
+  await world.pass(2 * LONG_MS);
+  expect(world.shard.record.replicas).toContain('S1');
+  isHeld = false;
   world.powerOn('S0');
-  await healed(world);
+  await world.until(() => !world.replicas.byName.has('S1'), 20_000);
+  await world.until(() => world.shard.inSync.length === 2 && world.balancer.cluster.isWritable(world.shard), 20_000);
+  for (const server of ['S0', 'S2']) expect(world.keys(server)).toEqual(ALL_KEYS);
 });
 
 describe('while the bucket does not answer', () => {

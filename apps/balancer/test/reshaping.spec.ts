@@ -181,6 +181,38 @@ test('/rm keeps the data of a server where the one that remains loses its disk i
   expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
 });
 
+test('/rm takes a server out once more that was taken back meanwhile, since nobody else served', async () => {
+  const world = await World.of(2);
+  let isTold = true;
+  world.intercept = (asked, answer, carryOut) => {
+    const fail = (): void => {
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    };
+    if (asked.do === 'config' && asked.server === 'S0' && !isTold) {
+      world.scheduler.after(20, fail);
+      return true;
+    }
+    const isRecord = asked.do === 'store' && asked.key === BUCKET_KEYS.shard(SHARD);
+    if (!isRecord || (asked.value as ShardConfig).replicas.length === 2 || !isTold) return false;
+    // S0 has shown that it is whole, and ends before it is told that it is alone.
+    isTold = false;
+    world.powerOff('S0');
+    carryOut(asked, answer);
+    return true;
+  };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'rm', command: { n: 1, servers: ['S1'] } } });
+  await world.until(() => !replicasOf(world).includes('S1'));
+  await world.until(() => world.shard.inSync.includes('S1'));
+  isTold = true;
+  world.intercept = () => false;
+  world.powerOn('S0');
+  await world.until(() => !world.balancer.cluster.servers.has('S1'), LONG_MS);
+  expect(replicasOf(world)).toEqual(['S0']);
+  await world.until(() => world.balancer.cluster.isWritable(world.shard), LONG_MS);
+  await world.write(6);
+  expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5, 6]);
+});
+
 test('/rm of a server whose replicas are just coming into being leaves none of them behind', async () => {
   const world = await World.laidOut({ S0: [SHARD, 'sh1'], S1: [SHARD, 'sh1'] });
   world.intercept = (asked) => asked.do === 'store' && asked.key.startsWith('shard.');
@@ -223,4 +255,39 @@ test('an /rm keeps a server that is in no set when the only member turns out to 
   expect(isLost).toBe(true);
   expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
   expect(replicasOf(world)).toEqual(['S0', 'S1']);
+});
+
+test('/rm does not let go of a server that is just being taken back', async () => {
+  const world = await World.of(2);
+  let back: (() => void) | null = null;
+  let stores = 0;
+  let isTold = false;
+  world.intercept = (asked, answer, carryOut) => {
+    if (asked.do === 'config' && asked.server === 'S0' && stores === 1 && !isTold) {
+      isTold = true;
+      carryOut(asked, (outcome) => {
+        world.powerOff('S0');
+        answer(outcome);
+      });
+      return true;
+    }
+    if (asked.do !== 'store' || asked.key !== BUCKET_KEYS.shard(SHARD)) return false;
+    stores += 1;
+    if (stores !== 2) return false;
+    // Nobody serves, and S1 is taken back: the bucket takes its time, and S0 is there again.
+    back = (): void => {
+      carryOut(asked, answer);
+    };
+    return true;
+  };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'rm', command: { n: 1, servers: ['S1'] } } });
+  await world.until(() => back !== null, LONG_MS);
+  world.powerOn('S0');
+  await world.pass(1_000);
+  expect(world.balancer.cluster.servers.has('S1')).toBe(true);
+  back!();
+  await world.until(() => !world.balancer.cluster.servers.has('S1'), LONG_MS);
+  expect(replicasOf(world)).toEqual(['S0']);
+  await world.until(() => world.balancer.cluster.isWritable(world.shard), LONG_MS);
+  expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
 });

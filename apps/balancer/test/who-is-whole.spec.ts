@@ -268,3 +268,26 @@ test('an answer counts for those alone who had asked when the question was sent'
   desk.deliver(asks[2]!.token, { ok: true, value: { postgres: 'ok', configId: 7, shards: states(5) } });
   expect(present.d).toEqual([]);
 });
+
+test('a server that is just being let go is not taken back', () => {
+  const desk = new Desk();
+  const cluster = new Cluster(3, SETTINGS.suspicion, PUBLISHED_HASH);
+  cluster.begin(1);
+  const server = cluster.addServer('S0', 0);
+  server.starting = false;
+  const record = { shard: 'a', low: 0, size: 1, configEpoch: 1, configVersion: 1, configId: 1 };
+  const shard = new Shard({ ...record, replicas: ['S0'], joining: [], inSync: [] }, true);
+  const found: string[][] = [];
+  const look = (): void => {
+    run(new RollCall(desk, cluster).complete(shard, ['S0']), (servers) => {
+      found.push(servers);
+    });
+    const shards = [{ shard: 'a', currentTerm: 1, toldVat: 1, newestRound: null, catchingUp: false }];
+    for (const ask of desk.take() as { token: number }[])
+      desk.deliver(ask.token, { ok: true, value: { postgres: 'ok', configId: 0, shards } });
+  };
+  look();
+  server.leaving = true;
+  look();
+  expect(found).toEqual([['S0'], []]);
+});

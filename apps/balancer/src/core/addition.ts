@@ -17,7 +17,7 @@ import {
 } from './membership-parts';
 import { faultOfAdd } from './membership-rules';
 import { unusedServerName } from './placement';
-import { forgetMade, join, movesOf } from './replica-moves';
+import { forgetMade, join, leavingOf, movesOf } from './replica-moves';
 import { configOf, Shard } from './shard';
 import type { Workflow } from './workflow';
 
@@ -26,6 +26,8 @@ type Newcomers = ReadonlyMap<string, string[]>;
 
 export function* addServers(command: AddCommand, parts: MembershipParts): Workflow<AdminOutcome> {
   const { cluster, desk } = parts;
+  const going = Object.keys(command.servers).find((name) => leavingOf(parts).includes(name));
+  if (going !== undefined) return refused('BAD_REQUEST', `server ${going} is being removed: add it when it is gone`);
   const fault = faultOfAdd(command, standing(parts));
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const newcomers = named(command.servers, parts);

@@ -213,6 +213,7 @@ export class BalancerCore {
       shard.forgottenIds.age(this.desk.nowMs, shard.vat, this.settings.operationHorizonMs);
     }
     this.recovery.startAll();
+    this.membership.tick();
     this.scrub.tick();
   }
 

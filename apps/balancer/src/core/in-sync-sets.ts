@@ -91,7 +91,7 @@ export class InSyncSets {
     try {
       const leaving = servers.filter((server) => shard.inSync.includes(server));
       if (leaving.length === 0) return 'unchanged';
-      for (const server of leaving) setSuspended(shard, server, true);
+      for (const server of leaving) shard.suspend(server, true);
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
       const record = { ...(settles ? settled(shard.record) : shard.record), diverged };
@@ -172,7 +172,7 @@ export class InSyncSets {
       const silent = yield* this.enter(shard, [server], isWhole);
       if (silent === null) return false;
       if (silent.length > 0) yield* this.demoteLocked(shard, silent, SILENT);
-      return shard.inSync.includes(server) && !isSuspended(shard, server);
+      return shard.inSync.includes(server) && !shard.isSuspended(server);
     } finally {
       shard.entering.delete(server);
       shard.configLock.release();
@@ -200,7 +200,9 @@ export class InSyncSets {
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
-      if ((yield* this.store(shard, reshaped(shard.record))) !== 'stored') return false;
+      const record = reshaped(shard.record);
+      if (record === shard.record) return true;
+      if ((yield* this.store(shard, record)) !== 'stored') return false;
       this.cluster.buildRing(shard);
       yield* this.tellAll(shard);
       return true;
@@ -262,7 +264,7 @@ export class InSyncSets {
   /** Why a member should not be one, or null. */
   private unfit(shard: Shard, server: string): string | null {
     if (this.cluster.health(server) === 'dead') return 'flatline';
-    return shard.replicas.get(server)?.suspended === true ? 'its data is gone' : null;
+    return shard.isSuspended(server) ? 'its data is gone' : null;
   }
 
   /** Stores the record under the next version and puts it in force; when a copy leaves, only with enough proof. */
@@ -320,9 +322,9 @@ export class InSyncSets {
   ): Workflow<string[] | null> {
     const record = servers.reduce((old, server) => entered(joined(old, [server]), server), shard.record);
     if ((yield* this.storeProven(shard, record, isRight)) !== 'stored') return null;
-    for (const server of servers) setSuspended(shard, server, false);
+    for (const server of servers) shard.suspend(server, false);
     const silent = yield* this.tell(shard, shard.inSync);
-    for (const server of servers) if (silent.includes(server)) setSuspended(shard, server, true);
+    for (const server of servers) if (silent.includes(server)) shard.suspend(server, true);
     return silent;
   }
 
@@ -370,8 +372,8 @@ export class InSyncSets {
       const outcome = outcomes[index];
       if (outcome?.ok !== true) return false;
       // One that is to be copied anew before it counts has stored it: its copy waits until the shard is resolved, which must not wait for it.
-      if (isSuspended(shard, server) || isWhole(outcome.value.shards.find(isOurs), mustHold)) return true;
-      setSuspended(shard, server, true);
+      if (shard.isSuspended(server) || isWhole(outcome.value.shards.find(isOurs), mustHold)) return true;
+      shard.suspend(server, true);
       return false;
     });
     for (const server of told) shard.untold.delete(server);
@@ -388,13 +390,4 @@ export class InSyncSets {
       this.desk.emit({ do: 'publish', event: { kind: 'shard.stale', subject: `${shard.id}/${server}`, data } });
     }
   }
-}
-
-function isSuspended(shard: Shard, server: string): boolean {
-  return shard.replicas.get(server)?.suspended === true;
-}
-
-function setSuspended(shard: Shard, server: string, suspended: boolean): void {
-  const replica = shard.replicas.get(server);
-  if (replica !== undefined) replica.suspended = suspended;
 }

@@ -8,11 +8,13 @@ import { unconfigured } from './cluster';
 import type { AdminCommand } from './effects';
 import { initCluster } from './initialisation';
 import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
-import { removeServers } from './removal';
-import { forgetMade, goOnWithMoves, movesOf } from './replica-moves';
+import { finishRemovals, removeServers } from './removal';
+import { forgetMade, goOnWithMoves, leavingOf, movesOf } from './replica-moves';
 import { Mutex, run, wait, type Workflow } from './workflow';
 
 const ADMIN_QUEUE_LIMIT = 16;
+/** How often it is looked whether a server that is to go can go. */
+const LOOK_MS = 500;
 
 /** A command that changes the cluster's shape. */
 export type MembershipCommand = Exclude<AdminCommand, { op: 'scrub' }>;
@@ -20,12 +22,39 @@ export type MembershipCommand = Exclude<AdminCommand, { op: 'scrub' }>;
 export class Membership {
   private readonly turn = new Mutex('administrators');
   private waiting = 0;
+  private nextLookMs = 0;
+  /** From when on what is being made on servers that do not run is made elsewhere. */
+  private nextPlanMs = 0;
 
   constructor(private readonly parts: MembershipParts) {}
 
   /** This balancer has begun to lead: goes on with what the one before it was asked for. */
   resume(): void {
+    this.nextPlanMs = this.parts.desk.nowMs + this.parts.settings.adminWaitMs;
     run(this.goOn());
+  }
+
+  /** Goes on with removals that have been promised, at a pace, unless a command is being carried out. */
+  tick(): void {
+    const { desk, cluster } = this.parts;
+    if (leavingOf(this.parts).length === 0 || this.turn.isHeld || cluster.phase !== 'serving') return;
+    if (desk.nowMs < this.nextLookMs) return;
+    this.nextLookMs = desk.nowMs + LOOK_MS;
+    run(this.goOnRemoving());
+  }
+
+  private *goOnRemoving(): Workflow {
+    const { desk, cluster, settings } = this.parts;
+    const plansAnew = desk.nowMs >= this.nextPlanMs;
+    if (plansAnew) this.nextPlanMs = desk.nowMs + settings.adminWaitMs;
+    yield* wait(this.turn.acquire());
+    try {
+      cluster.isReshaping = true;
+      yield* finishRemovals(this.parts, plansAnew);
+    } finally {
+      cluster.isReshaping = false;
+      this.turn.release();
+    }
   }
 
   private *goOn(): Workflow {
@@ -58,6 +87,7 @@ export class Membership {
         return { ok: false, error: unconfigured(this.parts.cluster) };
       }
       if (command.op === 'add') return yield* addServers(command.command, this.parts);
+      this.nextPlanMs = this.parts.desk.nowMs + 2 * this.parts.settings.adminWaitMs;
       return yield* removeServers(command.command, this.parts);
     } finally {
       this.parts.cluster.isReshaping = false;

@@ -25,8 +25,9 @@ export function settled(record: ShardRecord): ShardRecord {
   return rest;
 }
 
-/** Without the server. */
+/** Without the server; the same record where it is none of its replicas. */
 export function without(record: ShardRecord, server: string): ShardRecord {
+  if (!record.replicas.includes(server)) return record;
   const keep = (name: string): boolean => name !== server;
   return {
     ...record,

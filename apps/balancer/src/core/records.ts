@@ -38,7 +38,19 @@ export function readRecords(entries: readonly CatalogValue[]): StoredRecords {
 }
 
 function clusterOf(
-  { configId, configEpoch, configVersion, schema, init, shards, servers, numbers, born, moves }: Partial<ClusterRecord>,
+  {
+    configId,
+    configEpoch,
+    configVersion,
+    schema,
+    init,
+    shards,
+    servers,
+    numbers,
+    born,
+    moves,
+    leaving,
+  }: Partial<ClusterRecord>,
   records: readonly ShardConfig[],
   earlier: readonly ServerRecord[],
 ): ClusterRecord | null {
@@ -48,6 +60,7 @@ function clusterOf(
     ...{ configId, configEpoch: configEpoch ?? 0, configVersion: configVersion ?? 0, schema, init },
     ...{ shards: shards ?? [], servers: servers ?? [], numbers: numbered, born: born ?? records.map(configOf) },
     ...(moves === undefined ? {} : { moves }),
+    ...(leaving === undefined ? {} : { leaving }),
   };
 }
 

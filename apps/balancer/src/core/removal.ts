@@ -4,8 +4,9 @@
  */
 import type { RmCommand } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
-import type { ReplicaMove } from '#common/contracts/node';
+import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { ServerState } from './cluster';
 import {
   dropServer,
   noLongerLeading,
@@ -18,45 +19,66 @@ import { faultOfRm } from './membership-rules';
 import { chooseReplacement } from './placement';
 import { shuffled } from './random';
 import { without } from './record-changes';
-import { join, movesOf, storeMoves } from './replica-moves';
+import { join, leavingOf, movesOf, storeMoves } from './replica-moves';
 import type { Shard } from './shard';
 import { all, running, wait, type Workflow } from './workflow';
 
 const POLL_MS = 50;
 
-/** Removes the servers named and, up to `n`, others whose removal loses nothing. */
+/**
+ * Removes the servers named and, up to `n`, others whose removal loses nothing. Who is to go is stored before anything is done: what
+ * takes longer than an administrator waits, `finishRemovals` brings to an end.
+ */
 export function* removeServers(command: RmCommand, parts: MembershipParts): Workflow<AdminOutcome> {
-  const { cluster } = parts;
+  const { cluster, desk, settings } = parts;
   const fault = faultOfRm(command, standing(parts));
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const chosen = choose(command, parts);
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
   const moves = planMoves(chosen, parts);
-  if (!(yield* begin(moves, parts))) return { ok: false, error: noLongerLeading() };
-  if (!(yield* silence(chosen, parts))) return { ok: false, error: unfinished() };
-  if (!(yield* untilMade(parts, moves.kept))) return { ok: false, error: unfinished() };
-  for (const server of chosen) {
-    const error = yield* removeServer(server, parts);
-    if (error !== null) return { ok: false, error };
+  if (!(yield* begin(moves, chosen, parts))) return { ok: false, error: noLongerLeading() };
+  const untilMs = desk.nowMs + settings.adminWaitMs;
+  const isMade = (yield* silence(chosen, parts)) && (yield* untilMade(parts, moves.kept, untilMs));
+  for (const server of isMade ? chosen : []) if (!(yield* removeServer(server, parts, untilMs))) break;
+  const left = chosen.filter((server) => cluster.servers.has(server));
+  if (left.length === 0) return { ok: true, value: { rm: { n: cluster.servers.size, removed: chosen } } };
+  return { ok: false, error: cluster.phase === 'steppedDown' ? noLongerLeading() : unfinished(left) };
+}
+
+/**
+ * Removes servers that an earlier `/rm`, perhaps of another leader, has promised to remove, as soon as that loses nothing. Waits for
+ * nothing but answers; what cannot be done now is tried again. The caller has the administrators' turn.
+ *
+ * @param plansAnew copies whose servers do not run are made elsewhere, as when the `/rm` is asked again
+ */
+export function* finishRemovals(parts: MembershipParts, plansAnew: boolean): Workflow {
+  const { cluster, desk } = parts;
+  const leaving = leavingOf(parts).filter((server) => cluster.servers.has(server));
+  const held = leaving.flatMap((server) => cluster.shardsOn(server));
+  if (held.some((shard) => !shard.resolved) || faultOfRemoval(leaving, parts) !== null) return;
+  const moves = plansAnew ? planMoves(leaving, parts) : { kept: movesFor(leaving, parts), dropped: [] };
+  if (!(yield* begin(moves, leaving, parts)) || !(yield* silence(leaving, parts))) return;
+  for (const server of leaving) {
+    if (!movesFor([server], parts).every((move) => isMade(move, parts))) continue;
+    if (!(yield* removeServer(server, parts, desk.nowMs))) return;
   }
-  return { ok: true, value: { rm: { n: cluster.servers.size, removed: chosen } } };
 }
 
 /** The servers to remove, or why they cannot be. */
 function choose(command: RmCommand, parts: MembershipParts): string[] | string {
+  const begun = leavingOf(parts);
   const chosen = [...command.servers];
-  const fault = faultOfRemoval(chosen, parts);
+  const fault = faultOfRemoval([...begun, ...chosen], parts);
   if (fault !== null) return fault;
   const others = shuffled(
     [...parts.cluster.servers.keys()].filter((name) => !chosen.includes(name)),
     parts.random,
   );
   // Those that an earlier /rm has begun to remove come first.
-  const begun = new Set(movesOf(parts).map(({ from }) => from));
-  others.sort((a, b) => Number(begun.has(b)) - Number(begun.has(a)));
+  others.sort((a, b) => Number(begun.includes(b)) - Number(begun.includes(a)));
   for (const candidate of others) {
     if (chosen.length === command.n) break;
-    if (faultOfRemoval([...chosen, candidate], parts) === null) chosen.push(candidate);
+    if (faultOfRemoval([...begun, ...chosen, candidate], parts) === null) chosen.push(candidate);
   }
   if (chosen.length < command.n) return `only ${chosen.length} servers can be removed without losing data`;
   return chosen;
@@ -85,11 +107,15 @@ interface Plan {
   dropped: ReplicaMove[];
 }
 
-/** Which replicas are made elsewhere first, so that every shard keeps as many as it had where there are enough servers. */
+/**
+ * Which replicas are made elsewhere first, so that every shard keeps as many as it had where there are enough servers. Those that leave
+ * by an earlier `/rm` get none.
+ */
 function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
   const { cluster } = parts;
+  const going = [...leavingOf(parts), ...leaving];
   const candidates = [...cluster.servers.keys()].filter(
-    (server) => !leaving.includes(server) && cluster.isReachable(server),
+    (server) => !going.includes(server) && cluster.isReachable(server),
   );
   const load = new Map(candidates.map((server) => [server, cluster.shardsOn(server).length]));
   const plan: Plan = { kept: [], dropped: [] };
@@ -112,18 +138,31 @@ function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
   return plan;
 }
 
-/** Stores what is to be made, and begins to make it. What is given up leaves its shard again. */
-function* begin({ kept, dropped }: Plan, parts: MembershipParts): Workflow<boolean> {
+/** Stores what is to be made, and who is to go, and begins to make it. What is given up leaves its shard again. */
+function* begin({ kept, dropped }: Plan, leaving: readonly string[], parts: MembershipParts): Workflow<boolean> {
   const before = movesOf(parts);
   const others = before.filter((move) => !kept.includes(move) && !dropped.includes(move));
+  const going = [...new Set([...leavingOf(parts), ...leaving])];
   const isNew = dropped.length > 0 || kept.some((move) => !before.includes(move));
-  if (isNew && !(yield* storeMoves(parts, [...others, ...kept]))) return false;
+  const isPromised = going.length === leavingOf(parts).length;
+  if ((isNew || !isPromised) && !(yield* storeMoves(parts, [...others, ...kept], going))) return false;
   for (const { shard: id, to } of dropped) {
     const shard = parts.cluster.shards.get(id);
-    if (shard?.replicas.has(to) !== true) continue;
+    if (shard === undefined) continue;
     if (!(yield* parts.inSyncSets.reshape(shard, (record) => without(record, to)))) return false;
   }
   return yield* join(parts, kept);
+}
+
+/** Replicas that are to be made before these servers leave the shards that they hold. */
+function movesFor(leaving: readonly string[], parts: MembershipParts): ReplicaMove[] {
+  return movesOf(parts).filter(({ shard, from = '' }) => {
+    return leaving.includes(from) && parts.cluster.shards.get(shard)?.replicas.has(from) === true;
+  });
+}
+
+function isMade({ shard, to }: ReplicaMove, { cluster }: MembershipParts): boolean {
+  return cluster.shards.get(shard)?.stateOf(to) === 'in-sync';
 }
 
 /**
@@ -140,37 +179,35 @@ function* silence(leaving: readonly string[], { cluster, inSyncSets }: Membershi
 }
 
 /** Waits, within a bound, until the replicas are in sync. */
-function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
-  const { cluster, desk, settings, recovery } = parts;
-  const deadlineMs = desk.nowMs + settings.adminWaitMs;
-  const isMade = ({ shard, to }: ReplicaMove): boolean => cluster.shards.get(shard)?.stateOf(to) === 'in-sync';
-  while (!moves.every(isMade)) {
-    if (desk.nowMs >= deadlineMs || cluster.phase === 'steppedDown') return false;
+function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[], untilMs: number): Workflow<boolean> {
+  const { cluster, desk, recovery } = parts;
+  while (!moves.every((move) => isMade(move, parts))) {
+    if (desk.nowMs >= untilMs || cluster.phase === 'steppedDown') return false;
     recovery.startAll();
     yield* wait(desk.sleep(POLL_MS));
   }
   return true;
 }
 
-function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody | null> {
+/** False when it has to stay for now. */
+function* removeServer(name: string, parts: MembershipParts, untilMs: number): Workflow<boolean> {
   const { cluster, catalog, news, inSyncSets, desk } = parts;
   const server = cluster.servers.get(name);
-  if (server === undefined) return null;
+  if (server === undefined) return true;
   const held = shardsOf(name, parts);
   for (const shard of held) {
     // A round may be under way: it is kept by those who are members when it ends, as after a demotion.
-    const done = yield* inSyncSets.reshape(shard, (old) => without(old, name));
-    if (!done) return cluster.phase === 'steppedDown' ? noLongerLeading() : unfinished();
+    if (!(yield* inSyncSets.reshape(shard, (old) => without(old, name)))) return false;
   }
   // Who has not stored yet that it left may take it for a member still.
-  if (!(yield* untilTold(parts))) return unfinished();
-  if (!(yield* isNeedless(name, held, parts))) return unfinished();
+  if (!(yield* untilTold(parts, untilMs))) return false;
+  if (!(yield* isNeedless(name, held, parts))) return false;
+  if (!(yield* isOut(server, parts))) return false;
   const { record } = cluster;
-  if (record === null) return noLongerLeading();
-  server.leaving = true;
-  const moves = movesOf(parts).filter(({ to, from }) => to !== name && from !== name);
-  const next = cluster.changed(record, { servers: record.servers.filter((other) => other !== name), moves });
-  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
+  if (record === null) return false;
+  const next = cluster.changed(record, withoutServer(record, name));
+  if (next.leaving?.length === 0) delete next.leaving;
+  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return false;
   cluster.record = next;
   cluster.removeServer(name);
   // Before its data go: a catalog that is set back still names it.
@@ -178,15 +215,31 @@ function* removeServer(name: string, parts: MembershipParts): Workflow<ErrorBody
   yield* dropServer(parts, name);
   const data = { cause: '/rm', shards: held.map((shard) => shard.id) };
   desk.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });
-  return null;
+  return true;
+}
+
+/** It may have been taken back meanwhile, where nobody else served (`StrandedShards`). From here on it is not, when it is out. */
+function* isOut(server: ServerState, { cluster, inSyncSets }: MembershipParts): Workflow<boolean> {
+  server.leaving = true;
+  // What has begun of that comes to its end.
+  for (const shard of cluster.inKeyOrder()) yield* inSyncSets.reshape(shard, (record) => record);
+  server.leaving = cluster.shardsOn(server.name).length === 0;
+  return server.leaving;
+}
+
+function withoutServer({ servers, moves = [], leaving = [] }: ClusterRecord, name: string): Partial<ClusterRecord> {
+  return {
+    servers: servers.filter((other) => other !== name),
+    moves: moves.filter(({ to, from }) => to !== name && from !== name),
+    leaving: leaving.filter((other) => other !== name),
+  };
 }
 
 /** Waits, within a bound, until the members of all shards have stored who has left. */
-function* untilTold({ cluster, desk, settings }: MembershipParts): Workflow<boolean> {
-  const deadlineMs = desk.nowMs + settings.adminWaitMs;
+function* untilTold({ cluster, desk }: MembershipParts, untilMs: number): Workflow<boolean> {
   const isTold = (): boolean => cluster.inKeyOrder().every((shard) => shard.untold.size === 0);
   while (!isTold()) {
-    if (desk.nowMs >= deadlineMs || cluster.phase === 'steppedDown') return false;
+    if (desk.nowMs >= untilMs || cluster.phase === 'steppedDown') return false;
     yield* wait(desk.sleep(POLL_MS));
   }
   return true;
@@ -211,8 +264,8 @@ function* isNeedless(name: string, held: readonly Shard[], parts: MembershipPart
   return proven.every((isProven) => isProven);
 }
 
-function unfinished(): ErrorBody {
-  const message =
-    'the copies that must be made first take longer; they go on, and the same /rm asked again finds them and ends it';
+function unfinished(servers: readonly string[]): ErrorBody {
+  const [who, them] = servers.length === 1 ? ['is', 'it'] : ['are', 'them'];
+  const message = `${servers.join(', ')} ${who} being removed: what has to be copied or settled first takes longer. That goes on by itself, and /status shows ${them} until it is done`;
   return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
 }

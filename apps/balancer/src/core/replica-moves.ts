@@ -16,12 +16,25 @@ export function movesOf({ cluster }: Pick<MembershipParts, 'cluster'>): readonly
   return cluster.record?.moves ?? [];
 }
 
-/** Stores which replicas are to be made, in place of what was to be. False when this balancer no longer leads. */
-export function* storeMoves(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
+/** Servers that are being removed. */
+export function leavingOf({ cluster }: Pick<MembershipParts, 'cluster'>): readonly string[] {
+  return cluster.record?.leaving ?? [];
+}
+
+/**
+ * Stores which replicas are to be made, in place of what was to be, and who is to go. False when this balancer no longer leads.
+ *
+ * @param leaving as before unless told otherwise
+ */
+export function* storeMoves(
+  parts: MembershipParts,
+  moves: readonly ReplicaMove[],
+  leaving = leavingOf(parts),
+): Workflow<boolean> {
   const { cluster, catalog, news } = parts;
   const { record } = cluster;
   if (record === null) return false;
-  const next = cluster.changed(record, { moves: [...moves] });
+  const next = cluster.changed(record, { moves: [...moves], ...(leaving.length > 0 ? { leaving: [...leaving] } : {}) });
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return false;
   cluster.record = next;
   yield* news.tellAll();

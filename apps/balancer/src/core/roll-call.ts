@@ -43,7 +43,8 @@ export class RollCall {
     const { epoch } = this.cluster;
     const isOurs = ({ toldVat, newestRound }: NodeShardState): boolean =>
       toldVat >= vat || newestRound?.epoch === epoch;
-    return yield* this.showing(shard, servers, (told) => isWhole(told, vat) && isOurs(told));
+    const staying = servers.filter((server) => this.cluster.servers.get(server)?.leaving !== true);
+    return yield* this.showing(shard, staying, (told) => isWhole(told, vat) && isOurs(told));
   }
 
   private *showing(

@@ -137,11 +137,11 @@ export class Shard {
   }
   /** Whose word counts when it is asked what the shard holds: members whose data is gone, or was found to be wrong, have none. */
   get voters(): readonly string[] {
-    return this.writers.filter((server) => this.replicas.get(server)?.suspended !== true);
+    return this.writers.filter((server) => !this.isSuspended(server));
   }
   /** The voters that have been members before. */
   get members(): readonly string[] {
-    return this.inSync.filter((server) => this.replicas.get(server)?.suspended !== true);
+    return this.inSync.filter((server) => !this.isSuspended(server));
   }
   get high(): number {
     // In this order: at the edge of the keys `low + size` is no whole number any more.
@@ -171,6 +171,15 @@ export class Shard {
   prove(server: string, proof: Proof): void {
     const replica = this.replicas.get(server);
     if (replica !== undefined && proof.vat >= (replica.proven?.vat ?? 0)) replica.proven = proof;
+  }
+
+  /** Its data are gone, or not proven: it serves nothing. */
+  isSuspended(server: string): boolean {
+    return this.replicas.get(server)?.suspended === true;
+  }
+  suspend(server: string, suspended: boolean): void {
+    const replica = this.replicas.get(server);
+    if (replica !== undefined) replica.suspended = suspended;
   }
 
   /** It holds something else than the others: nothing that it tells of itself is to be believed. */

@@ -116,6 +116,8 @@ export const clusterRecord = z.strictObject({
   born: z.array(shardConfig),
   /** Replicas that are to be made. Absent: none. */
   moves: z.array(replicaMove).exactOptional(),
+  /** Servers that `/rm` was asked to remove: each goes as soon as nothing is lost by it. Absent: none. */
+  leaving: names.exactOptional(),
 });
 export type ClusterRecord = z.infer<typeof clusterRecord>;
 
