@@ -52,7 +52,8 @@ export class Health {
     const deadlineMs = this.desk.nowMs + withinMs;
     for (;;) {
       const { epoch, record } = this.cluster;
-      const request = record === null ? { epoch } : { epoch, known: stampOf(record) };
+      const by = this.settings.instance;
+      const request = record === null ? { epoch, by } : { epoch, by, known: stampOf(record) };
       const outcome = yield* wait(this.desk.ask('fence', { server: name, request }));
       if (outcome.ok) {
         this.cluster.heardOfConfig(outcome.value.configId, outcome.value.prepared);

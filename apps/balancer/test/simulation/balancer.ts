@@ -305,7 +305,7 @@ export class SimBalancer {
           watcher.applied(this.name, epoch, server, rounds, rows);
           return reply.rounds;
         };
-        servers.call({ from: this.name, server, label, timeoutMs: TIMEOUTS_MS.apply, work }, done);
+        servers.call({ from: this.name, server, kind: 'apply', label, timeoutMs: TIMEOUTS_MS.apply, work }, done);
       });
       this.outboxes.set(server, outbox);
     }

@@ -43,6 +43,8 @@ export const SPECIAL_FAULTS = [
   'disk lost unseen',
   /** Requests for copies arrive at a server a second time, long after they were given up. */
   'copies come again',
+  /** The bucket is set back to before a leader's claim, of which it does not hear; its rounds arrive when another one has its epoch. */
+  'epoch given twice',
 ] as const;
 
 export type FaultKind = (typeof COMMON_FAULTS)[number] | (typeof SPECIAL_FAULTS)[number];
@@ -53,5 +55,6 @@ export const RARE_FAULTS: readonly FaultKind[] = [
   'bucket set back',
   'bucket lost',
   'disaster',
+  'epoch given twice',
   'server dies for good',
 ];

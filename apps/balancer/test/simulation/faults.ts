@@ -31,6 +31,11 @@ const RECKLESS = 0.02;
 const UNSEEN_MS = 400;
 /** So long nobody hears of any configuration before a disaster. */
 const UNTOLD_MS = 800;
+/** So long a leader that the bucket has forgotten does not hear of that, and what it sends is late. */
+const FORGOTTEN_MS = 3_500;
+/** Its claim was stored so long ago at most when it is seen to lead. */
+const CLAIM_MS = 60;
+const LOOK_MS = 5;
 
 export class Faults {
   private readonly dice: Dice;
@@ -216,10 +221,13 @@ export class Faults {
         this.loseDiskUnseen(server, leader);
         break;
       case 'copies come again':
-        network.strike('come again', 'catchup', server.name, dice.between(400, 1_600));
+        network.strike('come again', 'catchup', ANYBODY, server.name, dice.between(400, 1_600));
         break;
       case 'disaster untold':
         this.endUntold(server);
+        break;
+      case 'epoch given twice':
+        this.giveEpochTwice(leader);
         break;
       case 'gateway ends':
         if (gateways.length > 0) dice.oneOf(gateways).restart();
@@ -256,11 +264,51 @@ export class Faults {
   private endUntold(server: SimServer): void {
     const { network, servers, scheduler, maySetBack } = this.world;
     if (!maySetBack() || this.setBacks > 0) return;
-    for (const { name } of servers.all) network.strike('lost', 'config', name, UNTOLD_MS);
+    for (const { name } of servers.all) network.strike('lost', 'config', ANYBODY, name, UNTOLD_MS);
     server.kill();
     scheduler.after(this.dice.between(UNTOLD_MS / 4, UNTOLD_MS), () => {
       if (scheduler.nowMs < this.untilMs) this.bringDisaster();
     });
+  }
+
+  /** Another leader begins, whose rounds are late, and the bucket forgets it as soon as it has decided what it takes over. */
+  private giveEpochTwice(leader: SimBalancer | undefined): void {
+    const { servers, network, maySetBack } = this.world;
+    if (leader === undefined || !maySetBack() || this.setBacks > 0) return;
+    this.setBacks = MOST_SET_BACKS;
+    leader.crash();
+    this.onceThereIs(
+      (next) => next.cluster.epoch > leader.cluster.epoch,
+      (next, claimedMs) => {
+        for (const { name } of servers.all) network.strike('late', 'apply', next.name, name, FORGOTTEN_MS);
+        this.onceThereIs(
+          (one) => one === next && [...one.cluster.shards.values()].some(({ decided }) => decided),
+          (_, decidedMs) => {
+            this.forget(next, decidedMs - claimedMs + CLAIM_MS);
+          },
+        );
+      },
+    );
+  }
+
+  private forget({ name }: SimBalancer, ms: number): void {
+    const { network, catalog } = this.world;
+    network.cut(name, BUCKET, FORGOTTEN_MS);
+    network.cut(BUCKET, name, FORGOTTEN_MS);
+    catalog.setBack(ms);
+  }
+
+  private onceThereIs(
+    isIt: (balancer: SimBalancer) => boolean,
+    then: (balancer: SimBalancer, ms: number) => void,
+  ): void {
+    const { scheduler, balancers } = this.world;
+    const found = balancers().find(isIt);
+    if (found !== undefined) then(found, scheduler.nowMs);
+    else if (scheduler.nowMs < this.untilMs)
+      scheduler.after(LOOK_MS, () => {
+        this.onceThereIs(isIt, then);
+      });
   }
 
   private isolate(name: string, ms: number): void {

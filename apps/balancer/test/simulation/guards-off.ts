@@ -14,6 +14,7 @@ import type { Weakness } from './weakness';
 export const GUARDS_OFF: readonly Weakness[] = [
   { point: 9, name: 'carries out copies that nobody waits for', fromSeed: 1, withinSeeds: 60, flaws: copiesLate },
   { point: 9, name: 'takes new tables for whole copies', fromSeed: 1, withinSeeds: 60, flaws: takesNewTablesForWhole },
+  { point: 7, name: 'lets two processes share an epoch', fromSeed: 1, withinSeeds: 20, flaws: sharesEpochs },
   { point: 7, name: 'forgets at which VAT an epoch began', fromSeed: 1, withinSeeds: 400, flaws: forgetsEpochStarts },
   { point: 2, name: 'purges what a copy still needs', fromSeed: 1, withinSeeds: 40, flaws: holdsNothingForCopies },
   {
@@ -86,6 +87,26 @@ function takesNewTablesForWhole(): Flaws {
     patchReplica: (replica) => {
       const config = replica.config.bind(replica);
       replica.config = (request) => config({ ...request, areNew: true });
+    },
+  };
+}
+
+/**
+ * Replicas do not remember whose an epoch is. L1 has the epoch, has fenced S0 and S1, and its first rounds are late; it tries again and
+ * again. The bucket is set back to before its claim: L2 gets the same epoch, finds nothing but fences of it, and acknowledges rounds.
+ * Then those of L1 arrive, with higher numbers and terms, and undo them.
+ */
+function sharesEpochs(): Flaws {
+  return {
+    bias: {
+      profile: 'bucket',
+      ...{ servers: [2], shards: [1], copies: [2], clients: [1], pauseMs: 400, shapeChanges: 0 },
+      ...{ lastsMs: [6_000], meanMs: [250] },
+      faults: ['epoch given twice'],
+    },
+    patchReplica: (replica) => {
+      const fence = replica.fence.bind(replica);
+      replica.fence = ({ by: _by, ...request }) => fence(request);
     },
   };
 }

@@ -29,17 +29,19 @@ export interface Request {
   label: () => string;
 }
 
-/** What becomes of one kind of request for a while: all are lost, or all arrive once more, much later. */
-export type Mishap = 'lost' | 'come again';
+/** What becomes of one kind of request for a while: all are lost, all arrive once more, much later, or all arrive only then. */
+export type Mishap = 'lost' | 'come again' | 'late';
 
 /** How long after the first time a request comes again: also when it was given up long ago. */
 const AGAIN_MS = [200, 1_600] as const;
+/** How late a request that is late arrives. */
+const LATE_MS = [1_400, 2_000] as const;
 
 export class Network {
   weather = CALM;
   /** By `from>to`: how many reasons there are that nothing arrives. */
   private readonly cuts = new Map<string, number>();
-  /** By `kind>to`: what becomes of such requests. */
+  /** By `kind from>to`: what becomes of such requests. */
   private readonly mishaps = new Map<string, Mishap>();
   private readonly dice: Dice;
 
@@ -47,11 +49,11 @@ export class Network {
     this.dice = scheduler.dice(3);
   }
 
-  /** From now on requests of one kind to one process meet with a mishap, for so long. */
-  strike(mishap: Mishap, kind: string, to: string, ms: number): void {
-    const name = `${kind}>${to}`;
+  /** From now on requests of one kind from one process (`ANYBODY` for all) to another meet with a mishap, for so long. */
+  strike(mishap: Mishap, kind: string, from: string, to: string, ms: number): void {
+    const name = `${kind} ${from}>${to}`;
     if (this.mishaps.has(name)) return;
-    this.scheduler.note(() => `requests ${name} ${mishap === 'lost' ? 'are lost' : mishap} for ${ms}`);
+    this.scheduler.note(() => `requests ${name}: ${mishap} for ${ms}`);
     this.mishaps.set(name, mishap);
     this.scheduler.after(ms, () => {
       this.mishaps.delete(name);
@@ -115,7 +117,7 @@ export class Network {
     scheduler.after(timeoutMs, () => {
       settle({ ok: false, error: noAnswer(to) });
     });
-    const mishap = this.mishaps.size === 0 ? undefined : this.mishaps.get(`${request.kind ?? ''}>${to}`);
+    const mishap = this.mishapOf(request);
     if (mishap === 'lost') return;
     const arrive = (): void => {
       handle((outcome) => {
@@ -124,7 +126,8 @@ export class Network {
         });
       });
     };
-    this.send(from, to, arrive);
+    if (mishap === 'late') scheduler.after(this.dice.between(...LATE_MS), arrive);
+    else this.send(from, to, arrive);
     if (mishap === 'come again') scheduler.after(this.dice.between(...AGAIN_MS), arrive);
   }
 
@@ -133,6 +136,13 @@ export class Network {
     const { dice, weather } = this;
     if (!dice.chance(weather.slowProbability)) return dice.between(1, 4);
     return dice.chance(0.2) ? dice.between(150, 900) : dice.between(10, 150);
+  }
+
+  private mishapOf({ kind = '', from, to }: Request): Mishap | undefined {
+    const { mishaps } = this;
+    return mishaps.size === 0
+      ? undefined
+      : (mishaps.get(`${kind} ${from}>${to}`) ?? mishaps.get(`${kind} ${ANYBODY}>${to}`));
   }
 
   private isCut(from: string, to: string): boolean {

@@ -148,6 +148,7 @@ export const PROFILES: readonly Profile[] = [
       'bucket set back',
       'bucket lost',
       'bucket away',
+      'epoch given twice',
       'leader ends',
       'leader stops',
       'server ends',

@@ -24,7 +24,7 @@ export function refuseOlder(state: NodeIdentity, configId: number): void {
 
 /** The identity after a request of the configuration in force, or of one that comes into force with it. */
 export function identityAfter(
-  { server, epoch, cluster, mark, prepared }: NodeIdentity,
+  { server, epoch, epochBy, cluster, mark, prepared }: NodeIdentity,
   request: ConfigRequest,
 ): NodeIdentity {
   const { configId, schema } = request;
@@ -32,6 +32,7 @@ export function identityAfter(
   return {
     server,
     epoch,
+    epochBy,
     configId,
     schema,
     cluster: newerCluster(cluster, request.cluster, configId),

@@ -9,6 +9,7 @@ import type {
   NewestRound,
   NodeShardState,
   ShardConfig,
+  FenceRequest,
 } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 
@@ -71,6 +72,8 @@ export interface NodeIdentity {
   server: string;
   /** Requests of a lower epoch are refused. */
   epoch: number;
+  /** The process that has fenced this replica under the epoch; null: nobody has yet, or did not say who it is. */
+  epochBy: string | null;
   configId: number;
   schema: TableSchema | null;
   /** The cluster's newest record that it was told; null before, and after an update from a release that told none. */
@@ -107,7 +110,7 @@ export function emptyShard(config: ShardConfig): ShardState {
 
 /** A node that was never told anything. */
 export function blankIdentity(server: string): NodeIdentity {
-  return { server, epoch: 0, configId: 0, schema: null, cluster: null, mark: null, prepared: null };
+  return { server, epoch: 0, epochBy: null, configId: 0, schema: null, cluster: null, mark: null, prepared: null };
 }
 
 type Members = 'inSync' | 'replicas' | 'joining' | 'diverged' | 'disputed';
@@ -192,4 +195,21 @@ export function admitEpoch(identity: NodeIdentity, epoch: number): number | null
     throw new ShardlineError('FENCED', why, false, { epoch: identity.epoch });
   }
   return epoch > identity.epoch ? epoch : null;
+}
+
+/**
+ * The identity once this process has fenced the replica; null when it stays as it is. A bucket that was set back gives an epoch away a
+ * second time: what its first owner has sent may still be on its way here, so nobody else is let in under it.
+ *
+ * @throws ShardlineError FENCED
+ */
+export function fencedBy<T extends NodeIdentity>(
+  identity: T,
+  { epoch, by }: Pick<FenceRequest, 'epoch' | 'by'>,
+): T | null {
+  const raised = admitEpoch(identity, epoch);
+  if (raised !== null) return { ...identity, epoch, epochBy: by ?? null };
+  if (by === undefined || by === identity.epochBy) return null;
+  if (identity.epochBy === null) return { ...identity, epochBy: by };
+  throw new ShardlineError('FENCED', `the epoch ${epoch} is that of another process`, false, { epoch });
 }

@@ -79,7 +79,7 @@ export class GuardedState {
   ): Promise<Change<T>> {
     const raised = epoch === null ? null : admitEpoch(this.state, epoch);
     if (raised === null) return work(transaction, this.state);
-    const state = { ...this.state, epoch: raised };
+    const state = { ...this.state, epoch: raised, epochBy: null };
     transaction.saveIdentity(state);
     return work(transaction, state);
   }

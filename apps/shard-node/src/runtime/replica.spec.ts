@@ -132,6 +132,17 @@ describe('the fence', () => {
     expect((await store.load()).epoch).toBe(5);
     await expect(ask(4)).rejects.toMatchObject({ code: 'FENCED' });
   });
+
+  it('lets in nobody but whom it was first set up by under an epoch, and stores who that is', async () => {
+    await replica.fence({ epoch: 3, by: 'L1' });
+    await replica.fence({ epoch: 3, by: 'L1' });
+    await expect(replica.fence({ epoch: 3, by: 'L2' })).rejects.toMatchObject({ code: 'FENCED' });
+    expect((await store.load()).epochBy).toBe('L1');
+    await replica.ping(ping(4));
+    await replica.fence({ epoch: 4, by: 'L2' });
+    expect((await store.load()).epochBy).toBe('L2');
+    await expect(replica.fence({ epoch: 4, by: 'L1' })).rejects.toMatchObject({ code: 'FENCED' });
+  });
 });
 
 describe('a failing store', () => {

@@ -28,7 +28,14 @@ import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
 import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
 import { newerMark, stampOf, tellAll } from '../core/cluster-news';
-import { admitEpoch, tellShards, withShards, type ReplicaState, type ShardState } from '../core/replica-state';
+import {
+  admitEpoch,
+  fencedBy,
+  tellShards,
+  withShards,
+  type ReplicaState,
+  type ShardState,
+} from '../core/replica-state';
 import {
   admitPart,
   decidePart,
@@ -195,7 +202,14 @@ export class Replica {
   }
 
   async fence(request: FenceRequest): Promise<FenceReply> {
-    await this.admit(request.epoch);
+    await this.guarded.settled();
+    if (fencedBy(this.guarded.current, request) !== null) {
+      await this.guarded.change(null, (transaction, state) => {
+        const fenced = fencedBy(state, request) ?? state;
+        transaction.saveIdentity(fenced);
+        return Promise.resolve({ state: fenced, result: undefined });
+      });
+    }
     return tellAll(this.guarded.current, request);
   }
 

@@ -71,4 +71,4 @@ export function openReplica(
 }
 
 /** Of a node that was told nothing of the cluster as a whole. */
-export const UNTOLD = { cluster: null, mark: null, prepared: null };
+export const UNTOLD = { epochBy: null, cluster: null, mark: null, prepared: null };

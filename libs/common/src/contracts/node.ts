@@ -75,6 +75,8 @@ export type ProbeReply = z.infer<typeof probeReply>;
 /** Refuse lower epochs from now on, for reads and writes; the answer comes after that is durable. */
 export const fenceRequest = z.strictObject({
   epoch: term,
+  /** The process that leads under this epoch: from now on no other is let in under it. Absent: a release that told none. */
+  by: z.string().exactOptional(),
   /** The asker knows this record of the cluster. */
   known: clusterStamp.exactOptional(),
 });

@@ -243,8 +243,8 @@ class MemoryTransaction implements WriteTransaction {
     this.draft.states.set(state.shard, state);
   }
 
-  saveIdentity({ server, epoch, configId, schema, cluster, mark, prepared }: NodeIdentity): void {
-    this.draft.identity = { server, epoch, configId, schema, cluster, mark, prepared };
+  saveIdentity({ server, epoch, epochBy, configId, schema, cluster, mark, prepared }: NodeIdentity): void {
+    this.draft.identity = { server, epoch, epochBy, configId, schema, cluster, mark, prepared };
   }
 
   saveMark(mark: BucketMark): void {

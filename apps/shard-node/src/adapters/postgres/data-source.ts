@@ -7,6 +7,7 @@ import { Operations1761000000000 } from './migrations/1761000000000-operations';
 import { CopyProgress1763800000000 } from './migrations/1763800000000-copy-progress';
 import { EpochStarts1763900000000 } from './migrations/1763900000000-epoch-starts';
 import { ClusterRecords1764200000000 } from './migrations/1764200000000-cluster-records';
+import { EpochOwner1764300000000 } from './migrations/1764300000000-epoch-owner';
 import { NodeT, OpT, TermT } from './node-entities';
 
 /** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
@@ -41,6 +42,7 @@ export async function openDataSource({
       CopyProgress1763800000000,
       EpochStarts1763900000000,
       ClusterRecords1764200000000,
+      EpochOwner1764300000000,
     ],
     migrationsTableName: 'migrations',
     migrationsRun: true,

@@ -10,6 +10,7 @@ export interface NodeRow {
   id: number;
   server: string;
   epoch: number;
+  epochBy: string | null;
   configId: number;
   schema: TableSchema | null;
   cluster: ClusterRecord | null;
@@ -77,6 +78,7 @@ export const NodeT = new EntitySchema<NodeRow>(
       id: { type: 'int', primary: true },
       server: { type: 'text' },
       epoch: { ...bigint },
+      epochBy: { type: 'text', nullable: true, name: 'epoch_by' },
       configId: { ...bigint, name: 'config_id' },
       schema: { type: 'json', nullable: true },
       cluster: { type: 'json', nullable: true },

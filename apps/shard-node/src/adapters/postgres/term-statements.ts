@@ -5,8 +5,10 @@ import { prepared } from './shard-statements';
 
 /** Stores the one row of `node_t`. */
 export const SAVE_NODE = prepared(`
-  INSERT INTO node_t (id, server, epoch, config_id, schema, cluster, mark, prepared) VALUES (1, $1, $2, $3, $4, $5, $6, $7)
-  ON CONFLICT (id) DO UPDATE SET server = $1, epoch = $2, config_id = $3, schema = $4, cluster = $5, mark = $6, prepared = $7`);
+  INSERT INTO node_t (id, server, epoch, config_id, schema, cluster, mark, prepared, epoch_by)
+  VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8)
+  ON CONFLICT (id) DO UPDATE SET server = $1, epoch = $2, config_id = $3, schema = $4, cluster = $5, mark = $6, prepared = $7,
+    epoch_by = $8`);
 
 /** The rest of the row may be large, and is not written again. */
 export const SAVE_MARK = prepared('UPDATE node_t SET mark = $1 WHERE id = 1');
@@ -32,8 +34,8 @@ export const DELETE_TERM = prepared('DELETE FROM term_t WHERE shard = $1');
 export const DELETE_TERMS = 'DELETE FROM term_t';
 
 export function nodeValues(identity: NodeIdentity): unknown[] {
-  const { server, epoch, configId, schema, cluster, mark, prepared: next } = identity;
-  return [server, epoch, configId, ...[schema, cluster, mark, next].map(asJson)];
+  const { server, epoch, epochBy, configId, schema, cluster, mark, prepared: next } = identity;
+  return [server, epoch, configId, ...[schema, cluster, mark, next].map(asJson), epochBy];
 }
 
 /** Parameters of `INSERT_TERM` and `UPDATE_TERM`. */
@@ -99,8 +101,8 @@ export function roundValues(state: ShardState, version: number): unknown[] {
 }
 
 export function identityOf(row: NodeRow): NodeIdentity {
-  const { server, epoch, configId, schema, cluster, mark, prepared: next } = row;
-  return { server, epoch, configId, schema, cluster, mark, prepared: next };
+  const { server, epoch, epochBy, configId, schema, cluster, mark, prepared: next } = row;
+  return { server, epoch, epochBy, configId, schema, cluster, mark, prepared: next };
 }
 
 export function shardStateOf(row: TermRow): ShardState {
