@@ -4,7 +4,8 @@
  * The keys fall into groups; a change touches keys of one group only. Each group is judged as one object by a search in the
  * manner of Wing and Gong: an operation takes effect at one instant between its call and its answer; one whose outcome is
  * not known does so at any time after its call, or never. A range read is, for each group that it covers, a read of several
- * keys at one instant. So the search finds lost writes, halves of writes, rows that nobody wrote, and mixed snapshots.
+ * keys at one instant. Operations that change nothing are placed as early as they can be, and only the others tried in every order.
+ * So the search finds lost writes, halves of writes, rows that nobody wrote, and mixed snapshots.
  */
 import type { OnConflict } from '../contracts/commands';
 
@@ -42,7 +43,7 @@ export interface Entry {
 }
 
 /** Searches that need more than so many steps are given up. */
-const SEARCH_LIMIT = 60_000;
+const SEARCH_LIMIT = 20_000;
 
 export class History {
   readonly entries: Entry[] = [];
@@ -124,7 +125,15 @@ class Search {
   private readonly entries: Entry[];
   private readonly taken: boolean[];
   private readonly order: number[] = [];
-  private readonly seen = new Set<string>();
+  /**
+   * From where nothing explains the rest: by which entries with an answer had been taken and where all had led to, which of the others
+   * had been taken. With more of those taken there is less left to explain it with.
+   */
+  private readonly failed = new Map<string, bigint[]>();
+  /** Which entries without an answer have been taken, one bit each. */
+  private optional = 0n;
+  /** How many have an answer; they come first. */
+  private readonly answered: number;
   private mustTake: number;
   private steps = 0;
 
@@ -135,7 +144,8 @@ class Search {
     // Those that have an answer first: what nobody was told of is only taken where it must be.
     this.entries = [...entries].sort((a, b) => a.answered - b.answered || a.called - b.called);
     this.taken = this.entries.map(() => false);
-    this.mustTake = this.entries.filter((entry) => entry.answered !== Infinity).length;
+    this.answered = this.entries.filter((entry) => entry.answered !== Infinity).length;
+    this.mustTake = this.answered;
   }
 
   run(): 'explained' | 'impossible' | 'given up' {
@@ -147,41 +157,66 @@ class Search {
   private extend(state: State): boolean {
     if (this.mustTake === 0) return true;
     this.steps += 1;
-    const name = this.nameOf(state);
-    if (this.steps > SEARCH_LIMIT || this.seen.has(name)) return false;
-    this.seen.add(name);
-    if (this.order.length > this.deepest.length) this.deepest = [...this.order];
+    if (this.steps > SEARCH_LIMIT) return false;
     const first = this.taken.indexOf(false);
-    const firstEnd = this.entries[first]?.answered ?? Infinity;
-    for (let index = first; index < this.entries.length; index += 1) {
+    // What changes nothing can as well be next as later, if it can be next at all: no other order need be tried.
+    for (const index of this.open(first)) {
       const entry = this.entries[index];
-      if (entry === undefined || this.taken[index] === true || entry.called > firstEnd) continue;
-      for (const next of effects(entry, state, this.group)) {
-        if (this.take(index, entry, next)) return true;
-      }
+      if (entry === undefined || !changesNothing(entry) || effects(entry, state, this.group).length === 0) continue;
+      return this.take(index, entry, state);
     }
+    // Most searches never turn back; only those that have need to know where.
+    if (this.failed.size > 0 && this.isHopeless(this.nameOf(state, first))) return false;
+    for (const index of this.open(first)) {
+      const entry = this.entries[index];
+      if (entry === undefined || changesNothing(entry)) continue;
+      for (const next of effects(entry, state, this.group)) if (this.take(index, entry, next)) return true;
+    }
+    const name = this.nameOf(state, first);
+    this.failed.set(name, [...(this.failed.get(name) ?? []), this.optional]);
     return false;
   }
 
-  /** What has been taken, up to the first that has not and beyond, and where that has led to. */
-  private nameOf(state: State): string {
-    const first = this.taken.indexOf(false);
+  private isHopeless(name: string): boolean {
+    return this.failed.get(name)?.some((optional) => (optional & this.optional) === optional) === true;
+  }
+
+  /** Which entries may be next: none that has not been taken ended before they were called. */
+  private *open(first: number): Iterable<number> {
+    const firstEnd = this.entries[first]?.answered ?? Infinity;
+    for (let index = first; index < this.entries.length; index += 1) {
+      if (this.taken[index] !== true && (this.entries[index]?.called ?? Infinity) <= firstEnd) yield index;
+    }
+  }
+
+  /** Which entries with an answer have been taken, up to the first that has not and beyond, and where all has led to. */
+  private nameOf(state: State, first: number): string {
     let name = `${first}`;
-    for (let index = first; index < this.taken.length; index += 1) if (this.taken[index] === true) name += `,${index}`;
+    for (let index = first; index < this.answered; index += 1) if (this.taken[index] === true) name += `,${index}`;
     return `${name} ${state.join()}`;
   }
 
   private take(index: number, entry: Entry, next: State): boolean {
-    const counts = entry.answered === Infinity ? 0 : 1;
+    const isOptional = entry.answered === Infinity;
+    const before = this.optional;
     this.taken[index] = true;
     this.order.push(entry.id);
-    this.mustTake -= counts;
+    if (isOptional) this.optional |= 1n << BigInt(index - this.answered);
+    else this.mustTake -= 1;
     if (this.extend(next)) return true;
-    this.mustTake += counts;
+    if (this.order.length > this.deepest.length) this.deepest = [...this.order];
+    this.optional = before;
+    if (!isOptional) this.mustTake += 1;
     this.order.pop();
     this.taken[index] = false;
     return false;
   }
+}
+
+/** It has an answer, and leaves every state in which it may happen as it is. */
+function changesNothing({ operation, ending }: Entry): boolean {
+  if (ending === null || operation.kind === 'clear') return false;
+  return operation.kind === 'read' || ending.how === 'refused' || (ending.how === 'done' && ending.added === 0);
 }
 
 /** The states to which the operation can lead from this one, given what its client was told: none or one. */
