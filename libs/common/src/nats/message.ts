@@ -49,7 +49,8 @@ export function faultsOf(shape: z.ZodType, value: unknown): string {
 }
 
 function compile<T>(shape: z.ZodType<T>): ValidateFunction<T> {
-  const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+  // The schema is made below, so that it need not be compared with the one of all schemas, which takes longer than to compile it.
+  const ajv = new Ajv({ strict: true, allowUnionTypes: true, meta: false, validateSchema: false });
   /** The rules that are functions, of each shape that has some. */
   const ruled: Rule[][] = [];
   ajv.addKeyword({
