@@ -118,7 +118,7 @@ export class Cluster {
     if (this.record === null) return null;
     const { configId, schema } = this.record;
     const request = { epoch: this.epoch, configId, schema, shards, drop: [] };
-    return this.mark === null ? request : { ...request, mark: this.mark() };
+    return this.mark === null ? request : { mark: this.mark(), ...request };
   }
 
   /** Forgets servers and shards. */

@@ -62,7 +62,7 @@ export class FailureDetector {
     const sentMs = this.watches.get(server)?.sentMs.get(sequence) ?? nowMs;
     const watch = this.settle(server, sequence);
     if (watch === undefined) return 'late';
-    watch.suspicion.answered({ ...signs, answerMs: nowMs - sentMs });
+    watch.suspicion.answered({ answerMs: nowMs - sentMs, ...signs });
     watch.missesInARow = 0;
     watch.answeredAtMs = nowMs;
     watch.pulse = 'up';

@@ -219,10 +219,20 @@ export class Recovery {
     const heldVat = heldFor(from, resumeTo ?? shard.vat);
     shard.holdForCopy(target, heldVat, Number.POSITIVE_INFINITY);
     const setAside = shard.isDiverged(target);
+    const isAnew = from === 0 && !isResumed;
+    const begun = { progressMs: this.desk.nowMs, rows: 0, bytes: 0 };
     return {
-      ...{ setAside, startedMs },
-      ...{ shard, target, source, from, resumeTo, resumed: isResumed, isAnew: from === 0 && !isResumed },
-      ...{ heldVat, progressMs: this.desk.nowMs, rows: 0, bytes: 0 },
+      setAside,
+      startedMs,
+      shard,
+      target,
+      source,
+      from,
+      resumeTo,
+      resumed: isResumed,
+      isAnew,
+      heldVat,
+      ...begun,
     };
   }
 
@@ -312,12 +322,10 @@ export class Recovery {
   private *askForPages(plan: CopyPlan, to: number, isHurried: boolean): Workflow<Outcome<CatchupReply>> {
     const { shard, target, source, from } = plan;
     const granted = isHurried ? 0 : yield* this.throttle.grant();
-    const request: CatchupRequest = {
-      ...{ epoch: this.cluster.epoch, turn: this.nextTurn++ },
-      ...{ configId: this.cluster.configId, shard: shard.id, source, from, to },
-      maxBytes: isHurried ? SLICE_BYTES : granted,
-      ...(plan.setAside ? { setAside: true } : {}),
-    };
+    const { epoch, configId } = this.cluster;
+    const maxBytes = isHurried ? SLICE_BYTES : granted;
+    const what = { epoch, turn: this.nextTurn++, configId, shard: shard.id, source, from, to, maxBytes };
+    const request: CatchupRequest = plan.setAside ? { setAside: true, ...what } : what;
     const ask = this.desk.ask('catchup', { server: target, request, isHurried });
     const outcome = isHurried ? yield* this.inTime(target, ask) : yield* wait(ask);
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);

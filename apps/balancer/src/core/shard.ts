@@ -18,7 +18,7 @@ export interface ShardRecord extends ShardConfig {
 export function configOf(of: ShardConfig): ShardConfig {
   const { shard, low, size, configEpoch, configVersion, inSync, replicas, joining, diverged = [] } = of;
   const config = { shard, low, size, configEpoch, configVersion, inSync, replicas, joining, diverged };
-  return of.disputed === true ? { ...config, disputed: true } : config;
+  return of.disputed === true ? { disputed: true, ...config } : config;
 }
 
 /** When a replica was last found to show the same as another one, and at which VAT. */
@@ -211,7 +211,7 @@ export class Shard {
 
   /** As the replicas store it. */
   config(): ShardConfig {
-    return { ...configOf(this.record), epochStarts: this.epochStarts };
+    return { epochStarts: this.epochStarts, ...configOf(this.record) };
   }
 
   countRead(server: string, change: 1 | -1): void {

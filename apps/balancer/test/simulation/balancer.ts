@@ -157,7 +157,7 @@ export class SimBalancer {
       this.inbox.push(happening);
       return;
     }
-    const effects = this.core.step({ ...happening, nowMs: this.clock.nowMs });
+    const effects = this.core.step({ nowMs: this.clock.nowMs, ...happening });
     for (const effect of effects) this.begin(effect);
     this.world.watcher.stepped(this);
   }

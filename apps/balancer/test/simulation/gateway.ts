@@ -192,13 +192,13 @@ function commandOf(batch: number, operation: Operation, name: string | null): Re
   const request = { batch, id: 1, ...(name === null ? {} : { operation: name, print: keys.join() }) };
   switch (operation.kind) {
     case 'write':
-      return { ...request, op: 'write', onConflict: operation.onConflict, keys, rows };
+      return { op: 'write', onConflict: operation.onConflict, keys, rows, ...request };
     case 'update':
-      return { ...request, op: 'update', key: keys[0], row: rows[0]! };
+      return { op: 'update', key: keys[0], row: rows[0]!, ...request };
     case 'delete':
-      return { ...request, op: 'delete', key: keys[0] };
+      return { op: 'delete', key: keys[0], ...request };
     case 'read':
-      return { ...request, op: 'read', low: keys[0], high: keys[keys.length - 1]! };
+      return { op: 'read', low: keys[0], high: keys[keys.length - 1]!, ...request };
   }
 }
 

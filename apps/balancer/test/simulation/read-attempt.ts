@@ -66,14 +66,13 @@ export class ReadAttempt {
     const { epoch } = plan;
     const request = { epoch, reads: [{ shard, vat, low, high }], maxBytes: PAGE_BYTES };
     const label = (): string => `read ${shard} [${low}, ${high}] at ${vat}`;
-    const call = { from: this.gateway, server, label, timeoutMs: READ_TIMEOUT_MS };
     const { servers, read } = this.world;
     const work = async (replica: WiredReplica): Promise<RawLines<NodeReadReply>> => {
       const page = await replica.read(request);
       read(epoch, server);
       return page;
     };
-    servers.call({ ...call, work }, (outcome) => {
+    servers.call({ from: this.gateway, server, label, timeoutMs: READ_TIMEOUT_MS, work }, (outcome) => {
       if (!outcome.ok) {
         this.page(plan, index, low, others);
         return;

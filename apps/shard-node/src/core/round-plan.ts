@@ -162,7 +162,7 @@ export function decidePart(
   task: PartTask,
   measures: Measures,
 ): PartResult {
-  const { part, rows } = task;
+  const { part, rows, id, lastTerms } = task;
   const decision = decideRound(known.living, part.ops, part.firstTerm, known.ops);
   // A round that was refused here is never committed: its writes would only have to be undone.
   const births = decision.refused ? [] : livingBirths(decision, rows);
@@ -177,7 +177,7 @@ export function decidePart(
     currentTerm: part.lastTerm,
     toldVat: part.vat,
     idsAfter: part.idsAfter ?? 0,
-    newestRound: { ...task.id, lastTerms: task.lastTerms, refused: decision.refused },
+    newestRound: { epoch: id.epoch, round: id.round, lastTerms, refused: decision.refused },
     epochStarts: part.epochStarts ?? before.epochStarts,
     rows: before.rows + undone + births.length - deaths.length,
     maxRowBytes,

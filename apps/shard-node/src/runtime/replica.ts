@@ -289,7 +289,7 @@ export class Replica {
     const reply = { digest: String(sum), rows, next };
     if (next !== null || idsAfter === undefined) return reply;
     const records = await this.reads.run(() => this.store.digestRecords({ shard, after: idsAfter, upTo: vat }));
-    return { ...reply, records };
+    return { records, ...reply };
   }
 
   /** What became of an op, as far as that is not forgotten. @throws ShardlineError */

@@ -36,7 +36,7 @@ export function shareRounds<R extends { shards: NodeShardState[] }>(reply: R): O
     places.set(lastTerms, place);
     return { ...shard, newestRound: { epoch, round, terms: place, refused } };
   });
-  return { ...reply, shards, terms: [...places.keys()] };
+  return { terms: [...places.keys()], ...reply, shards };
 }
 
 /** The reply as it was before `shareRounds`. @throws ShardlineError BAD_MESSAGE when it names terms that it does not hold */
@@ -50,5 +50,5 @@ export function unshareRounds<T extends Told>(reply: T): Omit<T, 'shards' | 'ter
       throw new ShardlineError('BAD_MESSAGE', `the terms of the newest round of ${shard.shard} are missing`);
     return { ...shard, newestRound: { epoch, round, lastTerms, refused } };
   });
-  return { ...others, shards };
+  return { shards, ...others };
 }
