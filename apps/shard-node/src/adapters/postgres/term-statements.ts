@@ -1,4 +1,5 @@
 /** The SQL of the fixed tables, for the transactions that write them together with versions. */
+import type { NewestRound } from '#common/contracts/node';
 import type { NodeIdentity, ShardState } from '../../core/replica-state';
 import type { NodeRow, TermRow } from './node-entities';
 import { prepared } from './shard-statements';
@@ -51,7 +52,7 @@ export function termValues(state: ShardState, version: number): unknown[] {
     state.purgedTo,
     newest?.epoch ?? null,
     newest?.round ?? null,
-    newest === null ? null : JSON.stringify(newest.lastTerms),
+    newest === null ? null : lastTermsAsJson(newest.lastTerms),
     newest?.refused ?? false,
     state.configEpoch,
     state.configVersion,
@@ -73,6 +74,15 @@ export function termValues(state: ShardState, version: number): unknown[] {
   ];
 }
 
+const lastTermsTexts = new WeakMap<object, string>();
+
+/** Every shard of a round stores the terms of all of them: they are made a text once, or it would be quadratic work. */
+function lastTermsAsJson(lastTerms: NewestRound['lastTerms']): string {
+  let text = lastTermsTexts.get(lastTerms);
+  if (text === undefined) lastTermsTexts.set(lastTerms, (text = JSON.stringify(lastTerms)));
+  return text;
+}
+
 function asJson(value: object | null): string | null {
   return value === null ? null : JSON.stringify(value);
 }
@@ -92,7 +102,7 @@ export function roundValues(state: ShardState, version: number): unknown[] {
     state.toldVat,
     newest?.epoch ?? null,
     newest?.round ?? null,
-    newest === null ? null : JSON.stringify(newest.lastTerms),
+    newest === null ? null : lastTermsAsJson(newest.lastTerms),
     newest?.refused ?? false,
     state.rows,
     state.maxRowBytes,
