@@ -132,8 +132,8 @@ export function admitPart(shards: ReadonlyMap<string, ShardState>, task: PartTas
   }
   if (part.firstTerm <= shard.currentTerm)
     refuse(`term ${part.firstTerm} has been used, the newest is ${shard.currentTerm}`);
-  // Below the told VAT everything is committed and must not be undone; above the newest term something is missing here.
-  if (part.vat < shard.toldVat) refuse(`it builds on VAT ${part.vat}, but ${shard.toldVat} is committed`);
+  // Below it something is missing here. (A round that builds on less than what is known to be committed here is older than that, and its
+  // terms have been used: all rounds of an epoch come from one process, whose VAT never goes back.)
   if (part.vat > shard.currentTerm)
     refuse(`it builds on VAT ${part.vat}, but the replica ends at ${shard.currentTerm}`);
   const idsAfter = part.idsAfter ?? 0;
