@@ -104,31 +104,6 @@ describe.each([
   });
 });
 
-test('a new leader uses no term that any replica has seen, though that one is in no set', async () => {
-  const world = await World.of(3);
-  const shard = world.balancer.cluster.shards.get(TROUBLED)!;
-  // The round reaches S2 alone, which then stands still.
-  world.intercept = (ask, answer) => {
-    if (ask.do !== 'apply' || ask.server === 'S2') return false;
-    world.scheduler.after(5, () => {
-      answer({ ok: false, error: { code: 'BUSY', message: 'not sent', retryable: true } });
-    });
-    return true;
-  };
-  const termOf = async (server: string): Promise<number> =>
-    (await world.replicas.server(server).disk.load()).shards.get(TROUBLED)!.currentTerm;
-  await world.change(writeOf(7));
-  world.powerOff('S2');
-  await world.until(() => !shard.inSync.includes('S2'));
-  const seen = await termOf('S2');
-  expect(await termOf('S0')).toBeLessThan(seen);
-  world.powerOn('S2');
-  world.changeLeader('L2');
-  world.intercept = () => false;
-  await world.until(() => world.balancer.isServing && world.shard.resolved, 10_000);
-  expect(world.shard.vat).toBeGreaterThan(seen);
-});
-
 describe('a round that all replicas of one shard have, and that the other one has moved past', () => {
   const PAIRS = { S0: [TROUBLED], S1: [TROUBLED], S2: [OTHER], S3: [OTHER] };
 

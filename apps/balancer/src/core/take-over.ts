@@ -245,7 +245,7 @@ export class TakeOver {
       const outlook = outlooks.get(shard.id);
       if (outlook === undefined || shard.decided) continue;
       shard.vat = outlook.vat;
-      shard.nextTerm = Math.max(outlook.nextTerm, this.highestTermSeen(shard) + 1);
+      shard.nextTerm = outlook.nextTerm;
       for (const server of shard.inSync) this.suspendIfLost(shard, server);
       // Whoever has lost its data, or is known to be wrong, may have to leave the set.
       if (shard.voters.length < shard.inSync.length) this.inSyncSets.reconsider(shard);
@@ -280,12 +280,6 @@ export class TakeOver {
       const told = this.stateOf(shard, server);
       return told !== undefined && compareConfigs(told, shard.record) < 0;
     });
-  }
-
-  /** Of any replica that was fenced, in sync or not: no term is used twice. */
-  private highestTermSeen(shard: Shard): number {
-    const terms = shard.record.replicas.map((server) => this.stateOf(shard, server)?.currentTerm ?? 0);
-    return highestOf(terms, 0);
   }
 
   /** An in-sync replica without the shard has lost its disk: it is copied anew from those that have theirs. */
