@@ -1,10 +1,9 @@
 /**
- * Names in groups that are joined again and again: union-find with path halving and union by size (Tarjan and van Leeuwen, "Worst-Case
- * Analysis of Set Union Algorithms", 1984), so that joining any number of them takes next to linear time.
+ * Names in groups that are joined again and again: union-find with path halving (Tarjan and van Leeuwen, "Worst-Case Analysis of Set
+ * Union Algorithms", 1984). Each of m operations on n names takes O(log n) on average, whichever group is put below the other.
  */
 export class DisjointSets {
   private readonly parents = new Map<string, string>();
-  private readonly sizes = new Map<string, number>();
 
   /** A name of the group; the same one for all of its members, until it is joined with another. */
   find(name: string): string {
@@ -19,11 +18,6 @@ export class DisjointSets {
   }
 
   join(a: string, b: string): void {
-    const [one, other] = [this.find(a), this.find(b)];
-    if (one === other) return;
-    const [sizeOfOne, sizeOfOther] = [this.sizes.get(one) ?? 1, this.sizes.get(other) ?? 1];
-    const [small, large] = sizeOfOne < sizeOfOther ? [one, other] : [other, one];
-    this.parents.set(small, large);
-    this.sizes.set(large, sizeOfOne + sizeOfOther);
+    this.parents.set(this.find(a), this.find(b));
   }
 }

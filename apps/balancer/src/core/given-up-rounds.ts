@@ -38,7 +38,7 @@ export class GivenUpRounds {
 
   /** The shards that owe. */
   debtors(): Shard[] {
-    return this.owed.size === 0 ? [] : [...new Set([...this.owed.values()].flatMap((shards) => [...shards]))];
+    return [...new Set([...this.owed.values()].flatMap((shards) => [...shards]))];
   }
 
   /** The configuration is gone. */

@@ -12,13 +12,11 @@ const STEPS = 64;
 export class VatHistory {
   private samples: VatSample[] = [];
 
-  /** Remembers the VAT of this moment; what lies beyond the horizon shrinks to its last sample. */
+  /** Remembers the VAT of this moment, once a step; what lies beyond the horizon shrinks to its last sample. */
   sample(nowMs: number, vat: number, horizonMs: number): void {
     const last = this.samples[this.samples.length - 1];
-    if (last === undefined || (last.vat !== vat && nowMs - last.ms >= horizonMs / STEPS)) {
-      this.samples.push({ ms: nowMs, vat });
-    }
-    while (this.samples.length > 1 && (this.samples[1]?.ms ?? nowMs) <= nowMs - horizonMs) this.samples.shift();
+    if (last === undefined || nowMs - last.ms >= horizonMs / STEPS) this.samples.push({ ms: nowMs, vat });
+    while ((this.samples[1]?.ms ?? Number.POSITIVE_INFINITY) <= nowMs - horizonMs) this.samples.shift();
   }
 
   /** A VAT that the shard had at least so long ago; 0 where nobody has looked for so long. */

@@ -22,6 +22,12 @@ describe('whether a bucket has forgotten what a replica was told', () => {
     expect(hasForgotten(HISTORY, mark)).toBe(expected);
   });
 
+  it('takes two reigns of one instance as two', () => {
+    const again: Reign[] = [...HISTORY, { epoch: 9, instance: 'a', since: 40 }];
+    expect(hasForgotten(again, { epoch: 9, instance: 'a', revision: 50 })).toBe(false);
+    expect(hasForgotten(again, { epoch: 3, instance: 'a', revision: 50 })).toBe(true);
+  });
+
   it('cannot tell of what is older than a history of full length', () => {
     const long = Array.from({ length: REIGNS_KEPT }, (_, index) => ({ epoch: index + 5, instance: 'a', since: index }));
     expect(hasForgotten(long, { epoch: 4, instance: 'b', revision: 1 })).toBe(false);

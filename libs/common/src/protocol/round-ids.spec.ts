@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { OpRecord, RoundOp } from '../contracts/node';
+import { opRecord } from '../contracts/rounds';
 import { decideRound, idsOf, termsOf, type KnownOps } from './round';
 
 const FIRST_TERM = 5;
@@ -113,12 +114,26 @@ describe('ops with ids', () => {
     );
   });
 
-  const before: KnownOps = new Map([['a', { print: 'p', outcome: { ok: 1 } }]]);
+  it('are stored in the form that replicas send each other, with a print and without one', () => {
+    const ops: RoundOp[] = [
+      { op: 'delete', key: 1, id: 'a' },
+      { op: 'delete', key: 2, id: 'b', print: 'AAAAAAAAAAAAAAAAAAAAAA' },
+    ];
+    const { records } = decideRound(new Set([1, 2]), ops, FIRST_TERM);
+    expect(records).toHaveLength(2);
+    for (const record of records) expect(opRecord.parse(record)).toEqual(record);
+  });
+
+  const before: KnownOps = new Map([
+    ['a', { print: 'p', outcome: { ok: 1 } }],
+    ['c', { outcome: { ok: 2 } }],
+  ]);
 
   it.each<[string, RoundOp, unknown]>([
     ['another print', { op: 'delete', key: 7, id: 'a', print: 'q' }, { refused: 'ID_REUSED', key: 7, known: true }],
     ['no print', { op: 'delete', key: 7, id: 'a' }, { ok: 1, known: true }],
     ['the same print', { op: 'delete', key: 7, id: 'a', print: 'p' }, { ok: 1, known: true }],
+    ['a print, where the first had none', { op: 'delete', key: 7, id: 'c', print: 'q' }, { ok: 2, known: true }],
     ['another id', { op: 'delete', key: 7, id: 'b', print: 'q' }, { refused: 'KEY_NOT_FOUND', key: 7 }],
   ])('with %s', (_, asked, outcome) => {
     const { outcomes, refused } = decideRound(new Set(), [asked], FIRST_TERM, before);

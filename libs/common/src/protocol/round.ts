@@ -27,7 +27,8 @@ export interface Death {
 }
 
 /** The first outcome of an op, by its id. */
-export type KnownOps = ReadonlyMap<string, Pick<OpRecord, 'print' | 'outcome'>>;
+export type KnownOps = ReadonlyMap<string, KnownOp>;
+type KnownOp = Pick<OpRecord, 'print' | 'outcome'>;
 
 export interface RoundDecision {
   outcomes: OpOutcome[];
@@ -49,8 +50,15 @@ const NOTHING_KNOWN: KnownOps = new Map();
  * starts the new one at the next, as does a create that may replace.
  */
 export function termsOf(op: RoundOp): number {
-  if (op.op === 'update') return 2;
-  return op.op === 'create' && op.onConflict === 'replace' ? 2 : 1;
+  switch (op.op) {
+    case 'update':
+      return 2;
+    case 'create':
+      return op.onConflict === 'replace' ? 2 : 1;
+    case 'delete':
+    case 'note':
+      return 1;
+  }
 }
 
 /** How many rows an op has among the rows of its part. */
@@ -99,11 +107,23 @@ export function decideRound(
     const outcome = memory.recall(op) ?? decideOp(state, op, term, row);
     outcomes.push(outcome);
     memory.keep(op, outcome, term);
-    if (op.op === 'create' && op.spans === true) refused ||= outcome.refused !== undefined || outcome.known === true;
+    if (isPartOfMore(op)) refused ||= outcome.refused !== undefined || outcome.known === true;
     term += termsOf(op);
     row += rowsOf(op);
   }
   return { outcomes, births: state.births, deaths: state.deaths, records: memory.records, refused };
+}
+
+/** Whether the request has other parts, in other shards, which are done only if this one is. */
+function isPartOfMore(op: RoundOp): boolean {
+  switch (op.op) {
+    case 'create':
+      return op.spans === true;
+    case 'update':
+    case 'delete':
+    case 'note':
+      return false;
+  }
 }
 
 /** Whether an op asks for what the first one of its id did, as far as both say. */
@@ -114,13 +134,16 @@ function asksForSame(print: string | undefined, before: string | undefined): boo
 /** Which ops have been here before. */
 class RoundMemory {
   readonly records: OpRecord[] = [];
-  private readonly own = new Map<string, OpRecord>();
+  /** By id the first op that carried it. One without an id is no other's first. */
+  private readonly firsts: Map<string | undefined, KnownOp>;
 
-  constructor(private readonly before: KnownOps) {}
+  constructor(before: KnownOps) {
+    this.firsts = new Map(before);
+  }
 
   /** The op's outcome when its id is known. */
   recall(op: RoundOp): OpOutcome | null {
-    const first = op.id === undefined ? undefined : (this.own.get(op.id) ?? this.before.get(op.id));
+    const first = this.firsts.get(op.id);
     if (first === undefined) return null;
     if (asksForSame(op.print, first.print)) return { ...first.outcome, known: true };
     return { refused: 'ID_REUSED', key: keysOf([op])[0] ?? 0, known: true };
@@ -130,7 +153,7 @@ class RoundMemory {
     if (id === undefined || outcome.known === true) return;
     const record: OpRecord = { term, id, ...(print === undefined ? {} : { print }), outcome };
     this.records.push(record);
-    this.own.set(id, record);
+    this.firsts.set(id, record);
   }
 }
 

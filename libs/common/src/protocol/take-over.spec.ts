@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { NewestRound } from '../contracts/node';
 import {
   decideVats,
   isRuledOut,
@@ -152,6 +153,10 @@ function later(vat: number, epochStarts: ReplicaReport['epochStarts'] & object):
     epochStarts,
   };
 }
+/** The same, but for the epoch of its newest round. */
+function ofEpoch<R extends { newestRound: NewestRound }>(epoch: number, told: R): R {
+  return { ...told, newestRound: { ...told.newestRound, epoch } };
+}
 const EMPTY: ReplicaReport = { toldVat: 0, currentTerm: 0, newestRound: null };
 
 describe('decideVats on examples', () => {
@@ -225,6 +230,16 @@ describe('decideVats on examples', () => {
       },
       { A: 7, B: 9 },
     ],
+    [
+      'a round that all had before more was copied to them, and told to be committed',
+      { A: [replica(9, 9, 2, { A: 7 }), replica(8, 9, 2, { A: 7 })] },
+      { A: 9 },
+    ],
+    [
+      'a round of this epoch, with a lower number than one that was given up under an earlier one',
+      { A: [{ ...ofEpoch(2, replica(5, 7, 3, { A: 7 })), epochStarts: [{ epoch: 1, round: 9, vat: 5 }] }] },
+      { A: 7 },
+    ],
     ['a round over a shard of which nobody tells', { A: [replica(5, 7, 2, both)] }, { A: 5 }],
   ])('%s', (_, reports, vats) => {
     const outlooks = decideVats(new Map(Object.entries(reports)));
@@ -234,9 +249,14 @@ describe('decideVats on examples', () => {
     }
   });
 
+  it('uses no term again that was told to be committed, not even where the replicas know of no such term', () => {
+    const behind = { ...EMPTY, toldVat: 9, currentTerm: 5 };
+    expect(decideVats(new Map([['A', [behind, EMPTY]]])).get('A')).toEqual({ vat: 9, nextTerm: 10 });
+  });
+
   it('takes rounds of two epochs as two rounds', () => {
     const a = replica(5, 7, 2, { A: 7 });
-    const b = { ...a, newestRound: { ...a.newestRound, epoch: 2 } };
+    const b = ofEpoch(2, a);
     expect(roundHeldByAll([a, b])).toBeNull();
     expect(roundHeldByAll([a, a])).toEqual(a.newestRound);
     expect(roundHeldByAll([a, EMPTY])).toBeNull();

@@ -19,6 +19,7 @@
  * `take-over.spec.ts` shows what either is good for.
  */
 import type { EpochStart, NewestRound, RoundId } from '../contracts/node';
+import { highestOf } from './extremes';
 
 /** What one in-sync replica tells of one shard. */
 export interface ReplicaReport {
@@ -52,19 +53,28 @@ export function decideVats(
   const outlooks = new Map<string, ShardOutlook>();
   const verdicts = new Map<string, boolean>();
   for (const shard of wanted) {
-    const replicas = reports.get(shard) ?? [];
-    const told = highestTold(replicas);
-    const round = roundHeldByAll(replicas);
-    const lastTerm = round?.lastTerms[shard] ?? 0;
-    const vat = round !== null && lastTerm > told && verdictOn(round, reports, verdicts) ? lastTerm : told;
-    outlooks.set(shard, { vat, nextTerm: Math.max(vat, highest(replicas.map((r) => r.currentTerm))) + 1 });
+    const vat = vatOf(shard, reports, verdicts);
+    const terms = (reports.get(shard) ?? []).map(({ currentTerm }) => currentTerm);
+    outlooks.set(shard, { vat, nextTerm: highestOf(terms, vat) + 1 });
   }
   return outlooks;
 }
 
+function vatOf(shard: string, reports: InSyncReports, verdicts: Map<string, boolean>): number {
+  const replicas = reports.get(shard) ?? [];
+  const told = highestTold(replicas);
+  const round = roundHeldByAll(replicas);
+  if (round === null) return told;
+  const lastTerm = round.lastTerms[shard] ?? 0;
+  return lastTerm > told && verdictOn(round, reports, verdicts) ? lastTerm : told;
+}
+
 /** The highest VAT that any of the replicas was told. */
 export function highestTold(replicas: readonly ReplicaReport[]): number {
-  return highest(replicas.map((replica) => replica.toldVat));
+  return highestOf(
+    replicas.map((replica) => replica.toldVat),
+    0,
+  );
 }
 
 function verdictOn(round: NewestRound, reports: InSyncReports, verdicts: Map<string, boolean>): boolean {
@@ -77,7 +87,6 @@ function verdictOn(round: NewestRound, reports: InSyncReports, verdicts: Map<str
 /** The newest round, when every replica has the same one. */
 export function roundHeldByAll(replicas: readonly ReplicaReport[]): NewestRound | null {
   const first = replicas[0]?.newestRound ?? null;
-  if (first === null) return null;
   return replicas.every((replica) => isSameRound(replica.newestRound, first)) ? first : null;
 }
 
@@ -133,10 +142,6 @@ export function newestStarts(replicas: readonly Pick<ReplicaReport, 'epochStarts
   return all.reduce((best, starts) => (isBehind(last(starts), last(best)) ? starts : best), []);
 }
 
-function isSameRound(a: NewestRound | null, b: NewestRound): boolean {
-  return a !== null && a.epoch === b.epoch && a.round === b.round;
-}
-
-function highest(numbers: readonly number[]): number {
-  return numbers.reduce((best, number) => Math.max(best, number), 0);
+function isSameRound(a: NewestRound | null, b: NewestRound | null): boolean {
+  return a !== null && a.epoch === b?.epoch && a.round === b.round;
 }
