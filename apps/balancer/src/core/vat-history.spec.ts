@@ -38,6 +38,7 @@ describe('the VAT of so long ago', () => {
 
   it('is 0 as long as nobody has looked for so long', () => {
     const history = new VatHistory();
+    expect(history.aged(100, HORIZON_MS)).toBe(0);
     history.sample(100, 7, HORIZON_MS);
     expect(history.aged(100 + HORIZON_MS - 1, HORIZON_MS)).toBe(0);
     expect(history.aged(100 + HORIZON_MS, HORIZON_MS)).toBe(7);

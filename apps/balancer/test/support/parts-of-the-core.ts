@@ -1,0 +1,207 @@
+/**
+ * The parts of a leader's core, for tests of one of them: what the world answers, and when, is what the test says. Nothing is answered by
+ * itself but `pause`.
+ */
+import type { ClusterRecord, FenceReply, NodeShardState } from '#common/contracts/node';
+import { Catalog } from '../../src/core/catalog';
+import { Cluster, type ServerState } from '../../src/core/cluster';
+import { ClusterNews } from '../../src/core/cluster-news';
+import { Desk } from '../../src/core/desk';
+import { Divergence } from '../../src/core/divergence';
+import type { AskKind, AskTypes, Effect, Outcome } from '../../src/core/effects';
+import { Foundation } from '../../src/core/foundation';
+import { PUBLISHED_HASH } from '../../src/core/hash-ring';
+import { Health } from '../../src/core/health';
+import { InSyncSets } from '../../src/core/in-sync-sets';
+import { Patience } from '../../src/core/patience';
+import { Recovery } from '../../src/core/recovery';
+import type { CoreSettings } from '../../src/core/settings';
+import { Shard, type ShardRecord } from '../../src/core/shard';
+import { TakeOver } from '../../src/core/take-over';
+import { Writer } from '../../src/core/writer';
+import { SETTINGS } from '../simulation/balancer';
+
+export type Ask<K extends AskKind = AskKind> = Extract<Effect, { token: number; do: K }>;
+
+export const EPOCH = 5;
+export const GRACE_MS = SETTINGS.nodeStartMs;
+const CORE_SETTINGS: CoreSettings = { ...SETTINGS, balancerId: 'L', instance: 'L#1', scrubIntervalMs: 0 };
+
+/** The record of a cluster with these servers and shards. */
+export function clusterRecord(servers: readonly string[], shards: readonly string[] = ['a']): ClusterRecord {
+  const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
+  return {
+    ...{ configId: 1, configEpoch: 2, configVersion: 1, schema },
+    init: { n: servers.length, schema, shards: [], servers: null },
+    ...{ servers: [...servers], shards: [...shards], born: [] },
+    numbers: Object.fromEntries(servers.map((server, index) => [server, index])),
+  };
+}
+
+/** The record of a shard whose replicas are all in sync. */
+export function shardRecord(
+  shard: string,
+  replicas: readonly string[],
+  changes: Partial<ShardRecord> = {},
+): ShardRecord {
+  const low = 10 * (shard.charCodeAt(0) - 'a'.charCodeAt(0));
+  const config = { shard, low, size: 10, configEpoch: 2, configVersion: 1, configId: 1 };
+  return { ...config, replicas: [...replicas], inSync: [...replicas], joining: [], diverged: [], ...changes };
+}
+
+/** What a replica tells that has everything up to `vat`, and was told so. */
+export function stateOf(record: ShardRecord, vat: number, changes: Partial<NodeShardState> = {}): NodeShardState {
+  const { configId: _, diverged = [], epochStarts: __, disputed: ___, ...config } = record;
+  return {
+    ...{ ...config, diverged, currentTerm: vat, toldVat: vat, purgedTo: 0, newestRound: null },
+    ...{ catchingUp: false, copy: null, rows: 1, ...changes },
+  };
+}
+
+/** What a server tells that is fenced. */
+export function fenceReply(shards: readonly NodeShardState[], changes: Partial<FenceReply> = {}): FenceReply {
+  return { configId: 1, prepared: null, shards: [...shards], cluster: null, mark: null, ...changes };
+}
+
+export class PartsOfTheCore {
+  readonly settings = { ...CORE_SETTINGS };
+  readonly desk = new Desk();
+  readonly cluster: Cluster;
+  readonly catalog: Catalog;
+  readonly inSyncSets: InSyncSets;
+  readonly patience: Patience;
+  readonly divergence: Divergence;
+  readonly writer: Writer;
+  readonly recovery: Recovery;
+  readonly health: Health;
+  readonly news: ClusterNews;
+  readonly foundation: Foundation;
+  readonly takeOver: TakeOver;
+  /** What was asked for and has not been answered. */
+  readonly open: Ask[] = [];
+  /** Everything that was asked for, in order. */
+  readonly asked: Ask[] = [];
+  readonly events: { kind: string; subject: string; data: Record<string, unknown> }[] = [];
+  /** Why the lead was given up. */
+  readonly givenUp: string[] = [];
+  private readonly replies = new Map<AskKind, (ask: Ask) => Outcome<unknown> | undefined>();
+
+  constructor(changes: Partial<CoreSettings> = {}) {
+    Object.assign(this.settings, changes);
+    const { desk, settings } = this;
+    const stepDown = (why: string): void => {
+      this.givenUp.push(why);
+    };
+    const fenced = ({ message }: { message: string }): void => {
+      this.givenUp.push(message);
+    };
+    const cluster = (this.cluster = new Cluster(settings.heartbeatMisses, settings.suspicion, PUBLISHED_HASH));
+    const catalog = (this.catalog = new Catalog(desk, stepDown));
+    const inSyncSets = (this.inSyncSets = new InSyncSets(desk, cluster, catalog));
+    const divergence = (this.divergence = new Divergence(desk, cluster, inSyncSets));
+    const patience = (this.patience = new Patience(settings.patience));
+    const writer = (this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced));
+    const recovery = (this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings));
+    const news = (this.news = new ClusterNews(desk, cluster, catalog, settings));
+    const health = new Health(desk, cluster, inSyncSets, recovery, patience, settings, news, stepDown, fenced);
+    this.health = health;
+    const foundation = (this.foundation = new Foundation(desk, cluster, catalog, news, health, settings, fenced));
+    this.takeOver = new TakeOver(desk, cluster, foundation, catalog, inSyncSets, health, writer, settings, fenced);
+    catalog.lead(EPOCH);
+    this.reply('pause', () => ({ ok: true, value: null }));
+  }
+
+  /** A cluster that is served: the servers run, and the shards are resolved at this VAT. */
+  serve(record: ClusterRecord, shards: readonly ShardRecord[], vat: number): void {
+    this.cluster.begin(EPOCH);
+    this.cluster.phase = 'serving';
+    this.cluster.record = record;
+    for (const server of record.servers) this.health.admit(this.cluster.addServer(server, record.numbers[server] ?? 0));
+    for (const one of shards) {
+      const shard = new Shard(one, true);
+      shard.vat = vat;
+      shard.nextTerm = vat + 1;
+      this.cluster.addShard(shard);
+    }
+  }
+
+  /** From now on questions of this kind are answered so at once; those for which it says undefined stay open. */
+  reply<K extends AskKind>(kind: K, say: (ask: Ask<K>) => Outcome<AskTypes[K]['answer']> | undefined): void {
+    this.replies.set(kind, say as (ask: Ask) => Outcome<unknown> | undefined);
+  }
+
+  /** Carries out what there is to be done, until the core waits. */
+  settle(): void {
+    for (let turns = 0; ; turns += 1) {
+      if (turns > 1_000) throw new Error('there is no end of what the core asks for');
+      this.writer.flush();
+      const effects = this.desk.take();
+      if (effects.length === 0) return;
+      for (const effect of effects) {
+        if (effect.do === 'publish') this.events.push(effect.event);
+        if (!('token' in effect)) continue;
+        this.asked.push(effect);
+        const outcome = this.replies.get(effect.do)?.(effect);
+        if (outcome === undefined) this.open.push(effect);
+        else this.desk.deliver(effect.token, outcome);
+      }
+    }
+  }
+
+  /** Lets time pass in steps of 50 ms, as the balancer's ticks come. */
+  pass(ms: number): void {
+    this.settle();
+    for (let left = ms; left > 0; left -= 50) {
+      this.desk.nowMs += Math.min(50, left);
+      this.desk.wakeSleepers();
+      this.settle();
+    }
+  }
+
+  /** Answers the one open question of this kind (to this server). */
+  answer<K extends AskKind>(kind: K, outcome: Outcome<AskTypes[K]['answer']>, server?: string): void {
+    this.settle();
+    const fits = (ask: Ask): boolean =>
+      ask.do === kind && (server === undefined || ('server' in ask && ask.server === server));
+    const index = this.open.findIndex(fits);
+    const [ask] = index === -1 ? [] : this.open.splice(index, 1);
+    if (ask === undefined) throw new Error(`no ${kind} ${server ?? ''} is asked for: ${this.openAsks().join(', ')}`);
+    this.desk.deliver(ask.token, outcome);
+    this.settle();
+  }
+
+  /** `kind server` of what is open, in order. */
+  openAsks(...kinds: AskKind[]): string[] {
+    return this.namesOf(this.open, kinds);
+  }
+  /** The same of everything that was ever asked for. */
+  allAsks(...kinds: AskKind[]): string[] {
+    return this.namesOf(this.asked, kinds);
+  }
+
+  server(name: string): ServerState {
+    const server = this.cluster.servers.get(name);
+    if (server === undefined) throw new Error(`there is no ${name}`);
+    return server;
+  }
+  shard(id = 'a'): Shard {
+    const shard = this.cluster.shards.get(id);
+    if (shard === undefined) throw new Error(`there is no ${id}`);
+    return shard;
+  }
+
+  private namesOf(asks: readonly Ask[], kinds: readonly AskKind[]): string[] {
+    return asks
+      .filter((ask) => kinds.length === 0 || kinds.includes(ask.do))
+      .map((ask) => ('server' in ask ? `${ask.do} ${ask.server}` : ask.do));
+  }
+}
+
+/** It did not answer. */
+export const SILENCE: Outcome<never> = {
+  ok: false,
+  error: { code: 'OUTCOME_UNKNOWN', message: 'no answer in time', retryable: false },
+};
+export function done<T>(value: T): Outcome<T> {
+  return { ok: true, value };
+}
