@@ -50,14 +50,11 @@ export class RollCall {
   private *showing(
     shard: Shard,
     servers: readonly string[],
-    isShown: (told: NodeShardState) => boolean,
+    isShown: (told: NodeShardState | undefined) => boolean,
   ): Workflow<string[]> {
     const asked = servers.filter((server) => this.cluster.isReachable(server));
     const heard = yield* wait(all(asked.map((server) => this.ask(server))));
-    return asked.filter((_, index) => {
-      const told = heard[index]?.get(shard.id);
-      return told !== undefined && isShown(told);
-    });
+    return asked.filter((_, index) => isShown(heard[index]?.get(shard.id)));
   }
 
   /** One question for all shards that ask at the same moment: a server's flatline concerns many. */
@@ -84,6 +81,6 @@ export class RollCall {
 }
 
 /** Whether what the replica tells of itself shows that it holds everything that was acknowledged. */
-export function isWhole(told: NodeShardState | undefined, mustHold: number): boolean {
+export function isWhole(told: NodeShardState | undefined, mustHold: number): told is NodeShardState {
   return told !== undefined && !told.catchingUp && told.currentTerm >= mustHold;
 }

@@ -16,7 +16,7 @@ import { InSyncSets } from '../../src/core/in-sync-sets';
 import { Patience } from '../../src/core/patience';
 import { Recovery } from '../../src/core/recovery';
 import type { CoreSettings } from '../../src/core/settings';
-import { Shard, type ShardRecord } from '../../src/core/shard';
+import { configOf, Shard, type ShardRecord } from '../../src/core/shard';
 import { TakeOver } from '../../src/core/take-over';
 import { Writer } from '../../src/core/writer';
 import { SETTINGS } from '../simulation/balancer';
@@ -51,7 +51,7 @@ export function shardRecord(
 
 /** What a replica tells that has everything up to `vat`, and was told so. */
 export function stateOf(record: ShardRecord, vat: number, changes: Partial<NodeShardState> = {}): NodeShardState {
-  const { configId: _, diverged = [], epochStarts: __, disputed: ___, ...config } = record;
+  const { diverged = [], ...config } = configOf(record);
   return {
     ...{ ...config, diverged, currentTerm: vat, toldVat: vat, purgedTo: 0, newestRound: null },
     ...{ catchingUp: false, copy: null, rows: 1, ...changes },
