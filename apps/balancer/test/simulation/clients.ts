@@ -19,6 +19,8 @@ export interface ClientWorld {
   gateways: readonly SimGateway[];
   /** Between two operations of one client, at most. */
   pauseMs: number;
+  /** See `Profile.eagerOperations`. */
+  eagerOperations: number;
   /** So many operations are begun at most. */
   limit: number;
 }
@@ -75,11 +77,16 @@ export class Clients {
     const next = (): void => {
       open -= 1;
       if (open === 0)
-        scheduler.after(this.dice.between(1, this.world.pauseMs), () => {
+        scheduler.after(this.dice.between(1, this.longestPauseMs()), () => {
           this.loop(client);
         });
     };
     for (let count = open; count > 0; count -= 1) this.perform(client, this.choose(), next);
+  }
+
+  private longestPauseMs(): number {
+    const { pauseMs, eagerOperations } = this.world;
+    return Math.max(pauseMs, PAUSE_MS * (1 + Math.floor(this.begun / eagerOperations)));
   }
 
   private perform(client: string, operation: Operation, done: (ending: Ending) => void): void {

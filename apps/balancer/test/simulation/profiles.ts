@@ -44,6 +44,11 @@ export interface Profile {
   clients: readonly number[];
   /** A client waits so long at most until it asks for the next thing. */
   pauseMs: number;
+  /**
+   * After so many operations of a world its clients pause up to 30 ms longer, after twice as many 60 ms, and so on: the first operations
+   * show what a fault does, hundreds more mostly the same again.
+   */
+  eagerOperations: number;
   /** How often the disks are looked at: what is mended soon shows only where they are often. */
   checkMs: number;
   /** Keys of each shard that clients use. */
@@ -70,6 +75,7 @@ const GENERAL: Profile = {
   isBusy: false,
   clients: [1, 2, 3],
   pauseMs: 30,
+  eagerOperations: 15,
   checkMs: 200,
   groups: [2, 3],
 };

@@ -20,6 +20,8 @@ import { Watch } from './watch';
 
 /** So long after the last fault everything must be well again. */
 const HEALED_WITHIN_MS = 12_000;
+/** So often it is looked whether all is well: what comes after that shows nothing. */
+const WELL_CHECK_MS = 50;
 /** When all is well a write takes much less. */
 const WRITTEN_WITHIN_MS = 2_000;
 const SUPERVISOR_MS = 100;
@@ -136,7 +138,8 @@ class Simulation {
     const keys = await this.configure();
     this.catalog.forgetStates();
     const limit = this.limits.operations ?? Number.POSITIVE_INFINITY;
-    const clients = new Clients({ scheduler, history, keys, gateways, limit, pauseMs: profile.pauseMs });
+    const { pauseMs, eagerOperations } = profile;
+    const clients = new Clients({ scheduler, history, keys, gateways, limit, pauseMs, eagerOperations });
     clients.start(scheduler.oneOf(profile.clients));
     const { changes, changesMs } = profile;
     const shape = new ShapeChanges(scheduler, servers, watch, () => this.leader(), changes, this.keysEnd, changesMs);
@@ -284,7 +287,7 @@ class Simulation {
     const history = when === 'while clients go on' ? null : this.history;
     const illness = (): string | null => illnessOf(this.leader(), history, this.watch.seen, this.watch.copies);
     while (!this.isOver() && illness() !== null && scheduler.nowMs < startMs + HEALED_WITHIN_MS) {
-      await this.runChecked(scheduler.nowMs + this.profile.checkMs, () => false);
+      await this.runChecked(scheduler.nowMs + Math.min(this.profile.checkMs, WELL_CHECK_MS), () => false);
     }
     const ill = illness();
     if (ill !== null && !this.isOver())
