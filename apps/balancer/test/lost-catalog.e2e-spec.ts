@@ -63,6 +63,18 @@ describe('a catalog that was lost or set back', () => {
     await client.untilWhole();
   }, 120_000);
 
+  test('lost while everybody runs on: it is served again, with every row, without anybody’s help', async () => {
+    const before = await client.rows(0, 8191);
+    const epoch = (await client.epoch()) ?? 0;
+    cluster.kill('nats-server');
+    await lose(join(cluster.dataDir, 'nats'));
+    await client.untilLedAfter(epoch);
+    await client.untilWhole();
+    expect(await client.rows(0, 8191)).toEqual(before);
+    await client.fill(1100, 1200);
+    await client.untilWhole();
+  }, 120_000);
+
   test('set back to before /add: the new server, its shard and all rows are there', async () => {
     await restart((natsDir, copy) => cp(natsDir, copy, { recursive: true }));
     const added = await client.ask('POST', '/add', {

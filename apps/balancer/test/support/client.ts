@@ -59,6 +59,22 @@ export class Client {
     }
   }
 
+  /** The epoch of the leader; null while nobody leads. */
+  async epoch(): Promise<number | null> {
+    const { status, body } = await this.ask('GET', '/status');
+    return status === 200 ? (body.epoch as number) : null;
+  }
+
+  /** Until somebody leads under a later epoch than this one. @throws when that takes longer than a minute */
+  async untilLedAfter(epoch: number): Promise<void> {
+    const end = performance.now() + 60_000;
+    let last = await this.epoch();
+    while (last === null || last <= epoch) {
+      if (performance.now() > end) throw new Error(`the epoch is ${last ?? 'nobody’s'}, and was ${epoch}`);
+      last = await this.epoch();
+    }
+  }
+
   /** Writes rows `from`…`to-1` in batches, several at a time. @throws when one is not acknowledged */
   async fill(from: number, to: number, batch = 500): Promise<void> {
     let next = from;

@@ -52,6 +52,11 @@ export const FAULTS: readonly Fault[] = [
   { name: 'power-cut', what: 'SIGKILL of everything, and a new start', cause: cutPower },
   { name: 'broker-disk-lost', what: 'a power cut, after which the disk of NATS is gone', cause: loseBrokersDisk },
   {
+    name: 'broker-disk-lost-alive',
+    what: 'SIGKILL of the NATS server, whose disk is gone when it is started again; all others run on',
+    cause: loseBrokersDiskAlive,
+  },
+  {
     name: 'broker-disk-set-back',
     what: 'a power cut, after which NATS has the disk that it had before another one, twice',
     cause: setBrokersDiskBack,
@@ -193,6 +198,14 @@ async function cutPower({ cluster }: Scene): Promise<void> {
 
 async function loseBrokersDisk({ cluster }: Scene): Promise<void> {
   await cluster.cutPowerAndStartAgain((natsDir) => rm(natsDir, { recursive: true }));
+}
+
+async function loseBrokersDiskAlive({ cluster }: Scene): Promise<void> {
+  process.kill(cluster.pidOf('nats-server'), 'SIGKILL');
+  await rm(join(cluster.dataDir, 'nats'), { recursive: true });
+  // The leader goes on until its lease is over, and only then somebody asks what the shard-nodes hold.
+  await delay(LONGER_THAN_A_LEASE_MS);
+  await cluster.untilWhole(WHOLE_WITHIN_MS);
 }
 
 /** Between the copy and its return the configuration changes: a server flatlines, and leaves its in-sync sets. */

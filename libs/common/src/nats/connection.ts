@@ -82,11 +82,13 @@ export function isNoResponders(cause: unknown): boolean {
   return cause instanceof NatsError && cause.code === (ErrorCode.NoResponders as string);
 }
 
+/** Nobody has answered in time. */
+export function isTimeout(cause: unknown): boolean {
+  return cause instanceof NatsError && cause.code === (ErrorCode.Timeout as string);
+}
+
 function asRequestFailure(cause: unknown, subject: string, timeoutMs: number): ShardlineError {
   if (isNoResponders(cause)) return new ShardlineError('NO_LEADER', `nobody answers on ${subject}`, true, { cause });
-  const why =
-    cause instanceof NatsError && cause.code === (ErrorCode.Timeout as string)
-      ? `within ${timeoutMs} ms`
-      : String(cause);
+  const why = isTimeout(cause) ? `within ${timeoutMs} ms` : String(cause);
   return new ShardlineError('OUTCOME_UNKNOWN', `no answer on ${subject}: ${why}`, false, { cause });
 }

@@ -1,5 +1,5 @@
 /** What the adapters on JetStream have in common: naming its failures, and waiting for it to come up. */
-import { ErrorCode, NatsError, type JetStreamOptions, type NatsConnection } from 'nats';
+import { NatsError, type JetStreamOptions, type NatsConnection } from 'nats';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
 import { isNoResponders } from '#common/nats/connection';
@@ -22,12 +22,9 @@ export function isWrongSequence(thrown: unknown): boolean {
   return errorNumber(thrown) === WRONG_LAST_SEQUENCE;
 }
 
-/** The message that was asked for does not exist. */
+/** The message that was asked for does not exist, but its stream does. The library's own code, 404, stands for either. */
 export function isNoMessage(thrown: unknown): boolean {
-  return (
-    errorNumber(thrown) === NO_MESSAGE ||
-    (thrown instanceof NatsError && thrown.code === (ErrorCode.JetStream404NoMessages as string))
-  );
+  return errorNumber(thrown) === NO_MESSAGE;
 }
 
 /** The stream does not exist. */

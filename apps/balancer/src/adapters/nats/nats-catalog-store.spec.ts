@@ -138,4 +138,24 @@ describe('metadata in a bucket of JetStream', () => {
     expect((await store.put(freshKey(), 'new', 0)).ok).toBe(true);
     expect(await store.load()).toHaveLength(1);
   });
+
+  it('is there again where the lost key is watched, as every balancer watches the leader, and is read', async () => {
+    const key = await loseWatched();
+    expect(await store.get(key)).toBeNull();
+    expect((await store.put(key, 'new', 0)).ok).toBe(true);
+  });
+
+  it('is there again where the lost key is watched and changed: that change may have been made, the next one is', async () => {
+    const key = await loseWatched();
+    await expect(store.put(key, 'renewed', 0)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    expect((await store.put(key, 'new', 0)).ok).toBe(true);
+  });
+
+  async function loseWatched(): Promise<string> {
+    const key = freshKey();
+    store.watch(key, () => undefined);
+    await store.put(key, 'lost', 0);
+    await (await nats.jetstreamManager()).streams.delete(`KV_${BUCKET}`);
+    return key;
+  }
 });

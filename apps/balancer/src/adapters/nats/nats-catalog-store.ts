@@ -1,7 +1,7 @@
 /** The cluster's metadata in a JetStream key-value bucket. */
 import { headers, JSONCodec, StorageType, type JetStreamClient, type JetStreamManager, type StoredMsg } from 'nats';
 import { BUCKET } from '#common/contracts/subjects';
-import { isNoResponders } from '#common/nats/connection';
+import { isNoResponders, isTimeout } from '#common/nats/connection';
 import type { CatalogEntry, CatalogStore, PutOutcome } from '../../ports/catalog-store';
 import {
   asStoreFailure,
@@ -115,11 +115,21 @@ export class NatsCatalogStore implements CatalogStore {
     }
   }
 
-  /** The broker may come back without its disk: then there is a new bucket, with nothing in it, and who leads finds that out. */
+  /**
+   * The broker may come back without its disk: then there is a new bucket, with nothing in it, and who leads finds that out.
+   *
+   * A change that nobody stores gets no answer where somebody watches its key, since then it has reached somebody. So the bucket is also
+   * looked for after silence; what became of the change remains unknown.
+   */
   private async withBucket<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
+      if (isTimeout(error)) {
+        // When this fails, too, it is for the same reason: the first failure is the one that matters.
+        await this.makeBucket().catch(() => undefined);
+        throw error;
+      }
       if (!isNoStream(error) && !isNoResponders(error)) throw error;
       await this.makeBucket();
       return work();
