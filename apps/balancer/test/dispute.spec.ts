@@ -310,3 +310,24 @@ function listen({ balancer }: World, look: () => void): void {
     return effects;
   };
 }
+
+test('of a round over two shards one of which is disputed nothing is kept, and the other one goes on', async () => {
+  const both = [SHARD, 'sh1'];
+  const world = await World.laidOut({ S0: both, S1: both, S2: both });
+  const rowOf = (key: number): string => JSON.stringify({ id: key, mark: `m${key}` });
+  const writeOf = (...keys: number[]): object => ({ op: 'write', onConflict: 'error', keys, rows: keys.map(rowOf) });
+  await makeGhost(world);
+  world.powerOff('S2');
+  expect(await world.change(writeOf(DELETED, 13))).toHaveProperty('error');
+  await world.until(() => isDisputed(world));
+  const other = world.balancer.cluster.shards.get('sh1')!;
+  expect(other.record.disputed).not.toBe(true);
+  await world.until(() => world.balancer.cluster.isWritable(other));
+  expect(await world.change(writeOf(14))).toMatchObject({ added: 1 });
+  expect(await world.change({ op: 'read', low: 13, high: 13 })).toMatchObject({ count: 0 });
+  world.powerOn('S2');
+  await world.until(() => !isDisputed(world) && isWhole(world, ['S0', 'S1', 'S2']), 20_000);
+  expect(await world.change({ op: 'read', low: DELETED, high: DELETED })).toMatchObject({ count: 0 });
+  expect(await world.change({ op: 'read', low: 13, high: 13 })).toMatchObject({ count: 0 });
+  expect(await world.change(writeOf(DELETED, 13))).toMatchObject({ added: 2 });
+});
