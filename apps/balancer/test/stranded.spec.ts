@@ -67,7 +67,10 @@ async function servedByAll(world: World, keys: readonly number[] = ALL_KEYS): Pr
 }
 
 async function isNotServed(world: World): Promise<void> {
+  const { configVersion } = world.shard.record;
   await world.pass(LONG_MS);
+  expect(world.shard.record.configVersion).toBeLessThanOrEqual(configVersion + 1);
+  expect(world.told('shard.insync').filter(({ cause }) => String(cause).includes('no member serves'))).toEqual([]);
   expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
   expect(world.shard.inSync).toEqual(['S0']);
 }
@@ -221,10 +224,18 @@ test('nor one whose newest term belongs to a round that came to nothing before t
   await isNotServed(world);
 });
 
+test('not even unheard', async () => {
+  const world = await alone(await World.of(2));
+  await world.write(6);
+  world.loseDisk('S0');
+  await isNotServed(world);
+});
+
 test('nor one that was found to hold something else than the others', async () => {
   const world = await alone(await World.of(2));
   world.shard.record = { ...world.shard.record, diverged: ['S1'] };
   world.loseDisk('S0');
+  await isNotServed(world);
   world.powerOn('S1');
   await isNotServed(world);
 });
@@ -245,6 +256,9 @@ test('nor by the next leader, who cannot know what was acknowledged', async () =
   world.powerOn('S1');
   await world.pass(LONG_MS);
   expect(world.balancer.cluster.isReadable(world.shard)).toBe(false);
+  // Now it is looked for others, and still not known what was acknowledged.
+  world.powerOff('S0');
+  await world.pass(LONG_MS);
   expect(world.shard.inSync).toEqual(['S0']);
 });
 

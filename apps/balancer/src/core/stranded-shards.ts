@@ -38,8 +38,7 @@ export class StrandedShards {
     if (this.desk.nowMs < this.nextMs) return;
     this.nextMs = this.desk.nowMs + PAUSE_MS;
     for (const shard of this.inSyncSets.unsettled) {
-      const isOpen = !this.looked.has(shard) && this.isStranded(shard);
-      if (isOpen && this.running(shard).length + this.silent(shard).length > 0) run(this.look(shard));
+      if (!this.looked.has(shard) && this.isStranded(shard)) run(this.look(shard));
     }
   }
 
@@ -48,7 +47,7 @@ export class StrandedShards {
     this.looked.add(shard);
     yield* this.writer.lockLane(shard);
     try {
-      const complete = yield* this.rollCall.complete(shard, this.running(shard));
+      const complete = yield* this.rollCall.complete(shard, this.others(shard));
       if (complete.length > 0) yield* this.takeBack(shard, complete, 'it misses nothing, and no member serves');
       else yield* this.takeBack(shard, [], 'it left when nothing was missing, and no member serves');
     } finally {
@@ -68,8 +67,8 @@ export class StrandedShards {
     }
   }
 
+  /** Nothing is acknowledged meanwhile; but whoever has shown something may lose its disk. */
   private *isRight(shard: Shard, shown: readonly string[]): Workflow<boolean> {
-    if (!this.isStranded(shard)) return false;
     return (yield* this.rollCall.complete(shard, shown)).length === shown.length;
   }
 
@@ -78,10 +77,9 @@ export class StrandedShards {
     return shard.decided && shard.record.disputed !== true && this.cluster.serving(shard).length === 0;
   }
 
-  /** Servers that run and hold something of the shard, outside of its set. */
-  private running(shard: Shard): string[] {
-    const holding = [...this.cluster.servers.values()].filter(({ holds }) => holds?.has(shard.id) === true);
-    return holding.map(({ name }) => name).filter((name) => mayEnter(shard, name) && this.cluster.isReachable(name));
+  /** Servers outside of the set; whether they run, and hold anything, the roll call finds out. */
+  private others(shard: Shard): string[] {
+    return [...this.cluster.servers.keys()].filter((server) => mayEnter(shard, server));
   }
 
   /** Replicas that have left with everything that is acknowledged by now, and have not been heard since. */
