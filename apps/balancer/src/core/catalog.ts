@@ -39,10 +39,9 @@ export class Catalog {
     this.isOver = true;
   }
 
-  /** A key stands at this revision. */
+  /** A key stands at this revision; at 0 when it has no value. */
   saw(key: string, revision: number): void {
-    if (revision === 0) this.revisions.delete(key);
-    else this.revisions.set(key, revision);
+    this.revisions.set(key, revision);
     this.highest = Math.max(this.highest, revision);
     if (key !== BUCKET_KEYS.leader) this.newestChange = Math.max(this.newestChange, revision);
   }

@@ -2,7 +2,7 @@
  * Spreads the cluster's record, and how far the catalog is known, to every server: should the catalog be lost, any of them can tell. A
  * server that has an older record, or is in an older configuration, is told when its heartbeat says so.
  */
-import type { BucketMark, ClusterStamp, ConfigRequest, PingReply } from '#common/contracts/node';
+import type { BucketMark, ClusterStamp, PingReply } from '#common/contracts/node';
 import { compareClusters } from '#common/protocol/bucket-history';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
@@ -63,18 +63,12 @@ export class ClusterNews {
   }
 
   *tell(server: string): Workflow<boolean> {
-    if (this.telling.has(server) || !this.cluster.isReachable(server)) return false;
-    const request = this.news();
-    if (request === null) return false;
+    const { record } = this.cluster;
+    if (record === null || this.telling.has(server) || !this.cluster.isReachable(server)) return false;
+    const request = { ...this.cluster.requestUnder(record, []), cluster: record };
     this.telling.add(server);
     const outcome = yield* wait(this.desk.ask('config', { server, request }));
     this.telling.delete(server);
     return outcome.ok;
-  }
-
-  private news(): ConfigRequest | null {
-    const { record } = this.cluster;
-    const request = this.cluster.configRequest([]);
-    return record === null || request === null ? null : { ...request, cluster: record };
   }
 }

@@ -115,8 +115,10 @@ export class Cluster {
 
   /** What tells a server of configurations of shards; null without one of the cluster. */
   configRequest(shards: ShardConfig[]): ConfigRequest | null {
-    if (this.record === null) return null;
-    const { configId, schema } = this.record;
+    return this.record === null ? null : this.requestUnder(this.record, shards);
+  }
+  /** The same, under this record of the cluster. */
+  requestUnder({ configId, schema }: ClusterRecord, shards: ShardConfig[]): ConfigRequest {
     const request = { epoch: this.epoch, configId, schema, shards, drop: [] };
     return this.mark === null ? request : { mark: this.mark(), ...request };
   }
@@ -223,17 +225,16 @@ export class Cluster {
 
   /** The shard that covers a key: binary search over the ranges, which do not overlap. */
   shardOf(key: number): Shard | undefined {
-    let low = 0;
-    let high = this.ordered.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >>> 1;
-      const shard = this.ordered[middle];
-      if (shard === undefined) return undefined;
-      if (key < shard.record.low) high = middle - 1;
-      else if (key > shard.high) low = middle + 1;
-      else return shard;
+    // How many begin at the key or before it.
+    let begun = 0;
+    let end = this.ordered.length;
+    while (begun < end) {
+      const middle = (begun + end) >>> 1;
+      if ((this.ordered[middle]?.record.low ?? Infinity) <= key) begun = middle + 1;
+      else end = middle;
     }
-    return undefined;
+    const shard = this.ordered[begun - 1];
+    return shard !== undefined && key <= shard.high ? shard : undefined;
   }
 
   /** The shards that meet `[low, high]`, in key order. */

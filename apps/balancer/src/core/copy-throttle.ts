@@ -13,7 +13,7 @@ const BURST_MS = 250;
 
 export class CopyThrottle {
   private tokens = 0;
-  private filledMs: number | null = null;
+  private filledMs = -Infinity;
   private readonly turn = new Mutex('copies');
 
   constructor(
@@ -50,7 +50,7 @@ export class CopyThrottle {
   private fill(): void {
     const { nowMs } = this.desk;
     const most = Math.max(1, (this.bytesPerS * BURST_MS) / 1000);
-    const flown = this.filledMs === null ? most : ((nowMs - this.filledMs) * this.bytesPerS) / 1000;
+    const flown = ((nowMs - this.filledMs) * this.bytesPerS) / 1000;
     this.tokens = Math.min(most, this.tokens + flown);
     this.filledMs = nowMs;
   }

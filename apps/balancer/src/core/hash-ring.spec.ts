@@ -175,6 +175,8 @@ describe('a ring of another size', () => {
     ['a broken number', [{ name: 'a', number: 0.5 }], 512, 9],
     ['no slots', [], 0, 9],
     ['no virtual servers', [], 512, 0],
+    ['half a slot', [], 8.5, 9],
+    ['half a virtual server', [], 512, 1.5],
   ])('refuses %s', (_, servers, slots, virtualServers) => {
     expect(() => HashRing.build(servers, PUBLISHED_HASH, slots, virtualServers)).toThrow(RangeError);
   });

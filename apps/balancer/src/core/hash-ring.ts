@@ -112,7 +112,6 @@ export class HashRing {
       eligible += 1;
       total += loads.get(server) ?? 0;
     }
-    if (eligible === 0) return undefined;
     const bound = loadBound(total + 1, eligible, epsilon);
     return order.find((server) => isEligible(server) && (loads.get(server) ?? 0) < bound);
   }

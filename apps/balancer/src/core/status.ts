@@ -5,7 +5,12 @@ import { RING_SLOTS, VIRTUAL_SERVERS } from './hash-ring';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
 
-export function statusOf(cluster: Cluster, settings: CoreSettings, ringHash: string, nowMs: number): ClusterStatus {
+export function statusOf(
+  cluster: Cluster,
+  settings: Pick<CoreSettings, 'balancerId' | 'loadEpsilon'>,
+  ringHash: string,
+  nowMs: number,
+): ClusterStatus {
   return {
     ...(cluster.foundData === null ? {} : { unconfigured: unconfigured(cluster) }),
     configId: cluster.configId,
