@@ -57,7 +57,7 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
   }
   const before = record ?? { shards: [], servers: [] };
   if (!(yield* switchTo(blueprint, parts))) return { ok: false, error: noLongerLeading() };
-  yield* establish(blueprint, parts);
+  if (!(yield* establish(blueprint, parts))) return { ok: false, error: noLongerLeading() };
   yield* forget(before, parts);
   return { ok: true, value: { init: null } };
 }
@@ -81,7 +81,7 @@ function* firstSilent(names: readonly string[], { health }: MembershipParts): Wo
 function* forget(before: Pick<ClusterRecord, 'shards' | 'servers'>, parts: MembershipParts): Workflow {
   const { cluster, catalog, desk } = parts;
   for (const shard of before.shards) {
-    if (!cluster.shards.has(shard)) yield* catalog.put(BUCKET_KEYS.shard(shard), null);
+    if (!cluster.shards.has(shard) && !(yield* catalog.put(BUCKET_KEYS.shard(shard), null))) return;
   }
   for (const server of before.servers) {
     if (cluster.servers.has(server)) continue;
@@ -163,17 +163,17 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
 
 /**
  * Has the servers put it in force, and begins to serve it. Until one that does not answer now has stored it, its shards acknowledge
- * nothing: it has its tables, and has not lost anything.
+ * nothing: it has its tables, and has not lost anything. False when this balancer no longer leads.
  */
-function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow {
+function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow<boolean> {
   const { catalog, cluster, health, news, inSyncSets, desk } = parts;
   cluster.record = record;
   news.vouch();
   // A deposed leader could create them.
-  yield* wait(all(shards.map((shard) => running(catalog.put(BUCKET_KEYS.shard(shard.shard), shard)))));
+  const stored = yield* wait(all(shards.map((shard) => running(catalog.put(BUCKET_KEYS.shard(shard.shard), shard)))));
+  if (stored.includes(false)) return false;
   for (const server of record.servers) health.admit(cluster.addServer(server, record.numbers[server] ?? 0));
   const untold = yield* news.tellAll();
-  if (cluster.phase !== 'configuring') return;
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
   cluster.phase = 'serving';
   for (const shard of cluster.shards.values()) inSyncSets.tellSoon(shard, untold);
@@ -181,4 +181,5 @@ function* establish({ cluster: record, shards }: Blueprint, parts: MembershipPar
     const data = { cause: '/init', shards: cluster.shardsOn(server).map((shard) => shard.id) };
     desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data } });
   }
+  return true;
 }
