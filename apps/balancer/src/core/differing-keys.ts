@@ -89,7 +89,6 @@ function* narrow(
 
 /** What differs within a range: keys, where both told every version, else smaller ranges. */
 function compare(ours: DigestReply, theirs: DigestReply, keys: Keys): { keys: DifferingKey[]; ranges: Keys[] } {
-  if (isAlike(ours, theirs)) return { keys: [], ranges: [] };
   if (ours.versions !== undefined && theirs.versions !== undefined)
     return { keys: compareVersions(ours.versions, theirs.versions), ranges: [] };
   // More versions of one key than are told of at once.
