@@ -20,14 +20,14 @@ import type { Writer } from './writer';
 const DISPUTE_PAUSE_MS = 1_000;
 const CAUSE = 'a scrub found that it shows something else than the others';
 
-/** What came of one shard. `undecided`: they differ, but somebody who has a word in it did not answer. */
-type Scrubbed = ScrubDone['shards'][number] & { undecided?: true };
+/** What came of one shard. */
+type Scrubbed = ScrubDone['shards'][number];
 
 export class Scrub {
   /** One shard at a time, whoever asks for it. */
   private readonly turn = new Mutex('scrub');
   /** When a shard was last looked at by this leader, to the end or not: another one comes next either way. */
-  private readonly lookedAtMs = new Map<Shard, number>();
+  private readonly lookedAtMs = new WeakMap<Shard, number>();
   private nextMs: number | null = null;
   private nextDisputeMs = 0;
   /** When a disputed shard was last looked at. */
@@ -46,7 +46,7 @@ export class Scrub {
 
   /** Begins with the shard that is due, if one is. */
   tick(): void {
-    if (this.cluster.shards.size === 0 || this.cluster.phase !== 'serving') return;
+    if (this.cluster.phase !== 'serving') return;
     const shard = this.dueDispute() ?? this.due();
     if (shard !== undefined) run(this.scrub(shard));
   }
@@ -97,16 +97,14 @@ export class Scrub {
   private *scrubAll(): Workflow<ScrubDone> {
     const shards: ScrubDone['shards'] = [];
     for (const shard of [...this.cluster.inKeyOrder()]) {
-      const { vat, compared, missing, diverged } = yield* this.scrub(shard);
-      shards.push({ shard: shard.id, vat, compared, missing, diverged });
+      shards.push(yield* this.scrub(shard));
     }
     return { shards };
   }
 
   private mostUrgent(): Shard | undefined {
     const shards = this.cluster.inKeyOrder();
-    for (const shard of this.lookedAtMs.keys()) if (!shards.includes(shard)) this.lookedAtMs.delete(shard);
-    const first = this.cluster.epoch % Math.max(shards.length, 1);
+    const first = this.cluster.epoch % shards.length;
     const order = [...shards.slice(first), ...shards.slice(0, first)];
     const since = (shard: Shard): number => this.lookedAtMs.get(shard) ?? -Infinity;
     return order.reduce<Shard | undefined>(
@@ -119,7 +117,7 @@ export class Scrub {
     yield* wait(this.turn.acquire());
     try {
       const done = yield* this.compare(shard);
-      if (done.undecided !== true) this.lookedAtMs.set(shard, this.desk.nowMs);
+      this.lookedAtMs.set(shard, this.desk.nowMs);
       return done;
     } finally {
       this.turn.release();
@@ -143,7 +141,7 @@ export class Scrub {
       done.missing = shard.record.replicas.filter((server) => !replies.has(server));
       if (sides === null) {
         yield* this.divergence.dispute(shard);
-        return { ...done, undecided: true };
+        return done;
       }
       if (replies.size < 2) return done;
       const isProof = sides.hasMajority || sides.diverged.length === 0;
