@@ -96,7 +96,7 @@ export class Divergence {
     // Until now a read may have been sent to one of them.
     shard.divergedMs = this.desk.nowMs;
     run(this.examineAll(finding));
-    return outcome === 'changed' || outcome === 'unchanged';
+    return outcome === 'done';
   }
 
   /**

@@ -16,10 +16,10 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { all, run, wait, type Workflow } from './workflow';
 
 /**
- * `belowMinimum`: the set may not become so small. `unproven`: too few of those who would remain have shown that they are whole.
+ * `done`: they are out, also where they had left before. `belowMinimum`: the set may not become so small. `unproven`: too few of those who would remain have shown that they are whole.
  * Nothing changed then, or not everything.
  */
-export type ChangeOutcome = 'changed' | 'unchanged' | 'belowMinimum' | 'unproven' | 'steppedDown';
+export type ChangeOutcome = 'done' | 'belowMinimum' | 'unproven' | 'steppedDown';
 
 type Stored = 'stored' | 'unproven' | 'steppedDown';
 
@@ -43,7 +43,7 @@ export class InSyncSets {
 
   /** Tries again what could not be done so far. */
   tick(): void {
-    if (this.waiting.size === 0 || this.desk.nowMs < this.nextTryMs) return;
+    if (this.desk.nowMs < this.nextTryMs) return;
     this.nextTryMs = this.desk.nowMs + RETRY_MS;
     for (const shard of [...this.waiting]) {
       if (!this.isCurrent(shard)) this.waiting.delete(shard);
@@ -90,7 +90,7 @@ export class InSyncSets {
     yield* wait(shard.configLock.acquire());
     try {
       const leaving = servers.filter((server) => shard.inSync.includes(server));
-      if (leaving.length === 0) return 'unchanged';
+      if (leaving.length === 0) return 'done';
       for (const server of leaving) shard.suspend(server, true);
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
@@ -171,8 +171,8 @@ export class InSyncSets {
       const isWhole = (): Workflow<boolean> => this.isStillWhole(shard, server, copiedSinceMs);
       const silent = yield* this.enter(shard, [server], isWhole);
       if (silent === null) return false;
-      if (silent.length > 0) yield* this.demoteLocked(shard, silent, SILENT);
-      return shard.inSync.includes(server) && !shard.isSuspended(server);
+      yield* this.demoteLocked(shard, silent, SILENT);
+      return !shard.isSuspended(server);
     } finally {
       shard.entering.delete(server);
       shard.configLock.release();
@@ -223,7 +223,7 @@ export class InSyncSets {
 
   private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
     const leaving = servers.filter((server) => shard.inSync.includes(server));
-    if (leaving.length === 0) return 'unchanged';
+    if (leaving.length === 0) return 'done';
     const inSync = shard.inSync.filter((server) => !leaving.includes(server));
     if (inSync.length < shard.minInSync) return this.postpone(shard, leaving, cause, 'belowMinimum');
     // Those who are silent have a word in it, too.
@@ -239,7 +239,7 @@ export class InSyncSets {
   /** Has the members store the configuration; who does not is taken out as well, or stays untold. */
   private *tellAll(shard: Shard): Workflow<ChangeOutcome> {
     const silent = yield* this.tell(shard, shard.inSync);
-    return silent.length === 0 ? 'changed' : yield* this.demoteLocked(shard, silent, SILENT);
+    return yield* this.demoteLocked(shard, silent, SILENT);
   }
 
   private *tryAgain(shard: Shard): Workflow {

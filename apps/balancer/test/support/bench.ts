@@ -2,7 +2,7 @@
  * Parts of the leader's core on a bench: without leadership, clients and real replicas, so that a test decides what each server and the
  * bucket say, when they say it, and how time passes.
  */
-import type { ConfigRequest, FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
+import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
 import type { ErrorBody } from '#common/contracts/errors';
 import { Catalog } from '../../src/core/catalog';
 import { Cluster } from '../../src/core/cluster';
@@ -203,7 +203,7 @@ export class Bench {
       case 'fence':
         return { ok: true, value: this.fenceReply(ask.server) };
       case 'config':
-        return { ok: true, value: { shards: this.statesOf(ask.server, ask.request) } };
+        return { ok: true, value: { shards: this.statesOf(ask.server) } };
       case 'digest':
         return { ok: true, value: this.digestOf(ask.server, ask.request.within !== undefined) };
       case 'store':
@@ -242,10 +242,8 @@ export class Bench {
     return { configId, prepared: null, shards: this.statesOf(server), cluster: null, mark: null };
   }
 
-  private statesOf(server: string, request?: ConfigRequest): NodeShardState[] {
-    const wanted = request?.shards.map(({ shard }) => shard);
-    const states = [...this.node(server).states].filter(([id]) => wanted === undefined || wanted.includes(id));
-    return states.map(([, state]) => state as NodeShardState);
+  private statesOf(server: string): NodeShardState[] {
+    return [...this.node(server).states.values()].map((state) => state as NodeShardState);
   }
 
   private digestOf(server: string, isWithin: boolean): object {
