@@ -422,6 +422,14 @@ describe('a shard that waits', () => {
     expect(bench.told('shard.unavailable')).toEqual([]);
   });
 
+  it('is looked at with the next tick when it begins to wait', () => {
+    const bench = withTicks(3);
+    bench.pass(10 * RETRY_MS);
+    bench.inSyncSets.tellSoon(bench.shard, ['S1']);
+    bench.pass(1);
+    expect(askedFor(bench, 'config')).toEqual(['S1']);
+  });
+
   it('is not asked about twice at once', () => {
     const bench = waiting();
     bench.answer = (ask) => (ask.do === 'ping' ? null : undefined);

@@ -85,15 +85,14 @@ export class Health {
     const states = new Map(held.map((state) => [state.shard, state]));
     for (const shard of this.cluster.shardsOn(server.name)) {
       const state = states.get(shard.id);
-      const replica = shard.replicas.get(server.name);
       const term = mustHave.get(shard.id);
-      if (replica === undefined || term === undefined || !shard.inSync.includes(server.name)) continue;
+      if (term === undefined || !shard.inSync.includes(server.name)) continue;
       // It is being told of the shard, and shows then whether it has it.
       if (shard.untold.has(server.name)) continue;
       const isWhole = state !== undefined && !state.catchingUp && state.currentTerm >= term;
-      if (isWhole && this.mayCountAgain(shard, server.name)) replica.suspended = false;
-      if (isWhole || replica.suspended) continue;
-      replica.suspended = true;
+      if (isWhole && this.mayCountAgain(shard, server.name)) shard.suspend(server.name, false);
+      if (isWhole || shard.isSuspended(server.name)) continue;
+      shard.suspend(server.name, true);
       run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'));
     }
   }

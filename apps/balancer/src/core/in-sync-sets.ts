@@ -43,7 +43,7 @@ export class InSyncSets {
 
   /** Tries again what could not be done so far. */
   tick(): void {
-    if (this.desk.nowMs < this.nextTryMs) return;
+    if (this.waiting.size === 0 || this.desk.nowMs < this.nextTryMs) return;
     this.nextTryMs = this.desk.nowMs + RETRY_MS;
     for (const shard of [...this.waiting]) {
       if (!this.isCurrent(shard)) this.waiting.delete(shard);

@@ -210,12 +210,13 @@ export class Bench {
         this.stored.set(ask.key, ask.value);
         this.revision += 1;
         return { ok: true, value: this.revision };
+      case 'catchup':
+        return NO_ANSWER;
       case 'load':
       case 'census':
       case 'listNodes':
         return { ok: true, value: [] };
       case 'apply':
-      case 'catchup':
       case 'nodeFailure':
       case 'operation':
       case 'pause':
@@ -253,6 +254,15 @@ export class Bench {
   }
 
   private stateOf(shard: string): Partial<NodeShardState> {
-    return { shard, currentTerm: VAT, toldVat: VAT, catchingUp: false, rows: 1, purgedTo: 0, newestRound: null };
+    return {
+      shard,
+      currentTerm: VAT,
+      toldVat: VAT,
+      catchingUp: false,
+      rows: 1,
+      purgedTo: 0,
+      newestRound: null,
+      copy: null,
+    };
   }
 }
