@@ -22,7 +22,6 @@ export function admitCatchUp(state: ReplicaState, request: CatchupRequest): Catc
   if (configId !== state.configId) refuse(request, 'it is of another configuration');
   // The replica may be in sync since: what it holds must not be dropped for a request that was given up long ago.
   if (epoch === shard.copyTurn.epoch && turn <= shard.copyTurn.turn) refuse(request, 'the request comes late');
-  if (to < from) refuse(request, 'the end lies before the start');
   const { catchUp } = shard;
   if (catchUp?.from === from && catchUp.to === to && catchUp.after !== null) {
     return { kind: 'resume', shard, after: catchUp.after };

@@ -36,7 +36,7 @@ export function identityAfter(
     configId,
     schema,
     cluster: newerCluster(cluster, request.cluster, configId),
-    mark: newerMark(mark, request.mark),
+    mark: newMark(mark, request.mark) ?? mark,
     prepared: isOver ? null : prepared,
   };
 }
@@ -51,10 +51,10 @@ export function preparedBy(state: NodeIdentity, { cluster, shards, epoch, config
   return { cluster, epoch, shards };
 }
 
-/** The newer of two marks. */
-export function newerMark(held: BucketMark | null, told: BucketMark | undefined): BucketMark | null {
-  if (told === undefined) return held;
-  return held === null || compareMarks(told, held) > 0 ? told : held;
+/** The mark that is told, if it is newer than the one that is held; else null. */
+export function newMark(held: BucketMark | null, told: BucketMark | undefined): BucketMark | null {
+  if (told === undefined) return null;
+  return held === null || compareMarks(told, held) > 0 ? told : null;
 }
 
 export function stampOf(cluster: ClusterRecord | null): ClusterStamp | null {

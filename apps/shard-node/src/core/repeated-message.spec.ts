@@ -58,6 +58,7 @@ it.each<[string, ReplicaState, AnsweredMessage | null, ApplyRequest]>([
       5,
     ),
   ],
+  ['what was answered is of another epoch', STATE, { request: { ...ASKED, epoch: 3 }, reply: REPLY }, ASKED],
   ['it has fewer rounds', STATE, ANSWERED, message([[7, 'a', 'b']])],
   [
     'it has more rounds',

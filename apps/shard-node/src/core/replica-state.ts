@@ -143,7 +143,7 @@ export function tellShard(state: ShardState): NodeShardState {
     newestRound: state.newestRound,
     epochStarts: state.epochStarts,
     catchingUp: state.catchUp !== null,
-    copy: tellCopy(state.catchUp),
+    copy: state.catchUp && tellCopy(state.catchUp),
     low: state.low,
     size: state.size,
     configEpoch: state.configEpoch,
@@ -157,16 +157,13 @@ export function tellShard(state: ShardState): NodeShardState {
   };
 }
 
-function tellCopy(catchUp: CatchUp | null): CopyProgress | null {
-  const after = catchUp?.after ?? null;
-  return catchUp === null || after === null
-    ? null
-    : { source: catchUp.source, from: catchUp.from, to: catchUp.to, after };
+function tellCopy({ source, from, to, after }: CatchUp): CopyProgress | null {
+  return after === null ? null : { source, from, to, after };
 }
 
-/** What the replica tells of all of its shards, by name. */
+/** What the replica tells of all of its shards. */
 export function tellShards(state: ReplicaState): NodeShardState[] {
-  return [...state.shards.values()].map(tellShard).sort((a, b) => (a.shard < b.shard ? -1 : 1));
+  return [...state.shards.values()].map(tellShard);
 }
 
 /** The state with some shards replaced. */

@@ -220,6 +220,16 @@ describe('decidePart', () => {
     expect(decidePart(before, 0, known([2]), one, MEASURES).write.records).toEqual([]);
   });
 
+  it('tells what it knew already from what it decided now, where both came to the same', () => {
+    const one = task([{ ...create([2]), id: 'x' }], [rowText(2, 'b')]);
+    const refused = { refused: 'KEY_EXISTS' as const, key: 2 };
+    const decided = decidePart(before, 0, known([2]), one, MEASURES);
+    const knew = decidePart(before, 0, known([2], new Map([['x', { outcome: refused }]])), one, MEASURES);
+    expect(decided.reply.outcomes).toEqual([refused]);
+    expect(knew.reply.outcomes).toEqual([{ ...refused, known: true }]);
+    expect(knew.reply.digest).not.toBe(decided.reply.digest);
+  });
+
   it('does not touch the living when it refuses: neither their number nor their size', () => {
     const [before] = held({ maxRowBytes: 5 }).values();
     const one = task([create([1]), { op: 'delete', key: 3 }, create([2], true)], [rowText(1, 'a'), rowText(2, 'b')]);

@@ -84,8 +84,6 @@ export function planSteps(request: ApplyRequest, rows: readonly string[]): PartT
       const count = part.ops.reduce((sum, op) => sum + rowsOf(op), 0);
       const own = rows.slice(next, next + count);
       next += count;
-      if (own.length !== count)
-        throw new ShardlineError('BAD_MESSAGE', 'the message holds fewer rows than its ops name');
       const step = depth.get(part.shard) ?? 0;
       depth.set(part.shard, step + 1);
       (steps[step] ??= []).push({
@@ -98,7 +96,10 @@ export function planSteps(request: ApplyRequest, rows: readonly string[]): PartT
       });
     }
   }
-  if (next !== rows.length) throw new ShardlineError('BAD_MESSAGE', 'the message holds more rows than its ops name');
+  if (next !== rows.length) {
+    const why = `the message holds ${next < rows.length ? 'more' : 'fewer'} rows than its ops name`;
+    throw new ShardlineError('BAD_MESSAGE', why);
+  }
   return steps;
 }
 

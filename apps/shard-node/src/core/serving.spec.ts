@@ -112,8 +112,19 @@ describe('a configuration', () => {
     expect(plan.create).toMatchObject([{ shard: 'sh', currentTerm: 0 }]);
   });
 
-  it('refuses another key range for a shard that is held', () => {
-    const moved = shardConfig('sh', 7);
+  it('makes anew what it is told to drop and to hold at once', () => {
+    const plan = planConfig(replica(), request({ drop: ['sh'], shards: [shardConfig('sh')] }));
+    expect(plan).toMatchObject({ drop: ['sh'], create: [{ shard: 'sh', currentTerm: 0 }], update: [] });
+  });
+
+  it('has nothing written that is stored already', () => {
+    expect(planConfig(replica(), request({ shards: [shardConfig('sh')] }))).toMatchObject({ create: [], update: [] });
+  });
+
+  it.each([
+    ['begins elsewhere', shardConfig('sh', 7)],
+    ['has another size', shardConfig('sh', 0, 999)],
+  ])('refuses a key range for a shard that is held when it %s', (_name, moved) => {
     expect(() => planConfig(replica(), request({ shards: [moved] }))).toThrow(failing('BAD_REQUEST'));
   });
 });

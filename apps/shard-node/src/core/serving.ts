@@ -68,7 +68,7 @@ export interface ConfigPlan {
 
 /** @throws ShardlineError BAD_REQUEST when a shard that is held is given another key range */
 export function planConfig(state: ReplicaState, request: ConfigRequest): ConfigPlan {
-  const dropAll = state.configId !== 0 && state.configId !== request.configId;
+  const dropAll = state.configId !== request.configId;
   const held = dropAll ? new Map<string, ShardState>() : state.shards;
   const plan: ConfigPlan = { dropAll, drop: request.drop.filter((name) => held.has(name)), create: [], update: [] };
   for (const config of request.shards) {

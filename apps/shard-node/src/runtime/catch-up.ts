@@ -64,7 +64,7 @@ export class CatchUps {
       const isEnough = total.bytes >= request.maxBytes || this.options.nowMs() >= endMs || !underWay.isWanted;
       const following = page.next === null || isEnough ? null : this.tryFetch(request, page.next);
       await this.store(request, page, behind);
-      const next = following === null ? null : await following;
+      const next = await following;
       // Where the source has failed, whoever asks again is told so; what is stored is stored.
       if (next === null) return { ...total, next: page.next };
       behind = page.next;
@@ -137,7 +137,6 @@ async function drop(
 /** So that who asked can tell it from a failure of this replica: another source may still have what this one has not. */
 function failureOfSource(source: string, cause: unknown): ShardlineError {
   const failure = ShardlineError.from(cause);
-  if (failure.code === 'SNAPSHOT_GONE' || failure.code === 'FENCED' || failure.code === 'SHARD_UNAVAILABLE')
-    return failure;
+  if (failure.code === 'SNAPSHOT_GONE' || failure.code === 'FENCED') return failure;
   return new ShardlineError('SHARD_UNAVAILABLE', `cannot copy from ${source}: ${failure.message}`, true, { cause });
 }

@@ -11,16 +11,17 @@ export interface PointGroup {
 
 export interface ReadPlan {
   points: PointGroup[];
-  /** Positions of the reads of more than one key. */
-  ranges: number[];
+  /** Reads of more than one key, with their positions in the message. */
+  ranges: { read: PageRead; place: number }[];
 }
 
 export function planReads(reads: readonly PageRead[]): ReadPlan {
   const groups = new Map<string, PointGroup>();
-  const ranges: number[] = [];
-  reads.forEach(({ shard, vat, low, high }, place) => {
+  const ranges: ReadPlan['ranges'] = [];
+  reads.forEach((read, place) => {
+    const { shard, vat, low, high } = read;
     if (low !== high) {
-      ranges.push(place);
+      ranges.push({ read, place });
       return;
     }
     const name = `${vat} ${shard}`;

@@ -27,7 +27,7 @@ import type {
 import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
 import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
-import { newerMark, stampOf, tellAll } from '../core/cluster-news';
+import { newMark, stampOf, tellAll } from '../core/cluster-news';
 import {
   admitEpoch,
   fencedBy,
@@ -177,10 +177,8 @@ export class Replica {
         pages[place] = { count: 1, next: null };
       });
     });
-    const rangeJobs = ranges.map(async (place) => {
-      const range = reads[place];
-      if (range === undefined) return;
-      const page = await this.reads.run(() => this.store.readRange(range, maxBytes));
+    const rangeJobs = ranges.map(async ({ read, place }) => {
+      const page = await this.reads.run(() => this.store.readRange(read, maxBytes));
       texts[place] = page.text;
       pages[place] = { count: page.count, next: page.next };
     });
@@ -338,16 +336,16 @@ export class Replica {
 
   /** Stores VATs that a ping told; in the background, so that a heartbeat never waits for the disk. */
   private tell(request: PingRequest): void {
-    const { mark } = this.guarded.current;
-    const isNews = toldByPing(this.guarded.current, request).length > 0 || newerMark(mark, request.bucket) !== mark;
+    const { current } = this.guarded;
+    const isNews = toldByPing(current, request).length > 0 || newMark(current.mark, request.bucket) !== null;
     if (this.telling !== null || !isNews) return;
     this.telling = this.guarded
       .change(request.epoch, async (transaction, state) => {
         const told = toldByPing(state, request);
         for (const shard of told) transaction.saveShard(shard);
-        const next = { ...withShards(state, told), mark: newerMark(state.mark, request.bucket) };
-        if (next.mark !== null && next.mark !== state.mark) transaction.saveMark(next.mark);
-        return { state: next, result: undefined };
+        const mark = newMark(state.mark, request.bucket);
+        if (mark !== null) transaction.saveMark(mark);
+        return { state: { ...withShards(state, told), mark: mark ?? state.mark }, result: undefined };
       })
       .catch((error: unknown) => {
         this.logger.warn({ err: error }, 'could not store the VATs that a ping told');
