@@ -13,7 +13,7 @@ const ASKED = [
   'libs/common/src/protocol/',
   'apps/shard-node/src/core/',
   'apps/balancer/src/core/',
-  'apps/shard-node/src/runtime/replica',
+  'apps/shard-node/src/runtime/(replica|configurations|guarded-state|catch-up)',
   'apps/balancer/test/[^/]*[.]spec',
   'apps/balancer/test/scenarios/',
 ];
