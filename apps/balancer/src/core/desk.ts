@@ -72,7 +72,6 @@ export class Desk {
   /** Wakes those whose time has come. */
   wakeSleepers(): void {
     const due = this.sleepers.filter((sleeper) => sleeper.untilMs <= this.nowMs);
-    if (due.length === 0) return;
     this.sleepers = this.sleepers.filter((sleeper) => sleeper.untilMs > this.nowMs);
     for (const sleeper of due) sleeper.wake();
   }

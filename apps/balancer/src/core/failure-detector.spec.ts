@@ -55,6 +55,17 @@ describe('FailureDetector', () => {
     expect(detector.heartbeatAgeMs(SERVER, 100)).toBeNull();
   });
 
+  it('keeps nothing of a ping that a later one has had a result behind', () => {
+    const detector = detectorOf(2);
+    expect(detector.awaited(SERVER)).toBe(0);
+    const pings = [1, 2, 3].map(() => detector.nextPing(SERVER, 0));
+    expect(detector.awaited(SERVER)).toBe(3);
+    detector.answered(SERVER, pings[1]!, 5, WELL);
+    expect(detector.awaited(SERVER)).toBe(1);
+    for (let count = 0; count < 100; count += 1) missNext(detector);
+    expect(detector.awaited(SERVER)).toBe(0);
+  });
+
   it('takes one result per ping: an answer after its own time-out is late', () => {
     const detector = detectorOf(1);
     const ping = detector.nextPing(SERVER, 0);

@@ -113,6 +113,11 @@ export class FailureDetector {
     return answeredAtMs === null ? null : Math.max(0, nowMs - answeredAtMs);
   }
 
+  /** Pings to the server that have had no result yet, as far as a later one has had none. */
+  awaited(server: string): number {
+    return this.watches.get(server)?.sentMs.size ?? 0;
+  }
+
   private settle(server: string, sequence: number): Watch | undefined {
     const watch = this.watches.get(server);
     if (watch === undefined || sequence <= watch.settledSequence) return undefined;

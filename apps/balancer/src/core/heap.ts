@@ -5,6 +5,10 @@ export class Heap<T> {
   /** @param isBefore whether the first item comes before the second */
   constructor(private readonly isBefore: (a: T, b: T) => boolean) {}
 
+  get size(): number {
+    return this.items.length;
+  }
+
   get least(): T | undefined {
     return this.items[0];
   }
@@ -13,21 +17,21 @@ export class Heap<T> {
     let place = this.items.push(item) - 1;
     while (place > 0) {
       const parent = (place - 1) >> 1;
-      if (!this.swapIfBefore(place, parent)) return;
+      if (!this.comesBefore(place, parent)) return;
+      this.swap(place, parent);
       place = parent;
     }
   }
 
   pop(): T | undefined {
-    const { items } = this;
-    const least = items[0];
-    const last = items.pop();
-    if (items.length === 0 || last === undefined) return least;
-    items[0] = last;
+    const [least] = this.items;
+    const last = this.items.pop() as T;
+    if (this.items.length === 0) return least;
+    this.items[0] = last;
     for (let place = 0; ;) {
-      const [left, right] = [2 * place + 1, 2 * place + 2];
-      const child = right < items.length && this.comesBefore(right, left) ? right : left;
-      if (child >= items.length || !this.swapIfBefore(child, place)) return least;
+      const child = this.lesserChild(place);
+      if (child >= this.items.length || !this.comesBefore(child, place)) return least;
+      this.swap(child, place);
       place = child;
     }
   }
@@ -36,15 +40,18 @@ export class Heap<T> {
     this.items.length = 0;
   }
 
-  private comesBefore(a: number, b: number): boolean {
-    const [one, other] = [this.items[a], this.items[b]];
-    return one !== undefined && other !== undefined && this.isBefore(one, other);
+  /** A place at or beyond the end when there is no child. */
+  private lesserChild(place: number): number {
+    const [left, right] = [2 * place + 1, 2 * place + 2];
+    return right < this.items.length && this.comesBefore(right, left) ? right : left;
   }
 
-  private swapIfBefore(child: number, parent: number): boolean {
-    const [one, other] = [this.items[child], this.items[parent]];
-    if (one === undefined || other === undefined || !this.isBefore(one, other)) return false;
-    [this.items[child], this.items[parent]] = [other, one];
-    return true;
+  /** Both places are taken. */
+  private comesBefore(a: number, b: number): boolean {
+    return this.isBefore(this.items[a] as T, this.items[b] as T);
+  }
+
+  private swap(a: number, b: number): void {
+    [this.items[a], this.items[b]] = [this.items[b] as T, this.items[a] as T];
   }
 }

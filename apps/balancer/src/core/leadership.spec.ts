@@ -84,6 +84,7 @@ class Candidate {
   private perform(effect: Effect): void {
     if (effect.do !== 'store' && effect.do !== 'readKey') throw new Error(`leadership does not ask for ${effect.do}`);
     const { bucket } = this.world;
+    this.world.asked[effect.do] += 1;
     const fate = this.world.fate();
     const token = effect.token;
     let isAnswered = false;
@@ -115,6 +116,8 @@ class World {
   readonly candidates: Candidate[] = [];
   private readonly queue: { atMs: number; order: number; work: () => void }[] = [];
   private order = 0;
+  /** Writes and looks that were asked for. */
+  asked = { store: 0, readKey: 0 };
   private fates: Fate[] = [];
 
   after(ms: number, work: () => void): void {
@@ -141,6 +144,11 @@ class World {
     };
     tick();
     return candidate;
+  }
+
+  /** Every message to the bucket is on its way for so long. */
+  slowDown(thereMs: number): void {
+    this.fate = () => ({ ...SMOOTH, thereMs });
   }
 
   /** Runs on; `check` sees the world after every event. */
@@ -203,6 +211,25 @@ describe('the lease', () => {
     world.run(2000);
     expect(a.deposed).toBe('b leads under epoch 2');
     expect(world.holders).toEqual(['b']);
+  });
+
+  it('says since which revision each reign is, from its first renewal on', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(1_500);
+    a.do(() => {
+      a.leadership.release(() => undefined);
+    });
+    world.run(10);
+    const b = world.join('b');
+    world.run(1_500);
+    const { history } = world.bucket.entry?.value as LeaderRecord;
+    expect(history).toMatchObject([
+      { epoch: 1, instance: 'a', since: 1 },
+      { epoch: 2, instance: 'b' },
+    ]);
+    expect(b.leases[0]?.history).toEqual(history);
+    expect(history?.[1]?.since).toBeGreaterThan(1);
   });
 
   it('goes on at once when it is given back', () => {
@@ -294,6 +321,148 @@ describe('the lease', () => {
     };
     world.run(10_000, check);
     expect([slow.leases.length, fast.leases.length]).toEqual([1, 1]);
+  });
+
+  it('goes on as soon as it has run out, at whatever moment the leader stands still', () => {
+    for (let momentMs = 0; momentMs < 4_000; momentMs += 250) {
+      const world = new World();
+      const [a, b] = [world.join('a'), world.join('b')];
+      world.run(10_000 + momentMs);
+      a.isPaused = true;
+      const pausedMs = world.nowMs;
+      while (!b.holds && world.nowMs < pausedMs + 3 * LEASE_MS) world.run(TICK_MS);
+      // Seen a third of the lease after it was written at the latest, and waited for from then on.
+      expect(world.nowMs - pausedMs).toBeLessThanOrEqual((1.2 + 1 / 3) * LEASE_MS + 3 * TICK_MS);
+    }
+  });
+
+  it('goes on no later than it has run out, though the next look would not be due', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(1_010);
+    a.isCut = true;
+    const b = world.join('b');
+    const seenMs = world.nowMs;
+    while (!b.holds && world.nowMs < seenMs + 3 * LEASE_MS) world.run(TICK_MS);
+    expect(world.nowMs - seenMs).toBeLessThanOrEqual(1.2 * LEASE_MS + 3 * TICK_MS);
+  });
+
+  it('is taken in the moment in which it is given back, when that is announced while it is stored', () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), world.join('b')];
+    world.run(1_500);
+    world.expect([{ ...SMOOTH, thereMs: 15 }]);
+    a.do(() => {
+      a.leadership.release(() => undefined);
+    });
+    b.do(() => {
+      b.leadership.hint();
+    });
+    world.run(25);
+    expect(b.leases).toMatchObject([{ epoch: 2, cause: 'the leader handed over' }]);
+  });
+
+  it('is not renewed before its time when the leader hears that its key is written', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(1_500);
+    const { store } = world.asked;
+    for (let time = 0; time < 10; time += 1) {
+      a.do(() => {
+        a.leadership.hint();
+      });
+      world.run(2);
+    }
+    expect(world.asked.store).toBe(store);
+  });
+
+  it('is asked for once at a time, however long the bucket takes', () => {
+    const world = new World();
+    world.slowDown(900);
+    world.join('a');
+    world.run(850);
+    expect(world.asked).toEqual({ store: 0, readKey: 1 });
+  });
+
+  it('is not touched by a standby that ends', () => {
+    const world = new World();
+    const [a, b] = [world.join('a'), world.join('b')];
+    world.run(1_500);
+    const { store } = world.asked;
+    let isDone = false;
+    b.do(() => {
+      b.leadership.release(() => {
+        isDone = true;
+      });
+    });
+    expect(isDone).toBe(true);
+    expect(world.asked.store).toBe(store);
+    world.run(5_000);
+    expect([a.holds, a.deposed]).toEqual([true, null]);
+  });
+
+  it('is not taken by one that ended while it asked for it', () => {
+    const world = new World();
+    world.expect([SMOOTH, { ...SMOOTH, backMs: 500 }]);
+    const a = world.join('a');
+    world.run(100);
+    a.do(() => {
+      a.leadership.release(() => undefined);
+    });
+    world.run(1_000);
+    expect(world.bucket.entry).not.toBeNull();
+    expect([a.leases.length, a.holds]).toEqual([0, false]);
+  });
+
+  it('is over with one word: what comes to a leader that ended while it renewed is followed by nothing', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(1_500);
+    world.slowDown(200);
+    const { store } = world.asked;
+    while (world.asked.store === store) world.run(TICK_MS);
+    a.do(() => {
+      a.leadership.end();
+    });
+    // Somebody else has written meanwhile.
+    world.bucket.put(
+      { ...(world.bucket.entry?.value as LeaderRecord), instance: 'b', epoch: 2 },
+      world.bucket.entry!.revision,
+    );
+    const { readKey } = world.asked;
+    world.run(5_000);
+    expect(world.asked.readKey).toBe(readKey);
+    expect(a.deposed).toBeNull();
+  });
+
+  it('is not given up because the look at it fails that follows a renewal whose answer was lost', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(200);
+    world.expect([{ ...SMOOTH, lost: 'answer' }, SMOOTH, { ...SMOOTH, lost: 'request' }]);
+    world.run(20_000);
+    expect([a.deposed, a.holds, a.leases.length]).toEqual([null, true, 1]);
+  });
+
+  it('is over when the bucket has forgotten it', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(1_500);
+    world.bucket.entry = null;
+    world.run(LEASE_MS);
+    expect(a.deposed).toBe('the bucket knows of no leader any more');
+    expect(a.holds).toBe(false);
+  });
+
+  it('is no present one where this process wrote it under another epoch, before the bucket was set back', () => {
+    const world = new World();
+    const a = world.join('a');
+    const record = { epoch: 9, balancer: 'a', instance: 'a', leaseMs: LEASE_MS, renewal: 4 };
+    world.bucket.put(record, 0);
+    world.run(LEASE_MS);
+    expect(a.leases).toEqual([]);
+    world.run(LEASE_MS);
+    expect(a.leases).toMatchObject([{ epoch: 10, cause: 'the lease ran out' }]);
   });
 
   it('is never held by two at one moment, and no epoch is led twice, whatever becomes of messages, clocks and processes', () => {

@@ -65,8 +65,6 @@ export class Leadership {
   private validUntilMs = Number.NEGATIVE_INFINITY;
   private epoch = 0;
   private renewal = 0;
-  /** When the lease was last asked for. */
-  private claimedMs = 0;
   private history: readonly Reign[] = [];
 
   /**
@@ -147,9 +145,8 @@ export class Leadership {
     }
     const record = entry.value as LeaderRecord;
     if (this.isOurs(record)) {
-      // We have it: it was the answer that got lost. When an earlier claim than the last one was asked for is not known any more.
-      const isLast = record.renewal === this.renewal;
-      this.lead(entry.revision, 'the lease ran out', isLast ? this.claimedMs : Number.NEGATIVE_INFINITY);
+      // We have it: it was the answer that got lost, to this claim or to an earlier one. The next renewal, at once, is good for a while.
+      this.lead(entry.revision, 'the lease ran out', Number.NEGATIVE_INFINITY);
       return;
     }
     if (this.seen?.revision !== entry.revision) {
@@ -174,7 +171,7 @@ export class Leadership {
     this.epoch = lastEpoch + 1;
     const { instance } = this.settings;
     this.history = [...history, { epoch: this.epoch, instance, since: 0 }].slice(-REIGNS_KEPT);
-    this.claimedMs = this.desk.nowMs;
+    const claimedMs = this.desk.nowMs;
     this.catalog.lead(this.epoch);
     this.catalog.saw(BUCKET_KEYS.leader, revision);
     this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, this.nextRecord()), (outcome) => {
@@ -186,7 +183,7 @@ export class Leadership {
         this.nextMs = this.desk.nowMs;
         return;
       }
-      this.lead(outcome.value, cause, this.claimedMs);
+      this.lead(outcome.value, cause, claimedMs);
     });
   }
 
@@ -219,11 +216,14 @@ export class Leadership {
       this.isBusy = false;
       if (this.role !== 'leader') return;
       if (!outcome.ok) return;
-      const record = outcome.value?.value as LeaderRecord | undefined;
-      if (record !== undefined && this.isOurs(record) && outcome.value !== null) {
-        // How long that renewal is good for is not known any more; the next one, at once, will be.
-        this.catalog.saw(BUCKET_KEYS.leader, outcome.value.revision);
-      } else this.deposed(`${record?.balancer ?? 'nobody'} leads under epoch ${record?.epoch ?? 0}`);
+      if (outcome.value === null) {
+        this.deposed('the bucket knows of no leader any more');
+        return;
+      }
+      const record = outcome.value.value as LeaderRecord;
+      // How long that renewal is good for is not known any more; the next one, at once, will be.
+      if (this.isOurs(record)) this.catalog.saw(BUCKET_KEYS.leader, outcome.value.revision);
+      else this.deposed(`${record.balancer} leads under epoch ${record.epoch}`);
     });
   }
 

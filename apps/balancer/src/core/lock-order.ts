@@ -14,11 +14,9 @@
 export const LOCK_ORDER = ['administrators', 'scrub', 'copies', 'lane', 'configuration'] as const;
 export type LockKind = (typeof LOCK_ORDER)[number];
 
-/** There is one of each shard. */
-const NAMED: readonly LockKind[] = ['lane', 'configuration'];
-
 interface Lock {
   readonly kind: LockKind;
+  /** Of lanes and configurations the shard; empty for the others, of which there is one. */
   readonly name: string;
 }
 
@@ -50,5 +48,5 @@ export class Holdings {
 
 function isBefore(held: Lock, next: Lock): boolean {
   const order = LOCK_ORDER.indexOf(held.kind) - LOCK_ORDER.indexOf(next.kind);
-  return order < 0 || (order === 0 && NAMED.includes(held.kind) && held.name < next.name);
+  return order < 0 || (order === 0 && held.name < next.name);
 }

@@ -1,4 +1,4 @@
-import { OwedAnswers, type AwaitedRound } from './owed-answers';
+import { OwedAnswers, type AwaitedRound, type Debt } from './owed-answers';
 import { Patience } from './patience';
 
 const FLOOR_MS = 500;
@@ -30,37 +30,40 @@ class Round implements AwaitedRound {
 class Story {
   nowMs = 0;
   readonly given: string[] = [];
+  /** Who was told to be too late. */
+  readonly late = new Set<string>();
   private readonly sut = new OwedAnswers(new Patience({ floorMs: FLOOR_MS, pauseMs: 1, longestPauseMs: 1 }));
+  private readonly debts = new Map<Round, Map<string, Debt>>();
   private count = 0;
 
   constructor() {
-    this.sut.giveUpLate(this.nowMs);
+    this.tick();
   }
 
   send(servers: readonly string[], isDispensable = true): Round {
     const round = new Round(servers, isDispensable);
     const name = `r${this.count++}`;
+    const debts = new Map<string, Debt>();
     for (const server of servers) {
       const giveUp = (): void => {
         round.end(server);
         this.given.push(`${name} ${server}`);
       };
-      this.sut.sent(server, round, giveUp, this.nowMs);
+      debts.set(server, this.sut.sent(server, round, giveUp, this.nowMs));
     }
+    this.debts.set(round, debts);
     return round;
   }
 
   answer(round: Round, ...servers: string[]): this {
     for (const server of servers) {
-      this.sut.settled(server, round, true, this.nowMs);
-      round.end(server);
+      this.settle(round, server, true);
     }
     return this;
   }
 
   fail(round: Round, server: string): this {
-    this.sut.settled(server, round, false, this.nowMs);
-    round.end(server);
+    this.settle(round, server, false);
     return this;
   }
 
@@ -69,7 +72,7 @@ class Story {
     const endMs = this.nowMs + ms;
     while (this.nowMs < endMs) {
       this.nowMs += TICK_MS;
-      this.sut.giveUpLate(this.nowMs);
+      this.tick();
     }
     return this;
   }
@@ -77,8 +80,17 @@ class Story {
   /** Time passes in which this process stands still. */
   standStill(ms: number): this {
     this.nowMs += ms;
-    this.sut.giveUpLate(this.nowMs);
+    this.tick();
     return this;
+  }
+
+  private tick(): void {
+    for (const server of this.sut.giveUpLate(this.nowMs)) this.late.add(server);
+  }
+
+  private settle(round: Round, server: string, isAnswer: boolean): void {
+    this.sut.settled(this.debts.get(round)!.get(server)!, isAnswer, this.nowMs);
+    round.end(server);
   }
 }
 
@@ -89,6 +101,7 @@ test('a server is given up when it is later than the others by more than the pat
   expect(story.given).toEqual([]);
   story.pass(TICK_MS);
   expect(story.given).toEqual(['r0 C']);
+  expect([...story.late]).toEqual(['C']);
 });
 
 test('it is given up once', () => {
@@ -103,10 +116,11 @@ test('nobody is late as long as nobody has answered', () => {
   expect(story.pass(5_000).given).toEqual([]);
 });
 
-test('what a round cannot do without is waited for', () => {
+test('what a round cannot do without is waited for, and whoever owes nothing else is not told to be too late', () => {
   const story = new Story();
   story.answer(story.send(['A', 'C'], false), 'A').pass(5_000);
   expect(story.given).toEqual([]);
+  expect(story.late.size).toBe(0);
 });
 
 test('the patience begins with the latest of the others', () => {

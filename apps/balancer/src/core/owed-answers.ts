@@ -16,46 +16,60 @@ export interface AwaitedRound {
   canDoWithout(server: string): boolean;
 }
 
-interface Debt {
-  sentMs: number;
-  giveUp: (error: ErrorBody) => void;
+/** When a round began, and when it was last answered, by the waking clock. */
+interface RoundTimes {
+  readonly beganMs: number;
+  answeredMs: number | null;
 }
 
+/** One answer that a server owes to a round. */
+export interface Debt {
+  readonly debtor: Debtor;
+  readonly round: AwaitedRound;
+  readonly times: RoundTimes;
+  readonly sentMs: number;
+  readonly giveUp: (error: ErrorBody) => void;
+}
+
+/** A server. */
 interface Debtor {
   /** The oldest first. */
-  readonly debts: Map<AwaitedRound, Debt>;
+  readonly debts: Set<Debt>;
   answeredMs: number;
 }
 
 export class OwedAnswers {
+  /** By server. */
   private readonly debtors = new Map<string, Debtor>();
   private readonly clock = new WakingClock();
-  /** When a round began, and when it was last answered, by `clock`. */
-  private readonly rounds = new WeakMap<AwaitedRound, { beganMs: number; answeredMs: number | null }>();
+  private readonly rounds = new WeakMap<AwaitedRound, RoundTimes>();
 
   constructor(private readonly patience: Patience) {}
 
-  /** @param giveUp is called at most once, when the round need not wait for the server any longer */
-  sent(server: string, round: AwaitedRound, giveUp: (error: ErrorBody) => void, nowMs: number): void {
+  /**
+   * @param giveUp is called at most once, when the round need not wait for the server any longer
+   * @returns what is to be `settled`
+   */
+  sent(server: string, round: AwaitedRound, giveUp: (error: ErrorBody) => void, nowMs: number): Debt {
     const sentMs = this.clock.at(nowMs);
-    if (!this.rounds.has(round)) this.rounds.set(round, { beganMs: sentMs, answeredMs: null });
-    let debtor = this.debtors.get(server);
-    if (debtor === undefined) this.debtors.set(server, (debtor = { debts: new Map(), answeredMs: -Infinity }));
-    debtor.debts.set(round, { sentMs, giveUp });
+    const times = this.rounds.get(round) ?? { beganMs: sentMs, answeredMs: null };
+    this.rounds.set(round, times);
+    const debtor = this.debtors.get(server) ?? { debts: new Set(), answeredMs: -Infinity };
+    this.debtors.set(server, debtor);
+    const debt = { debtor, round, times, sentMs, giveUp };
+    debtor.debts.add(debt);
+    return debt;
   }
 
-  /** The server has answered, or certainly will not. Call before the round hears of it. */
-  settled(server: string, round: AwaitedRound, isAnswer: boolean, nowMs: number): void {
-    const debtor = this.debtors.get(server);
-    if (debtor === undefined) return;
-    const times = this.rounds.get(round);
+  /** The server has answered, or certainly will not. Call once, before the round hears of it. */
+  settled(debt: Debt, isAnswer: boolean, nowMs: number): void {
+    const { debtor, times } = debt;
     const atMs = this.clock.at(nowMs);
-    const silentMs = this.silentMs(debtor, atMs);
+    const silentMs = silence(debtor, atMs);
     const isLate = this.isLate(debtor, atMs, nowMs);
-    debtor.debts.delete(round);
-    if (debtor.debts.size === 0) this.debtors.delete(server);
-    if (!isAnswer || times === undefined) return;
-    if (silentMs !== null && !isLate) this.patience.learn(silentMs, nowMs);
+    debtor.debts.delete(debt);
+    if (!isAnswer) return;
+    if (!isLate) this.patience.learn(silentMs, nowMs);
     debtor.answeredMs = atMs;
     times.answeredMs = atMs;
   }
@@ -64,32 +78,29 @@ export class OwedAnswers {
   giveUpLate(nowMs: number): string[] {
     this.clock.tick(nowMs);
     const atMs = this.clock.at(nowMs);
-    const late = [...this.debtors].filter(([, debtor]) => this.isLate(debtor, atMs, nowMs)).map(([server]) => server);
-    return late.filter((server) => this.giveUp(server, atMs));
-  }
-
-  private giveUp(server: string, atMs: number): boolean {
-    const debts = [...(this.debtors.get(server)?.debts ?? [])];
-    const dispensable = debts.filter(([round]) => round.waitsFor(server) && round.canDoWithout(server));
-    for (const [, { sentMs, giveUp }] of dispensable) {
-      const message = `no answer for ${Math.round(atMs - sentMs)} ms, long after the others`;
-      giveUp({ code: 'OUTCOME_UNKNOWN', message, retryable: false });
-    }
-    return dispensable.length > 0;
+    const late = [...this.debtors].filter(([, debtor]) => this.isLate(debtor, atMs, nowMs));
+    return late.filter(([server, debtor]) => giveUp(server, debtor, atMs)).map(([server]) => server);
   }
 
   private isLate(debtor: Debtor, atMs: number, nowMs: number): boolean {
-    const silentMs = this.silentMs(debtor, atMs);
-    const [oldest] = debtor.debts.keys();
-    const times = oldest === undefined ? undefined : this.rounds.get(oldest);
-    if (silentMs === null || times === undefined || times.answeredMs === null) return false;
-    return silentMs > this.patience.limitMs(times.answeredMs - times.beganMs, nowMs);
+    const [oldest] = debtor.debts;
+    if (oldest === undefined) return false;
+    const { answeredMs, beganMs } = oldest.times;
+    return silence(debtor, atMs) > this.patience.limitMs((answeredMs ?? atMs) - beganMs, nowMs);
   }
+}
 
-  /** For how long the server has kept the others waiting that have answered its oldest round; null when none has. */
-  private silentMs(debtor: Debtor, atMs: number): number | null {
-    const [oldest] = debtor.debts.keys();
-    const othersMs = oldest === undefined ? null : (this.rounds.get(oldest)?.answeredMs ?? null);
-    return othersMs === null ? null : atMs - Math.max(othersMs, debtor.answeredMs);
+/** For how long the server has kept the others waiting that have answered its oldest round; 0 when none has. */
+function silence({ debts, answeredMs }: Debtor, atMs: number): number {
+  const [oldest] = debts;
+  return atMs - Math.max(oldest?.times.answeredMs ?? atMs, answeredMs);
+}
+
+function giveUp(server: string, { debts }: Debtor, atMs: number): boolean {
+  const dispensable = [...debts].filter(({ round }) => round.waitsFor(server) && round.canDoWithout(server));
+  for (const { sentMs, giveUp } of dispensable) {
+    const message = `no answer for ${Math.round(atMs - sentMs)} ms, long after the others`;
+    giveUp({ code: 'OUTCOME_UNKNOWN', message, retryable: false });
   }
+  return dispensable.length > 0;
 }

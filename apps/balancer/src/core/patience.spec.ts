@@ -74,8 +74,9 @@ describe('a replica that was too late', () => {
   });
 });
 
-test('the clock stands still while nobody ticks', () => {
+test('the clock stands still while nobody ticks, and before somebody does', () => {
   const clock = new WakingClock();
+  expect(clock.at(5_000)).toBe(0);
   for (const nowMs of [0, 50, 100]) clock.tick(nowMs);
   expect(clock.at(150)).toBe(150);
   expect(clock.at(5_000)).toBe(200);

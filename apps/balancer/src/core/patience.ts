@@ -88,6 +88,7 @@ export class WakingClock {
     this.lastMs = nowMs;
   }
 
+  /** 0 before the first tick: since when this process waits is not known. */
   at(nowMs: number): number {
     if (this.lastMs === null) return this.wakingMs;
     return this.wakingMs + Math.min(nowMs - this.lastMs, LONGEST_STEP_MS);

@@ -31,30 +31,19 @@ export function readRecords(entries: readonly CatalogValue[]): StoredRecords {
     .map((record): ShardRecord => ({ ...configOf(record), configId: record.configId }));
   const servers = current.filter((value): value is ServerRecord => 'number' in (value as object));
   return {
-    cluster: clusterOf(stored, shards, servers),
+    cluster: clusterOf(stored.configId, stored, shards, servers),
     shards: new Map(shards.map((record) => [record.shard, record])),
     highestConfigId,
   };
 }
 
 function clusterOf(
-  {
-    configId,
-    configEpoch,
-    configVersion,
-    schema,
-    init,
-    shards,
-    servers,
-    numbers,
-    born,
-    moves,
-    leaving,
-  }: Partial<ClusterRecord>,
+  configId: number,
+  { configEpoch, configVersion, schema, init, shards, servers, numbers, born, moves, leaving }: Partial<ClusterRecord>,
   records: readonly ShardConfig[],
   earlier: readonly ServerRecord[],
 ): ClusterRecord | null {
-  if (configId === undefined || schema === undefined || init === undefined) return null;
+  if (schema === undefined || init === undefined) return null;
   const numbered = numbers ?? Object.fromEntries(earlier.map(({ server, number }) => [server, number]));
   return {
     ...{ configId, configEpoch: configEpoch ?? 0, configVersion: configVersion ?? 0, schema, init },

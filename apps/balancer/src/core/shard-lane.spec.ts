@@ -46,6 +46,18 @@ describe('the lanes', () => {
     expect(lanes.take(always, 0).groups.map(ids)).toEqual([[2, 3]]);
   });
 
+  test('what has gone is not kept, though something always waits', () => {
+    const lanes = new ShardLanes(LIMITS);
+    lanes.submit(request(0, ['a']));
+    for (let id = 1; id <= 1_000; id += 1) {
+      lanes.submit(request(id, ['a']));
+      lanes.take((_, { id: asked }) => (asked === id - 1 ? 'open' : 'wait'), 0);
+      lanes.release(['a']);
+      expect(lanes.length('a')).toBe(1);
+    }
+    expect(lanes.kept).toBeLessThan(10);
+  });
+
   test('a full lane takes nothing more', () => {
     const lanes = new ShardLanes({ ...LIMITS, laneLimit: 2 });
     expect([1, 2, 3].map((id) => lanes.submit(request(id, ['a'])))).toEqual([true, true, false]);

@@ -146,7 +146,7 @@ export class ShardLanes {
         continue;
       }
       this.forget(first);
-      for (const shard of shards) if (!this.locked.has(shard) && !blocked.has(shard)) this.offer(shard, next);
+      for (const shard of shards) this.offer(shard, next);
     }
     const groups = grouping.groups();
     for (const group of groups) for (const shard of group.shards) this.hold(shard);
@@ -169,6 +169,11 @@ export class ShardLanes {
   /** Whether `take` could find anything to do. */
   get isEmpty(): boolean {
     return this.count === 0;
+  }
+
+  /** Requests that it keeps, those included that are gone and that a queue has not passed over yet. */
+  get kept(): number {
+    return [...this.queues.values()].reduce((sum, queue) => sum + queue.kept, this.byArrival.size);
   }
 
   /** Empties all lanes. */
@@ -237,6 +242,11 @@ class Queue {
 
   push(waiting: Waiting): void {
     this.items.push(waiting);
+  }
+
+  /** How many it keeps. */
+  get kept(): number {
+    return this.items.length;
   }
 
   /** The first that is not gone. */

@@ -88,7 +88,9 @@ export class Shard {
   /** Reads on their way, by server. */
   readonly reads = new Map<string, number>();
   private builtRing: HashRing | null = null;
-  private buildRing: (() => HashRing) | null = null;
+  private buildRing: () => HashRing = () => {
+    throw new Error(`${this.id} has no ring: a shard gets it with its place in the cluster`);
+  };
   /** VATs that somebody still reads at, with the number of those. */
   private readonly holds = new Map<number, number>();
   /** By the server that is being filled. */
@@ -115,8 +117,6 @@ export class Shard {
   }
   /** Which replica answers a read. */
   get ring(): HashRing {
-    if (this.buildRing === null)
-      throw new Error(`${this.id} has no ring: a shard gets it with its place in the cluster`);
     this.builtRing ??= this.buildRing();
     return this.builtRing;
   }
@@ -187,10 +187,6 @@ export class Shard {
     return this.record.diverged?.includes(server) === true;
   }
 
-  covers(key: number): boolean {
-    return key >= this.record.low && key <= this.high;
-  }
-
   stateOf(server: string): ReplicaState {
     const replica = this.replicas.get(server);
     if (this.record.inSync.includes(server) && replica?.suspended !== true) return 'in-sync';
@@ -215,7 +211,7 @@ export class Shard {
   }
 
   countRead(server: string, change: 1 | -1): void {
-    this.reads.set(server, Math.max(0, (this.reads.get(server) ?? 0) + change));
+    this.reads.set(server, (this.reads.get(server) ?? 0) + change);
   }
 
   /** Keeps versions that are visible at `vat` from being purged until `release`. */

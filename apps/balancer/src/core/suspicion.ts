@@ -46,16 +46,14 @@ export const UNKNOWN_SIGNS: VitalSigns = {
 
 /** What is held against one server. */
 export class Suspicion {
-  private readonly symptoms = new Map<SuspectCause, Symptom>();
+  private readonly symptoms = Object.fromEntries(
+    SUSPECT_CAUSES.map((cause) => [cause, { isSuspected: false, badInARow: 0, goodInARow: 0 }]),
+  ) as Record<SuspectCause, Symptom>;
   private usualAnswerMs: number | null = null;
   private signs: VitalSigns = UNKNOWN_SIGNS;
   private suspectedOf: readonly SuspectCause[] = [];
 
-  constructor(private readonly settings: SuspicionSettings) {
-    for (const cause of SUSPECT_CAUSES) {
-      this.symptoms.set(cause, { isSuspected: false, badInARow: 0, goodInARow: 0 });
-    }
-  }
+  constructor(private readonly settings: SuspicionSettings) {}
 
   /** In the order of `SUSPECT_CAUSES`; empty when the server is well. Kept, since every read asks for it. */
   get causes(): readonly SuspectCause[] {
@@ -84,12 +82,12 @@ export class Suspicion {
   /** Its last `inARow` heartbeats were not answered. */
   missed(inARow: number): void {
     this.note('missed', inARow >= this.settings.misses ? 'bad' : 'fair', 1);
-    for (const symptom of this.symptoms.values()) symptom.goodInARow = 0;
+    for (const symptom of Object.values(this.symptoms)) symptom.goodInARow = 0;
     this.sumUp();
   }
 
   private sumUp(): void {
-    this.suspectedOf = SUSPECT_CAUSES.filter((cause) => this.symptoms.get(cause)?.isSuspected === true);
+    this.suspectedOf = SUSPECT_CAUSES.filter((cause) => this.symptoms[cause].isSuspected);
   }
 
   /** What is late is not learned as usual: a server that has become slow stays so. */
@@ -101,8 +99,7 @@ export class Suspicion {
   }
 
   private note(cause: SuspectCause, sign: Sign, raiseAfter: number): void {
-    const symptom = this.symptoms.get(cause);
-    if (symptom === undefined) return;
+    const symptom = this.symptoms[cause];
     symptom.badInARow = sign === 'bad' ? symptom.badInARow + 1 : 0;
     symptom.goodInARow = sign === 'good' ? symptom.goodInARow + 1 : 0;
     if (symptom.badInARow >= raiseAfter) symptom.isSuspected = true;

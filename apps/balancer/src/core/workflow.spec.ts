@@ -149,6 +149,32 @@ describe('waits that are over', () => {
   });
 });
 
+describe('the first of several waits', () => {
+  test('counts alone: what comes of another one later is dropped', () => {
+    const [early, late, next] = [latch<string>(), latch<string>(), latch<string>()];
+    const seen: string[] = [];
+    function* procedure(): Workflow {
+      seen.push(yield* wait(first([early.suspension, late.suspension])));
+      seen.push(yield* wait(next.suspension));
+    }
+    run(procedure());
+    early.open('early');
+    late.open('late');
+    expect(seen).toEqual(['early']);
+    next.open('next');
+    expect(seen).toEqual(['early', 'next']);
+  });
+
+  test('that is over at once leaves nobody waiting at the others', () => {
+    const signal = new Signal();
+    const atOnce: Suspension<undefined> = (resume) => {
+      resume(undefined);
+    };
+    first([atOnce, signal.next()])(() => undefined);
+    expect(signal.size).toBe(0);
+  });
+});
+
 describe('the order of locks', () => {
   const never: Suspension<undefined> = () => undefined;
 

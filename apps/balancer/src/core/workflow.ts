@@ -114,7 +114,7 @@ export function* pooled<T>(limit: number, works: readonly (() => Workflow<T>)[])
       if (work !== undefined) results[place] = yield* wait(running(work()));
     }
   }
-  yield* wait(all(Array.from({ length: Math.min(limit, works.length) }, () => running(worker()))));
+  yield* wait(all(Array.from({ length: limit }, () => running(worker()))));
   return results;
 }
 

@@ -151,9 +151,9 @@ export class Writer {
       const fail = (error: ErrorBody): void => {
         if (round.failed(server, error)) run(this.conclude(round), ended);
       };
-      this.owed.sent(server, round, fail, this.desk.nowMs);
+      const debt = this.owed.sent(server, round, fail, this.desk.nowMs);
       this.desk.request('apply', { server, epoch: this.cluster.epoch, round: part, rows }, (outcome) => {
-        this.owed.settled(server, round, outcome.ok, this.desk.nowMs);
+        this.owed.settled(debt, outcome.ok, this.desk.nowMs);
         if (!outcome.ok) fail(outcome.error);
         else if (round.answered(server, outcome.value)) run(this.conclude(round), ended);
       });
