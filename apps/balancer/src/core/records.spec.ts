@@ -30,6 +30,8 @@ it('reads what was stored, and nothing beside it, wherever it stands', () => {
   const entries = [LEADER, ...stored([BUCKET_KEYS.shard('a'), shard('a', 3)], [BUCKET_KEYS.cluster, CLUSTER])];
   const { cluster, shards } = readRecords(entries);
   expect(cluster).toStrictEqual(CLUSTER);
+  const underWay = { ...CLUSTER, moves: [], leaving: ['S0'] };
+  expect(readRecords(stored([BUCKET_KEYS.cluster, underWay])).cluster).toStrictEqual(underWay);
   expect([...shards]).toStrictEqual([['a', shard('a', 3)]]);
 });
 
