@@ -278,19 +278,20 @@ export class BalancerCore {
 
   /**
    * What may leave now. Without a lease that certainly holds, answers stay here: for those to whom it matters another
-   * balancer may speak by now. They go when the lease has been renewed, and never when it is lost.
+   * balancer may speak by now. So do orders to the launcher, which knows no epochs: the server that is ended may be another
+   * balancer's member. They go when the lease has been renewed, and never when it is lost.
    */
   private outgoing(effects: Effect[]): Effect[] {
     if (this.isReleasing) return effects.filter(isPartOfRelease);
-    if (this.isOver()) return effects.filter((effect) => !isAnswer(effect));
+    if (this.isOver()) return effects.filter((effect) => !needsLease(effect));
     if (this.leadership.holds) {
       if (this.withheld.length === 0) return effects;
       const free = [...this.withheld, ...effects];
       this.withheld = [];
       return free;
     }
-    for (const effect of effects) if (isAnswer(effect)) this.withheld.push(effect);
-    return effects.filter((effect) => !isAnswer(effect));
+    for (const effect of effects) if (needsLease(effect)) this.withheld.push(effect);
+    return effects.filter((effect) => !needsLease(effect));
   }
 
   private isOver(): boolean {
@@ -335,8 +336,9 @@ export class BalancerCore {
   }
 }
 
-function isAnswer(effect: Effect): boolean {
-  return effect.do === 'answer' || effect.do === 'answerAdmin';
+/** Effects that nobody else can tell from those of the balancer that leads by now. */
+function needsLease({ do: what }: Effect): boolean {
+  return what === 'answer' || what === 'answerAdmin' || what === 'startNode' || what === 'removeNode';
 }
 
 /** A balancer that hands over begins nothing else any more. */
