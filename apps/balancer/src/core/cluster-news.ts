@@ -57,7 +57,7 @@ export class ClusterNews {
   }
 
   /** It knows of a later record than we do. */
-  isAhead(cluster: ClusterStamp | null): boolean {
+  isAhead<T extends ClusterStamp>(cluster: T | null): cluster is T {
     const { record } = this.cluster;
     return record !== null && cluster !== null && compareClusters(cluster, record) > 0;
   }

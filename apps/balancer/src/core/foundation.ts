@@ -94,7 +94,7 @@ export class Foundation {
 
   /** A server has told something: should it be later than what is served, whoever leads next finds it in the catalog. */
   *hear({ cluster }: Pick<FenceReply, 'cluster'>): Workflow {
-    if (cluster === null || !this.news.isAhead(cluster)) return;
+    if (!this.news.isAhead(cluster)) return;
     if (yield* this.catalog.put(BUCKET_KEYS.cluster, cluster)) this.beginAnew('a server knows a later configuration');
   }
 
@@ -110,26 +110,24 @@ export class Foundation {
    * nothing of its shards, and has lost nothing.
    */
   *switched(server: string, reply: FenceReply): Workflow<FenceReply | null> {
-    const { record } = this.cluster;
-    const request = this.cluster.configRequest([]);
-    if (reply.prepared === null || record === null || request === null) return reply;
-    const isInForce = reply.prepared === record.configId;
-    const about = isInForce ? { cluster: record } : { configId: reply.prepared, stage: 'discard' as const };
-    // It is asked after that whether anybody else has used our epoch: it is told nothing of that.
-    delete request.mark;
-    const outcome = yield* wait(this.desk.ask('config', { server, request: { ...request, ...about } }));
+    const { record, epoch } = this.cluster;
+    if (reply.prepared === null || record === null) return reply;
+    const { configId, schema } = record;
+    const isInForce = reply.prepared === configId;
+    const about = isInForce ? { configId, cluster: record } : { configId: reply.prepared, stage: 'discard' as const };
+    // Without a mark: it is asked after that whether anybody else has used our epoch, and is told nothing of that.
+    const request = { epoch, schema, shards: [], drop: [], ...about };
+    const outcome = yield* wait(this.desk.ask('config', { server, request }));
     if (!isInForce) return reply;
     return outcome.ok ? yield* this.health.awaitNode(server, this.settings.nodeStartMs) : null;
   }
 
   /** Servers that hold nothing of this configuration: what is left of an `/init` that failed, or of one that was removed. */
   private *removeStrays(): Workflow {
-    const { record } = this.cluster;
-    if (record === null) return;
     for (const server of this.survey.known) {
       const reply = this.survey.replies.get(server);
       if (reply === undefined || this.cluster.isReshaping || this.cluster.servers.has(server)) continue;
-      if (this.isNeeded(reply, record.configId)) continue;
+      if (this.isNeeded(reply, this.cluster.configId)) continue;
       this.desk.emit({ do: 'log', level: 'warn', message: 'STRAY', data: { server, configId: reply.configId } });
       yield* wait(this.desk.ask('removeNode', { server }));
     }
@@ -214,7 +212,6 @@ export class Foundation {
     const isLooking = (): boolean => this.cluster.phase === 'unconfigured';
     while (isLooking()) {
       yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
-      if (!isLooking()) return;
       const present = yield* wait(this.desk.ask('census', {}));
       const isNew = present.ok && present.value.some(({ server, configId }) => configId > this.configIdOf(server));
       if (isNew && isLooking()) this.beginAnew(FOUND);

@@ -71,7 +71,7 @@ export class Bench {
   readonly open: Ask[] = [];
   /** What ticks beside the sleepers. */
   tick: () => void = () => undefined;
-  private revision = 0;
+  private revision = 100;
 
   /** Servers S0, S1, ... each with a whole replica of every shard; all of them members. */
   constructor(servers: number, shards: readonly string[] = ['sh0']) {
@@ -181,6 +181,7 @@ export class Bench {
   private fencedBy(why: string): void {
     this.over.push(why);
     this.cluster.phase = 'steppedDown';
+    this.catalog.end();
   }
 
   private take(): Effect[] {
