@@ -1,4 +1,5 @@
 /** Replicas whose disks are changed behind their backs, in the simulated world: found, named, and healed. */
+import { Bench, FENCED, VAT } from './support/bench';
 import { HIGH, SHARD, SmallWorld as World, type Version } from './support/small-world';
 
 const DAMAGES: [what: string, keys: number[], damage: (disk: Map<string, Version>) => void][] = [
@@ -246,4 +247,60 @@ test('a comparison that one of them does not finish is told, and does not count 
   expect(world.shard.inSync).toEqual(['S0', 'S1', 'S2']);
   isSilent = false;
   await world.until(() => world.shard.replicas.get('S1')?.proven !== null, 10_000);
+});
+
+describe('who is right', () => {
+  function bench(...digests: string[]): Bench {
+    const made = new Bench(digests.length);
+    for (const [index, digest] of digests.entries()) made.node(`S${index}`).digest = digest;
+    return made;
+  }
+  const areAlike = (made: Bench, silent: string[] = []): boolean | undefined => {
+    made.answer = (ask) => (ask.do === 'digest' && silent.includes(ask.server) ? FENCED : undefined);
+    return made.begin(made.divergence.areMembersAlike(made.shard, VAT)).result;
+  };
+
+  it('is known where more than half of the members show the same, and none anything else', () => {
+    const made = bench('1', '1', '1');
+    expect(areAlike(made, ['S2'])).toBe(true);
+    expect(areAlike(made, ['S1', 'S2'])).toBe(false);
+    expect(made.shard.record.disputed).toBeUndefined();
+  });
+
+  it.each<[string, string[], string[]]>([
+    ['one of them shows something else, though most agree', ['1', '1', '2'], []],
+    ['two of them differ, and the third is silent', ['1', '2', '1'], ['S2']],
+  ])(
+    'is open where %s: nobody enters the set, and what was copied until now is not relied on',
+    (_, digests, silent) => {
+      const made = bench(...digests);
+      made.desk.nowMs = 9;
+      expect(areAlike(made, silent)).toBe(false);
+      expect(made.shard.record.disputed).toBe(true);
+      expect(made.shard.divergedMs).toBe(9);
+      expect(made.shard.inSync).toEqual(['S0', 'S1', 'S2']);
+    },
+  );
+
+  it.each<[boolean, string]>([
+    [true, 'it differs from those that count'],
+    [false, 'there is no majority'],
+  ])('is told with what was found: with a majority %s', (hasMajority, verdict) => {
+    const made = bench('1', '1', '2');
+    const { shard } = made;
+    const sides = { agreeing: ['S0', 'S1'], diverged: ['S2'], hasMajority };
+    made.begin(made.divergence.quarantine({ ...sides, shard, vat: VAT, cause: 'a test' }));
+    const [told] = made.told('shard.diverged');
+    expect(told?.data).toMatchObject({ server: 'S2', hasMajority, differing: 1, complete: true });
+    expect(told?.data.verdict).toMatch(verdict);
+  });
+
+  it('is told without keys where nobody is left to compare with', () => {
+    const made = bench('1', '2');
+    const { shard } = made;
+    const sides = { agreeing: [], diverged: ['S1'], hasMajority: false };
+    made.begin(made.divergence.quarantine({ ...sides, shard, vat: VAT, cause: 'a test' }));
+    expect(made.told('shard.diverged')).toMatchObject([{ data: { differing: 0, complete: false, keys: [] } }]);
+    expect(made.asked('digest')).toEqual([]);
+  });
 });
