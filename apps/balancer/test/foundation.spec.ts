@@ -362,7 +362,7 @@ describe('a configuration that is prepared on a server', () => {
 
   it('comes into force there, too, where it has: what it holds then is what counts', () => {
     const { beginning, told, done } = switching(CONFIG_ID);
-    const [{ request }] = beginning.bench.asked('config') as [{ request: object }];
+    const request = beginning.bench.asked('config')[0]?.request;
     expect(request).toMatchObject({ configId: CONFIG_ID, cluster: { configId: CONFIG_ID } });
     expect(request).not.toHaveProperty('stage');
     // It is asked after that whether anybody else has used our epoch.
@@ -374,7 +374,7 @@ describe('a configuration that is prepared on a server', () => {
 
   it('is discarded where it has not', () => {
     const { beginning, told, done } = switching(7);
-    const [{ request }] = beginning.bench.asked('config') as [{ request: object }];
+    const request = beginning.bench.asked('config')[0]?.request;
     expect(request).toMatchObject({ configId: 7, stage: 'discard' });
     expect(request).not.toHaveProperty('cluster');
     expect(request).not.toHaveProperty('mark');
