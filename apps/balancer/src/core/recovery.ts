@@ -21,7 +21,7 @@ import type { Outcome } from './effects';
 import type { InSyncSets } from './in-sync-sets';
 import type { Patience } from './patience';
 import type { CoreSettings } from './settings';
-import type { Shard } from './shard';
+import type { Replica, Shard } from './shard';
 import { all, first, run, running, wait, type Suspension, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
@@ -31,6 +31,14 @@ const COPIES_PER_SERVER = 2;
 /** With so few terms missing the lane is taken; more are copied before, unless that does not end in so many turns. */
 const LAST_TERMS = 16;
 const LAST_TURNS = 8;
+
+/** A replica that is not in sync, and whom it can be copied from. */
+interface Lagging {
+  readonly shard: Shard;
+  readonly target: string;
+  readonly replica: Replica;
+  readonly source: string;
+}
 
 /** Where one copy has got to. */
 interface CopyPlan {
@@ -96,8 +104,7 @@ export class Recovery {
   learn(server: string, states: readonly NodeShardState[]): void {
     for (const { shard: id, copy } of states) {
       const shard = this.cluster.shards.get(id);
-      const replica = shard?.replicas.get(server);
-      if (shard === undefined || replica === undefined || replica.syncing || copy === null) continue;
+      if (copy === null || shard?.replicas.get(server)?.syncing !== false) continue;
       const vat = heldFor(copy.from, copy.to);
       if (shard.isHeldForCopy(server, vat)) continue;
       shard.holdForCopy(server, vat, this.desk.nowMs + this.settings.tombstoneHorizonMs);
@@ -116,12 +123,9 @@ export class Recovery {
     for (;;) {
       const lagging = this.lagging(server.name);
       if (lagging.length === 0 || !this.isWanted(server)) return;
-      const shard = lagging.find((one) => (one.replicas.get(server.name)?.nextCopyMs ?? 0) <= this.desk.nowMs);
-      if (shard === undefined) yield* wait(this.desk.sleep(RETRY_MS));
-      else if (!(yield* this.recoverReplica(shard, server.name))) {
-        const replica = shard.replicas.get(server.name);
-        if (replica !== undefined) replica.nextCopyMs = this.desk.nowMs + RETRY_MS;
-      }
+      const next = lagging.find(({ replica }) => replica.nextCopyMs <= this.desk.nowMs);
+      if (next === undefined) yield* wait(this.desk.sleep(RETRY_MS));
+      else if (!(yield* this.recoverReplica(next))) next.replica.nextCopyMs = this.desk.nowMs + RETRY_MS;
     }
   }
 
@@ -145,13 +149,15 @@ export class Recovery {
    * Shards of the server that are not in sync there, that nobody copies now, and that can be copied from somewhere. One that kept the
    * others waiting stays away for a while, unless the shard takes no writes without it.
    */
-  private lagging(server: string): Shard[] {
-    return this.cluster.shardsOn(server).filter((shard) => {
+  private lagging(server: string): Lagging[] {
+    return this.cluster.shardsOn(server).flatMap((shard) => {
       const replica = shard.replicas.get(server);
       const isOpen = shard.stateOf(server) !== 'in-sync' && replica?.syncing === false && !replica.examined;
       const isWelcome = this.patience.mayReturn(server, this.desk.nowMs) || !this.cluster.isWritable(shard);
       const isSettled = shard.resolved && shard.record.disputed !== true;
-      return isSettled && isOpen && isWelcome && this.sourceFor(shard, server) !== undefined;
+      if (!isSettled || !isOpen || !isWelcome) return [];
+      const source = this.sourceFor(shard, server);
+      return source === undefined ? [] : [{ shard, target: server, replica, source }];
     });
   }
 
@@ -165,10 +171,7 @@ export class Recovery {
       .sort((a, b) => suspicion(a) - suspicion(b) || reads(a) - reads(b))[0];
   }
 
-  private *recoverReplica(shard: Shard, target: string): Workflow<boolean> {
-    const source = this.sourceFor(shard, target);
-    const replica = shard.replicas.get(target);
-    if (source === undefined || replica === undefined) return false;
+  private *recoverReplica({ shard, target, replica, source }: Lagging): Workflow<boolean> {
     replica.syncing = true;
     const startedMs = this.desk.nowMs;
     const plan = yield* this.prepare(shard, target, source, startedMs);
@@ -205,10 +208,9 @@ export class Recovery {
   /** Makes sure that the target has the shard's table, and learns how far it got. */
   private *prepare(shard: Shard, target: string, source: string, startedMs: number): Workflow<CopyPlan | null> {
     const { record } = this.cluster;
-    const told = this.cluster.configRequest([shard.config()]);
-    if (told === null || record === null) return null;
+    if (record === null) return null;
     // Its disk may have been lost, and with that what it knew of the cluster.
-    const request = { ...told, cluster: record };
+    const request = { ...this.cluster.requestUnder(record, [shard.config()]), cluster: record };
     const outcome = yield* wait(this.desk.ask('config', { server: target, request }));
     if (!outcome.ok) return null;
     const state = outcome.value.shards.find((held) => held.shard === shard.id);
@@ -388,12 +390,11 @@ export class Recovery {
     const limitMs = this.patience.limitMs(0, this.desk.nowMs);
     const late: Suspension<Outcome<T>> = (resume, forgettable) => {
       this.desk.sleep(limitMs)(() => {
+        this.patience.wasLate(target, this.desk.nowMs);
         resume({ ok: false, error: LATE });
       }, forgettable);
     };
-    const outcome = yield* wait(first([ask, late]));
-    if (!outcome.ok && outcome.error === LATE) this.patience.wasLate(target, this.desk.nowMs);
-    return outcome;
+    return yield* wait(first([ask, late]));
   }
 
   private promote({ shard, target, startedMs }: CopyPlan): Workflow<boolean> {
