@@ -179,9 +179,10 @@ export class TakeOver {
       yield* pooled(GROUPS_AT_ONCE, works);
       if (this.open.size > 0) yield* this.untilSomethingHappens();
     }
+    if (this.cluster.phase === 'steppedDown') return;
     this.forgetEarlierStarts();
     this.progress.raise();
-    if (this.open.size === 0 && this.cluster.phase !== 'steppedDown') yield* this.foundation.settle();
+    yield* this.foundation.settle();
   }
 
   /** What is done at once stays short, however many shards there are: meanwhile the lease is renewed, and others are answered. */
@@ -196,7 +197,6 @@ export class TakeOver {
 
   /** Every shard has a round of this epoch as its newest now: no later take-over will ask what became of earlier ones. */
   private forgetEarlierStarts(): void {
-    if (this.open.size > 0) return;
     for (const shard of this.cluster.shards.values()) {
       const own = shard.epochStarts.filter(({ epoch }) => epoch === this.cluster.epoch);
       if (own.length < shard.epochStarts.length) shard.remember(own);
@@ -233,7 +233,6 @@ export class TakeOver {
       shard.resolved = true;
       this.open.delete(shard);
     }
-    if (this.open.size === 0) this.progress.raise();
   }
 
   /** Decides each shard once: storing the decision already changes what the replicas would tell. */

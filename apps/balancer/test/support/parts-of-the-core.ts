@@ -91,6 +91,7 @@ export class PartsOfTheCore {
     const { desk, settings } = this;
     const stepDown = (why: string): void => {
       this.givenUp.push(why);
+      this.cluster.phase = 'steppedDown';
     };
     const fenced = ({ message }: { message: string }): void => {
       this.givenUp.push(message);

@@ -1,0 +1,401 @@
+/** What a new leader decides, when, and by whose word. */
+import type { FenceReply, NewestRound, NodeShardState } from '#common/contracts/node';
+import type { CatalogValue, Outcome } from '../src/core/effects';
+import type { ShardRecord } from '../src/core/shard';
+import { run } from '../src/core/workflow';
+import {
+  clusterRecord,
+  done,
+  EPOCH,
+  fenceReply,
+  GRACE_MS,
+  PartsOfTheCore,
+  shardRecord,
+  SILENCE,
+  stateOf,
+} from './support/parts-of-the-core';
+
+const S = ['S0', 'S1', 'S2'];
+const VAT = 9;
+
+/** A new leader that has found these shards in the catalog, and fences their servers. */
+class TakingOver extends PartsOfTheCore {
+  private revision = 100;
+
+  constructor(
+    readonly records: readonly ShardRecord[],
+    servers: readonly string[] = S,
+  ) {
+    super();
+    const cluster = clusterRecord(
+      servers,
+      records.map(({ shard }) => shard),
+    );
+    const entries: CatalogValue[] = records.map((value) => ({ key: `shard.${value.shard}`, value, revision: 2 }));
+    if (records.length > 0) entries.push({ key: 'cluster', value: cluster, revision: 1 });
+    this.reply('load', () => done(entries));
+    this.reply('store', () => done(++this.revision));
+    this.reply('listNodes', () => done([]));
+    this.reply('census', () => done([]));
+    this.reply('startNode', () => done(null));
+    this.reply('config', ({ request }) =>
+      done({
+        shards: request.shards.map(({ shard }) =>
+          stateOf(this.shard(shard).record, Math.max(VAT, this.shard(shard).vat)),
+        ),
+      }),
+    );
+    this.reply('apply', ({ round }) => done(round.parts.map(({ shard }) => ({ shard, outcomes: [], digest: '1' }))));
+    run(this.takeOver.lead({ epoch: EPOCH, history: [{ epoch: 3, instance: 'L3', since: 1 }] }));
+    this.settle();
+  }
+
+  /** The server answers the fence: by itself that it has everything of its shards. */
+  tell(server: string, changes: Partial<NodeShardState> = {}, reply: Partial<FenceReply> = {}): void {
+    const held = this.records.filter(({ replicas }) => replicas.includes(server));
+    const shards = held.map((record) => stateOf(record, VAT, changes));
+    this.answer('fence', done(fenceReply(shards, reply)), server);
+  }
+
+  /** They do not run, and cannot be started. */
+  beGone(...servers: string[]): void {
+    this.reply('fence', ({ server }) => (servers.includes(server) ? SILENCE : undefined));
+    for (const server of servers) this.answer('fence', SILENCE, server);
+  }
+
+  get served(): string[] {
+    return [...this.cluster.shards.values()].filter(({ resolved }) => resolved).map(({ id }) => id);
+  }
+  /** On which the first round builds, of this leader and of the shard `a`. */
+  decidedVat(): number | undefined {
+    const parts = this.asked.flatMap((ask) => (ask.do === 'apply' ? ask.round.parts : []));
+    return parts.find(({ shard }) => shard === 'a')?.vat;
+  }
+  get rounds(): { server: string; first: number; last: number }[] {
+    return this.asked.flatMap((ask) => {
+      if (ask.do !== 'apply') return [];
+      return ask.round.parts.map(({ firstTerm, lastTerm }) => ({
+        server: ask.server,
+        first: firstTerm,
+        last: lastTerm,
+      }));
+    });
+  }
+}
+
+/** A round of the leader before. */
+function roundOf(lastTerms: Record<string, number>): NewestRound {
+  return { epoch: EPOCH - 1, round: 3, lastTerms, refused: false };
+}
+const one = (changes: Partial<ShardRecord> = {}): ShardRecord[] => [shardRecord('a', S, changes)];
+
+describe('a new leader', () => {
+  it('serves a shard when all of its members have told what they hold', () => {
+    const world = new TakingOver(one());
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.pass(200);
+    expect(world.served).toEqual([]);
+    expect(world.takeOver.awaited()).toEqual(['S2']);
+    world.tell('S2');
+    world.pass(50);
+    expect(world.served).toEqual(['a']);
+    expect(world.decidedVat()).toBe(VAT);
+    expect(world.rounds.map(({ server }) => server)).toEqual(S);
+    expect(world.cluster.phase).toBe('serving');
+    expect(world.cluster.mark).not.toBeNull();
+    expect(world.takeOver.awaited()).toEqual([]);
+  });
+
+  it('vouches for nothing where there is no configuration', () => {
+    const world = new TakingOver([], []);
+    world.pass(GRACE_MS);
+    expect(world.cluster.phase).toBe('unconfigured');
+    expect(world.cluster.mark).toBeNull();
+  });
+
+  it('waits, as long as it looks for records, for whoever may know one', () => {
+    const world = new PartsOfTheCore();
+    world.reply('load', () => done([]));
+    world.reply('listNodes', () => done([]));
+    world.reply('census', () => done([{ server: 'S7', configId: 1 }]));
+    run(world.takeOver.lead({ epoch: EPOCH, history: [] }));
+    world.settle();
+    expect(world.takeOver.awaited()).toEqual(['S7']);
+  });
+
+  it('forgets what earlier leaders decided when every shard has a round of its own', () => {
+    const world = new TakingOver(one());
+    for (const server of S) world.tell(server, { epochStarts: [{ epoch: 2, vat: 3 }] });
+    world.pass(50);
+    expect(world.shard().epochStarts).toEqual([{ epoch: EPOCH, vat: VAT }]);
+  });
+
+  it('decides nothing any more when somebody else leads', () => {
+    const world = new TakingOver(one());
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.cluster.phase = 'steppedDown';
+    world.tell('S2');
+    world.pass(200);
+    expect(world.rounds).toEqual([]);
+    expect(world.cluster.mark).toBeNull();
+  });
+
+  it('vouches for nothing that was stored when somebody else led already', () => {
+    const world = new TakingOver(one());
+    world.reply('apply', ({ round }) => {
+      world.cluster.phase = 'steppedDown';
+      return done(round.parts.map(({ shard }) => ({ shard, outcomes: [], digest: '1' })));
+    });
+    for (const server of S) world.tell(server);
+    world.pass(200);
+    expect(world.cluster.mark).toBeNull();
+  });
+
+  it.each<[string, Partial<FenceReply>, Partial<NodeShardState>]>([
+    ['the catalog', { mark: { epoch: EPOCH, instance: 'L9', revision: 1 } }, {}],
+    ['a round', {}, { newestRound: { ...roundOf({ a: VAT }), epoch: EPOCH } }],
+    ['a configuration', {}, { configEpoch: EPOCH }],
+  ])('gives way to whoever has used its epoch already: for %s', (_, reply, told) => {
+    const world = new TakingOver(one());
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.tell('S2', told, reply);
+    world.pass(200);
+    expect(world.givenUp).toEqual([`the epoch ${EPOCH} has been used already`]);
+    expect(world.served).toEqual([]);
+  });
+});
+
+describe('a server that does not come', () => {
+  const silent = (): TakingOver => {
+    const world = new TakingOver(one());
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.beGone('S2');
+    return world;
+  };
+
+  it('is started once a second, and no more when it is no part of the cluster', () => {
+    const world = silent();
+    world.reply('startNode', () => SILENCE);
+    world.pass(3_000);
+    const started = world.allAsks('startNode').length;
+    expect(started).toBeGreaterThanOrEqual(3);
+    expect(started).toBeLessThanOrEqual(4);
+    world.cluster.removeServer('S2');
+    world.pass(100);
+    const before = world.asked.length;
+    world.pass(3_000);
+    expect(world.asked.slice(before).filter((ask) => 'server' in ask && ask.server === 'S2')).toEqual([]);
+  });
+
+  it('is not asked any more when somebody else leads', () => {
+    const world = silent();
+    world.pass(200);
+    world.cluster.phase = 'steppedDown';
+    world.pass(2_000);
+    const before = world.allAsks('startNode', 'fence').length;
+    world.pass(3_000);
+    expect(world.allAsks('startNode', 'fence')).toHaveLength(before);
+  });
+
+  it('and is no part of the cluster any more when it answers is not heard', () => {
+    const world = new TakingOver(one());
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.answer('fence', SILENCE, 'S2');
+    world.pass(50);
+    expect(world.openAsks('fence')).toEqual(['fence S2']);
+    world.cluster.removeServer('S2');
+    world.tell('S2');
+    expect(world.givenUp).toEqual([]);
+    expect(world.cluster.servers.has('S2')).toBe(false);
+  });
+});
+
+describe('by what members tell', () => {
+  it('one that lags behind what another was told is not whole, and does not count after the time of grace', () => {
+    const world = new TakingOver(one());
+    world.tell('S0');
+    world.tell('S1', { currentTerm: VAT - 1, toldVat: VAT - 2 });
+    world.beGone('S2');
+    world.pass(3 * GRACE_MS);
+    expect(world.served).toEqual([]);
+  });
+
+  it('enough whole ones decide after the time of grace, without the one that is silent', () => {
+    const world = new TakingOver(one());
+    world.reply('ping', () => {
+      const vitals = { uptimeMs: 1, postgres: 'ok' as const, diskFreeBytes: null, eventLoopDelayMs: null };
+      const shards = [stateOf(world.shard().record, VAT)];
+      return done({ ...vitals, server: 'S', instance: 'i', epoch: EPOCH, configId: 1, cluster: null, shards });
+    });
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.beGone('S2');
+    world.pass(GRACE_MS - 100);
+    expect(world.served).toEqual([]);
+    world.pass(200);
+    expect(world.served).toEqual(['a']);
+    expect(world.shard().inSync).toEqual(['S0', 'S1']);
+  });
+
+  it('nothing follows where all members have lost what they held', () => {
+    const world = new TakingOver(one());
+    for (const server of S) world.tell(server, { catchingUp: true });
+    world.pass(3 * GRACE_MS);
+    expect(world.shard().decided).toBe(false);
+  });
+
+  it('a single whole one decides when all have told, also after the time of grace', () => {
+    const world = new TakingOver(one());
+    world.beGone(...S);
+    world.pass(2 * GRACE_MS);
+    world.reply('fence', ({ server }) => {
+      const changes = server === 'S0' ? {} : { catchingUp: true, currentTerm: 0, toldVat: 0 };
+      return done(fenceReply([stateOf(world.records[0]!, VAT, changes)]));
+    });
+    world.pass(2_000);
+    expect(world.shard().decided).toBe(true);
+    expect(world.decidedVat()).toBe(VAT);
+  });
+
+  it.each<[string, Partial<ShardRecord>, Partial<NodeShardState>]>([
+    ['was found to be wrong', { diverged: ['S2'] }, { toldVat: 50, currentTerm: 50 }],
+    ['is being copied', {}, { toldVat: 50, currentTerm: 50, catchingUp: true }],
+  ])('one that %s has no word in it, and serves nothing', (_, record, told) => {
+    const world = new TakingOver(one(record));
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.tell('S2', told);
+    world.pass(50);
+    expect(world.decidedVat()).toBe(VAT);
+    expect(world.shard().members).toEqual(['S0', 'S1']);
+  });
+
+  it('one whose terms end below the VAT has lost something, and serves nothing', () => {
+    const world = new TakingOver(one());
+    world.tell('S0');
+    world.tell('S1');
+    world.tell('S2', { toldVat: VAT - 2, currentTerm: VAT - 1 });
+    world.pass(50);
+    expect(world.decidedVat()).toBe(VAT);
+    expect(world.shard().members).toEqual(['S0', 'S1']);
+  });
+
+  it('a round counts that another shard was told to be committed, though that shard is decided by itself', () => {
+    const round = roundOf({ a: VAT, b: 14 });
+    const world = new TakingOver([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S3'])], [...S, 'S3']);
+    for (const server of ['S0', 'S1']) world.tell(server, { toldVat: VAT - 2, newestRound: round });
+    for (const server of ['S2', 'S3']) world.tell(server, { toldVat: 14, currentTerm: 14, newestRound: round });
+    world.pass(50);
+    expect(world.served.sort()).toEqual(['a', 'b']);
+    expect(world.decidedVat()).toBe(VAT);
+  });
+
+  it('a shard waits for one of which nobody has told anything, which may be linked to it, but not for ever', () => {
+    const world = new TakingOver([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S3'])], [...S, 'S3']);
+    world.beGone('S2', 'S3');
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.pass(GRACE_MS - 100);
+    expect(world.served).toEqual([]);
+    world.pass(200);
+    expect(world.served).toEqual(['a']);
+  });
+
+  it.each<[string, Partial<NodeShardState>, Partial<FenceReply>]>([
+    ['a shard that there is not', { shard: 'z' }, {}],
+    ['another configuration', { configEpoch: 4, inSync: ['S2'], toldVat: 99 }, { configId: 9 }],
+  ])('nothing follows from %s', (_, told, reply) => {
+    const world = new TakingOver(one());
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.tell('S2', told, reply);
+    world.pass(50);
+    expect(world.shard().inSync).toEqual(S);
+    expect(world.decidedVat()).toBe(VAT);
+  });
+});
+
+describe('what the catalog says of a shard is believed', () => {
+  const lone = (servers = S): TakingOver => new TakingOver(one({ inSync: ['S0'] }), servers);
+
+  it('on the word of one member only after the time of grace', () => {
+    const world = lone();
+    world.tell('S0');
+    world.beGone('S1', 'S2');
+    world.pass(GRACE_MS - 100);
+    expect(world.served).toEqual([]);
+    world.pass(200);
+    expect(world.shard().decided).toBe(true);
+  });
+
+  it('or when most servers have answered, and none of them knows of anything that it does not', () => {
+    const world = lone([...S, 'S3', 'S4']);
+    world.beGone('S1', 'S2');
+    world.tell('S0');
+    world.tell('S3');
+    world.pass(100);
+    expect(world.served).toEqual([]);
+    world.tell('S4');
+    world.pass(100);
+    expect(world.shard().decided).toBe(true);
+  });
+
+  it('and when it may be old only on the word of enough replicas that count', () => {
+    const replicas = [...S, 'S3'];
+    const record = shardRecord('a', replicas, { inSync: ['S0'], joining: ['S2', 'S3'] });
+    const world = new TakingOver([record], replicas);
+    const forgotten = { mark: { epoch: 4, instance: 'L4', revision: 50 } };
+    for (const server of ['S0', 'S2', 'S3']) world.tell(server, {}, forgotten);
+    world.beGone('S1');
+    world.pass(3 * GRACE_MS);
+    expect(world.shard().decided).toBe(false);
+    world.reply('fence', () => done(fenceReply([stateOf(record, VAT)])));
+    world.pass(2_000);
+    expect(world.shard().decided).toBe(true);
+  });
+});
+
+describe('what was decided', () => {
+  const conflict: Outcome<null> = done(null);
+
+  it('is not served before it is stored, and no term is used again for that', () => {
+    const world = new TakingOver(one());
+    let silent = true;
+    world.reply('apply', ({ round }) =>
+      silent ? SILENCE : done(round.parts.map(({ shard }) => ({ shard, outcomes: [], digest: '1' }))),
+    );
+    world.reply('ping', () => SILENCE);
+    for (const server of S) world.tell(server);
+    world.pass(200);
+    expect(world.served).toEqual([]);
+    const before = Math.max(...world.rounds.map(({ last }) => last));
+    const count = world.rounds.length;
+    silent = false;
+    world.pass(2_000);
+    expect(world.served).toEqual(['a']);
+    expect(Math.min(...world.rounds.slice(count).map(({ first }) => first))).toBeGreaterThan(before);
+    expect(world.decidedVat()).toBe(VAT);
+  });
+
+  it('waits for a member that has not stored who belongs to the set', () => {
+    const world = new TakingOver(one());
+    world.reply('config', () => SILENCE);
+    world.reply('ping', () => SILENCE);
+    for (const server of ['S0', 'S1']) world.tell(server);
+    world.tell('S2', { configVersion: 0 });
+    world.pass(500);
+    expect(world.rounds).toEqual([]);
+    expect(world.served).toEqual([]);
+  });
+
+  it('rests on a later record that a replica knows only when the catalog has it', () => {
+    const world = new TakingOver(one());
+    const later = { configVersion: 7, inSync: ['S0', 'S1'] };
+    world.reply('store', ({ key }) =>
+      key === 'shard.a' && world.shard().record.configVersion === 7 ? conflict : done(200),
+    );
+    world.reply('readKey', () => done({ key: 'shard.a', value: { by: 99 }, revision: 300 }));
+    world.tell('S0', later);
+    world.tell('S1', later);
+    world.tell('S2');
+    world.pass(200);
+    expect(world.rounds).toEqual([]);
+    expect(world.givenUp).toHaveLength(1);
+  });
+});
