@@ -211,13 +211,17 @@ describe('a server that does not come', () => {
 });
 
 describe('by what members tell', () => {
-  it('one that lags behind what another was told is not whole, and does not count after the time of grace', () => {
+  it.each([
+    ['S0', 'S1'],
+    ['S1', 'S0'],
+  ])('one that lags behind what another was told does not count after the time of grace: %s first', (...order) => {
     const world = new TakingOver(one());
-    world.tell('S0');
-    world.tell('S1', { currentTerm: VAT - 1, toldVat: VAT - 2 });
+    for (const server of order) world.tell(server, server === 'S0' ? {} : { currentTerm: VAT - 1, toldVat: VAT - 2 });
     world.beGone('S2');
     world.pass(3 * GRACE_MS);
     expect(world.served).toEqual([]);
+    // Nobody is to leave, so nobody is asked whether enough would remain.
+    expect(world.allAsks('ping')).toEqual([]);
   });
 
   it('enough whole ones decide after the time of grace, without the one that is silent', () => {
@@ -286,6 +290,14 @@ describe('by what members tell', () => {
     world.pass(50);
     expect(world.served.sort()).toEqual(['a', 'b']);
     expect(world.decidedVat()).toBe(VAT);
+  });
+
+  it('a round does not count over a shard that there is not any more', () => {
+    const world = new TakingOver(one());
+    for (const server of S) world.tell(server, { toldVat: VAT - 2, newestRound: roundOf({ a: VAT, z: 3 }) });
+    world.pass(50);
+    expect(world.served).toEqual(['a']);
+    expect(world.decidedVat()).toBe(VAT - 2);
   });
 
   it('a shard waits for one of which nobody has told anything, which may be linked to it, but not for ever', () => {
