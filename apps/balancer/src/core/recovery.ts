@@ -210,7 +210,7 @@ export class Recovery {
     const { record } = this.cluster;
     if (record === null) return null;
     // Its disk may have been lost, and with that what it knew of the cluster.
-    const request = { ...this.cluster.requestUnder(record, [shard.config()]), cluster: record };
+    const request = { cluster: record, ...this.cluster.requestUnder(record, [shard.config()]) };
     const outcome = yield* wait(this.desk.ask('config', { server: target, request }));
     if (!outcome.ok) return null;
     const state = outcome.value.shards.find((held) => held.shard === shard.id);
