@@ -145,6 +145,41 @@ describe('/init of a cluster that is configured', () => {
     expect(world.replicas.byName.has('S1')).toBe(false);
     expect(world.told('server.removed')).toHaveLength(1);
   });
+
+  test('starts only servers that are not there, and has each make its own tables', async () => {
+    const world = await SmallWorld.laidOut({ S0: [SHARD], S1: ['sh1'] });
+    const started: string[] = [];
+    const prepared: Record<string, string[]> = {};
+    world.intercept = (asked) => {
+      if (asked.do === 'startNode') started.push(asked.server);
+      if (asked.do === 'config' && asked.request.stage === 'prepare')
+        prepared[asked.server] = asked.request.shards.map(({ shard }) => shard);
+      return false;
+    };
+    const command = { n: 3, shards: NEW_SHARDS, servers: { S0: ['sh8'], S1: ['sh9'], N0: ['sh8'] }, allowReinit: true };
+    expect(await ask(world, init(command))).toMatchObject({ ok: true });
+    expect(started).toEqual(['N0']);
+    expect(prepared).toEqual({ S0: ['sh8'], S1: ['sh9'], N0: ['sh8'] });
+  });
+
+  test('leaves it in force when a server cannot be started', async () => {
+    const world = await SmallWorld.of(2);
+    answering(world, 'startNode', 'N0', (answer) => {
+      answer(NO_ROOM);
+    });
+    const command = init({ n: 2, servers: { S0: [SHARD], N0: [SHARD] }, allowReinit: true });
+    await expectRefusal(world, command, refused('STORE_FAILED', /no room/));
+  });
+
+  test('takes the place of shards whose names are in another order than their keys', async () => {
+    const world = await SmallWorld.of(2);
+    const shards = ['b', 'a', 'c'].map((shard, index) => ({ shard, low: 10 * index, size: 10 }));
+    const command = { n: 2, shards, servers: { S0: ['a', 'b', 'c'], S1: ['a', 'b', 'c'] }, allowReinit: true };
+    expect(await ask(world, init(command))).toMatchObject({ ok: true });
+    const next = { ...command, servers: { S0: ['c', 'b', 'a'] }, n: 1 };
+    expect(await ask(world, init(next))).toMatchObject({ ok: true });
+    expect(recordOf(world)).toMatchObject({ configId: 3, servers: ['S0'] });
+  });
 });
 
 describe('/init of a cluster without a configuration', () => {
@@ -171,7 +206,9 @@ describe('/init of a cluster without a configuration', () => {
     const world = await unconfigured();
     await expectRefusal(world, add({ N0: [] }), refused('NOT_CONFIGURED', /POST \/init first/));
     await expectRefusal(world, remove(1, 'S0'), refused('NOT_CONFIGURED', /POST \/init first/));
-    expect(await ask(world, COMMAND)).toMatchObject({ ok: true });
+    // Neither servers nor a number of them: as many as a shard has replicas.
+    expect(await ask(world, init({}))).toMatchObject({ ok: true });
+    expect(recordOf(world).servers).toEqual(['Server0', 'Server1', 'Server2']);
   });
 
   test('is refused while it cannot be found out who holds data, or somebody does, unless that is allowed', async () => {
@@ -219,7 +256,16 @@ describe('a server that is to be started', () => {
   ])('and %s: the command fails, and what was started with it is ended', async (_, kind, by, message) => {
     const world = await SmallWorld.of(2);
     const command = add({ N0: ['sh9'], N1: [SHARD, 'sh9'] }, NEW_SHARDS.slice(1));
-    answering(world, kind as Ask['do'], 'N1', by);
+    world.intercept = (asked, answer) => {
+      if (asked.do !== kind && asked.do !== 'nodeFailure') return false;
+      if (!('server' in asked) || asked.server !== 'N1') return false;
+      world.scheduler.after(5, () => {
+        if (asked.do === kind) by(answer);
+        // Nor does the launcher answer why.
+        else answer(NO_ROOM);
+      });
+      return true;
+    };
     const sinceMs = world.scheduler.nowMs;
     await expectRefusal(world, command, refused('STORE_FAILED', message));
     // START_MS of this world, and the last question's time.
@@ -299,6 +345,13 @@ describe('a server that is to be started', () => {
 });
 
 describe('an /add', () => {
+  test('changes the record of the cluster once, when no copy is to be made', async () => {
+    const world = await SmallWorld.of(2);
+    const { configVersion } = recordOf(world);
+    expect(await ask(world, add({ N0: ['sh8'] }, NEW_SHARDS.slice(0, 1)))).toMatchObject({ ok: true });
+    expect(recordOf(world).configVersion).toBe(configVersion + 1);
+  });
+
   test('gives a name to whom none was given, and makes each server the tables of its own new shards alone', async () => {
     const world = await SmallWorld.of(2);
     const created: Record<string, string[]> = {};

@@ -45,10 +45,18 @@ describe('an /rm whose copies take longer than an administrator waits', () => {
   test('makes one replica however often it is asked again, and ends as meant', async () => {
     const world = await World.laidOut(THREE_AND_TWO);
     const goOn = holdCopies(world);
+    const versions: number[] = [];
     for (let turn = 0; turn < 3; turn += 1) {
       expect(await remove(world, 'S0')).toMatchObject({ ok: false, error: { code: 'OUTCOME_UNKNOWN' } });
       expect(replicasOf(world)).toHaveLength(4);
+      versions.push(
+        (stored(world, BUCKET_KEYS.cluster) as ClusterRecord).configVersion,
+        world.shard.record.configVersion,
+      );
     }
+    // Asked again it finds what is stored, and stores nothing.
+    expect(versions.slice(4)).toEqual(versions.slice(2, 4));
+    expect(versions.slice(2, 4)).toEqual(versions.slice(0, 2));
     goOn();
     expect(await remove(world, 'S0')).toMatchObject({ ok: true, value: { rm: { n: 4, removed: ['S0'] } } });
     expect(replicasOf(world)).toHaveLength(3);

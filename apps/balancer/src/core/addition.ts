@@ -34,9 +34,7 @@ export function* addServers(command: AddCommand, parts: MembershipParts): Workfl
   const names = [...newcomers.keys()];
   const { error, fresh } = yield* startServers(parts, names, false);
   if (error !== null) return { ok: false, error };
-  const { record } = cluster;
-  if (record === null) return { ok: false, error: noLongerLeading() };
-  const failed = yield* introduce(command, newcomers, record, parts);
+  const failed = yield* introduce(command, newcomers, cluster.inForce, parts);
   if (failed !== null) {
     // Nothing names them: not even the next leader would use them.
     if (cluster.phase !== 'steppedDown') yield* removeServers(parts, fresh);
@@ -79,9 +77,8 @@ function* introduce(
   const shards = command.newShards.map((range) => newRecord(range, newcomers, configId, cluster.epoch));
   const failed = yield* createTables(parts, names, shards, schema, configId);
   if (failed !== null) return failed;
-  for (const shard of shards) {
-    if (!(yield* catalog.put(BUCKET_KEYS.shard(shard.shard), shard))) return noLongerLeading();
-  }
+  // Should somebody else lead by now, the last change is refused as well.
+  for (const shard of shards) yield* catalog.put(BUCKET_KEYS.shard(shard.shard), shard);
   const first = cluster.nextServerNumber();
   const numbers = new Map(names.map((server, index) => [server, first + index]));
   const next = cluster.changed(record, {

@@ -42,7 +42,9 @@ test('servers are told of shards under the cluster’s record, and of nothing wi
   const cluster = clusterOf(['S0'], []);
   expect(cluster.configRequest([])).toBeNull();
   const schema = { columns: ['id'], dtypes: ['Number' as const] };
+  expect(() => cluster.inForce).toThrow('no configuration');
   cluster.record = { ...STAMP, schema } as ClusterRecord;
+  expect(cluster.inForce).toBe(cluster.record);
   expect(cluster.configRequest([])).toEqual({ epoch: 0, configId: 1, schema, shards: [], drop: [] });
   cluster.mark = () => ({ epoch: 0, instance: 'i', revision: 3 });
   expect(cluster.configRequest([])).toMatchObject({ mark: { revision: 3 } });

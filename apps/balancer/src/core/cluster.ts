@@ -79,6 +79,11 @@ export class Cluster {
   get configId(): number {
     return this.record?.configId ?? 0;
   }
+  /** The record, for whoever has made sure that there is one. @throws Error without a configuration */
+  get inForce(): ClusterRecord {
+    if (this.record === null) throw new Error('the cluster has no configuration');
+    return this.record;
+  }
   get schema(): TableSchema | null {
     return this.record?.schema ?? null;
   }

@@ -12,7 +12,6 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import {
   dropServer,
   newRecord,
-  noLongerLeading,
   refused,
   removeServers,
   startServers,
@@ -39,7 +38,7 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
   if (record !== null && isSameInit(record.init, command)) return { ok: true, value: { init: null } };
   if (record !== null && !command.allowReinit)
     return refused('ALREADY_CONFIGURED', 'the cluster is configured already, and not like this');
-  const found = record === null && !command.allowReinit ? yield* foundData(parts) : null;
+  const found = command.allowReinit ? null : yield* foundData(parts);
   if (found !== null) return refused('ALREADY_CONFIGURED', `${found}: ${WHAT_TO_DO}`);
   const placed = placeAll(command, parts);
   const added = [...placed.keys()].filter((name) => !cluster.servers.has(name));
@@ -56,8 +55,9 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
     return { ok: false, error: failed };
   }
   const before = record ?? { shards: [], servers: [] };
-  if (!(yield* switchTo(blueprint, parts))) return { ok: false, error: noLongerLeading() };
-  if (!(yield* establish(blueprint, parts))) return { ok: false, error: noLongerLeading() };
+  // Should somebody else lead by now, each of them finds that out before it does anything, and no answer leaves.
+  yield* switchTo(blueprint, parts);
+  yield* establish(blueprint, parts);
   yield* forget(before, parts);
   return { ok: true, value: { init: null } };
 }
@@ -98,7 +98,6 @@ function placeAll(command: InitCommand, { settings, random }: MembershipParts): 
   const listed = new Map(Object.entries(command.servers ?? {}));
   const wanted = command.n ?? (command.servers === null ? settings.defaultReplicas : 0);
   const missing = Math.max(0, wanted - listed.size);
-  if (missing === 0) return listed;
   const names = missingServerNames(missing, new Set(listed.keys()));
   const shards = command.shards.map((range) => range.shard);
   const placed = placeShards(shards, names, listed, settings.defaultReplicas, random);
@@ -144,7 +143,7 @@ function* discard({ cluster: record }: Blueprint, { desk, cluster }: MembershipP
 }
 
 /** Nothing of the configuration before is begun any more; then the new one comes into force. */
-function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workflow<boolean> {
+function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workflow {
   const { cluster, catalog, writer, reader } = parts;
   cluster.phase = 'configuring';
   writer.abandon({ code: 'CONFIG_CHANGED', message: 'the configuration is being replaced', retryable: true });
@@ -153,25 +152,24 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
   yield* writer.lockLanes(held);
   // What is being changed of a shard's record comes to its end first: it must not be stored over that of the next shard of this name.
   for (const shard of held) yield* wait(shard.configLock.acquire());
-  const stored = yield* catalog.put(BUCKET_KEYS.cluster, next);
+  yield* catalog.put(BUCKET_KEYS.cluster, next);
   cluster.clear();
   for (const shard of held) shard.configLock.release();
   cluster.foundData = null;
   writer.lanes.release(held.map((shard) => shard.id));
-  return stored;
 }
 
 /**
  * Has the servers put it in force, and begins to serve it. Until one that does not answer now has stored it, its shards acknowledge
- * nothing: it has its tables, and has not lost anything. False when this balancer no longer leads.
+ * nothing: it has its tables, and has not lost anything.
  */
-function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow<boolean> {
+function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow {
   const { catalog, cluster, health, news, inSyncSets, desk } = parts;
   cluster.record = record;
   news.vouch();
   // A deposed leader could create them.
   const stored = yield* wait(all(shards.map((shard) => running(catalog.put(BUCKET_KEYS.shard(shard.shard), shard)))));
-  if (stored.includes(false)) return false;
+  if (stored.includes(false)) return;
   for (const server of record.servers) health.admit(cluster.addServer(server, record.numbers[server] ?? 0));
   const untold = yield* news.tellAll();
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
@@ -181,5 +179,4 @@ function* establish({ cluster: record, shards }: Blueprint, parts: MembershipPar
     const data = { cause: '/init', shards: cluster.shardsOn(server).map((shard) => shard.id) };
     desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data } });
   }
-  return true;
 }

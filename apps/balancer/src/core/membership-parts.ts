@@ -146,8 +146,7 @@ export function* untilInSync(parts: MembershipParts, names: readonly string[]): 
 }
 
 /** Forgets a server that holds nothing any more, and ends it with its data. */
-export function* dropServer({ catalog, desk }: MembershipParts, server: string): Workflow {
-  yield* catalog.put(BUCKET_KEYS.server(server), null);
+export function* dropServer({ desk }: MembershipParts, server: string): Workflow {
   yield* wait(desk.ask('removeNode', { server }));
 }
 

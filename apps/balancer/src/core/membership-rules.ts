@@ -87,8 +87,7 @@ export function faultOfRm(command: RmCommand, standing: Standing): string | null
   const twice = firstRepeated(command.servers);
   if (twice !== undefined) return `server ${twice} is named twice`;
   if (command.n > standing.servers.size) return `there are only ${standing.servers.size} servers`;
-  if (command.n === standing.servers.size && standing.shards.length > 0)
-    return 'the last server cannot be removed: its data would be lost';
+  if (command.n === standing.servers.size) return 'the last server cannot be removed: its data would be lost';
   return null;
 }
 
@@ -104,6 +103,6 @@ function canonical({ n, schema, shards, servers }: InitIdentity): string {
   const ranges = [...shards].sort((a, b) => a.low - b.low).map(({ shard, low, size }) => [shard, low, size]);
   const lists = Object.entries(servers ?? {}).map(([name, held]) => [name, [...held].sort()] as const);
   const sorted = [...lists].sort(([a], [b]) => (a < b ? -1 : 1));
-  const wanted = servers === null ? n : Math.max(n ?? 0, lists.length);
+  const wanted = Math.max(n ?? 0, lists.length);
   return JSON.stringify([schema.columns, schema.dtypes, ranges, sorted, wanted]);
 }

@@ -58,7 +58,6 @@ export class Membership {
   }
 
   private *goOn(): Workflow {
-    if (movesOf(this.parts).length === 0) return;
     yield* goOnWithMoves(this.parts);
     yield* wait(this.turn.acquire());
     yield* forgetMade(this.parts);

@@ -32,9 +32,10 @@ export function* storeMoves(
   leaving = leavingOf(parts),
 ): Workflow<boolean> {
   const { cluster, catalog, news } = parts;
-  const { record } = cluster;
-  if (record === null) return false;
-  const next = cluster.changed(record, { moves: [...moves], ...(leaving.length > 0 ? { leaving: [...leaving] } : {}) });
+  const next = cluster.changed(cluster.inForce, {
+    moves: [...moves],
+    ...(leaving.length > 0 ? { leaving: [...leaving] } : {}),
+  });
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return false;
   cluster.record = next;
   yield* news.tellAll();
@@ -45,7 +46,7 @@ export function* storeMoves(
 export function* join(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
   for (const { shard: id, to } of moves) {
     const shard = parts.cluster.shards.get(id);
-    if (shard === undefined || shard.replicas.has(to)) continue;
+    if (shard?.replicas.has(to) !== false) continue;
     if (!(yield* parts.inSyncSets.reshape(shard, (record) => joined(record, [to])))) return false;
   }
   return true;
@@ -55,7 +56,7 @@ export function* join(parts: MembershipParts, moves: readonly ReplicaMove[]): Wo
 export function* goOnWithMoves(parts: MembershipParts): Workflow {
   const { cluster, desk } = parts;
   const open = (): ReplicaMove[] => movesOf(parts).filter((move) => isOpen(cluster.shards.get(move.shard), move));
-  while (open().length > 0 && cluster.phase !== 'steppedDown') {
+  while (open().length > 0) {
     const possible = open().filter(({ shard }) => cluster.shards.get(shard)?.resolved === true);
     // Each by itself: a command may have begun while one of them was stored.
     for (const move of possible) if (!cluster.isReshaping) yield* join(parts, [move]);
@@ -71,5 +72,5 @@ export function* forgetMade(parts: MembershipParts): Workflow<boolean> {
 }
 
 function isOpen(shard: Shard | undefined, { to }: ReplicaMove): boolean {
-  return shard !== undefined && !shard.replicas.has(to);
+  return shard?.replicas.has(to) === false;
 }

@@ -54,7 +54,6 @@ export const BUCKET_KEYS = {
   leader: 'leader',
   cluster: 'cluster',
   shard: (shard: string): string => `shard.${escapeKey(shard)}`,
-  server: (server: string): string => `server.${escapeKey(server)}`,
 } as const;
 
 function escapeKey(name: string): string {
