@@ -9,7 +9,6 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { ServerState } from './cluster';
 import {
   dropServer,
-  noLongerLeading,
   refused,
   standing,
   type AdminOutcome,
@@ -36,13 +35,13 @@ export function* removeServers(command: RmCommand, parts: MembershipParts): Work
   const chosen = choose(command, parts);
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
   const moves = planMoves(chosen, parts);
-  if (!(yield* begin(moves, chosen, parts))) return { ok: false, error: noLongerLeading() };
+  const isBegun = yield* begin(moves, chosen, parts);
   const untilMs = desk.nowMs + settings.adminWaitMs;
-  const isMade = (yield* silence(chosen, parts)) && (yield* untilMade(parts, moves.kept, untilMs));
+  const isMade = isBegun && (yield* silence(chosen, parts)) && (yield* untilMade(parts, moves.kept, untilMs));
   for (const server of isMade ? chosen : []) if (!(yield* removeServer(server, parts, untilMs))) break;
   const left = chosen.filter((server) => cluster.servers.has(server));
   if (left.length === 0) return { ok: true, value: { rm: { n: cluster.servers.size, removed: chosen } } };
-  return { ok: false, error: cluster.phase === 'steppedDown' ? noLongerLeading() : unfinished(left) };
+  return { ok: false, error: unfinished(left) };
 }
 
 /**
@@ -88,12 +87,11 @@ function choose(command: RmCommand, parts: MembershipParts): string[] | string {
 function faultOfRemoval(leaving: readonly string[], { cluster }: MembershipParts): string | null {
   for (const shard of cluster.inKeyOrder()) {
     if (!leaving.some((server) => shard.replicas.has(server))) continue;
-    const serving = cluster.serving(shard);
-    if (serving.some((server) => !leaving.includes(server))) continue;
+    // Whoever serves it and stays is one of them.
     const takers = [...cluster.servers.keys()].filter(
       (server) => !leaving.includes(server) && cluster.isReachable(server),
     );
-    if (serving.length > 0 && takers.length > 0) continue;
+    if (cluster.serving(shard).length > 0 && takers.length > 0) continue;
     return `removing ${leaving.join(', ')} would lose the last in-sync copy of ${shard.id}`;
   }
   return null;
@@ -182,7 +180,7 @@ function* silence(leaving: readonly string[], { cluster, inSyncSets }: Membershi
 function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[], untilMs: number): Workflow<boolean> {
   const { cluster, desk, recovery } = parts;
   while (!moves.every((move) => isMade(move, parts))) {
-    if (desk.nowMs >= untilMs || cluster.phase === 'steppedDown') return false;
+    if (desk.nowMs >= untilMs) return false;
     recovery.startAll();
     yield* wait(desk.sleep(POLL_MS));
   }
@@ -203,9 +201,7 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   if (!(yield* untilTold(parts, untilMs))) return false;
   if (!(yield* isNeedless(name, held, parts))) return false;
   if (!(yield* isOut(server, parts))) return false;
-  const { record } = cluster;
-  if (record === null) return false;
-  const next = cluster.changed(record, withoutServer(record, name));
+  const next = cluster.changed(cluster.inForce, withoutServer(cluster.inForce, name));
   if (next.leaving?.length === 0) delete next.leaving;
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return false;
   cluster.record = next;
@@ -239,7 +235,7 @@ function withoutServer({ servers, moves = [], leaving = [] }: ClusterRecord, nam
 function* untilTold({ cluster, desk }: MembershipParts, untilMs: number): Workflow<boolean> {
   const isTold = (): boolean => cluster.inKeyOrder().every((shard) => shard.untold.size === 0);
   while (!isTold()) {
-    if (desk.nowMs >= untilMs || cluster.phase === 'steppedDown') return false;
+    if (desk.nowMs >= untilMs) return false;
     yield* wait(desk.sleep(POLL_MS));
   }
   return true;

@@ -1,0 +1,112 @@
+/** Which servers an /rm takes, where their copies go, and what it waits for. */
+import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { SHARD, SmallWorld as World } from './support/small-world';
+
+const LONG_MS = 20_000;
+let nextRequest = 10;
+
+async function ask(world: World, n: number, ...servers: string[]): Promise<object> {
+  const request = nextRequest++;
+  const command = { request, op: 'rm' as const, command: { n, servers } };
+  world.balancer.dispatch({ on: 'admin', command });
+  await world.until(() => world.administered.has(request), LONG_MS);
+  return world.administered.get(request)!;
+}
+
+const remove = (world: World, ...servers: string[]): Promise<object> => ask(world, servers.length, ...servers);
+const recordOf = (world: World): ClusterRecord => world.catalog.valueOf(BUCKET_KEYS.cluster) as ClusterRecord;
+const movesOf = (world: World): readonly ReplicaMove[] => recordOf(world).moves ?? [];
+const replicasOf = (world: World, shard: string): string[] =>
+  [...(world.balancer.cluster.shards.get(shard)?.record.replicas ?? [])].sort();
+
+/** No copy is made before the returned function is called. */
+function holdCopies(world: World): () => void {
+  world.intercept = (asked, answer) => {
+    if (asked.do !== 'catchup') return false;
+    world.scheduler.after(100, () => {
+      answer({ ok: false, error: { code: 'STORE_FAILED', message: 'not yet', retryable: true } });
+    });
+    return true;
+  };
+  return () => {
+    world.intercept = () => false;
+  };
+}
+
+test('beside those that are named it takes others, each once, until there are as many as asked for', async () => {
+  const world = await World.laidOut({ S0: [SHARD], S1: [SHARD], S2: [SHARD], S3: [SHARD] });
+  const told = (await ask(world, 3, 'S0')) as { value: { rm: { n: number; removed: string[] } } };
+  expect(told).toMatchObject({ ok: true, value: { rm: { n: 1 } } });
+  const { removed } = told.value.rm;
+  expect(removed[0]).toBe('S0');
+  expect(new Set(removed).size).toBe(3);
+  expect(recordOf(world).servers).toHaveLength(1);
+});
+
+test('it copies nothing to a server that leaves as well, however little that holds', async () => {
+  const world = await World.laidOut({ S0: [SHARD], S1: [SHARD], S2: [SHARD, 'sh1'], S3: [], S4: ['sh1'] });
+  expect(await remove(world, 'S0', 'S3')).toMatchObject({ ok: true });
+  expect(replicasOf(world, SHARD)).toEqual(['S1', 'S2', 'S4']);
+  expect(replicasOf(world, 'sh1')).toEqual(['S2', 'S4']);
+});
+
+test('what an earlier one has begun is kept when another server is to go, too', async () => {
+  const both = [SHARD, 'sh1'];
+  const world = await World.laidOut({ S0: both, S1: both, S2: both, S3: [], S4: [], S5: [], S6: [] });
+  const goOn = holdCopies(world);
+  expect(await remove(world, 'S0')).toMatchObject({
+    error: { message: expect.stringMatching(/^S0 is being removed/) as string },
+  });
+  const first = movesOf(world);
+  expect(first.map(({ shard, from }) => [shard, from]).sort()).toEqual(both.map((shard) => [shard, 'S0']));
+  expect(await remove(world, 'S0', 'S1')).toMatchObject({
+    error: { message: expect.stringMatching(/^S0, S1 are being removed.*shows them/) as string },
+  });
+  expect(movesOf(world)).toHaveLength(4);
+  expect(movesOf(world)).toEqual(expect.arrayContaining([...first]));
+  goOn();
+  await world.until(() => ['S0', 'S1'].every((server) => !world.replicas.byName.has(server)), LONG_MS);
+  for (const shard of both) {
+    expect(replicasOf(world, shard)).toHaveLength(3);
+    const meant = first.find((move) => move.shard === shard)!.to;
+    expect(replicasOf(world, shard)).toContain(meant);
+  }
+});
+
+test('a server that holds nothing goes at once, whatever becomes of shards that it never held', async () => {
+  const world = await World.laidOut({ S0: [SHARD], S1: [SHARD], S2: ['sh1'], S3: [] });
+  await world.pass(500);
+  world.powerOff('S2');
+  await world.until(() => world.balancer.cluster.health('S2') === 'dead');
+  expect(await remove(world, 'S3')).toMatchObject({ ok: true, value: { rm: { removed: ['S3'] } } });
+});
+
+test('it tells which shards a server held, or was to hold: none that another one was to hold', async () => {
+  const world = await World.laidOut({ S0: [SHARD], S1: [SHARD, 'sh1'], S2: ['sh1'], S3: [], S4: [] });
+  holdCopies(world);
+  await remove(world, 'S2');
+  const [move] = movesOf(world);
+  expect(move).toMatchObject({ shard: 'sh1', from: 'S2' });
+  const idle = ['S3', 'S4'].find((server) => server !== move!.to)!;
+  expect(await remove(world, idle)).toMatchObject({ ok: true });
+  expect(world.told('server.removed')).toEqual([{ cause: '/rm', shards: [] }]);
+});
+
+test('a replica of a shard that is not served yet is made only when its data are known', async () => {
+  const world = await World.laidOut({ S0: [SHARD, 'sh1'], S1: [SHARD], S2: [SHARD] });
+  // An /add whose leader goes away before it has made the replica.
+  world.intercept = (asked) => asked.do === 'store' && asked.key === BUCKET_KEYS.shard('sh1');
+  const command = { n: 1, newShards: [], servers: { N0: ['sh1'] } };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
+  await world.until(() => movesOf(world).length === 1);
+  world.intercept = () => false;
+  world.powerOff('S0');
+  world.changeLeader('L2');
+  await world.until(() => world.balancer.isServing, LONG_MS);
+  await world.pass(1_000);
+  expect(world.balancer.cluster.shards.get('sh1')?.resolved).toBe(false);
+  expect(replicasOf(world, 'sh1')).toEqual(['S0']);
+  world.powerOn('S0');
+  await world.until(() => world.balancer.cluster.shards.get('sh1')?.inSync.includes('N0') === true, LONG_MS);
+});
