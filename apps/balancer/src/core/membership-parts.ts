@@ -3,7 +3,6 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { FenceReply } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import type { ShardRange } from '#common/contracts/schema';
-import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { ClusterNews } from './cluster-news';

@@ -9,7 +9,7 @@ import type { AdminCommand } from './effects';
 import { initCluster } from './initialisation';
 import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
 import { finishRemovals, removeServers } from './removal';
-import { forgetMade, goOnWithMoves, leavingOf, movesOf } from './replica-moves';
+import { forgetMade, goOnWithMoves, leavingOf } from './replica-moves';
 import { Mutex, run, wait, type Workflow } from './workflow';
 
 const ADMIN_QUEUE_LIMIT = 16;

@@ -7,13 +7,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { ServerState } from './cluster';
-import {
-  dropServer,
-  refused,
-  standing,
-  type AdminOutcome,
-  type MembershipParts,
-} from './membership-parts';
+import { dropServer, refused, standing, type AdminOutcome, type MembershipParts } from './membership-parts';
 import { faultOfRm } from './membership-rules';
 import { chooseReplacement } from './placement';
 import { shuffled } from './random';
@@ -178,7 +172,7 @@ function* silence(leaving: readonly string[], { cluster, inSyncSets }: Membershi
 
 /** Waits, within a bound, until the replicas are in sync. */
 function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[], untilMs: number): Workflow<boolean> {
-  const { cluster, desk, recovery } = parts;
+  const { desk, recovery } = parts;
   while (!moves.every((move) => isMade(move, parts))) {
     if (desk.nowMs >= untilMs) return false;
     recovery.startAll();
