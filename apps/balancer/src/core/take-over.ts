@@ -245,7 +245,6 @@ export class TakeOver {
       if (outlook === undefined || shard.decided) continue;
       shard.vat = outlook.vat;
       shard.nextTerm = outlook.nextTerm;
-      for (const server of shard.inSync) this.suspendIfLost(shard, server);
       // Whoever has lost its data, or is known to be wrong, may have to leave the set.
       if (shard.voters.length < shard.inSync.length) this.inSyncSets.reconsider(shard);
       const votes = reports.get(shard.id) ?? [];
@@ -279,14 +278,6 @@ export class TakeOver {
       const told = this.stateOf(shard, server);
       return told !== undefined && compareConfigs(told, shard.record) < 0;
     });
-  }
-
-  /** An in-sync replica without the shard has lost its disk: it is copied anew from those that have theirs. */
-  private suspendIfLost(shard: Shard, server: string): void {
-    const replica = shard.replicas.get(server);
-    const state = this.stateOf(shard, server);
-    const isLost = state === undefined || state.catchingUp || state.currentTerm < shard.vat;
-    if (replica !== undefined && isLost) replica.suspended = true;
   }
 
   /**
