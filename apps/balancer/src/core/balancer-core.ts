@@ -283,9 +283,7 @@ export class BalancerCore {
    */
   private outgoing(effects: Effect[]): Effect[] {
     if (this.isReleasing) return effects.filter(isPartOfRelease);
-    if (this.isOver()) return effects.filter((effect) => !needsLease(effect));
     if (this.leadership.holds) {
-      if (this.withheld.length === 0) return effects;
       const free = [...this.withheld, ...effects];
       this.withheld = [];
       return free;

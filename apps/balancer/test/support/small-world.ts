@@ -63,10 +63,16 @@ export class SmallWorld {
     return SmallWorld.laidOut(Object.fromEntries(Array.from({ length: copies }, (_, index) => [`S${index}`, [SHARD]])));
   }
 
+  /** Nothing is configured yet. */
+  static async bare(servers: readonly string[]): Promise<SmallWorld> {
+    const world = new SmallWorld(servers);
+    await world.until(() => world.balancer.isServing);
+    return world;
+  }
+
   /** By server the shards that it holds: `sh0` with the keys 0 to 9, `sh1` with 10 to 19, and so on. */
   static async laidOut(servers: Record<string, string[]>): Promise<SmallWorld> {
-    const world = new SmallWorld(Object.keys(servers));
-    await world.until(() => world.balancer.isServing);
+    const world = await SmallWorld.bare(Object.keys(servers));
     const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
     const names = [...new Set(Object.values(servers).flat())].sort();
     const shards = names.map((shard, index) => ({ shard, low: index * (HIGH + 1), size: HIGH + 1 }));

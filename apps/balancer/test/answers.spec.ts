@@ -1,0 +1,226 @@
+/** What a balancer answers when it has nothing to answer with, may not lead any more, or is about to end. */
+import type { Effect } from '../src/core/effects';
+import { run } from '../src/core/workflow';
+import type { Writer } from '../src/core/writer';
+import { SHARD, SmallWorld as World } from './support/small-world';
+
+type Ask = Extract<Effect, { token: number }>;
+
+const rowOf = (key: number): string => JSON.stringify({ id: key, mark: 'new' });
+
+function writeOf(...keys: number[]): object {
+  return { op: 'write', onConflict: 'replace', keys, rows: keys.map(rowOf) };
+}
+
+/** Longer than the lease of the simulated balancers. */
+const LEASE_MS = 500;
+
+/** Keeps back whatever is asked for and matches, until it is let go. */
+function holdBack(world: World, matches: (ask: Ask) => boolean): { letGo: () => void } {
+  const held: (() => void)[] = [];
+  world.intercept = (ask, answer, carryOut) => {
+    if (!matches(ask)) return false;
+    held.push(() => {
+      carryOut(ask, answer);
+    });
+    return true;
+  };
+  return {
+    letGo: () => {
+      world.intercept = () => false;
+      for (const go of held.splice(0)) go();
+    },
+  };
+}
+
+const isRenewal = (ask: Ask): boolean => ask.do === 'store' && ask.key === 'leader';
+
+/** An error, without its words. */
+const failing = (code: string): object => ({ error: expect.objectContaining({ code }) as object });
+
+describe('what is not to be had', () => {
+  it('is told as such without a configuration, by changes, reads and questions for operations', async () => {
+    const world = await World.bare(['S0', 'S1']);
+    const asked = [writeOf(6), { op: 'read', low: 1, high: 1 }, { op: 'read', low: 0, high: 9 }];
+    for (const command of asked) expect(await world.change(command)).toMatchObject(failing('NOT_CONFIGURED'));
+    const batch = 9;
+    world.balancer.dispatch({ on: 'operation', operation: 'x', batch });
+    await world.until(() => world.answers[batch] !== undefined);
+    expect(world.answers[batch]).toMatchObject(failing('NOT_CONFIGURED'));
+  });
+
+  it('is what was meant for another configuration', async () => {
+    const world = await World.of(2);
+    const configId = world.balancer.cluster.configId + 1;
+    const commands = [writeOf(1), { op: 'read', low: 1, high: 1 }].map((command, id) => ({
+      batch: id + 50,
+      id,
+      ...command,
+    }));
+    world.balancer.dispatch({ on: 'records', configId, commands: commands as never });
+    await world.until(() => world.answers[50] !== undefined && world.answers[51] !== undefined);
+    for (const batch of [50, 51]) expect(world.answers[batch]).toMatchObject(failing('CONFIG_CHANGED'));
+    expect(world.living('S0')[1]?.row).toContain('m1');
+  });
+
+  it.each([
+    [writeOf(6, 10), 'KEY_OUT_OF_RANGE'],
+    [{ op: 'update', key: 10, row: rowOf(10) }, 'KEY_NOT_FOUND'],
+    [{ op: 'delete', key: -1 }, 'KEY_NOT_FOUND'],
+  ])('is a key in no shard: %j is answered %s, and nothing is changed', async (command, code) => {
+    const world = await World.of(2);
+    expect(await world.change(command)).toMatchObject(failing(code));
+    expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  it('is a place behind too many others in the write queue of a shard', async () => {
+    const world = await World.of(2);
+    const { letGo } = holdBack(world, (ask) => ask.do === 'apply');
+    const batches = Array.from({ length: 103 }, () => world.submit(writeOf(6)));
+    await world.until(() => world.answers[batches.at(-1)!] !== undefined, 50);
+    const told = batches.map((batch) => world.answers[batch]);
+    // One is under way, a hundred wait.
+    expect(told.filter((answer) => answer !== undefined)).toEqual([
+      expect.objectContaining(failing('BUSY')),
+      expect.objectContaining(failing('BUSY')),
+    ]);
+    letGo();
+    await world.until(() => batches.every((batch) => world.answers[batch] !== undefined));
+    expect(world.answers[batches[100]!]).toMatchObject({ added: 1 });
+  });
+});
+
+describe('a leader that takes over', () => {
+  it('takes no commands yet, and tells whom it waits for', async () => {
+    const world = await World.of(3);
+    world.balancer.crash();
+    const { letGo } = holdBack(world, (ask) => ask.do === 'fence' && ask.server === 'S2');
+    world.balancer = world.newBalancer('L2');
+    const { core, cluster } = world.balancer;
+    const awaited = (): readonly string[] => core.awaited(world.balancer.nowMs)?.waitingFor ?? [];
+    await world.until(() => cluster.configId > 0 && awaited().length === 1);
+    expect(core.awaited(world.balancer.nowMs)).toEqual({ epoch: cluster.epoch, waitingFor: ['S2'] });
+    // By then somebody else may lead.
+    expect(core.awaited(world.balancer.nowMs + LEASE_MS)).toBeNull();
+    expect(await world.change(writeOf(1))).toMatchObject(failing('CONFIG_CHANGED'));
+    letGo();
+    await world.until(() => world.balancer.isServing);
+    expect(core.awaited(world.balancer.nowMs)).toBeNull();
+    expect(world.living('S0')[1]?.row).toContain('m1');
+  });
+});
+
+it('is waited for by nobody before it knows what it leads, and when it serves', async () => {
+  const world = await World.of(2);
+  expect(world.balancer.core.awaited(world.balancer.nowMs)).toBeNull();
+  world.balancer.crash();
+  const { letGo } = holdBack(world, (ask) => ask.do === 'load');
+  world.balancer = world.newBalancer('L2');
+  await world.until(() => world.balancer.cluster.phase === 'takingOver');
+  expect(world.balancer.core.awaited(world.balancer.nowMs)).toBeNull();
+  letGo();
+  await world.until(() => world.balancer.isServing);
+});
+
+describe('a leader whose lease is not certain', () => {
+  it('keeps its answers to clients and administrators until it is, and vouches for no read', async () => {
+    const world = await World.of(2);
+    const { letGo } = holdBack(world, isRenewal);
+    await world.pass(LEASE_MS);
+    const batch = world.submit(writeOf(6));
+    world.balancer.dispatch({ on: 'admin', command: { request: 7, op: 'rm', command: { n: 1, servers: ['nobody'] } } });
+    await world.pass(100);
+    expect(world.keys('S0')).toContain(6);
+    expect([world.answers[batch], world.administered.get(7)]).toEqual([undefined, undefined]);
+    const { core, nowMs } = world.balancer;
+    expect([world.balancer.readDone({ done: [], keep: [] }), core.status(nowMs)]).toEqual([null, null]);
+    letGo();
+    await world.until(() => world.answers[batch] !== undefined && world.administered.has(7));
+    expect(world.answers[batch]).toMatchObject({ added: 1 });
+    expect(world.balancer.readDone({ done: [], keep: [] })).toMatchObject({ unknown: [] });
+    expect(core.status(world.balancer.nowMs)).toMatchObject({ epoch: 1 });
+  });
+
+  it('never lets them go when it turns out that another one leads', async () => {
+    const world = await World.of(2);
+    const { balancer } = world;
+    const { letGo } = holdBack(world, isRenewal);
+    await world.pass(LEASE_MS);
+    const batch = world.submit(writeOf(6));
+    await world.pass(100);
+    world.intercept = () => false;
+    world.balancer = world.newBalancer('L2');
+    await world.until(() => world.balancer.isServing);
+    letGo();
+    await world.until(() => !balancer.isAlive);
+    await world.pass(100);
+    expect(world.answers[batch]).toBeUndefined();
+    expect(world.told('leader.lost')).toHaveLength(1);
+    // Whatever comes in behind that.
+    for (const on of ['tick', 'release', 'leaderChanged', 'start'] as const)
+      expect(balancer.core.step({ on, nowMs: balancer.nowMs })).toEqual([]);
+  });
+});
+
+describe('a balancer that is asked to end', () => {
+  it('says so once, also when a replica tells meanwhile that another one leads', async () => {
+    const world = await World.of(2);
+    const { balancer } = world;
+    const answers: (() => void)[] = [];
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'apply') return false;
+      answers.push(() => {
+        answer({ ok: false, error: { code: 'FENCED', message: 'epoch 9 leads', retryable: true, epoch: 9 } });
+      });
+      return true;
+    };
+    world.submit(writeOf(6));
+    await world.until(() => answers.length === 2);
+    const { letGo } = holdBack(world, isRenewal);
+    balancer.stop();
+    for (const answer of answers) answer();
+    expect(world.told('leader.lost')).toMatchObject([{ cause: 'it stops, and hands over' }]);
+    letGo();
+    await world.until(() => !balancer.isAlive);
+    expect(world.told('leader.lost')).toHaveLength(1);
+  });
+
+  it('says nothing of the lead when it has none', async () => {
+    const world = await World.of(2);
+    const standby = world.newBalancer('L2');
+    await world.pass(200);
+    standby.stop();
+    await world.until(() => !standby.isAlive);
+    expect(world.told('leader.lost')).toEqual([]);
+    await world.write(6);
+  });
+});
+
+it('sends on what a change is called, and no name where it has none', async () => {
+  const world = await World.of(1);
+  const ops: unknown[] = [];
+  world.intercept = (ask) => {
+    if (ask.do === 'apply') for (const part of ask.round.parts) ops.push(...part.ops);
+    return false;
+  };
+  await world.change({ op: 'delete', key: 1 });
+  await world.change({ op: 'delete', key: 2, operation: 'x' });
+  await world.change({ op: 'delete', key: 3, operation: 'y', print: 'p' });
+  expect(ops).toStrictEqual([
+    { op: 'delete', key: 1 },
+    { op: 'delete', key: 2, id: 'x' },
+    { op: 'delete', key: 3, id: 'y', print: 'p' },
+  ]);
+});
+
+it('takes the lanes of several shards in their order, in whichever they are named', async () => {
+  const world = await World.laidOut({ S0: [SHARD, 'sh1'] });
+  const { core, cluster } = world.balancer;
+  const { writer } = core as unknown as { writer: Writer };
+  const shards = ['sh1', SHARD].map((id) => cluster.shards.get(id)!);
+  let isDone = false;
+  run(writer.lockLanes(shards), () => {
+    isDone = true;
+  });
+  expect(isDone).toBe(true);
+});
