@@ -103,6 +103,14 @@ describe('a heartbeat', () => {
     expect(bench.cluster.detector.missesInARow('S0')).toBe(0);
   });
 
+  it('may tell of what is left of shards that are not there any more', () => {
+    const { bench } = withHealth(2);
+    bench.node('S1').states.set('gone', { shard: 'gone', currentTerm: 9, copy: null });
+    bench.pass(heartbeatIntervalMs);
+    expect([...(serverOf(bench, 'S1').holds ?? [])]).toEqual(['sh0', 'gone']);
+    expect(bench.shard.inSync).toEqual(['S0', 'S1']);
+  });
+
   it('tells which shards are there, and what may have been forgotten', () => {
     const { bench } = withHealth(2);
     pong(bench, 'S1', {
@@ -268,6 +276,17 @@ describe('what a member holds', () => {
     check(made, states({}));
     expect(cluster.serving(shard)).toEqual(['S0', 'S1']);
     for (const server of ['S0', 'S1']) serverOf(made.bench, server).dead = true;
+    const replica = shard.replicas.get('S2')!;
+    // A copy is under way there: the rest of it may be missing.
+    replica.syncing = true;
+    check(made, states({}));
+    expect(cluster.serving(shard)).toEqual([]);
+    replica.syncing = false;
+    // What it holds may be wrong.
+    shard.setRecord({ ...shard.record, diverged: ['S2'] });
+    check(made, states({}));
+    expect(cluster.serving(shard)).toEqual([]);
+    shard.setRecord({ ...shard.record, diverged: [] });
     check(made, states({}));
     expect(cluster.serving(shard)).toEqual(['S2']);
   });

@@ -40,7 +40,7 @@ test('no configuration gets an id that any server has heard of, in force or prep
 
 test('servers are told of shards under the cluster’s record, and of nothing without one', () => {
   const cluster = clusterOf(['S0'], []);
-  expect(cluster.configRequest([])).toBeNull();
+  expect(() => cluster.configRequest([])).toThrow('there is no configuration');
   const schema = { columns: ['id'], dtypes: ['Number' as const] };
   expect(() => cluster.inForce).toThrow('no configuration');
   cluster.record = { ...STAMP, schema } as ClusterRecord;

@@ -118,9 +118,10 @@ export class Cluster {
     return { ...record, ...changes, configEpoch: this.epoch, configVersion: record.configVersion + 1 };
   }
 
-  /** What tells a server of configurations of shards; null without one of the cluster. */
-  configRequest(shards: ShardConfig[]): ConfigRequest | null {
-    return this.record === null ? null : this.requestUnder(this.record, shards);
+  /** What tells a server of configurations of shards. @throws Error without one of the cluster: there is no server to tell then */
+  configRequest(shards: ShardConfig[]): ConfigRequest {
+    if (this.record === null) throw new Error('there is no configuration that a server could be told of');
+    return this.requestUnder(this.record, shards);
   }
   /** The same, under this record of the cluster. */
   requestUnder({ configId, schema }: ClusterRecord, shards: ShardConfig[]): ConfigRequest {

@@ -5,7 +5,7 @@
  * A set never becomes smaller before at least `minInSync` of those who remain have shown that they live and are whole (`RollCall`).
  * Else nothing is changed and the shard waits; it is tried again, at a pace, until it succeeds or there is no reason any more.
  */
-import type { NodeShardState } from '#common/contracts/node';
+import type { ConfigRequest, NodeShardState } from '#common/contracts/node';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -362,12 +362,12 @@ export class InSyncSets {
    * run stays untold, and leaves the set for that.
    */
   private *tell(shard: Shard, members: readonly string[]): Workflow<string[]> {
-    const request = this.cluster.configRequest([shard.config()]);
-    if (request === null) return [];
     const asked = members.filter((server) => this.cluster.isReachable(server));
     const { mustHold } = shard;
     const isOurs = (state: NodeShardState): boolean => state.shard === shard.id;
-    const outcomes = yield* wait(all(asked.map((server) => this.desk.ask('config', { server, request }))));
+    const news = (): ConfigRequest => this.cluster.configRequest([shard.config()]);
+    const asks = asked.map((server) => this.desk.ask('config', { server, request: news() }));
+    const outcomes = yield* wait(all(asks));
     const told = asked.filter((server, index) => {
       const outcome = outcomes[index];
       if (outcome?.ok !== true) return false;
