@@ -66,10 +66,10 @@ class TakingOver extends PartsOfTheCore {
   get served(): string[] {
     return [...this.cluster.shards.values()].filter(({ resolved }) => resolved).map(({ id }) => id);
   }
-  /** On which the first round builds, of this leader and of the shard `a`. */
-  decidedVat(): number | undefined {
+  /** On which this leader's first round of the shard builds. */
+  decidedVat(id = 'a'): number | undefined {
     const parts = this.asked.flatMap((ask) => (ask.do === 'apply' ? ask.round.parts : []));
-    return parts.find(({ shard }) => shard === 'a')?.vat;
+    return parts.find(({ shard }) => shard === id)?.vat;
   }
   get rounds(): { server: string; first: number; last: number }[] {
     return this.asked.flatMap((ask) => {
@@ -290,6 +290,24 @@ describe('by what members tell', () => {
     world.pass(50);
     expect(world.served.sort()).toEqual(['a', 'b']);
     expect(world.decidedVat()).toBe(VAT);
+  });
+
+  it('a round that was decided not to be committed in one shard is not in another one later, whoever left the first since', () => {
+    const round = roundOf({ b: 14, c: 4 });
+    const records = [shardRecord('b', ['S0', 'S1']), shardRecord('c', ['S2', 'S3'])];
+    const world = new TakingOver(records, [...S, 'S3']);
+    world.tell('S0', { toldVat: 12, currentTerm: 14, newestRound: round });
+    world.tell('S1', { toldVat: 12, currentTerm: 12 });
+    world.beGone('S2', 'S3');
+    world.pass(GRACE_MS + 100);
+    expect(world.served).toEqual(['b']);
+    expect(world.decidedVat('b')).toBe(12);
+    world.shard('b').setRecord({ ...world.shard('b').record, inSync: ['S0'] });
+    const late = { toldVat: 1, currentTerm: 4, newestRound: round };
+    world.reply('fence', () => done(fenceReply([stateOf(records[1]!, 4, late)])));
+    world.pass(2_000);
+    expect(world.served).toEqual(['b', 'c']);
+    expect(world.decidedVat('c')).toBe(1);
   });
 
   it('a round does not count over a shard that there is not any more', () => {
