@@ -2,7 +2,7 @@ import type { OpOutcome, PartReply, RoundOp } from '#common/contracts/node';
 import { growthFault } from '#common/testing/growth';
 import { Shard } from './shard';
 import type { LaneRequest } from './shard-lane';
-import { WriteRound } from './write-round';
+import { disputedKeys, WriteRound } from './write-round';
 
 const SERVER = 'S0';
 const shards = new Map<string, Shard>();
@@ -118,6 +118,102 @@ describe('a round that is run again', () => {
 it('tells the replicas up to where ids are forgotten', () => {
   shardOf('a').forgottenIds.told(3);
   expect([...roundOf([]).shards.values()].map(({ part }) => part.idsAfter)).toEqual([3, 0]);
+});
+
+it('doubts what may be due to a request that is itself in doubt', () => {
+  const first = request(1, 'x', { a: 1, b: 11 });
+  // Refused where it meets the first one, and perhaps therefore; so it may be there after all for the third.
+  const second = request(2, 'y', { a: 1, b: 12 });
+  const third = request(3, 'z', { a: 2, b: 12 });
+  const { excluded } = verdictOf(roundOf([first, second, third]), { a: [OK, TAKEN, OK], b: [TAKEN, OK, TAKEN] });
+  expect([...excluded.keys()]).toEqual([first]);
+});
+
+it('adds up what a request did in its shards; refused in any of them it is refused', () => {
+  const one = request(1, 'x', { a: 1, b: 11 });
+  const outcome = (a: OpOutcome, b: OpOutcome): OpOutcome | undefined =>
+    verdictOf(roundOf([one]), { a: [a], b: [b] }).outcomes.get(one);
+  expect(outcome({ ok: 2 }, { ok: 3 })).toEqual({ ok: 5 });
+  expect(outcome(TAKEN, OK)).toEqual(TAKEN);
+  expect(outcome(OK, TAKEN)).toEqual(TAKEN);
+});
+
+it('notes an outcome with the fingerprint of its request where it has one', () => {
+  const named = request(1, 'x', { a: 1, b: 11 });
+  const printed = { ...request(2, 'y', { a: 2, b: 12 }), name: { id: 'y', print: 'p' } };
+  const [part] = [...roundOf([], new Map([named, printed].map((one) => [one, TAKEN]))).shards.values()];
+  expect(part?.part.ops).toStrictEqual([
+    { op: 'note', id: 'x', outcome: TAKEN },
+    { op: 'note', id: 'y', print: 'p', outcome: TAKEN },
+  ]);
+});
+
+describe('a round over shards of different servers', () => {
+  const timedOut = { code: 'OUTCOME_UNKNOWN' as const, message: '', retryable: false };
+
+  beforeEach(() => {
+    for (const [shard, replicas] of Object.entries({ a: ['S0', 'S1', 'S2'], b: ['S2', 'S3', 'S4'] })) {
+      const { record } = shardOf(shard);
+      shards.set(shard, new Shard({ ...record, replicas, inSync: replicas }, true));
+    }
+  });
+
+  const told = (shard: string, outcome: OpOutcome = OK): PartReply => ({ shard, outcomes: [outcome], digest: '' });
+
+  it('takes a server at its word for the shards that lie there, and for no other', () => {
+    const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
+    expect(round.answered('S0', [told('a')])).toBe(false);
+    round.failed('S3', timedOut);
+    const of = (shard: string): string[][] => {
+      const { replies, failures } = round.shards.get(shard)!;
+      return [[...replies.keys()], [...failures.keys()]];
+    };
+    expect([of('a'), of('b')]).toEqual([
+      [['S0'], []],
+      [[], ['S3']],
+    ]);
+  });
+
+  it('can do without a server when enough others have it in each of the shards that lie there', () => {
+    const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
+    for (const server of ['S0', 'S1']) round.answered(server, [told('a')]);
+    expect([round.canDoWithout('S2'), round.canDoWithout('S3')]).toEqual([false, false]);
+    round.answered('S3', [told('b')]);
+    round.answered('S4', [told('b')]);
+    expect(round.canDoWithout('S2')).toBe(true);
+  });
+
+  it('can do without a server of one shard, however little is heard of the other', () => {
+    const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
+    for (const server of ['S1', 'S2']) round.answered(server, [told('a'), told('b')]);
+    expect([round.canDoWithout('S0'), round.canDoWithout('S3')]).toEqual([true, false]);
+  });
+
+  it('may be held by members that did not answer, unless they have left or lost their data since', () => {
+    const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
+    for (const server of ['S0', 'S1', 'S2', 'S3', 'S4']) round.failed(server, timedOut);
+    const a = shardOf('a');
+    a.setRecord({ ...a.record, inSync: ['S1', 'S2'] });
+    a.replicas.get('S2')!.suspended = true;
+    expect([...round.mayHold()].map(([shard, servers]) => [shard, ...servers])).toEqual([
+      ['a', 'S1'],
+      ['b', 'S2', 'S3', 'S4'],
+    ]);
+  });
+
+  it('is disputed for the keys of which different things were told, or for all when the difference lies deeper', () => {
+    const round = roundOf([request(1, 'x', { a: 1 }), request(2, 'y', { a: 2 })]);
+    const { part } = round.shards.get('a')!;
+    const keys = (...second: OpOutcome[]): number[] =>
+      disputedKeys({
+        ...round.shards.get('a')!,
+        replies: new Map(
+          second.map((outcome, index) => [`S${index}`, { shard: 'a', outcomes: [OK, outcome], digest: `${index}` }]),
+        ),
+      });
+    expect(part.ops).toHaveLength(2);
+    expect([keys(OK, TAKEN), keys(OK, OK)]).toEqual([[2], [1, 2]]);
+  });
 });
 
 describe('the work on a round grows no faster than the round', () => {
