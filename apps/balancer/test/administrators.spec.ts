@@ -256,13 +256,14 @@ describe('a server that is to be started', () => {
   ])('and %s: the command fails, and what was started with it is ended', async (_, kind, by, message) => {
     const world = await SmallWorld.of(2);
     const command = add({ N0: ['sh9'], N1: [SHARD, 'sh9'] }, NEW_SHARDS.slice(1));
+    let looks = 0;
     world.intercept = (asked, answer) => {
       if (asked.do !== kind && asked.do !== 'nodeFailure') return false;
       if (!('server' in asked) || asked.server !== 'N1') return false;
       world.scheduler.after(5, () => {
         if (asked.do === kind) by(answer);
-        // Nor does the launcher answer why.
-        else answer(NO_ROOM);
+        // Nor does the launcher know why, or it does not answer.
+        else answer(looks++ === 0 ? { ok: true, value: null } : NO_ROOM);
       });
       return true;
     };
