@@ -96,10 +96,8 @@ export function planSteps(request: ApplyRequest, rows: readonly string[]): PartT
       });
     }
   }
-  if (next !== rows.length) {
-    const why = `the message holds ${next < rows.length ? 'more' : 'fewer'} rows than its ops name`;
-    throw new ShardlineError('BAD_MESSAGE', why);
-  }
+  if (next !== rows.length)
+    throw new ShardlineError('BAD_MESSAGE', `the message holds ${rows.length} rows, and its ops name ${next}`);
   return steps;
 }
 
