@@ -424,7 +424,8 @@ describe('a shard that waits', () => {
 
   it('is looked at with the next tick when it begins to wait', () => {
     const bench = withTicks(3);
-    bench.pass(10 * RETRY_MS);
+    // Two ticks after a moment at which whoever waits since the start would have been looked at.
+    bench.pass(10 * RETRY_MS + 100);
     bench.inSyncSets.tellSoon(bench.shard, ['S1']);
     bench.pass(1);
     expect(askedFor(bench, 'config')).toEqual(['S1']);
