@@ -263,23 +263,21 @@ describe('by what members tell', () => {
   it.each<[string, Partial<ShardRecord>, Partial<NodeShardState>]>([
     ['was found to be wrong', { diverged: ['S2'] }, { toldVat: 50, currentTerm: 50 }],
     ['is being copied', {}, { toldVat: 50, currentTerm: 50, catchingUp: true }],
-  ])('one that %s has no word in it, and serves nothing', (_, record, told) => {
+  ])('one that %s has no word in it', (_, record, told) => {
     const world = new TakingOver(one(record));
     for (const server of ['S0', 'S1']) world.tell(server);
     world.tell('S2', told);
     world.pass(50);
     expect(world.decidedVat()).toBe(VAT);
-    expect(world.shard().members).toEqual(['S0', 'S1']);
   });
 
-  it('one whose terms end below the VAT has lost something, and serves nothing', () => {
+  it('one whose terms end below the VAT has lost something, and does not lower it', () => {
     const world = new TakingOver(one());
     world.tell('S0');
     world.tell('S1');
     world.tell('S2', { toldVat: VAT - 2, currentTerm: VAT - 1 });
     world.pass(50);
     expect(world.decidedVat()).toBe(VAT);
-    expect(world.shard().members).toEqual(['S0', 'S1']);
   });
 
   it('a round counts that another shard was told to be committed, though that shard is decided by itself', () => {

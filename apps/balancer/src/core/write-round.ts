@@ -119,16 +119,14 @@ export class WriteRound {
   }
 
   /**
-   * By shard: replicas of the in-sync set that may hold what this round wrote. Those whose disk is gone or that have left the set
-   * do not count: they are copied anew before they do again.
+   * By shard: replicas of the in-sync set that may hold what this round wrote. Those that have left the set do not count: they are copied
+   * anew before they do again. A suspended member does: what this leader makes of it, the next one need not.
    */
   mayHold(): Map<string, ReadonlySet<string>> {
     const holders = new Map<string, ReadonlySet<string>>();
     for (const [id, { shard, servers, failures }] of this.shards) {
       const own = this.isEmpty ? [] : servers.filter((server) => !certainlyLacks(failures.get(server)));
-      const counts = (server: string): boolean =>
-        shard.writers.includes(server) && shard.replicas.get(server)?.suspended === false;
-      holders.set(id, new Set(own.filter(counts)));
+      holders.set(id, new Set(own.filter((server) => shard.writers.includes(server))));
     }
     return holders;
   }
