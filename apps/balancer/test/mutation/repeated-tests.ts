@@ -5,7 +5,7 @@
  * `GUARD_FOLDER` holds `asked.json`, the ids in question; `said.jsonl`, to which a `Saying` is added for whatever is found out; and, for
  * whoever watches a test that does not end, `now-….json`, the guard that is off.
  */
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { record, stopRecording, switchOff } from './switchboard';
 
@@ -22,7 +22,7 @@ export type Saying =
   /** These had a say outside of its tests: while it was loaded, or in what it does once before all of them. */
   | { is: 'outside'; spec: string; guards: number[] };
 
-/** The guard that is off at this moment. */
+/** The guard that is off at this moment; there is none while a test runs with all on. */
 export interface Now {
   guard: number;
   by: string;
@@ -98,6 +98,7 @@ class RepeatedTests {
     const spec = this.jest.expect.getState().testPath ?? '';
     if (this.outside !== null) this.say({ is: 'outside', spec, guards: [...this.outside] });
     this.outside = null;
+    rmSync(nowFile(this.folder, spec), { force: true });
     const guards = record();
     await runOnce(scopes, work);
     stopRecording();

@@ -7,6 +7,8 @@ import { nowFile, type Now, type Saying } from './repeated-tests';
 
 /** A test with a guard off that says nothing for so long does not end. It takes milliseconds; a busy machine is allowed for. */
 const SILENCE_MS = 60_000;
+/** Without a guard off: a whole file of tests, or one of properties that tries much. */
+const ALL_ON_MS = 600_000;
 const LOOK_EVERY_MS = 1_000;
 /** Tests that need processes are left out, and the simulation, which has its turn before. */
 const ASKED = [
@@ -138,8 +140,9 @@ export class UnitTests {
     return new Promise((resolve, reject) => {
       let since = Date.now();
       const look = setInterval(() => {
-        if (now !== null && existsSync(now)) since = Math.max(since, statSync(now).mtimeMs);
-        if (Date.now() - since > (now === null ? 5 * SILENCE_MS : SILENCE_MS)) child.kill('SIGKILL');
+        const offSince = now === null ? undefined : statSync(now, { throwIfNoEntry: false })?.mtimeMs;
+        since = Math.max(since, offSince ?? 0);
+        if (Date.now() - since > (offSince === undefined ? ALL_ON_MS : SILENCE_MS)) child.kill('SIGKILL');
       }, LOOK_EVERY_MS);
       child.once('error', reject);
       child.once('close', (status) => {
