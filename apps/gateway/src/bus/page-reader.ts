@@ -26,8 +26,6 @@ const PAGE_BYTES = 512 * 1024;
 const PAGE_TIMEOUT_MS = 3_000;
 /** A replica that let a page time out is asked last for this long. */
 const SUSPECT_MS = 5_000;
-/** After these no other replica can do better: the plan as a whole is void, and a new one is to be asked for. */
-const PLAN_IS_VOID: readonly string[] = ['FENCED', 'SNAPSHOT_GONE'];
 
 export class PageReader {
   /** Until when a server is asked last. */
@@ -38,7 +36,8 @@ export class PageReader {
   /**
    * The pages in key order; none is empty. It is safe to stop early.
    *
-   * @throws ShardlineError SNAPSHOT_GONE when a new plan is needed, SHARD_UNAVAILABLE when no replica of a part answers
+   * @throws ShardlineError SNAPSHOT_GONE when a new plan is needed: another one leads, or no replica of a part has the snapshot and one
+   * says so; SHARD_UNAVAILABLE when no replica of a part answers
    */
   async *pages(plan: Plan): AsyncGenerator<Buffer, void, undefined> {
     const parts = plan.parts.map((part) => new PartPages(part, (low) => this.fetchPage(part, plan.epoch, low)));
@@ -53,6 +52,7 @@ export class PageReader {
 
   private async fetchPage(part: ReadPart, epoch: number, low: number): Promise<Page> {
     let failure: ShardlineError | null = null;
+    let gone: ShardlineError | null = null;
     for (const server of this.byTrust(part.servers)) {
       try {
         return await this.ask(server, {
@@ -62,11 +62,14 @@ export class PageReader {
         });
       } catch (thrown) {
         failure = ShardlineError.from(thrown);
-        if (PLAN_IS_VOID.includes(failure.code))
-          throw new ShardlineError('SNAPSHOT_GONE', failure.message, true, { cause: failure });
+        // Another one leads: every replica will say so soon.
+        if (failure.code === 'FENCED') throw snapshotGone(failure);
+        // So says one that is being copied, too; the others have what the leader holds for this read.
+        if (failure.code === 'SNAPSHOT_GONE') gone = failure;
         if (failure.code === 'OUTCOME_UNKNOWN') this.suspects.set(server, performance.now() + SUSPECT_MS);
       }
     }
+    if (gone !== null) throw snapshotGone(gone);
     throw new ShardlineError('SHARD_UNAVAILABLE', `no replica of ${part.shard} answers`, true, { cause: failure });
   }
 
@@ -82,6 +85,11 @@ export class PageReader {
     const data = await request(this.nats, nodeSubject(server, 'read'), JSON.stringify(asked), PAGE_TIMEOUT_MS);
     return readPage(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
+}
+
+/** The plan is void, and a new one is to be asked for. */
+function snapshotGone(cause: ShardlineError): ShardlineError {
+  return new ShardlineError('SNAPSHOT_GONE', cause.message, true, { cause });
 }
 
 /** The pages of one part, one fetched ahead. */

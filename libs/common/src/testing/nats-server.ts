@@ -1,5 +1,5 @@
 /** A real nats-server with JetStream for tests: a free port, files in a temporary folder. */
-import type { ChildProcess } from 'node:child_process';
+import { execFileSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { natsServerAnswers, spawnNatsServer } from '../process/nats-server';
 import { provideNatsServer } from '../process/nats-server-binary';
 import { freePort } from './free-port';
+import { processesWith } from './processes';
 
 const HOST = '127.0.0.1';
 const START_DEADLINE_MS = 15_000;
+const STOP_DEADLINE_MS = 5_000;
 
 export class TestNatsServer {
   private child: ChildProcess | undefined;
@@ -51,8 +53,13 @@ export class TestNatsServer {
   }
 
   /** Lets the server stand still (its connections stay open, nothing moves) until `resume`. */
+  /** Stops it. The signal takes its time: what runs on another core may answer until then. @throws when it goes on running */
   pause(): void {
     this.signal('SIGSTOP');
+    const endMs = performance.now() + STOP_DEADLINE_MS;
+    while (!this.isStopped()) {
+      if (performance.now() > endMs) throw new Error(`nats-server runs on ${STOP_DEADLINE_MS} ms after SIGSTOP`);
+    }
   }
 
   resume(): void {
@@ -74,6 +81,15 @@ export class TestNatsServer {
     // TERM goes to the guard, which passes it on and waits; KILL must reach the server itself too.
     process.kill(signal === 'SIGKILL' ? -child.pid : child.pid, signal);
     await gone;
+  }
+
+  private isStopped(): boolean {
+    const pids = processesWith(this.dir).map(({ pid }) => pid);
+    const states = execFileSync('ps', ['-o', 'stat=', '-p', pids.join()], { encoding: 'utf8' });
+    return states
+      .trim()
+      .split('\n')
+      .every((state) => state.startsWith('T'));
   }
 
   private signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
