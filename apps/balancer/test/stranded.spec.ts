@@ -231,6 +231,18 @@ test('not even unheard', async () => {
   await isNotServed(world);
 });
 
+test('nor unheard one that came back without its disk since it left', async () => {
+  const world = await alone(await World.of(2));
+  world.wipe('S1');
+  world.intercept = (ask) => ask.do === 'catchup';
+  world.powerOn('S1');
+  await world.until(() => world.balancer.cluster.isReachable('S1'));
+  world.powerOff('S1');
+  await world.until(() => !world.balancer.cluster.isReachable('S1'));
+  world.loseDisk('S0');
+  await isNotServed(world);
+});
+
 test('nor one that was found to hold something else than the others', async () => {
   const world = await alone(await World.of(2));
   world.shard.record = { ...world.shard.record, diverged: ['S1'] };

@@ -45,7 +45,7 @@ export interface Replica {
   examined: boolean;
   /** A copy has failed: the next one is not begun before this. */
   nextCopyMs: number;
-  /** It left the set with all that was acknowledged, up to this VAT; null: it has never left, or missed something. */
+  /** It left the set with all that was acknowledged, up to this VAT; null: it has never left, missed something, or was heard since. */
   leftAt: number | null;
 }
 
@@ -165,6 +165,12 @@ export class Shard {
   leaves(server: string): void {
     const replica = this.replicas.get(server);
     if (replica !== undefined) replica.leftAt = this.resolved && !replica.suspended ? this.vat : null;
+  }
+
+  /** A replica outside of the set is there again: from now on what it shows counts, and no longer what it left with. */
+  isThereAgain(server: string): void {
+    const replica = this.replicas.get(server);
+    if (replica !== undefined) replica.leftAt = null;
   }
 
   /** The replica shows the same as another one. */
