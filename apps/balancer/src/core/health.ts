@@ -217,7 +217,6 @@ export class Health {
     const reply = yield* this.startUntilThere(server);
     if (reply === null) return;
     this.admit(server);
-    for (const shard of this.cluster.shardsOn(server.name)) shard.isThereAgain(server.name);
     this.recovery.learn(server.name, reply.shards);
     this.checkData(server, reply.shards, mustHave);
     const durationMs = Math.round(this.desk.nowMs - sinceMs);

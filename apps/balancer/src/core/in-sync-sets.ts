@@ -231,7 +231,6 @@ export class InSyncSets {
     const stored = yield* this.store(shard, { ...shard.record, inSync });
     if (stored === 'unproven') return this.postpone(shard, leaving, cause, stored);
     if (stored === 'steppedDown') return stored;
-    for (const server of leaving) shard.leaves(server);
     this.left(shard, leaving, cause);
     return yield* this.tellAll(shard);
   }

@@ -45,8 +45,6 @@ export interface Replica {
   examined: boolean;
   /** A copy has failed: the next one is not begun before this. */
   nextCopyMs: number;
-  /** It left the set with all that was acknowledged, up to this VAT; null: it has never left, missed something, or was heard since. */
-  leftAt: number | null;
 }
 
 /** What a replica that is being copied still needs, so that a copy that is broken off can be gone on with. */
@@ -161,18 +159,6 @@ export class Shard {
     return this.record.replicas.length - this.record.joining.length;
   }
 
-  /** A member leaves the set for being silent: with everything, unless it is not known yet what that is, or its data are gone. */
-  leaves(server: string): void {
-    const replica = this.replicas.get(server);
-    if (replica !== undefined) replica.leftAt = this.resolved && !replica.suspended ? this.vat : null;
-  }
-
-  /** A replica outside of the set is there again: from now on what it shows counts, and no longer what it left with. */
-  isThereAgain(server: string): void {
-    const replica = this.replicas.get(server);
-    if (replica !== undefined) replica.leftAt = null;
-  }
-
   /** The replica shows the same as another one. */
   prove(server: string, proof: Proof): void {
     const replica = this.replicas.get(server);
@@ -257,7 +243,7 @@ export class Shard {
       if (this.replicas.has(server)) continue;
       // Of a replica that diverged and is still a member, a new leader learns from the record.
       const suspended = this.isDiverged(server) && this.record.inSync.includes(server);
-      const unknown = { rows: null, purgedTo: 0, proven: null, nextCopyMs: 0, leftAt: null };
+      const unknown = { rows: null, purgedTo: 0, proven: null, nextCopyMs: 0 };
       this.replicas.set(server, { syncing: false, suspended, ...unknown, examined: false });
     }
     for (const server of this.replicas.keys()) {

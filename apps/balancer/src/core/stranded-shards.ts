@@ -3,11 +3,8 @@
  * nothing was acknowledged without it.
  *
  * It takes a disk that is lost just after its server has shown that it is whole: the set that rests on that is stored already. So
- * those who miss nothing are taken back:
- *
- * - Who runs must show it, whether the record still names it or not.
- * - Who is silent, but left when everything was there that is acknowledged by now, is as good as those who stayed. It is taken back
- *   unheard, so that the next leader counts on it as well: that one could not know what was acknowledged.
+ * those who miss nothing are taken back. They must run and show it, whether the record still names them or not: who is silent may have
+ * lost its disk, however it left.
  */
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -48,21 +45,18 @@ export class StrandedShards {
     yield* this.writer.lockLane(shard);
     try {
       const complete = yield* this.rollCall.complete(shard, this.others(shard));
-      if (complete.length > 0) yield* this.takeBack(shard, complete, 'it misses nothing, and no member serves');
-      else yield* this.takeBack(shard, [], 'it left when nothing was missing, and no member serves');
+      if (complete.length > 0) yield* this.takeBack(shard, complete);
     } finally {
       this.writer.lanes.release([shard.id]);
       this.looked.delete(shard);
     }
   }
 
-  private *takeBack(shard: Shard, shown: readonly string[], cause: string): Workflow {
-    const servers = shown.length > 0 ? shown : this.silent(shard);
-    if (servers.length === 0) return;
-    const isRight = (): Workflow<boolean> => this.isRight(shard, shown);
+  private *takeBack(shard: Shard, servers: readonly string[]): Workflow {
+    const isRight = (): Workflow<boolean> => this.isRight(shard, servers);
     if (!(yield* this.inSyncSets.takeBack(shard, servers, isRight))) return;
     for (const server of servers) {
-      const data = { cause, shard: shard.id, server, vat: shard.vat };
+      const data = { cause: 'it misses nothing, and no member serves', shard: shard.id, server, vat: shard.vat };
       this.desk.emit({ do: 'publish', event: { kind: 'shard.insync', subject: `${shard.id}/${server}`, data } });
     }
   }
@@ -80,12 +74,6 @@ export class StrandedShards {
   /** Servers outside of the set; whether they run, and hold anything, the roll call finds out. */
   private others(shard: Shard): string[] {
     return [...this.cluster.servers.keys()].filter((server) => mayEnter(shard, server));
-  }
-
-  /** Replicas that have left with everything that is acknowledged by now, and have not been heard since. */
-  private silent(shard: Shard): string[] {
-    const left = [...shard.replicas].filter(([, { leftAt }]) => leftAt === shard.vat).map(([server]) => server);
-    return left.filter((server) => mayEnter(shard, server) && !this.cluster.isReachable(server));
   }
 }
 
