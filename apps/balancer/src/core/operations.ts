@@ -10,7 +10,7 @@ import type { Desk } from './desk';
 import type { Outcome } from './effects';
 import type { Shard } from './shard';
 import { all, wait, type Workflow } from './workflow';
-import { refusalOf, unavailable } from './writer';
+import { refusalOf, unavailable } from './refusals';
 
 type Found = OperationLookupReply['found'];
 

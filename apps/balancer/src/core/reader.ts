@@ -13,7 +13,7 @@ import type { Desk } from './desk';
 import { Patience, WakingClock } from './patience';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
-import { unavailable } from './writer';
+import { unavailable } from './refusals';
 
 /** Tickets of different leaders differ, so that none is given back to the wrong one. */
 const TICKETS_PER_EPOCH = 1_000_000_000;

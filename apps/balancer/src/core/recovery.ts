@@ -13,6 +13,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { EventKind } from '#common/contracts/events';
 import type { CatchupReply, CatchupRequest, NodeShardState } from '#common/contracts/node';
 import type { Cluster, ServerState } from './cluster';
+import { heldFor, planCopy, type CopyPlan, type Lagging } from './copy-plan';
 import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
 import type { Desk } from './desk';
 import { isAlike } from './differing-keys';
@@ -21,7 +22,7 @@ import type { Outcome } from './effects';
 import type { InSyncSets } from './in-sync-sets';
 import type { Patience } from './patience';
 import type { CoreSettings } from './settings';
-import type { Replica, Shard } from './shard';
+import type { Shard } from './shard';
 import { all, first, run, running, wait, type Suspension, type Workflow } from './workflow';
 import type { Writer } from './writer';
 
@@ -31,38 +32,6 @@ const COPIES_PER_SERVER = 2;
 /** With so few terms missing the lane is taken; more are copied before, unless that does not end in so many turns. */
 const LAST_TERMS = 16;
 const LAST_TURNS = 8;
-
-/** A replica that is not in sync, and whom it can be copied from. */
-interface Lagging {
-  readonly shard: Shard;
-  readonly target: string;
-  readonly replica: Replica;
-  readonly source: string;
-}
-
-/** Where one copy has got to. */
-interface CopyPlan {
-  readonly shard: Shard;
-  readonly target: string;
-  /** Who is asked for pages. */
-  source: string;
-  /** Everything up to here is there already. */
-  from: number;
-  /** The end of a copy that an earlier attempt, perhaps of another leader, has left; null when there is none. */
-  resumeTo: number | null;
-  readonly resumed: boolean;
-  /** Everything is copied, and by this attempt. */
-  isAnew: boolean;
-  /** What the target holds was found to be wrong: it is kept aside when everything is copied. */
-  setAside: boolean;
-  readonly startedMs: number;
-  /** What sources must not purge for it. */
-  heldVat: number;
-  /** When something last arrived. */
-  progressMs: number;
-  rows: number;
-  bytes: number;
-}
 
 export class Recovery {
   private readonly throttle: CopyThrottle;
@@ -171,10 +140,10 @@ export class Recovery {
       .sort((a, b) => suspicion(a) - suspicion(b) || reads(a) - reads(b))[0];
   }
 
-  private *recoverReplica({ shard, target, replica, source }: Lagging): Workflow<boolean> {
+  private *recoverReplica(lagging: Lagging): Workflow<boolean> {
+    const { shard, target, replica } = lagging;
     replica.syncing = true;
-    const startedMs = this.desk.nowMs;
-    const plan = yield* this.prepare(shard, target, source, startedMs);
+    const plan = yield* this.prepare(lagging, this.desk.nowMs);
     if (plan === null) {
       replica.syncing = false;
       return false;
@@ -206,7 +175,8 @@ export class Recovery {
   }
 
   /** Makes sure that the target has the shard's table, and learns how far it got. */
-  private *prepare(shard: Shard, target: string, source: string, startedMs: number): Workflow<CopyPlan | null> {
+  private *prepare(lagging: Lagging, startedMs: number): Workflow<CopyPlan | null> {
+    const { shard, target } = lagging;
     const { record } = this.cluster;
     if (record === null) return null;
     // Its disk may have been lost, and with that what it knew of the cluster.
@@ -214,35 +184,9 @@ export class Recovery {
     const outcome = yield* wait(this.desk.ask('config', { server: target, request }));
     if (!outcome.ok) return null;
     const state = outcome.value.shards.find((held) => held.shard === shard.id);
-    const copy = state?.copy ?? null;
-    const isResumed = copy !== null && copy.to <= shard.vat && (copy.from === 0 || !shard.isDiverged(target));
-    const from = isResumed ? copy.from : this.startingPoint(shard, target, source, state);
-    const resumeTo = isResumed ? copy.to : null;
-    const heldVat = heldFor(from, resumeTo ?? shard.vat);
-    shard.holdForCopy(target, heldVat, Number.POSITIVE_INFINITY);
-    const setAside = shard.isDiverged(target);
-    const isAnew = from === 0 && !isResumed;
-    const begun = { progressMs: this.desk.nowMs, rows: 0, bytes: 0 };
-    return {
-      setAside,
-      startedMs,
-      shard,
-      target,
-      source,
-      from,
-      resumeTo,
-      resumed: isResumed,
-      isAnew,
-      heldVat,
-      ...begun,
-    };
-  }
-
-  /** The told VAT, when the source still has everything that died since; else 0, for a copy of everything. */
-  private startingPoint(shard: Shard, target: string, source: string, state: NodeShardState | undefined): number {
-    if (state === undefined || state.toldVat > shard.vat || shard.isDiverged(target)) return 0;
-    const purgedTo = shard.replicas.get(source)?.purgedTo ?? 0;
-    return state.toldVat >= purgedTo ? state.toldVat : 0;
+    const plan = planCopy(lagging, state, { startedMs, progressMs: this.desk.nowMs });
+    shard.holdForCopy(target, plan.heldVat, Number.POSITIVE_INFINITY);
+    return plan;
   }
 
   /** Copies while the shard is being written, until little is missing and both sides agree. */
@@ -417,8 +361,3 @@ export class Recovery {
 
 const LATE: ErrorBody = { code: 'OUTCOME_UNKNOWN', message: 'no answer in time', retryable: false };
 const GIVEN_UP: ErrorBody = { code: 'SHARD_UNAVAILABLE', message: 'nobody to copy from', retryable: true };
-
-/** What a source must not purge for a copy of `(from, to]`: for a snapshot what is visible at its end, else what died since. */
-function heldFor(from: number, to: number): number {
-  return from === 0 ? to : from;
-}

@@ -14,6 +14,7 @@ import { GivenUpRounds } from './given-up-rounds';
 import type { InSyncSets } from './in-sync-sets';
 import { OwedAnswers } from './owed-answers';
 import type { Patience } from './patience';
+import { NOBODY_KNOWS, refusalOf, unavailable } from './refusals';
 import type { CoreSettings } from './settings';
 import { ShardLanes, type Gate, type LaneRequest } from './shard-lane';
 import type { Shard } from './shard';
@@ -22,13 +23,6 @@ import { certainlyLacks, disputedKeys, votesOf, WriteRound, type RoundShard } fr
 
 /** How often shards that owe a newer round are looked at. */
 const SETTLE_PAUSE_MS = 200;
-/** So many shards are named in a message, which must not grow with the request. */
-const SHARDS_NAMED = 10;
-const NOBODY_KNOWS: ErrorBody = {
-  code: 'OUTCOME_UNKNOWN',
-  message: 'too few in-sync replicas answered in time; whether the change was made is not known',
-  retryable: false,
-};
 
 export class Writer {
   readonly lanes: ShardLanes;
@@ -382,21 +376,4 @@ function isKept({ shard, replies, requests }: RoundShard): boolean {
   const hasIt = (server: string): boolean =>
     shard.replicas.get(server)?.suspended === true ? requests.length === 0 : replies.has(server);
   return replies.size > 0 && shard.untold.size === 0 && shard.writers.every(hasIt);
-}
-
-/** What the asker is told. */
-export function refusalOf({ refused: code, key }: Extract<OpOutcome, { refused: string }>): ErrorBody {
-  return { code, message: REFUSALS[code](key), retryable: false };
-}
-
-const REFUSALS: Record<Extract<OpOutcome, { refused: string }>['refused'], (key: number) => string> = {
-  KEY_EXISTS: (key) => `a record with the key ${key} exists`,
-  KEY_NOT_FOUND: (key) => `there is no record with the key ${key}`,
-  ID_REUSED: () => 'this id was given to another change before',
-};
-
-export function unavailable(shards: readonly string[]): ErrorBody {
-  const more = shards.length - SHARDS_NAMED;
-  const names = shards.slice(0, SHARDS_NAMED).join(', ') + (more > 0 ? ` and ${more} more` : '');
-  return { code: 'SHARD_UNAVAILABLE', message: `too few in-sync replicas of ${names} answer now`, retryable: true };
 }

@@ -9,7 +9,7 @@ import { findGuards, instrument, type Guard } from './guards';
 const GUARDED = [
   /^apps\/(balancer|shard-node)\/src\/core\/.*\.ts$/,
   /^libs\/common\/src\/protocol\/.*\.ts$/,
-  /^apps\/shard-node\/src\/runtime\/(replica|guarded-state|catch-up)\.ts$/,
+  /^apps\/shard-node\/src\/runtime\/(replica|apply-step|guarded-state|catch-up)\.ts$/,
 ];
 const SPEC = /\.(spec|e2e-spec)\.ts$/;
 const COMPILED = /^(apps|libs)\/.*\.ts$/;
