@@ -1,5 +1,4 @@
 /** What a shard-node does with each verb: the core decides, the store keeps. */
-import { hash } from 'node:crypto';
 import { ShardlineError } from '#common/contracts/errors';
 import type {
   ApplyReply,
@@ -28,28 +27,12 @@ import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
 import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
 import { newMark, stampOf, tellAll } from '../core/cluster-news';
-import {
-  admitEpoch,
-  fencedBy,
-  tellShards,
-  withShards,
-  type ReplicaState,
-  type ShardState,
-} from '../core/replica-state';
-import {
-  admitPart,
-  decidePart,
-  mustUndo,
-  planSteps,
-  refuseOtherConfig,
-  type Known,
-  type Measures,
-  type PartResult,
-  type PartTask,
-} from '../core/round-plan';
+import { admitEpoch, fencedBy, tellShards, withShards, type ShardState } from '../core/replica-state';
+import { planSteps, refuseOtherConfig } from '../core/round-plan';
 import { admitCopy, admitSnapshot, toldByPing } from '../core/serving';
 import type { CopySource } from '../ports/copy-source';
-import type { PartQuestion, VersionStore, WriteTransaction } from '../ports/version-store';
+import type { VersionStore } from '../ports/version-store';
+import { applyStep } from './apply-step';
 import { Configurations } from './configurations';
 import { CatchUps, type CatchUpOptions } from './catch-up';
 import { GuardedState } from './guarded-state';
@@ -84,11 +67,6 @@ export interface ProcessVitals {
   /** 99th percentile of how late the event loop was since this was asked last. */
   eventLoopDelayMs(): number | null;
 }
-
-const MEASURES: Measures = {
-  digest: (text) => hash('sha1', text, 'base64'),
-  byteLength: (text) => Buffer.byteLength(text),
-};
 
 /** Of large rows one statement digests no more than this, as far as the largest of them tells. */
 const DIGEST_PAGE_BYTES = 16 * 1024 * 1024;
@@ -371,33 +349,4 @@ export class Replica {
     clearTimeout(timer);
     return health;
   }
-}
-
-/** The parts of a step: what they need to know is asked for in one go, then each is decided and written. */
-async function applyStep(
-  transaction: WriteTransaction,
-  shards: ReplicaState['shards'],
-  step: readonly PartTask[],
-): Promise<PartResult[]> {
-  const admitted = step.map((task) => ({ task, before: admitPart(shards, task) }));
-  const undone = await Promise.all(
-    admitted.map(({ task, before }) => {
-      const { shard, vat } = task.part;
-      return mustUndo(before, task.part) ? transaction.undoAbove(shard, vat) : Promise.resolve(0);
-    }),
-  );
-  const known = await Promise.all(admitted.map(({ task }) => transaction.lookUp(questionOf(task))));
-  return admitted.map(({ task, before }, index) => {
-    const result = decidePart(before, undone[index] ?? 0, known[index] ?? NOTHING_KNOWN, task, MEASURES);
-    transaction.write(result.write);
-    // Rare, so that the statement of every round need not carry it.
-    if (task.part.epochStarts !== undefined) transaction.saveShard(result.write.state);
-    return result;
-  });
-}
-
-const NOTHING_KNOWN: Known = { living: new Set(), ops: new Map() };
-
-function questionOf({ part, keys, ids }: PartTask): PartQuestion {
-  return { shard: part.shard, vat: part.vat, keys, idsAfter: part.idsAfter ?? 0, ids };
 }

@@ -1,9 +1,8 @@
 /** The versions of a replica in memory: for tests, and for simulations of whole clusters. */
-import { hash } from 'node:crypto';
 import { ShardlineError } from '#common/contracts/errors';
 import type { BucketMark, CopyCursor, DigestPart, DigestRange, DigestReply, OpRecord } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
-import { ALIVE, ALIVE_TEXT, isPurgeable, isVisible, undoAbove } from '#common/protocol/visibility';
+import { ALIVE, isPurgeable, isVisible, undoAbove } from '#common/protocol/visibility';
 import { partAt, partWidth, sumOf } from '../../core/digest-parts';
 import { blankIdentity, type NodeIdentity, type ReplicaState, type ShardState } from '../../core/replica-state';
 import { recordBytes, recordText } from '../../core/op-records';
@@ -23,19 +22,22 @@ import type {
   VersionStore,
   WriteTransaction,
 } from '../../ports/version-store';
+import {
+  compare,
+  fill,
+  hash64,
+  idOf,
+  isTouched,
+  living,
+  NO_TABLE,
+  parseVersion,
+  put,
+  sumOfHashes,
+  versionText,
+  type Version,
+  type Versions,
+} from './memory-versions';
 
-interface Version {
-  key: number;
-  cat: number;
-  dat: number;
-  /** The row as JSON text. */
-  row: string;
-}
-
-/** Versions of one shard by `key/cat`. Once they are stored, neither the table nor a version is ever changed, only replaced. */
-type Versions = ReadonlyMap<string, Version>;
-
-const NO_TABLE: Versions = new Map();
 /** The versions of stored tables in the order of keys. */
 const inOrder = new WeakMap<Versions, readonly Version[]>();
 
@@ -373,59 +375,4 @@ function tableOf(contents: Contents, shard: string): Versions {
 /** The outcomes under terms in `(after, upTo]`. */
 function recordsWithin(contents: Contents, { shard, after, upTo }: RecordRange): OpRecord[] {
   return (contents.records.get(shard) ?? []).filter(({ term }) => term > after && term <= upTo);
-}
-
-function put(table: Map<string, Version>, version: Version): void {
-  table.set(idOf(version), version);
-}
-
-function idOf({ key, cat }: Version): string {
-  return `${key}/${cat}`;
-}
-
-function living(table: Versions): number {
-  return [...table.values()].filter((version) => version.dat === ALIVE).length;
-}
-
-function compare(a: CopyCursor, b: CopyCursor): number {
-  return a.key - b.key || a.cat - b.cat;
-}
-
-function isTouched({ cat, dat }: Version, from: number, to: number): boolean {
-  return cat > from || (dat > from && dat <= to);
-}
-
-/** As many of the texts as fit, but at least one when there is one. */
-function fill(versions: readonly Version[], textOf: (version: Version) => string, maxBytes: number): RowsText {
-  const texts: string[] = [];
-  let bytes = 0;
-  for (const version of versions) {
-    const text = textOf(version);
-    bytes += Buffer.byteLength(text) + 2;
-    if (texts.length > 0 && bytes > maxBytes) break;
-    texts.push(text);
-  }
-  return { text: texts.join(',\n'), count: texts.length };
-}
-
-function versionText({ cat, dat, row }: Version, to: number): string {
-  return `${row.slice(0, -1)},"cat":${cat},"dat":${dat > to ? ALIVE_TEXT : dat}}`;
-}
-
-const TERMS = /,"cat":(\d+),"dat":(\d+)\}$/;
-
-function parseVersion(line: string, keyColumn: string): Version {
-  const terms = TERMS.exec(line);
-  if (terms === null) throw new ShardlineError('BAD_MESSAGE', 'a version without its terms');
-  const row = `${line.slice(0, terms.index)}}`;
-  const key = (JSON.parse(row) as Record<string, number>)[keyColumn] ?? Number.NaN;
-  return { key, cat: Number(terms[1]), dat: terms[2] === ALIVE_TEXT ? ALIVE : Number(terms[2]), row };
-}
-
-function sumOfHashes(versions: readonly Version[]): string {
-  return String(versions.reduce((total, { key, cat, row }) => total + hash64(`${key} ${cat} ${row}`), 0n));
-}
-
-function hash64(text: string): bigint {
-  return BigInt.asIntN(64, BigInt(`0x${hash('md5', text).slice(0, 16)}`));
 }
