@@ -48,6 +48,11 @@ export interface Batch<H, T> {
   holdsSlot: boolean;
 }
 
+/** Those that have no later message than this one, and no answer. */
+export function ownOps<H, T>(batch: Batch<H, T>): PendingOp<H, T>[] {
+  return batch.ops.filter((op): op is PendingOp<H, T> => op?.batch === batch && !op.settled);
+}
+
 /** What one message says: of some operations, by their place in the batch, or of all that are still open. */
 export type ReplyContent<T> =
   | {

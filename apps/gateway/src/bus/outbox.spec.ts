@@ -8,7 +8,7 @@ import { connectNats } from '#common/nats/connection';
 import { decodeLines, encodeLines } from '#common/nats/lines';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { Operation } from './operations';
-import type { OutboxLimits } from './outbox';
+import type { OutboxLimits } from './outbox-wire';
 import { RecordBus } from './record-bus';
 
 jest.setTimeout(30_000);

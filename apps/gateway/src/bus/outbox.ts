@@ -11,58 +11,10 @@
 import type { Msg } from 'nats';
 import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { encodeRawLines } from '#common/nats/lines';
-import { readReply, type Batch, type Outcome, type PendingOp, type Replies } from './batch';
+import { ownOps, readReply, type Batch, type Outcome, type PendingOp, type Replies } from './batch';
 import type { LeaderListener } from './leader-watch';
-import { saysNobodyListens, type ReplyMux } from './reply-mux';
-
-/** Bounds of an outbox. */
-export interface OutboxLimits {
-  /** Operations that may be under way at once, and the bytes of their rows. */
-  maxOps: number;
-  maxBytes: number;
-  /** Operations in one message. */
-  batchOps: number;
-  /** Messages out that are not answered in full; one that takes long counts no more. */
-  batchesInFlight: number;
-  /** How long an operation waits for a leader, a shard or room. */
-  holdMs: number;
-  /** How long an operation that was sent waits for its answer, from its arrival on; at least `holdMs`. */
-  requestTimeoutMs: number;
-}
-
-/** What an outbox needs of the connection and of the leader. */
-export interface OutboxWire {
-  publish(subject: string, data: Uint8Array, reply: string): void;
-  readonly mux: ReplyMux;
-  /** False while the connection is being made anew, or nobody leads: nothing is sent then. */
-  isReady(): boolean;
-  /** False while the connection is being made anew. */
-  isConnected(): boolean;
-  /** In words for clients, for the time that nobody leads. */
-  whyNobody(): string;
-  /** Whom a message would reach now; 0 when that is not known. */
-  epoch(): number;
-  /** A message found nobody who listens. */
-  foundNobody(): void;
-  /** A message has had no answer for a while. */
-  missAnswer(): void;
-  /** Bytes that fit into one message. */
-  maxPayload(): number;
-  observeBatch(kind: string, ops: number): void;
-}
-
-/** What is asked: the header's part and the rows of one operation. */
-export interface Asked<H> {
-  configId: number;
-  header: H;
-  rows?: string;
-  /** Bytes that the header takes beyond the usual. */
-  headerBytes?: number;
-  /** When it arrived, where that was before now. */
-  arrivedAtMs?: number;
-  /** Called when it may have been carried out without an answer that says so. */
-  doubt?: () => void;
-}
+import type { Asked, OutboxLimits, OutboxWire } from './outbox-wire';
+import { saysNobodyListens } from './reply-mux';
 
 /** A batch that is not answered in full after this time no longer keeps others from being sent, and its answer is missed. */
 const SLOT_MS = 100;
@@ -421,11 +373,6 @@ export class Outbox<H extends object, T> implements LeaderListener {
   private leaderless(): ShardlineError {
     return new ShardlineError('NO_LEADER', this.wire.whyNobody(), true);
   }
-}
-
-/** Those that have no later message than this one, and no answer. */
-function ownOps<H, T>(batch: Batch<H, T>): PendingOp<H, T>[] {
-  return batch.ops.filter((op): op is PendingOp<H, T> => op?.batch === batch && !op.settled);
 }
 
 function unanswered(ageMs: number): ShardlineError {

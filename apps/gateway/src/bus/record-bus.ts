@@ -18,7 +18,8 @@ import type { KeyedRows } from '../core/record-requests';
 import type { Outcome } from './batch';
 import { LeaderWatch } from './leader-watch';
 import type { Operation } from './operations';
-import { Outbox, type Asked, type OutboxLimits, type OutboxWire } from './outbox';
+import { Outbox } from './outbox';
+import type { Asked, OutboxLimits, OutboxWire } from './outbox-wire';
 import { ReplyMux } from './reply-mux';
 
 export type ReadAnswer = PointRead | RangeRead;
