@@ -1,43 +1,13 @@
 /** An /rm that takes longer than its administrator waits goes on by itself, whoever leads, and leaves nothing behind. */
 import type { ClusterRecord } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { add, ask, holdCopies, remove, replicasOf } from './support/administrator';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const LONG_MS = 15_000;
 const THREE_AND_TWO = { S0: [SHARD], S1: [SHARD], S2: [SHARD], S3: [], S4: [] };
-let nextRequest = 10;
-
-async function ask(world: World, command: object): Promise<object> {
-  const request = nextRequest++;
-  world.balancer.dispatch({ on: 'admin', command: { request, ...command } as never });
-  await world.until(() => world.administered.has(request), LONG_MS);
-  return world.administered.get(request)!;
-}
-
-const remove = (world: World, ...servers: string[]): Promise<object> =>
-  ask(world, { op: 'rm', command: { n: servers.length, servers } });
-const add = (world: World, servers: Record<string, string[]>): Promise<object> =>
-  ask(world, { op: 'add', command: { n: Object.keys(servers).length, newShards: [], servers } });
-
-const replicasOf = (world: World, shard = SHARD): string[] =>
-  [...(world.balancer.cluster.shards.get(shard)?.record.replicas ?? [])].sort();
 const record = (world: World): ClusterRecord => world.catalog.valueOf(BUCKET_KEYS.cluster) as ClusterRecord;
 const isGone = (world: World, server: string): boolean => !world.replicas.byName.has(server);
-
-/** No copy is made before the returned function is called. */
-function holdCopies(world: World): () => void {
-  let isHeld = true;
-  world.intercept = (asked, answer) => {
-    if (!isHeld || asked.do !== 'catchup') return false;
-    world.scheduler.after(100, () => {
-      answer({ ok: false, error: { code: 'STORE_FAILED', message: 'not yet', retryable: true } });
-    });
-    return true;
-  };
-  return () => {
-    isHeld = false;
-  };
-}
 
 /** An /rm of these servers has been told that it takes longer, and no copy is made before the returned function is called. */
 async function begun(world: World, ...servers: string[]): Promise<() => void> {

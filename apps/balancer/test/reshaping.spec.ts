@@ -1,43 +1,13 @@
 /** Changes of the cluster's shape that take long, are asked again, fail half-way, or lose their leader: nothing is left behind, hangs or grows. */
 import type { ClusterRecord, ShardConfig } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { add, ask, holdCopies, remove, replicasOf } from './support/administrator';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 /** Longer than an administrator waits. */
 const LONG_MS = 10_000;
-let nextRequest = 10;
-
-async function ask(world: World, command: object): Promise<object> {
-  const request = nextRequest++;
-  world.balancer.dispatch({ on: 'admin', command: { request, ...command } as never });
-  await world.until(() => world.administered.has(request), LONG_MS);
-  return world.administered.get(request)!;
-}
-
-const remove = (world: World, ...servers: string[]): Promise<object> =>
-  ask(world, { op: 'rm', command: { n: servers.length, servers } });
-const add = (world: World, servers: Record<string, string[]>, newShards: object[] = []): Promise<object> =>
-  ask(world, { op: 'add', command: { n: Object.keys(servers).length, newShards, servers } });
-
-const replicasOf = (world: World, shard = SHARD): string[] =>
-  [...(world.balancer.cluster.shards.get(shard)?.record.replicas ?? [])].sort();
 const stored = (world: World, key: string): unknown => world.catalog.valueOf(key);
 const storedMoves = (world: World): object[] => (stored(world, BUCKET_KEYS.cluster) as ClusterRecord).moves ?? [];
-
-/** No copy is made before the returned function is called. */
-function holdCopies(world: World): () => void {
-  let isHeld = true;
-  world.intercept = (ask, answer) => {
-    if (!isHeld || ask.do !== 'catchup') return false;
-    world.scheduler.after(100, () => {
-      answer({ ok: false, error: { code: 'STORE_FAILED', message: 'not yet', retryable: true } });
-    });
-    return true;
-  };
-  return () => {
-    isHeld = false;
-  };
-}
 
 const THREE_AND_TWO = { S0: [SHARD], S1: [SHARD], S2: [SHARD], S3: [], S4: [] };
 
