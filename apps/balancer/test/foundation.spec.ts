@@ -6,7 +6,8 @@ import { Foundation } from '../src/core/foundation';
 import { Health } from '../src/core/health';
 import { Recovery } from '../src/core/recovery';
 import { SETTINGS } from './simulation/balancer';
-import { Bench, NO_ANSWER, type Ask } from './support/bench';
+import { Bench, type Ask } from './support/bench';
+import { EPOCH, SILENCE } from './support/parts-of-the-core';
 
 const { nodeStartMs } = SETTINGS;
 const SHARDS = ['sh0', 'sh1'];
@@ -44,12 +45,12 @@ class Beginning {
   }
 
   answer(ask: Ask): Outcome<unknown> | null | undefined {
-    if (ask.do === 'load') return this.bucket === null ? NO_ANSWER : { ok: true, value: this.bucket };
+    if (ask.do === 'load') return this.bucket === null ? SILENCE : { ok: true, value: this.bucket };
     if (ask.do === 'listNodes') return { ok: true, value: this.known };
     if (ask.do === 'census') return this.census;
     if (ask.do !== 'fence') return undefined;
     const reply = this.replies.get(ask.server);
-    if (reply === undefined || reply === null) return reply === null ? null : NO_ANSWER;
+    if (reply === undefined || reply === null) return reply === null ? null : SILENCE;
     return { ok: true, value: this.reply(reply) };
   }
 
@@ -103,7 +104,7 @@ describe('the bucket', () => {
 
   it.each<[string, Outcome<unknown>]>([
     ['somebody else has just changed it', { ok: true, value: null }],
-    ['it did not answer', NO_ANSWER],
+    ['it did not answer', SILENCE],
   ])('is loaded once more when %s', (_, outcome) => {
     const beginning = new Beginning();
     const { bench } = beginning;
@@ -231,7 +232,7 @@ describe('without a configuration', () => {
   it('it is looked for servers that hold one of which nothing was known', () => {
     const beginning = nothing();
     const { bench } = beginning;
-    beginning.census = NO_ANSWER;
+    beginning.census = SILENCE;
     bench.pass(2_000);
     beginning.census = present(0);
     bench.pass(2_000);
@@ -354,7 +355,7 @@ describe('a configuration that is prepared on a server', () => {
     const beginning = new Beginning();
     const { bench, foundation } = beginning;
     beginning.lay();
-    bench.cluster.mark = () => ({ epoch: 3, instance: 'L1', revision: 1 });
+    bench.cluster.mark = () => ({ epoch: EPOCH, instance: 'L1', revision: 1 });
     const told = beginning.reply({ prepared });
     bench.forget();
     return { beginning, told, done: bench.begin(foundation.switched('S0', told)) };
@@ -386,7 +387,7 @@ describe('a configuration that is prepared on a server', () => {
     const beginning = new Beginning();
     const { bench, foundation } = beginning;
     beginning.lay();
-    bench.answer = (ask) => (ask.do === 'config' ? NO_ANSWER : beginning.answer(ask));
+    bench.answer = (ask) => (ask.do === 'config' ? SILENCE : beginning.answer(ask));
     expect(bench.begin(foundation.switched('S0', beginning.reply({ prepared: CONFIG_ID }))).result).toBeNull();
   });
 

@@ -6,7 +6,8 @@ import { Health } from '../src/core/health';
 import { Recovery } from '../src/core/recovery';
 import { run, wait } from '../src/core/workflow';
 import { SETTINGS } from './simulation/balancer';
-import { Bench, FENCED, NO_ANSWER, VAT, type Ask } from './support/bench';
+import { Bench, FENCED, VAT, type Ask } from './support/bench';
+import { EPOCH, SILENCE } from './support/parts-of-the-core';
 
 const { heartbeatIntervalMs, heartbeatMisses, nodeStartMs } = SETTINGS;
 
@@ -84,7 +85,7 @@ describe('a heartbeat', () => {
     bench.pass(2 * heartbeatIntervalMs);
     expect(logs(bench).map(({ level }) => level)).toEqual(['info', 'debug']);
     bench.forget();
-    bench.answer = (ask) => (ask.do === 'ping' ? NO_ANSWER : undefined);
+    bench.answer = (ask) => (ask.do === 'ping' ? SILENCE : undefined);
     bench.pass(heartbeatIntervalMs);
     bench.answer = () => undefined;
     bench.pass(heartbeatIntervalMs);
@@ -98,7 +99,7 @@ describe('a heartbeat', () => {
     const [first, second] = [...bench.open];
     bench.resolve(second!);
     bench.forget();
-    bench.resolve(first!, NO_ANSWER);
+    bench.resolve(first!, SILENCE);
     expect(logs(bench)).toEqual([]);
     expect(bench.cluster.detector.missesInARow('S0')).toBe(0);
   });
@@ -149,7 +150,7 @@ describe('an answer that comes when its server', () => {
       },
     ],
   ])('%s says nothing', (_, change) => {
-    for (const outcome of [undefined, NO_ANSWER, FENCED]) {
+    for (const outcome of [undefined, SILENCE, FENCED]) {
       const { bench } = withHealth();
       const server = serverOf(bench, 'S1');
       holdPings(bench, 'S1');
@@ -187,7 +188,7 @@ describe('the configuration that a server has', () => {
     pong(bench, 'S1', { cluster: { configId: 1, configEpoch: 1, configVersion: 0 } });
     bench.pass(heartbeatIntervalMs);
     expect(bench.asked('config')).toEqual([]);
-    bench.cluster.mark = () => ({ epoch: 3, instance: 'L1', revision: 1 });
+    bench.cluster.mark = () => ({ epoch: EPOCH, instance: 'L1', revision: 1 });
     bench.pass(heartbeatIntervalMs);
     expect(bench.asked('config')).toMatchObject([{ server: 'S1', request: { cluster: { configId: 1 } } }]);
     expect(ahead).toEqual([]);
@@ -313,7 +314,7 @@ describe('a server that is asked for until it answers', () => {
   it('is given up when the time is over', () => {
     const made = withHealth();
     made.bench.tick = () => undefined;
-    made.bench.answer = (ask) => (ask.do === 'fence' ? NO_ANSWER : undefined);
+    made.bench.answer = (ask) => (ask.do === 'fence' ? SILENCE : undefined);
     const done = fenced(made);
     made.bench.pass(900);
     expect(done.result).toBeUndefined();
@@ -352,8 +353,8 @@ describe('a server that is dead', () => {
   function dead(): Made {
     const made = withHealth();
     made.bench.answer = (ask) => {
-      if (ask.do === 'startNode') return NO_ANSWER;
-      return 'server' in ask && ask.server === 'S2' ? NO_ANSWER : undefined;
+      if (ask.do === 'startNode') return SILENCE;
+      return 'server' in ask && ask.server === 'S2' ? SILENCE : undefined;
     };
     made.bench.pass(FLATLINE_MS);
     return made;
@@ -363,7 +364,7 @@ describe('a server that is dead', () => {
     expect(dead().bench.told('server.flatline')).toMatchObject([{ subject: 'S2', data: { silentMs: null } }]);
     const { bench } = withHealth();
     bench.pass(heartbeatIntervalMs);
-    bench.answer = (ask) => (isPing('S2')(ask) ? NO_ANSWER : undefined);
+    bench.answer = (ask) => (isPing('S2')(ask) ? SILENCE : undefined);
     bench.pass(FLATLINE_MS);
     const [flatline] = bench.told('server.flatline');
     expect(flatline?.data.silentMs).toBeGreaterThanOrEqual(heartbeatMisses * heartbeatIntervalMs);

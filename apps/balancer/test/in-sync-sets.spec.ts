@@ -2,7 +2,8 @@
 import type { ChangeOutcome } from '../src/core/in-sync-sets';
 import { minimumOf, type Shard } from '../src/core/shard';
 import type { Workflow } from '../src/core/workflow';
-import { Bench, NO_ANSWER, VAT, type Ask } from './support/bench';
+import { Bench, VAT, type Ask } from './support/bench';
+import { EPOCH, SILENCE } from './support/parts-of-the-core';
 
 const RETRY_MS = 250;
 const SHARD_KEY = 'shard.sh0';
@@ -23,7 +24,7 @@ const asksServer =
 /** These servers do not answer questions of one kind. */
 function silence(bench: Bench, kind: Ask['do'], ...servers: string[]): void {
   const isMeant = asksServer(kind, ...servers);
-  bench.answer = (ask) => (isMeant(ask) ? NO_ANSWER : undefined);
+  bench.answer = (ask) => (isMeant(ask) ? SILENCE : undefined);
 }
 
 /** Members that are asked something, in the order in which they are. */
@@ -79,7 +80,7 @@ describe.each(changes)('%s', (_, change) => {
     expect(bench.shard.record).toBe(record);
     expect(bench.asked('config')).toEqual([]);
     bench.resolve(bench.open[0]!);
-    expect(bench.shard.record).toMatchObject({ configVersion: record.configVersion + 1, configEpoch: 3 });
+    expect(bench.shard.record).toMatchObject({ configVersion: record.configVersion + 1, configEpoch: EPOCH });
   });
 
   it('is neither in force nor told where another balancer leads by now', () => {
@@ -294,7 +295,7 @@ describe('a newcomer', () => {
     if (servers === 2)
       bench.answer = (ask) => {
         if (ask.do === 'store') bench.node('S0').postgres = 'down';
-        return asksServer('config', name)(ask) ? NO_ANSWER : undefined;
+        return asksServer('config', name)(ask) ? SILENCE : undefined;
       };
     expect(bench.begin(bench.inSyncSets.promote(shard, name, 0)).result).toBe(false);
     expect(shard.inSync).toEqual(members);

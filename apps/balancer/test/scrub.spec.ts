@@ -2,7 +2,8 @@
 import type { Outcome } from '../src/core/effects';
 import { Scrub } from '../src/core/scrub';
 import { run, wait } from '../src/core/workflow';
-import { Bench, FENCED, NO_ANSWER, VAT, type Ask } from './support/bench';
+import { Bench, FENCED, VAT, type Ask } from './support/bench';
+import { SILENCE } from './support/parts-of-the-core';
 
 const INTERVAL_MS = 900;
 const SHARDS = ['a', 'b', 'c'];
@@ -31,7 +32,7 @@ const isDigestOf =
 /** These servers do not tell what they show. */
 function deafen(bench: Bench, ...servers: string[]): void {
   const isDeaf = isDigestOf(...servers);
-  bench.answer = (ask) => (isDeaf(ask) ? NO_ANSWER : undefined);
+  bench.answer = (ask) => (isDeaf(ask) ? SILENCE : undefined);
 }
 
 /** Long enough for a page to be asked for as often as it is. */
@@ -58,7 +59,7 @@ function dispute(bench: Bench, ...shards: string[]): void {
     const shard = bench.shardOf(id);
     shard.setRecord({ ...shard.record, disputed: true });
     // Whoever is silent leaves it open who is right.
-    bench.answer = (ask) => (isDigestOf('S1')(ask) ? NO_ANSWER : undefined);
+    bench.answer = (ask) => (isDigestOf('S1')(ask) ? SILENCE : undefined);
   }
 }
 
@@ -161,7 +162,7 @@ describe('a shard of which it is open who is right', () => {
     dispute(bench, 'sh0');
     bench.answer = (ask) => (isDigestOf('S0', 'S1', 'S2')(ask) ? null : undefined);
     bench.pass(10_000);
-    bench.answer = (ask) => (ask.do === 'digest' ? NO_ANSWER : undefined);
+    bench.answer = (ask) => (ask.do === 'digest' ? SILENCE : undefined);
     for (const ask of [...bench.open]) bench.resolve(ask, FENCED);
     expect(compared(bench)).toHaveLength(1);
   });

@@ -46,7 +46,7 @@ class TakingOver extends PartsOfTheCore {
       }),
     );
     this.reply('apply', ({ round }) => done(round.parts.map(({ shard }) => ({ shard, outcomes: [], digest: '1' }))));
-    run(this.takeOver.lead({ epoch: EPOCH, history: [{ epoch: 3, instance: 'L3', since: 1 }] }));
+    run(this.takeOver.lead({ epoch: EPOCH, history: [{ epoch: EPOCH - 2, instance: 'L3', since: 1 }] }));
     this.settle();
   }
 
@@ -328,7 +328,7 @@ describe('by what members tell', () => {
 
   it.each<[string, Partial<NodeShardState>, Partial<FenceReply>]>([
     ['a shard that there is not', { shard: 'z' }, {}],
-    ['another configuration', { configEpoch: 4, inSync: ['S2'], toldVat: 99 }, { configId: 9 }],
+    ['another configuration', { configVersion: 9, inSync: ['S2'], toldVat: 99 }, { configId: 9 }],
   ])('nothing follows from %s', (_, told, reply) => {
     const world = new TakingOver(one());
     for (const server of ['S0', 'S1']) world.tell(server);
@@ -368,7 +368,7 @@ describe('what the catalog says of a shard is believed', () => {
     const replicas = [...S, 'S3'];
     const record = shardRecord('a', replicas, { inSync: ['S0'], joining: ['S2', 'S3'] });
     const world = new TakingOver([record], replicas);
-    const forgotten = { mark: { epoch: 4, instance: 'L4', revision: 50 } };
+    const forgotten = { mark: { epoch: EPOCH - 1, instance: 'L4', revision: 50 } };
     for (const server of ['S0', 'S2', 'S3']) world.tell(server, {}, forgotten);
     world.beGone('S1');
     world.pass(3 * GRACE_MS);

@@ -3,33 +3,19 @@
  * bucket say, when they say it, and how time passes.
  */
 import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
-import type { ErrorBody } from '#common/contracts/errors';
-import { Catalog } from '../../src/core/catalog';
-import { Cluster } from '../../src/core/cluster';
-import { Desk } from '../../src/core/desk';
-import { Divergence } from '../../src/core/divergence';
 import type { Effect, Outcome } from '../../src/core/effects';
-import { PUBLISHED_HASH } from '../../src/core/hash-ring';
-import { InSyncSets } from '../../src/core/in-sync-sets';
-import { Patience } from '../../src/core/patience';
-import type { CoreSettings } from '../../src/core/settings';
 import { Shard, type ShardRecord } from '../../src/core/shard';
 import { run, type Workflow } from '../../src/core/workflow';
-import { Writer } from '../../src/core/writer';
 import { SETTINGS } from '../simulation/balancer';
+import { EPOCH, PartsOfTheCore, SILENCE } from './parts-of-the-core';
 
 export type Ask = Extract<Effect, { token: number }>;
 
-export const NO_ANSWER: Outcome<never> = {
-  ok: false,
-  error: { code: 'OUTCOME_UNKNOWN', message: 'no answer in time', retryable: true },
-};
 export const FENCED: Outcome<never> = {
   ok: false,
   error: { code: 'FENCED', message: 'a higher epoch was seen', retryable: false },
 };
 
-const EPOCH = 3;
 const TICK_MS = 50;
 /** The VAT of every shard, and the term that whoever is whole has reached. */
 export const VAT = 5;
@@ -45,22 +31,18 @@ export interface Node {
 }
 
 export class Bench {
-  readonly settings: CoreSettings = { ...SETTINGS, balancerId: 'L1', instance: 'L1' };
-  readonly desk = new Desk();
-  readonly cluster = new Cluster(SETTINGS.heartbeatMisses, SETTINGS.suspicion, PUBLISHED_HASH);
+  private readonly parts = new PartsOfTheCore({ scrubIntervalMs: SETTINGS.scrubIntervalMs });
+  readonly settings = this.parts.settings;
+  readonly desk = this.parts.desk;
+  readonly cluster = this.parts.cluster;
+  readonly catalog = this.parts.catalog;
+  readonly inSyncSets = this.parts.inSyncSets;
+  readonly divergence = this.parts.divergence;
+  readonly patience = this.parts.patience;
+  readonly writer = this.parts.writer;
+  readonly fenced = this.parts.fenced;
   /** Why the core has stepped down. */
-  readonly over: string[] = [];
-  readonly fenced = (error: ErrorBody): void => {
-    this.over.push(error.message);
-  };
-  readonly catalog = new Catalog(this.desk, this.fencedBy.bind(this));
-  readonly inSyncSets = new InSyncSets(this.desk, this.cluster, this.catalog);
-  readonly divergence = new Divergence(this.desk, this.cluster, this.inSyncSets);
-  readonly patience = new Patience(SETTINGS.patience);
-  readonly writer = new Writer(
-    ...([this.desk, this.cluster, this.inSyncSets, this.divergence] as const),
-    ...([this.settings, this.patience, this.fenced] as const),
-  );
+  readonly over: readonly string[] = this.parts.givenUp;
   readonly nodes = new Map<string, Node>();
   /** All that was asked and told, the oldest first. */
   readonly effects: Effect[] = [];
@@ -78,7 +60,6 @@ export class Bench {
     const { cluster } = this;
     const names = Array.from({ length: servers }, (_, index) => `S${index}`);
     cluster.begin(EPOCH);
-    this.catalog.lead(EPOCH);
     cluster.phase = 'serving';
     const schema = { columns: ['id'], dtypes: ['Number' as const] };
     const init = { n: servers, schema, shards: [], servers: {} };
@@ -178,12 +159,6 @@ export class Bench {
     );
   }
 
-  private fencedBy(why: string): void {
-    this.over.push(why);
-    this.cluster.phase = 'steppedDown';
-    this.catalog.end();
-  }
-
   private take(): Effect[] {
     const effects = this.desk.take();
     this.effects.push(...effects);
@@ -212,7 +187,7 @@ export class Bench {
         this.revision += 1;
         return { ok: true, value: this.revision };
       case 'catchup':
-        return NO_ANSWER;
+        return SILENCE;
       case 'load':
       case 'census':
       case 'listNodes':

@@ -2,6 +2,7 @@
  * The parts of a leader's core, for tests of one of them: what the world answers, and when, is what the test says. Nothing is answered by
  * itself but `pause`.
  */
+import type { ErrorBody } from '#common/contracts/errors';
 import type { ClusterRecord, FenceReply, NodeShardState } from '#common/contracts/node';
 import { Catalog } from '../../src/core/catalog';
 import { Cluster, type ServerState } from '../../src/core/cluster';
@@ -23,7 +24,7 @@ import { SETTINGS } from '../simulation/balancer';
 
 export type Ask<K extends AskKind = AskKind> = Extract<Effect, { token: number; do: K }>;
 
-export const EPOCH = 5;
+export const EPOCH = 3;
 export const GRACE_MS = SETTINGS.nodeStartMs;
 const CORE_SETTINGS: CoreSettings = { ...SETTINGS, balancerId: 'L', instance: 'L#1', scrubIntervalMs: 0 };
 
@@ -84,17 +85,19 @@ export class PartsOfTheCore {
   readonly events: { kind: string; subject: string; data: Record<string, unknown> }[] = [];
   /** Why the lead was given up. */
   readonly givenUp: string[] = [];
+  readonly fenced = ({ message }: Pick<ErrorBody, 'message'>): void => {
+    this.givenUp.push(message);
+  };
   private readonly replies = new Map<AskKind, (ask: Ask) => Outcome<unknown> | undefined>();
 
   constructor(changes: Partial<CoreSettings> = {}) {
     Object.assign(this.settings, changes);
     const { desk, settings } = this;
+    const { fenced } = this;
     const stepDown = (why: string): void => {
       this.givenUp.push(why);
       this.cluster.phase = 'steppedDown';
-    };
-    const fenced = ({ message }: { message: string }): void => {
-      this.givenUp.push(message);
+      this.catalog.end();
     };
     const cluster = (this.cluster = new Cluster(settings.heartbeatMisses, settings.suspicion, PUBLISHED_HASH));
     const catalog = (this.catalog = new Catalog(desk, stepDown));
