@@ -87,12 +87,10 @@ export class TakeOver {
 
   /** Gets one server to answer, by starting it where nobody listens, and fences it. */
   private *bring(name: string): Workflow {
-    let reply = yield* this.reach(name, this.foundation.heard(name));
-    if (reply !== null) reply = yield* this.foundation.switched(name, reply);
+    let reply = yield* this.reachSwitched(name, this.foundation.heard(name));
     while (reply === null && this.isWanted(name)) {
       yield* wait(this.desk.sleep(POLL_MS));
-      reply = yield* this.reach(name);
-      if (reply !== null) reply = yield* this.foundation.switched(name, reply);
+      reply = yield* this.reachSwitched(name);
     }
     const server = this.cluster.servers.get(name);
     if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
@@ -103,6 +101,12 @@ export class TakeOver {
     this.adoptNewer(reply);
     this.health.admit(server);
     this.progress.raise();
+  }
+
+  /** Null as long as the configuration in force is not in force there, and when it is not wanted any more. */
+  private *reachSwitched(name: string, heard?: FenceReply): Workflow<FenceReply | null> {
+    const reply = yield* this.reach(name, heard);
+    return reply === null ? null : yield* this.foundation.switched(name, reply);
   }
 
   /** Null when it is not wanted any more. */
