@@ -181,9 +181,9 @@ class History {
 
   private async ping(marks: Record<string, number>): Promise<void> {
     for (const { replica } of this.pairs) {
-      await replica.ping({ epoch: EPOCH, vats: { sh: this.naive.vat }, marks: {} });
+      await replica.ping({ epoch: EPOCH, configId: 1, vats: { sh: this.naive.vat }, marks: {} });
       await replica.idle();
-      await replica.ping({ epoch: EPOCH, vats: {}, marks });
+      await replica.ping({ epoch: EPOCH, configId: 1, vats: {}, marks });
       await replica.idle();
     }
   }

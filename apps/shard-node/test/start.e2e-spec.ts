@@ -67,7 +67,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-const PING = { epoch: 1, vats: {}, marks: {} };
+const PING = { epoch: 1, configId: 1, vats: {}, marks: {} };
 
 test('the largest pool there may be has its connections, and a heartbeat one more', async () => {
   const { child, status } = await start({ POOL_SIZE: '100' });

@@ -172,8 +172,9 @@ export class Health {
       vats[shard.id] = shard.vat;
       marks[shard.id] = shard.purgeMark(this.desk.nowMs, this.settings.tombstoneHorizonMs);
     }
-    const { epoch, mark } = this.cluster;
-    return mark === null ? { epoch, vats, marks } : { epoch, vats, marks, bucket: mark() };
+    const { epoch, configId, mark } = this.cluster;
+    const request = { epoch, configId, vats, marks };
+    return mark === null ? request : { bucket: mark(), ...request };
   }
 
   private heard(server: ServerState, reply: PingReply, mustHave: ReadonlyMap<string, number>): void {

@@ -67,7 +67,8 @@ export class RollCall {
       }
       const call: Call = { sentMs: this.desk.nowMs, waiting: [resume] };
       this.open.set(server, call);
-      const request = { epoch: this.cluster.epoch, vats: {}, marks: {} };
+      const { epoch, configId } = this.cluster;
+      const request = { epoch, configId, vats: {}, marks: {} };
       this.desk.request('ping', { server, request }, (outcome) => {
         if (this.open.get(server) === call) this.open.delete(server);
         const heard =

@@ -30,7 +30,7 @@ async function configured(): Promise<{ replica: Replica; wired: WiredReplica }> 
   return { replica, wired };
 }
 
-const ping = { epoch: 1, vats: {}, marks: {} };
+const ping = { epoch: 1, configId: 1, vats: {}, marks: {} };
 
 test('what a round says of earlier epochs arrives and is told', async () => {
   const { wired } = await configured();

@@ -41,7 +41,12 @@ describe('a snapshot', () => {
 });
 
 describe('a ping', () => {
-  const ping = (vat: number, epoch = 4): PingRequest => ({ epoch, vats: { sh: vat, other: 99 }, marks: {} });
+  const ping = (vat: number, epoch = 4): PingRequest => ({
+    epoch,
+    configId: 1,
+    vats: { sh: vat, other: 99 },
+    marks: {},
+  });
   const newest = (epoch: number): Partial<ShardState> => ({
     newestRound: { epoch, round: 1, lastTerms: {}, refused: false },
   });
@@ -57,6 +62,7 @@ describe('a ping', () => {
     ['a VAT that the replica has not got to', replica(newest(4)), ping(21)],
     ['a replica whose newest terms are of an older epoch', replica(newest(3)), ping(20)],
     ['a replica that is not in sync by its configuration', replica({ configEpoch: 4, inSync: ['Server1'] }), ping(20)],
+    ['a VAT of another configuration’s shard of that name', replica(newest(4)), { ...ping(20), configId: 2 }],
     ['a replica that is catching up', replica({ ...newest(4), ...CATCHING_UP }), ping(20)],
   ])('changes nothing by %s', (_name, state, request) => {
     expect(toldByPing(state, request)).toEqual([]);

@@ -33,10 +33,12 @@ export function admitCopy(state: ReplicaState, request: Pick<CopyRequest, 'shard
 
 /**
  * Shards of which the ping tells a newer committed VAT. Only a replica that takes part under this very epoch may believe
- * it: an older one can hold terms as high that were never committed.
+ * it: an older one can hold terms as high that were never committed. A ping of the configuration before may come late, and tell of
+ * shards that had the same names.
  */
 export function toldByPing(state: ReplicaState, request: PingRequest): ShardState[] {
   const told: ShardState[] = [];
+  if (request.configId !== state.configId) return told;
   for (const shard of state.shards.values()) {
     const vat = request.vats[shard.shard] ?? 0;
     if (vat > shard.toldVat && vat <= shard.currentTerm && takesPart(state, shard, request.epoch)) {

@@ -90,7 +90,7 @@ describe('configurations of a replica', () => {
 
   it('remember a mark of a heartbeat', async () => {
     const bucket = { epoch: 1, instance: 'a', revision: 12 };
-    await replica.ping({ epoch: 1, vats: {}, marks: {}, bucket });
+    await replica.ping({ epoch: 1, configId: 1, vats: {}, marks: {}, bucket });
     await replica.idle();
     expect((await store.load()).mark).toEqual(bucket);
   });

@@ -1,14 +1,18 @@
 /** Removes dead versions and forgotten outcomes in the background, a batch at a time, up to the marks that the leader tells. */
+import type { PingRequest } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
-import { withShards } from '../core/replica-state';
+import { withShards, type ReplicaState } from '../core/replica-state';
 import { purgeTarget } from '../core/serving';
 import type { GuardedState } from './guarded-state';
 
 const BATCH_VERSIONS = 500;
 const BATCH_RECORDS = 2000;
 
+/** By shard how far versions may be purged, and in which configuration. */
+type Marks = Pick<PingRequest, 'configId' | 'marks'>;
+
 export class Purger {
-  private marks: Readonly<Record<string, number>> = {};
+  private told: Marks = { configId: 0, marks: {} };
   private running: Promise<void> | null = null;
   private stopped = false;
   /** By shard and configuration: up to where outcomes have been removed in the life of this process. */
@@ -20,8 +24,8 @@ export class Purger {
   ) {}
 
   /** Takes note of newer marks and sees to them when the purge under way is done. */
-  wish(marks: Readonly<Record<string, number>>): void {
-    this.marks = marks;
+  wish(told: Marks): void {
+    this.told = told;
     if (this.running !== null || this.stopped) return;
     this.running = this.purgeAll().finally(() => {
       this.running = null;
@@ -80,16 +84,22 @@ export class Purger {
 
   /** Nobody may read below the target any more: that is durable before the first version goes. */
   private announce(shard: string): Promise<number | null> {
-    const mark = this.marks[shard] ?? 0;
+    const { told } = this;
     const held = this.guarded.current.shards.get(shard);
-    if (held === undefined || purgeTarget(held, mark) <= held.purgedTo) return Promise.resolve(null);
+    if (held === undefined || purgeTarget(held, markOf(told, this.guarded.current, shard)) <= held.purgedTo)
+      return Promise.resolve(null);
     return this.guarded.change(null, async (transaction, state) => {
       const now = state.shards.get(shard);
-      const target = now === undefined ? 0 : purgeTarget(now, mark);
+      const target = now === undefined ? 0 : purgeTarget(now, markOf(told, state, shard));
       if (now === undefined || target <= now.purgedTo) return { state, result: null };
       const announced = { ...now, purgedTo: target };
       transaction.saveShard(announced);
       return { state: withShards(state, [announced]), result: target };
     });
   }
+}
+
+/** 0 where it was told of another configuration, which may have a shard of the same name. */
+function markOf({ configId, marks }: Marks, state: ReplicaState, shard: string): number {
+  return configId === state.configId ? (marks[shard] ?? 0) : 0;
 }

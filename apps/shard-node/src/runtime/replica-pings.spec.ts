@@ -70,7 +70,7 @@ beforeEach(async () => {
 });
 
 function ping(changed: Partial<PingRequest> = {}): PingRequest {
-  return { epoch: 1, vats: {}, marks: {}, ...changed };
+  return { epoch: 1, configId: 1, vats: {}, marks: {}, ...changed };
 }
 
 function write(round: number, epochStarts?: ShardState['epochStarts']): Promise<unknown> {
@@ -114,6 +114,17 @@ describe('a heartbeat', () => {
     await replica.idle();
     expect(store.transactions).toBe(transactions + 1);
     expect((await store.load()).shards.get('sh')?.toldVat).toBe(1);
+  });
+
+  it('has nothing purged by what it tells of another configuration’s shard of that name', async () => {
+    for (const round of [1, 2]) await write(round);
+    await replica.ping(ping({ vats: { sh: 2 } }));
+    await replica.ping(ping({ configId: 2, marks: { sh: 2 } }));
+    await replica.idle();
+    expect((await store.load()).shards.get('sh')?.purgedTo).toBe(0);
+    await replica.ping(ping({ marks: { sh: 2 } }));
+    await replica.idle();
+    expect((await store.load()).shards.get('sh')?.purgedTo).toBe(2);
   });
 
   it('tells what is stored, once a commit has left open what that is', async () => {

@@ -111,7 +111,7 @@ describe('a message that comes again', () => {
 });
 
 describe('the fence', () => {
-  const ping = (epoch: number): PingRequest => ({ epoch, vats: {}, marks: {} });
+  const ping = (epoch: number): PingRequest => ({ epoch, configId: 1, vats: {}, marks: {} });
   const copy = { shard: 'sh', from: 0, to: 0, after: null };
   let turn = 0;
 
@@ -191,9 +191,9 @@ describe('purging', () => {
     await replica.apply(...creating(1, 5));
     const remove = { shard: 'sh', vat: 1, firstTerm: 2, lastTerm: 2, ops: [{ op: 'delete' as const, key: 5 }] };
     await replica.apply({ epoch: 1, rounds: [{ round: 2, lastTerms: { sh: 2 }, parts: [remove] }] }, []);
-    await replica.ping({ epoch: 1, vats: { sh: 2 }, marks: {} });
+    await replica.ping({ epoch: 1, configId: 1, vats: { sh: 2 }, marks: {} });
     await replica.idle();
-    await replica.ping({ epoch: 1, vats: {}, marks: { sh: 2 } });
+    await replica.ping({ epoch: 1, configId: 1, vats: {}, marks: { sh: 2 } });
     await replica.idle();
     expect((await store.load()).shards.get('sh')).toMatchObject({ toldVat: 2, purgedTo: 2 });
     expect(await store.readKeys('sh', 1, [5])).toEqual(new Map());

@@ -195,7 +195,7 @@ export class Replica {
     if (postgres === 'ok' || request.epoch !== this.guarded.current.epoch) await this.admit(request.epoch);
     if (postgres === 'ok') {
       this.tell(request);
-      this.purger.wish(request.marks);
+      this.purger.wish(request);
     }
     const state = this.guarded.current;
     return {

@@ -83,7 +83,7 @@ const plain: TableSchema = { columns: ['id', 'name'], dtypes: ['Number', 'String
 const row = (id: number, name = 'x'): string => JSON.stringify({ id, name });
 
 it('answers a heartbeat before and after it is configured', async () => {
-  const ping = { epoch: 0, vats: {}, marks: {} };
+  const ping = { epoch: 0, configId: 1, vats: {}, marks: {} };
   const first = await ask<PingReply>('ping', ping);
   expect(first).toMatchObject({ server: 'Server0', postgres: 'ok', epoch: 0, configId: 0, shards: [] });
   await configure();
@@ -99,7 +99,7 @@ it('stores what a round says of earlier epochs, and tells it', async () => {
   ];
   const part = { shard: 'sh1', vat: 0, firstTerm: 1, lastTerm: 1, ops: [], epochStarts };
   await askLines('apply', { epoch: 1, rounds: [{ round: 1, lastTerms: { sh1: 1 }, parts: [part] }] });
-  const { shards } = await ask<PingReply>('ping', { epoch: 1, vats: {}, marks: {} });
+  const { shards } = await ask<PingReply>('ping', { epoch: 1, configId: 1, vats: {}, marks: {} });
   expect(shards).toMatchObject([{ shard: 'sh1', epochStarts }]);
 });
 
@@ -203,7 +203,7 @@ it('finds everything again after a restart, and refuses the data of another serv
   await node.stop();
   await expect(startNode('Server9', address)).rejects.toThrow(/belong to server Server0/);
   node = await startNode('Server0', address);
-  const { shards } = await ask<PingReply>('ping', { epoch: 7, vats: {}, marks: {} });
+  const { shards } = await ask<PingReply>('ping', { epoch: 7, configId: 1, vats: {}, marks: {} });
   expect(shards).toMatchObject([{ shard: 'sh1', currentTerm: 1, rows: 2, newestRound: { epoch: 1, round: 1 } }]);
   await expect(ask('fence', { epoch: 6 })).rejects.toMatchObject({ code: 'FENCED' });
 });
@@ -219,7 +219,9 @@ it('notices when its rows of term_t were changed by somebody else, and goes on f
     TIMEOUT_MS,
   );
   expect(JSON.parse(Buffer.from(answer).toString())).toMatchObject({ error: { code: 'STORE_FAILED' } });
-  expect((await ask<PingReply>('ping', { epoch: 1, vats: {}, marks: {} })).shards).toMatchObject([{ currentTerm: 5 }]);
+  expect((await ask<PingReply>('ping', { epoch: 1, configId: 1, vats: {}, marks: {} })).shards).toMatchObject([
+    { currentTerm: 5 },
+  ]);
 });
 
 it('copies a shard from another server over NATS', async () => {
@@ -256,18 +258,20 @@ it('tells that Postgres is down when it is', async () => {
   await configure(plain);
   await postgres.pause();
   try {
-    const ping = { epoch: 1, vats: {}, marks: {} };
+    const ping = { epoch: 1, configId: 1, vats: {}, marks: {} };
     expect(await ask<PingReply>('ping', ping)).toMatchObject({ postgres: 'down' });
   } finally {
     postgres.resume();
   }
-  expect(await ask<PingReply>('ping', { epoch: 1, vats: {}, marks: {} })).toMatchObject({ postgres: 'ok' });
+  expect(await ask<PingReply>('ping', { epoch: 1, configId: 1, vats: {}, marks: {} })).toMatchObject({
+    postgres: 'ok',
+  });
 });
 
 it('goes on when its Postgres was killed and is there again: it says so meanwhile, and refuses at once', async () => {
   await configure(plain);
   await create(1, [1], [row(1)]);
-  const ping = { epoch: 1, vats: {}, marks: {} };
+  const ping = { epoch: 1, configId: 1, vats: {}, marks: {} };
   await postgres.crash(async () => {
     const begun = performance.now();
     const part = { shard: 'sh1', vat: 1, firstTerm: 2, lastTerm: 2, ops: [{ op: 'delete', key: 1 }] };

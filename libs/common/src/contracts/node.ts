@@ -104,6 +104,8 @@ export type CensusReply = z.infer<typeof censusReply>;
 /** Heartbeat. `vats` and `marks` by shard: committed up to here; may be purged up to here. */
 export const pingRequest = z.strictObject({
   epoch: term,
+  /** Of whose shards `vats` and `marks` tell: another configuration may have shards of the same names. */
+  configId: term,
   vats: terms,
   marks: terms,
   bucket: bucketMark.exactOptional(),
