@@ -343,9 +343,36 @@ describe('servers that hold nothing of this configuration', () => {
     expect(removed(beginning)).toEqual(['empty']);
   });
 
-  it('are left to an administrator whose command is under way', () => {
+  it('are left to an administrator whose command is under way, and removed once it is over', () => {
     const beginning = withStrays();
-    beginning.bench.cluster.isReshaping = true;
+    const { bench } = beginning;
+    bench.cluster.isReshaping = true;
+    expect(removed(beginning)).toEqual([]);
+    bench.cluster.addServer('older', 7);
+    bench.cluster.isReshaping = false;
+    bench.pass(1_100);
+    expect(bench.asked('removeNode').map(({ server }) => server)).toEqual(['empty']);
+  });
+
+  it.each([
+    ['older', 1, ['late']],
+    ['newer', CONFIG_ID + 1, []],
+  ])('are removed also when they had to be started and answer after all the others: %s', (_, configId, expected) => {
+    const beginning = new Beginning();
+    const { bench, foundation } = beginning;
+    beginning.known = ['S0', 'S1', 'late'];
+    beginning.replies.set('late', null);
+    expect(beginning.lay(1_000).result).toBe(true);
+    bench.begin(foundation.settle());
+    expect(bench.asked('removeNode')).toEqual([]);
+    const ask = bench.open.find((one) => one.do === 'fence')!;
+    bench.resolve(ask, { ok: true, value: beginning.reply({ configId }) });
+    expect(bench.asked('removeNode').map(({ server }) => server)).toEqual(expected);
+  });
+
+  it('are left alone by a leader that is none any more', () => {
+    const beginning = withStrays();
+    beginning.bench.cluster.phase = 'steppedDown';
     expect(removed(beginning)).toEqual([]);
   });
 });

@@ -31,6 +31,7 @@ const LOOK_AGAIN_MS = 1000;
 export class Foundation {
   /** The catalog was lost or set back: what it says of a shard counts only when enough of the shard's replicas know nothing newer. */
   isCatalogDoubted = false;
+  private isSettled = false;
   private readonly survey: Survey;
 
   constructor(
@@ -44,7 +45,7 @@ export class Foundation {
   ) {
     this.survey = new Survey(desk, cluster, health, settings, (server, reply) => {
       if (this.cluster.phase === 'unconfigured' && reply.configId > 0) this.beginAnew(FOUND);
-      else if (!this.cluster.servers.has(server)) run(this.hear(reply));
+      else if (!this.cluster.servers.has(server)) run(this.heardLate(server, reply));
     });
   }
 
@@ -124,13 +125,25 @@ export class Foundation {
 
   /** Servers that hold nothing of this configuration: what is left of an `/init` that failed, or of one that was removed. */
   private *removeStrays(): Workflow {
-    for (const server of this.survey.known) {
-      const reply = this.survey.replies.get(server);
-      if (reply === undefined || this.cluster.isReshaping || this.cluster.servers.has(server)) continue;
-      if (this.isNeeded(reply, this.cluster.configId)) continue;
-      this.desk.emit({ do: 'log', level: 'warn', message: 'STRAY', data: { server, configId: reply.configId } });
-      yield* wait(this.desk.ask('removeNode', { server }));
-    }
+    this.isSettled = true;
+    for (const server of this.survey.known) yield* this.removeStray(server);
+  }
+
+  /** A server that was not waited for: it had to be started, for instance. Nobody else would look whether it is needed. */
+  private *heardLate(server: string, reply: FenceReply): Workflow {
+    yield* this.hear(reply);
+    if (this.isSettled && this.survey.known.includes(server)) yield* this.removeStray(server);
+  }
+
+  private *removeStray(server: string): Workflow {
+    const reply = this.survey.replies.get(server);
+    if (reply === undefined) return;
+    // The administrator may be about to make it a member, or to remove it.
+    while (this.cluster.isReshaping) yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
+    if (this.cluster.phase === 'steppedDown' || this.cluster.servers.has(server)) return;
+    if (this.isNeeded(reply, this.cluster.configId)) return;
+    this.desk.emit({ do: 'log', level: 'warn', message: 'STRAY', data: { server, configId: reply.configId } });
+    yield* wait(this.desk.ask('removeNode', { server }));
   }
 
   /** It may hold something that is nowhere else: the last record of each of its shards must have gone on without it. */
