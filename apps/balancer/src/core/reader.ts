@@ -227,9 +227,8 @@ export class Reader {
   /** The replica that the ring chooses among those that can serve; those that are not suspect come first. */
   private choose(shard: Shard, read: number, tried: ReadonlySet<string>): string | undefined {
     if (!shard.resolved) return undefined;
-    const healthy = (server: string): boolean =>
-      !tried.has(server) && this.canServe(shard, server) && this.cluster.health(server) === 'healthy';
     const possible = (server: string): boolean => !tried.has(server) && this.canServe(shard, server);
+    const healthy = (server: string): boolean => possible(server) && this.cluster.health(server) === 'healthy';
     const { loadEpsilon } = this.settings;
     return (
       shard.ring.pick(read, shard.reads, loadEpsilon, healthy) ??
