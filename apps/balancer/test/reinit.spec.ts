@@ -201,3 +201,73 @@ test('a server on which the new configuration could not be put in force yet is n
   isDeaf = false;
   await world.until(() => world.isWhole(), 20_000);
 });
+
+describe('rounds that are under way when the configuration is replaced', () => {
+  const writeOf = (...keys: number[]): object => ({
+    ...{ op: 'write', onConflict: 'error', keys },
+    rows: keys.map((id) => JSON.stringify({ id, mark: 'old' })),
+  });
+
+  type Held = { goOn: () => void; fail: (code: 'BAD_REQUEST' | 'OUTCOME_UNKNOWN') => void }[];
+
+  /** Rounds are held back from now on. */
+  function holdRounds(world: SmallWorld): Held {
+    const held: Held = [];
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do !== 'apply') return false;
+      const goOn = (): void => {
+        carryOut(ask, answer);
+      };
+      held.push({
+        goOn,
+        fail: (code) => {
+          answer({ ok: false, error: { code, message: code.toLowerCase(), retryable: false } });
+        },
+      });
+      return true;
+    };
+    return held;
+  }
+
+  it('leave no change behind that the next configuration would carry out', async () => {
+    const world = await SmallWorld.of(2);
+    const held = holdRounds(world);
+    world.submit(writeOf(6));
+    // These two wait for that one, and share the next round.
+    const batches = [7, 8].map((key) => world.submit(writeOf(key)));
+    await world.until(() => held.length === 2);
+    for (const { goOn } of held.splice(0)) goOn();
+    await world.until(() => held.length === 2);
+    init(world, { ...COMMAND, servers: { S0: [SHARD], S1: [SHARD] } });
+    await world.until(() => world.balancer.cluster.phase === 'configuring');
+    world.intercept = () => false;
+    for (const { fail } of held) fail('BAD_REQUEST');
+    await untilServed(world);
+    await world.pass(500);
+    expect([world.keys('S0'), world.keys('S1')]).toEqual([[], []]);
+    for (const batch of batches) expect(world.answers[batch]).toMatchObject({ error: { code: 'CONFIG_CHANGED' } });
+  });
+
+  it('leave nothing to be done in shards that are gone', async () => {
+    const layout = { S0: [SHARD], S1: ['sh1'] };
+    const world = await SmallWorld.laidOut(layout);
+    const held = holdRounds(world);
+    const batch = world.submit(writeOf(7, 17));
+    await world.until(() => held.length === 2);
+    const shards = [SHARD, 'sh1'].map((shard, index) => ({ shard, low: 100 * index, size: 100 }));
+    init(world, { ...COMMAND, shards, servers: layout });
+    await world.until(() => world.balancer.cluster.phase === 'configuring');
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'apply') return false;
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+      return true;
+    };
+    for (const { fail } of held.splice(0)) fail('OUTCOME_UNKNOWN');
+    await world.until(() => world.administered.has(2), 20_000);
+    await untilServed(world);
+    expect(world.answers[batch]).toHaveProperty('error');
+    const late = holdRounds(world);
+    await world.pass(1_000);
+    expect(late).toEqual([]);
+  });
+});

@@ -86,6 +86,12 @@ describe('keys', () => {
     expect(whole.shardOf(2 ** 53 - 1)?.id).toBe('rest');
     expect(clusterOf([], []).shardOf(0)).toBeUndefined();
   });
+
+  test('one is there by its name, for whoever knows that it is', () => {
+    const cluster = clusterOf([], [shardOf('a', 0, 10)]);
+    expect(cluster.shardNamed('a').record.size).toBe(10);
+    expect(() => cluster.shardNamed('b')).toThrow('there is no shard b');
+  });
 });
 
 describe('a server', () => {

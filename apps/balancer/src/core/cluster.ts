@@ -229,6 +229,13 @@ export class Cluster {
     return shard.resolved && this.serving(shard).length > 0;
   }
 
+  /** The shard of that name, for whoever has made sure that there is one. @throws Error when there is none */
+  shardNamed(id: string): Shard {
+    const shard = this.shards.get(id);
+    if (shard === undefined) throw new Error(`there is no shard ${id}`);
+    return shard;
+  }
+
   /** The shard that covers a key: binary search over the ranges, which do not overlap. */
   shardOf(key: number): Shard | undefined {
     // How many begin at the key or before it.

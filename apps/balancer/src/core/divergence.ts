@@ -81,9 +81,9 @@ export class Divergence {
 
   /**
    * Takes the replicas out of the in-sync set; what differs is looked for and told afterwards. No round but one that waits for
-   * this may be under way on the shard. Returns false when too few are left, so that they had to be suspended.
+   * this may be under way on the shard. Where too few would be left they stay, and count for nothing.
    */
-  *quarantine(finding: Finding): Workflow<boolean> {
+  *quarantine(finding: Finding): Workflow {
     const { shard, diverged, cause, vat } = finding;
     for (const server of diverged) {
       const replica = shard.replicas.get(server);
@@ -92,11 +92,10 @@ export class Divergence {
     shard.hold(vat);
     const isSettled = settles(finding);
     shard.divergedMs = this.desk.nowMs;
-    const outcome = yield* this.inSyncSets.quarantine(shard, diverged, cause, isSettled);
+    yield* this.inSyncSets.quarantine(shard, diverged, cause, isSettled);
     // Until now a read may have been sent to one of them.
     shard.divergedMs = this.desk.nowMs;
     run(this.examineAll(finding));
-    return outcome === 'done';
   }
 
   /**

@@ -146,10 +146,17 @@ function* discard({ cluster: record }: Blueprint, { desk, cluster }: MembershipP
 function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workflow {
   const { cluster, catalog, writer, reader } = parts;
   cluster.phase = 'configuring';
-  writer.abandon({ code: 'CONFIG_CHANGED', message: 'the configuration is being replaced', retryable: true });
+  const isReplaced: ErrorBody = {
+    code: 'CONFIG_CHANGED',
+    message: 'the configuration is being replaced',
+    retryable: true,
+  };
+  writer.abandon(isReplaced);
   reader.clear();
   const held = [...cluster.shards.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   yield* writer.lockLanes(held);
+  // Rounds that were under way may have put changes back into the lanes, or have left something to be done in their shards.
+  writer.abandon(isReplaced);
   // What is being changed of a shard's record comes to its end first: it must not be stored over that of the next shard of this name.
   for (const shard of held) yield* wait(shard.configLock.acquire());
   yield* catalog.put(BUCKET_KEYS.cluster, next);

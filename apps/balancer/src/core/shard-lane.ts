@@ -64,7 +64,6 @@ export class ShardLanes {
   private readonly open = new Set<string>();
   private readonly byArrival = new Heap<Waiting>((a, b) => a.request.arrivedMs < b.request.arrivedMs);
   private nextOrder = 0;
-  private count = 0;
   private readonly lengths = new Map<string, number>();
   private readonly locked = new Set<string>();
   /** How to take note that the procedure that has locked a lane has given it back. */
@@ -84,7 +83,6 @@ export class ShardLanes {
       if (!this.locked.has(shard)) this.open.add(shard);
     }
     this.byArrival.push(waiting);
-    this.count += 1;
     return true;
   }
 
@@ -166,11 +164,6 @@ export class ShardLanes {
     return refused;
   }
 
-  /** Whether `take` could find anything to do. */
-  get isEmpty(): boolean {
-    return this.count === 0;
-  }
-
   /** Requests that it keeps, those included that are gone and that a queue has not passed over yet. */
   get kept(): number {
     return [...this.queues.values()].reduce((sum, queue) => sum + queue.kept, this.byArrival.size);
@@ -219,7 +212,6 @@ export class ShardLanes {
 
   private forget(waiting: Waiting): void {
     waiting.isGone = true;
-    this.count -= 1;
     for (const shard of waiting.shards) {
       const left = this.length(shard) - 1;
       if (left > 0) this.lengths.set(shard, left);

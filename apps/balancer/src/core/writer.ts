@@ -31,6 +31,8 @@ export class Writer {
   private nextSettleMs = 0;
   private nextRound = 1;
   private nextCohort = 1;
+  /** Requests are checked when they come, and none outlives the configuration that they came for. */
+  private readonly shardOf = (id: string): Shard => this.cluster.shardNamed(id);
 
   constructor(
     private readonly desk: Desk,
@@ -54,7 +56,6 @@ export class Writer {
 
   /** Starts every round that can start now. */
   flush(): void {
-    if (this.lanes.isEmpty) return;
     const taken = this.lanes.take(
       (shard, request) => this.gate(shard, request),
       this.desk.nowMs - this.settings.laneWaitMs,
@@ -103,8 +104,7 @@ export class Writer {
   }
 
   private gate(id: string, request: LaneRequest): Gate {
-    const shard = this.cluster.shards.get(id);
-    if (shard === undefined) return 'refuse';
+    const shard = this.shardOf(id);
     // In two rounds at once that nobody knows what became of there would be no end of what the other shards have to remember.
     if (request.parts.size > 1 && !this.lanes.isLocked(id) && this.givenUp.owes(shard)) return 'refuse';
     if (this.cluster.isWritable(shard)) return 'open';
@@ -126,7 +126,7 @@ export class Writer {
 
   private empty(shards: readonly Shard[]): Suspension<WriteRound> {
     return (resume) => {
-      const round = new WriteRound(this.nextRound++, [], (id) => this.shard(id), this.desk.nowMs, shards);
+      const round = new WriteRound(this.nextRound++, [], this.shardOf, this.desk.nowMs, shards);
       this.send(round, () => {
         resume(round);
       });
@@ -134,7 +134,7 @@ export class Writer {
   }
 
   private begin(requests: readonly LaneRequest[]): void {
-    const round = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs);
+    const round = new WriteRound(this.nextRound++, requests, this.shardOf, this.desk.nowMs);
     this.send(round, () => undefined);
   }
 
@@ -180,7 +180,7 @@ export class Writer {
       yield* this.divergence.dispute(shard);
       return false;
     }
-    if (sides.diverged.length > 0 && !(yield* this.quarantine(entry, sides))) return false;
+    if (sides.diverged.length > 0) yield* this.quarantine(entry, sides);
     const failed = [...entry.failures.keys()].filter((server) => shard.writers.includes(server));
     // Whoever has left the set meanwhile: the others must have been told, and that may be under way.
     if (failed.length === 0 && shard.untold.size === 0) return isKept(entry);
@@ -228,7 +228,7 @@ export class Writer {
   ): void {
     const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
     const idle = [...failed.shards.values()].map((entry) => entry.shard).filter((shard) => !needed.has(shard.id));
-    const again = new WriteRound(this.nextRound++, requests, (id) => this.shard(id), this.desk.nowMs, idle, refusals);
+    const again = new WriteRound(this.nextRound++, requests, this.shardOf, this.desk.nowMs, idle, refusals);
     this.send(again, () => undefined);
   }
 
@@ -272,7 +272,7 @@ export class Writer {
    * then.
    */
   private *isGoneAfter(failed: WriteRound, shard: Shard, isAsked: boolean): Workflow<boolean> {
-    if (!this.isCurrent(shard) || !(isAsked || this.cluster.isWritable(shard))) {
+    if (!isAsked && !this.cluster.isWritable(shard)) {
       this.lanes.release([shard.id]);
       return false;
     }
@@ -280,10 +280,6 @@ export class Writer {
     const replies = round.shards.get(shard.id)?.replies;
     const holders = [...(failed.mayHold().get(shard.id) ?? [])];
     return isInForce(round) || holders.every((server) => replies?.has(server) === true);
-  }
-
-  private isCurrent(shard: Shard): boolean {
-    return this.cluster.shards.get(shard.id) === shard && shard.resolved;
   }
 
   /**
@@ -333,7 +329,7 @@ export class Writer {
   }
 
   /** Replicas that did something else with the round than the others are out before it is decided. */
-  private *quarantine(entry: RoundShard, sides: Sides): Workflow<boolean> {
+  private *quarantine(entry: RoundShard, sides: Sides): Workflow {
     const { shard, part } = entry;
     const roundKeys = disputedKeys(entry);
     for (const server of sides.diverged) {
@@ -341,13 +337,7 @@ export class Writer {
       entry.failures.set(server, { code: 'INTERNAL', message: 'did something else than the others', retryable: false });
     }
     const cause = 'it did something else than the others with a round';
-    return yield* this.divergence.quarantine({ ...sides, shard, vat: part.vat, cause, roundKeys });
-  }
-
-  private shard(id: string): Shard {
-    const shard = this.cluster.shards.get(id);
-    if (shard === undefined) throw new Error(`no shard ${id}: rounds are made of checked requests`);
-    return shard;
+    yield* this.divergence.quarantine({ ...sides, shard, vat: part.vat, cause, roundKeys });
   }
 }
 
