@@ -21,16 +21,16 @@ export function sharingRounds(
 ): Shard[][] {
   const groups = new DisjointSets();
   // Of a round over many shards many replicas tell: it is looked at once.
-  const links = new Map<string, string | null>();
+  const looked = new Set<string>();
   for (const shard of shards) {
     const votes = votesOf(shard);
     const told = highestTold(votes);
     for (const { newestRound } of votes) {
       if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= told) continue;
       const name = nameOfRound(newestRound);
-      let link = links.get(name);
-      if (link === undefined) links.set(name, (link = join(newestRound, groups, known, votesOf, isOpen)));
-      if (link !== null) groups.join(shard.id, link);
+      if (looked.has(name)) continue;
+      looked.add(name);
+      for (const linked of linkedBy(newestRound, known, votesOf, isOpen)) groups.join(shard.id, linked);
     }
   }
   const byGroup = new Map<string, Shard[]>();
@@ -43,26 +43,20 @@ export function sharingRounds(
   return [...byGroup.values()];
 }
 
-/** Joins the shards of a round; one of them stands for all. Null where there is one alone, or it is known not to be committed. */
-function join(
+/** The shards of a round that wait for each other: none where it is known not to be committed. */
+function linkedBy(
   round: NewestRound,
-  groups: DisjointSets,
   known: ReadonlyMap<string, Shard>,
   votesOf: Votes,
   isOpen: (shard: Shard) => boolean,
-): string | null {
+): string[] {
   const touched = Object.keys(round.lastTerms);
-  if (touched.length === 1) return null;
   const shards = touched.map((id) => known.get(id)).filter((one) => one !== undefined);
   const reports = new Map(shards.map((one) => [one.id, votesOf(one)]));
   const doubtful = new Set(shards.filter(isOpen).map(({ id }) => id));
-  if (isRuledOut(round, reports, doubtful)) return null;
+  if (isRuledOut(round, reports, doubtful)) return [];
   // A shard that was told that it is committed waits for nobody.
-  const waiting = touched.filter((id) => (round.lastTerms[id] ?? 0) > highestTold(reports.get(id) ?? []));
-  const [first] = waiting;
-  if (first === undefined) return null;
-  for (const id of waiting) groups.join(first, id);
-  return first;
+  return touched.filter((id) => (round.lastTerms[id] ?? 0) > highestTold(reports.get(id) ?? []));
 }
 
 /** Tells the round from all others. */

@@ -246,15 +246,14 @@ export function certainlyLacks(failure: ErrorBody | undefined): boolean {
 }
 
 /**
- * One outcome of what a request came to in its shards. Known in all of them it is the first outcome again. Known in some only, its
- * id has just been forgotten elsewhere, or was given to something else before: it cannot be told what became of it.
+ * One outcome of what a request came to in its shards, of which there is one at the least. Known in all of them it is the first outcome
+ * again. Known in some only, its id has just been forgotten elsewhere, or was given to something else before: it cannot be told what
+ * became of it.
  */
 function combined(outcomes: readonly OpOutcome[]): OpOutcome {
   const known = outcomes.filter((outcome) => outcome.known === true).length;
-  const [first, ...others] = outcomes;
-  if (first === undefined) return { ok: 0 };
   if (known > 0 && known < outcomes.length) return { refused: 'ID_REUSED', key: 0, known: true };
-  return others.reduce(sum, first);
+  return outcomes.reduce(sum);
 }
 
 function sum(a: OpOutcome, b: OpOutcome): OpOutcome {
