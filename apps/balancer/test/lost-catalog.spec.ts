@@ -1,4 +1,5 @@
 /** The catalog is lost, or set back to an earlier state, and the replicas are the truth. */
+import { add, remove } from './support/administrator';
 import { SHARD, SmallWorld } from './support/small-world';
 
 const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
@@ -161,5 +162,54 @@ describe('a catalog that was set back', () => {
     await untilWhole(world);
     expect(world.keys('S0')).toEqual([8]);
     expect(world.shard.record.size).toBe(50);
+  });
+});
+
+describe('a catalog that was set back, and only one that lacks a write answers', () => {
+  const ALL = [0, 1, 2, 3, 4, 5, 6];
+
+  /** The last write is on S0 alone, of which the catalog knows nothing. */
+  async function doubtful(): Promise<SmallWorld> {
+    const world = await SmallWorld.laidOut({ S0: [SHARD], S1: [SHARD], S2: [] });
+    const backupMs = world.scheduler.nowMs;
+    await world.pass(2_000);
+    world.powerOff('S1');
+    await world.until(() => !world.shard.inSync.includes('S1'));
+    await world.write(6);
+    await restart(world, catalogAt(world, backupMs), ['S1', 'S2']);
+    let number = 3;
+    await world.until(() => {
+      if (!world.balancer.isAlive) world.changeLeader(`L${number++}`);
+      return world.balancer.isServing && world.balancer.cluster.phase === 'serving';
+    }, 10_000);
+    return world;
+  }
+
+  async function untilServedBy(world: SmallWorld, servers: readonly string[]): Promise<void> {
+    let number = 20;
+    await world.until(() => {
+      if (!world.balancer.isAlive) world.changeLeader(`L${number++}`);
+      const { cluster } = world.balancer;
+      const shard = cluster.shards.get(SHARD);
+      return shard !== undefined && cluster.isWritable(shard) && [...shard.inSync].sort().join() === servers.join();
+    }, 30_000);
+    for (const server of servers) expect(world.keys(server)).toEqual(ALL);
+  }
+
+  it('/rm of the other one waits until it is known what that has', async () => {
+    const world = await doubtful();
+    expect(await remove(world, 'S0')).toMatchObject({ ok: false, error: { code: 'OUTCOME_UNKNOWN' } });
+    await world.pass(3_000);
+    world.powerOn('S0');
+    await untilServedBy(world, ['S1', 'S2']);
+    await world.until(() => !world.replicas.byName.has('S0'), 10_000);
+  });
+
+  it('/add of a further replica makes it when it is known what it is to hold', async () => {
+    const world = await doubtful();
+    expect(await add(world, { N0: [SHARD] })).toMatchObject({ ok: true });
+    await world.pass(3_000);
+    world.powerOn('S0');
+    await untilServedBy(world, ['N0', 'S0', 'S1']);
   });
 });

@@ -40,7 +40,7 @@ export function* addServers(command: AddCommand, parts: MembershipParts): Workfl
     if (cluster.phase !== 'steppedDown') yield* removeServers(parts, fresh);
     return { ok: false, error: failed };
   }
-  if (!(yield* join(parts, movesOf(parts)))) return { ok: false, error: noLongerLeading() };
+  yield* join(parts, movesOf(parts));
   if (!(yield* forgetMade(parts))) return { ok: false, error: noLongerLeading() };
   for (const [server, shards] of newcomers) {
     desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data: { cause: '/add', shards } } });

@@ -101,6 +101,12 @@ describe('a server', () => {
     expect(cluster.shardsOn('S2')).toEqual([]);
   });
 
+  test('is found by its name, and nothing is done about one that is not there', () => {
+    const cluster = clusterOf(['S0'], []);
+    expect(cluster.serverNamed('S0').name).toBe('S0');
+    expect(() => cluster.serverNamed('S1')).toThrow('S1 is no server of this cluster');
+  });
+
   test('that is starting, dead or unknown is asked nothing, gets no copy, and is called what it is', () => {
     const cluster = clusterOf(['S0'], []);
     expect([cluster.isReachable('S0'), cluster.mayReceiveCopies('S0'), cluster.health('S0')]).toEqual([

@@ -157,6 +157,13 @@ export class Cluster {
     return server;
   }
 
+  /** @throws Error when it is none of the cluster's */
+  serverNamed(name: string): ServerState {
+    const server = this.servers.get(name);
+    if (server === undefined) throw new Error(`${name} is no server of this cluster`);
+    return server;
+  }
+
   removeServer(name: string): void {
     this.servers.delete(name);
     this.detector.forget(name);

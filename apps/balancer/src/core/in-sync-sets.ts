@@ -9,6 +9,7 @@ import type { ConfigRequest, NodeShardState } from '#common/contracts/node';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
+import { answersNeeded } from '#common/protocol/in-sync-set';
 import { entered, joined, settled } from './record-changes';
 import { isWhole, RollCall } from './roll-call';
 import { minimumOf, type Shard, type ShardRecord } from './shard';
@@ -194,15 +195,15 @@ export class InSyncSets {
 
   /**
    * Replaces a shard's record (membership); the in-sync set only loses who is no replica any more, and that only after enough of the
-   * others have shown that they are whole. Returns whether it is in force. Members that have not stored it yet stand in
-   * `shard.untold`: what left must be kept until there are none.
+   * others have shown that they are whole, and it is certain that the record is the newest. Returns whether it is in force. Members that
+   * have not stored it yet stand in `shard.untold`: what left must be kept until there are none.
    */
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
       const record = reshaped(shard.record);
       if (record === shard.record) return true;
-      if ((yield* this.store(shard, record)) !== 'stored') return false;
+      if (!this.isNewest(shard) || (yield* this.store(shard, record)) !== 'stored') return false;
       this.cluster.buildRing(shard);
       yield* this.tellAll(shard);
       return true;
@@ -211,14 +212,26 @@ export class InSyncSets {
     }
   }
 
-  /** Whether enough members show, now, that they have everything: what others hold is needed no more. */
+  /**
+   * Whether enough members show, now, that they have everything: what others hold is needed no more. It is needed as long as nobody knows
+   * what everything is.
+   */
   *isProven(shard: Shard): Workflow<boolean> {
-    return yield* this.areEnough(shard, shard.record, minimumOf(shard.record));
+    return shard.resolved && (yield* this.areEnough(shard, shard.record, minimumOf(shard.record)));
   }
 
   /** A shard whose configuration is being replaced is not changed any more. */
   private isCurrent(shard: Shard): boolean {
     return this.cluster.shards.get(shard.id) === shard && this.cluster.phase !== 'configuring';
+  }
+
+  /**
+   * The catalog may have been set back, and a replica know a later record, with other members. A change of the old one would pass for
+   * newer than that. So before the shard is decided so many must run, and have told what they know, that none can be missed.
+   */
+  private isNewest({ decided, record, copies }: Shard): boolean {
+    const isHeard = (server: string): boolean => !record.joining.includes(server) && this.cluster.isReachable(server);
+    return decided || record.replicas.filter(isHeard).length >= answersNeeded(copies);
   }
 
   private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {

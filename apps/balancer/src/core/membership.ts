@@ -9,7 +9,7 @@ import type { AdminCommand } from './effects';
 import { initCluster } from './initialisation';
 import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
 import { finishRemovals, removeServers } from './removal';
-import { forgetMade, goOnWithMoves, leavingOf } from './replica-moves';
+import { forgetMade, goOnWithMoves } from './replica-moves';
 import { Mutex, run, wait, type Workflow } from './workflow';
 
 const ADMIN_QUEUE_LIMIT = 16;
@@ -37,8 +37,7 @@ export class Membership {
   /** Goes on with removals that have been promised, at a pace, unless a command is being carried out. */
   tick(): void {
     const { desk, cluster } = this.parts;
-    if (leavingOf(this.parts).length === 0 || this.turn.isHeld || cluster.phase !== 'serving') return;
-    if (desk.nowMs < this.nextLookMs) return;
+    if (this.turn.isHeld || cluster.phase !== 'serving' || desk.nowMs < this.nextLookMs) return;
     this.nextLookMs = desk.nowMs + LOOK_MS;
     run(this.goOnRemoving());
   }
@@ -85,7 +84,12 @@ export class Membership {
       if (this.parts.cluster.record === null) {
         return { ok: false, error: unconfigured(this.parts.cluster) };
       }
-      if (command.op === 'add') return yield* addServers(command.command, this.parts);
+      if (command.op === 'add') {
+        const outcome = yield* addServers(command.command, this.parts);
+        // Replicas that could not be made yet.
+        run(this.goOn());
+        return outcome;
+      }
       this.nextPlanMs = this.parts.desk.nowMs + 2 * this.parts.settings.adminWaitMs;
       return yield* removeServers(command.command, this.parts);
     } finally {

@@ -28,11 +28,11 @@ export function* removeServers(command: RmCommand, parts: MembershipParts): Work
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const chosen = choose(command, parts);
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
-  const moves = planMoves(chosen, parts);
-  const isBegun = yield* begin(moves, chosen, parts);
+  yield* begin(planMoves(chosen, parts), chosen, parts);
   const untilMs = desk.nowMs + settings.adminWaitMs;
-  const isMade = isBegun && (yield* silence(chosen, parts)) && (yield* untilMade(parts, moves.kept, untilMs));
-  for (const server of isMade ? chosen : []) if (!(yield* removeServer(server, parts, untilMs))) break;
+  yield* silence(chosen, parts);
+  const isMade = yield* untilMade(parts, chosen, untilMs);
+  for (const server of isMade ? chosen : []) yield* removeServer(server, parts, untilMs);
   const left = chosen.filter((server) => cluster.servers.has(server));
   if (left.length === 0) return { ok: true, value: { rm: { n: cluster.servers.size, removed: chosen } } };
   return { ok: false, error: unfinished(left) };
@@ -45,15 +45,14 @@ export function* removeServers(command: RmCommand, parts: MembershipParts): Work
  * @param plansAnew copies whose servers do not run are made elsewhere, as when the `/rm` is asked again
  */
 export function* finishRemovals(parts: MembershipParts, plansAnew: boolean): Workflow {
-  const { cluster, desk } = parts;
-  const leaving = leavingOf(parts).filter((server) => cluster.servers.has(server));
-  const held = leaving.flatMap((server) => cluster.shardsOn(server));
-  if (held.some((shard) => !shard.resolved) || faultOfRemoval(leaving, parts) !== null) return;
-  const moves = plansAnew ? planMoves(leaving, parts) : { kept: movesFor(leaving, parts), dropped: [] };
-  if (!(yield* begin(moves, leaving, parts)) || !(yield* silence(leaving, parts))) return;
+  const leaving = leavingOf(parts);
+  if (faultOfRemoval(leaving, parts) !== null) return;
+  if (plansAnew) yield* begin(planMoves(leaving, parts), leaving, parts);
+  else yield* join(parts, movesFor(leaving, parts));
+  yield* silence(leaving, parts);
   for (const server of leaving) {
-    if (!movesFor([server], parts).every((move) => isMade(move, parts))) continue;
-    if (!(yield* removeServer(server, parts, desk.nowMs))) return;
+    if (movesFor([server], parts).every((move) => isMade(move, parts)))
+      yield* removeServer(server, parts, parts.desk.nowMs);
   }
 }
 
@@ -95,8 +94,8 @@ function faultOfRemoval(leaving: readonly string[], { cluster }: MembershipParts
 interface Plan {
   /** For the servers that leave now; some may have been made by an earlier `/rm`. */
   kept: ReplicaMove[];
-  /** What an earlier one has begun where it cannot be brought to an end: it is given up for another one. */
-  dropped: ReplicaMove[];
+  /** What an earlier one has begun where it cannot be brought to an end, with the shard: it is given up for another one. */
+  dropped: Map<ReplicaMove, Shard>;
 }
 
 /**
@@ -110,12 +109,15 @@ function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
     (server) => !going.includes(server) && cluster.isReachable(server),
   );
   const load = new Map(candidates.map((server) => [server, cluster.shardsOn(server).length]));
-  const plan: Plan = { kept: [], dropped: [] };
+  const plan: Plan = { kept: [], dropped: new Map() };
   for (const shard of cluster.inKeyOrder()) {
     const own = movesOf(parts).filter((move) => move.shard === shard.id);
     const begun = own.filter(({ from = '' }) => leaving.includes(from) && shard.replicas.has(from));
     const kept = begun.filter(({ to }) => shard.stateOf(to) === 'in-sync' || candidates.includes(to));
-    for (const move of begun) (kept.includes(move) ? plan.kept : plan.dropped).push(move);
+    for (const move of begun) {
+      if (kept.includes(move)) plan.kept.push(move);
+      else plan.dropped.set(move, shard);
+    }
     const replaced = new Set(kept.map(({ from }) => from));
     const holders = new Set([...shard.replicas.keys(), ...own.map(({ to }) => to)]);
     for (const server of leaving.filter((name) => shard.replicas.has(name) && !replaced.has(name))) {
@@ -130,20 +132,22 @@ function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
   return plan;
 }
 
-/** Stores what is to be made, and who is to go, and begins to make it. What is given up leaves its shard again. */
-function* begin({ kept, dropped }: Plan, leaving: readonly string[], parts: MembershipParts): Workflow<boolean> {
-  const before = movesOf(parts);
-  const others = before.filter((move) => !kept.includes(move) && !dropped.includes(move));
-  const going = [...new Set([...leavingOf(parts), ...leaving])];
-  const isNew = dropped.length > 0 || kept.some((move) => !before.includes(move));
-  const isPromised = going.length === leavingOf(parts).length;
-  if ((isNew || !isPromised) && !(yield* storeMoves(parts, [...others, ...kept], going))) return false;
-  for (const { shard: id, to } of dropped) {
-    const shard = parts.cluster.shards.get(id);
-    if (shard === undefined) continue;
-    if (!(yield* parts.inSyncSets.reshape(shard, (record) => without(record, to)))) return false;
+/**
+ * Stores what is to be made, and who is to go, and begins to make it. What is given up leaves its shard before: until it has, it is known
+ * by its move, and nothing else is made in its place.
+ */
+function* begin({ kept, dropped }: Plan, leaving: readonly string[], parts: MembershipParts): Workflow {
+  for (const [{ to }, shard] of dropped) {
+    if (!(yield* parts.inSyncSets.reshape(shard, (record) => without(record, to)))) return;
   }
-  return yield* join(parts, kept);
+  const before = movesOf(parts);
+  const others = before.filter((move) => !kept.includes(move) && !dropped.has(move));
+  const going = [...new Set([...leavingOf(parts), ...leaving])];
+  const isNew = dropped.size > 0 || kept.some((move) => !before.includes(move));
+  const isPromised = going.length === leavingOf(parts).length;
+  // Who no longer leads cannot store what follows either.
+  if (isNew || !isPromised) yield* storeMoves(parts, [...others, ...kept], going);
+  yield* join(parts, kept);
 }
 
 /** Replicas that are to be made before these servers leave the shards that they hold. */
@@ -161,19 +165,17 @@ function isMade({ shard, to }: ReplicaMove, { cluster }: MembershipParts): boole
  * Where members hold different things, nothing is copied as long as it takes the word of one that is silent to tell who is right. Who is
  * silent and is to go has none any more.
  */
-function* silence(leaving: readonly string[], { cluster, inSyncSets }: MembershipParts): Workflow<boolean> {
+function* silence(leaving: readonly string[], { cluster, inSyncSets }: MembershipParts): Workflow {
   for (const name of leaving.filter((server) => !cluster.isReachable(server))) {
-    for (const shard of cluster.shardsOn(name).filter(({ record }) => record.disputed === true)) {
-      if (!(yield* inSyncSets.reshape(shard, (record) => without(record, name)))) return false;
-    }
+    const disputed = cluster.shardsOn(name).filter(({ record }) => record.disputed === true);
+    for (const shard of disputed) yield* inSyncSets.reshape(shard, (record) => without(record, name));
   }
-  return true;
 }
 
-/** Waits, within a bound, until the replicas are in sync. */
-function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[], untilMs: number): Workflow<boolean> {
+/** Waits, within a bound, until the replicas that are made before these servers go are in sync. */
+function* untilMade(parts: MembershipParts, leaving: readonly string[], untilMs: number): Workflow<boolean> {
   const { desk, recovery } = parts;
-  while (!moves.every((move) => isMade(move, parts))) {
+  while (!movesFor(leaving, parts).every((move) => isMade(move, parts))) {
     if (desk.nowMs >= untilMs) return false;
     recovery.startAll();
     yield* wait(desk.sleep(POLL_MS));
@@ -181,23 +183,22 @@ function* untilMade(parts: MembershipParts, moves: readonly ReplicaMove[], until
   return true;
 }
 
-/** False when it has to stay for now. */
-function* removeServer(name: string, parts: MembershipParts, untilMs: number): Workflow<boolean> {
+/** Where it has to stay for now nothing is done, or not everything. */
+function* removeServer(name: string, parts: MembershipParts, untilMs: number): Workflow {
   const { cluster, catalog, news, inSyncSets, desk } = parts;
-  const server = cluster.servers.get(name);
-  if (server === undefined) return true;
+  const server = cluster.serverNamed(name);
   const held = shardsOf(name, parts);
   for (const shard of held) {
     // A round may be under way: it is kept by those who are members when it ends, as after a demotion.
-    if (!(yield* inSyncSets.reshape(shard, (old) => without(old, name)))) return false;
+    if (!(yield* inSyncSets.reshape(shard, (old) => without(old, name)))) return;
   }
   // Who has not stored yet that it left may take it for a member still.
-  if (!(yield* untilTold(parts, untilMs))) return false;
-  if (!(yield* isNeedless(name, held, parts))) return false;
-  if (!(yield* isOut(server, parts))) return false;
+  if (!(yield* untilTold(parts, untilMs))) return;
+  if (!(yield* isNeedless(server, held, parts))) return;
+  if (!(yield* isOut(server, parts))) return;
   const next = cluster.changed(cluster.inForce, withoutServer(cluster.inForce, name));
   if (next.leaving?.length === 0) delete next.leaving;
-  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return false;
+  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
   cluster.record = next;
   cluster.removeServer(name);
   // Before its data go: a catalog that is set back still names it.
@@ -205,7 +206,6 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   yield* dropServer(parts, name);
   const data = { cause: '/rm', shards: held.map((shard) => shard.id) };
   desk.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });
-  return true;
 }
 
 /** It may have been taken back meanwhile, where nobody else served (`StrandedShards`). From here on it is not, when it is out. */
@@ -246,9 +246,11 @@ function shardsOf(name: string, parts: MembershipParts): Shard[] {
  * Before its data go: those who remain have shown that they are whole when it left, but may have lost a disk since. That counts for
  * everything that it holds something of, also of what an earlier `/rm` that was not carried out took it out of.
  */
-function* isNeedless(name: string, held: readonly Shard[], parts: MembershipParts): Workflow<boolean> {
-  const { cluster, inSyncSets } = parts;
-  const { holds = null } = cluster.servers.get(name) ?? {};
+function* isNeedless(
+  { holds }: ServerState,
+  held: readonly Shard[],
+  { cluster, inSyncSets }: MembershipParts,
+): Workflow<boolean> {
   const shards = cluster.inKeyOrder().filter((shard) => holds === null || held.includes(shard) || holds.has(shard.id));
   const proven = yield* wait(all(shards.map((shard) => running(inSyncSets.isProven(shard)))));
   return proven.every((isProven) => isProven);

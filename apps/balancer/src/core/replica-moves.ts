@@ -42,14 +42,12 @@ export function* storeMoves(
   return true;
 }
 
-/** Makes replicas of those that are none yet; what they hold is copied after that. False when that is not possible now. */
-export function* join(parts: MembershipParts, moves: readonly ReplicaMove[]): Workflow<boolean> {
+/** Makes replicas of those that are none yet, where that is possible now; what they hold is copied after that. */
+export function* join({ cluster, inSyncSets }: MembershipParts, moves: readonly ReplicaMove[]): Workflow {
   for (const { shard: id, to } of moves) {
-    const shard = parts.cluster.shards.get(id);
-    if (shard?.replicas.has(to) !== false) continue;
-    if (!(yield* parts.inSyncSets.reshape(shard, (record) => joined(record, [to])))) return false;
+    const shard = cluster.shards.get(id);
+    if (shard?.replicas.has(to) === false) yield* inSyncSets.reshape(shard, (record) => joined(record, [to]));
   }
-  return true;
 }
 
 /** A new leader goes on with what the one before it has left. It holds nothing meanwhile: commands come between. */
