@@ -63,15 +63,14 @@ describe('what is not to be had', () => {
     expect(world.living('S0')[1]?.row).toContain('m1');
   });
 
-  it.each([
-    [writeOf(6, 10), 'KEY_OUT_OF_RANGE'],
-    [{ op: 'update', key: 10, row: rowOf(10) }, 'KEY_NOT_FOUND'],
-    [{ op: 'delete', key: -1 }, 'KEY_NOT_FOUND'],
-  ])('is a key in no shard: %j is answered %s, and nothing is changed', async (command, code) => {
-    const world = await World.of(2);
-    expect(await world.change(command)).toMatchObject(failing(code));
-    expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
-  });
+  it.each([[writeOf(6, 10)], [{ op: 'update', key: 10, row: rowOf(10) }], [{ op: 'delete', key: -1 }]])(
+    'is a key in no shard: %j is told so, and changes nothing',
+    async (command) => {
+      const world = await World.of(2);
+      expect(await world.change(command)).toMatchObject(failing('KEY_OUT_OF_RANGE'));
+      expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
+    },
+  );
 
   it('is a place behind too many others in the write queue of a shard', async () => {
     const world = await World.of(2);

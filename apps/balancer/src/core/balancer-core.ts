@@ -255,8 +255,11 @@ export class BalancerCore {
     for (const [index, key] of keys.entries()) {
       const shard = this.cluster.shardOf(key);
       if (shard === undefined) {
-        const code = command.op === 'write' ? 'KEY_OUT_OF_RANGE' : 'KEY_NOT_FOUND';
-        this.refuse(command, { code, message: `the key ${key} lies in no shard`, retryable: false });
+        this.refuse(command, {
+          code: 'KEY_OUT_OF_RANGE',
+          message: `the key ${key} lies in no shard`,
+          retryable: false,
+        });
         return;
       }
       addToPart(parts, shard.id, command, name, key, index);

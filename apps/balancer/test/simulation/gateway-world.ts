@@ -14,8 +14,6 @@ export interface GatewayWorld {
   post: Post;
   /** The configuration that is in force, for those who judge what gateways are told. */
   configId: () => number;
-  /** Keys below this have a shard, whatever administrators do. */
-  coveredBelow: () => number;
   /** Changes carry a name, and may be repeated. */
   named: boolean;
   /** Those that take commands now; more than one while an old leader has not noticed. */

@@ -71,9 +71,7 @@ export class SimGateway {
   private askAgain(operation: Operation, name: string, first: Ending, startMs: number, configId: number): void {
     const { scheduler, network, post, named } = this.world;
     const balancer = this.leader();
-    // What was refused because no shard has the key is not remembered.
-    const isCovered = operation.keys.every((key) => key < this.world.coveredBelow());
-    const isAnswered = first.how === 'done' || (first.how === 'refused' && isCovered);
+    const isAnswered = first.how === 'done' || first.how === 'refused';
     if (!named || !isAnswered || balancer === undefined || scheduler.nowMs - startMs > REPEAT_WITHIN_MS) return;
     const compare = (again: object): void => {
       // What was answered has been removed with everything else.
@@ -166,8 +164,10 @@ export class SimGateway {
     const deliver = (): void => {
       balancer.dispatch({ on: 'records', configId, commands: [command] });
     };
-    if (named) network.send(this.name, balancer.name, deliver);
-    else network.sendOnce(this.name, balancer.name, deliver);
+    if (named) {
+      // It comes twice only since a gateway sends it twice: that knows that one of them may be under way when the other is answered.
+      if (network.send(this.name, balancer.name, deliver)) held.isUnknown = true;
+    } else network.sendOnce(this.name, balancer.name, deliver);
   }
 
   private leader(): SimBalancer | undefined {

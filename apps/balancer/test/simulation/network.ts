@@ -79,10 +79,12 @@ export class Network {
     this.weather = CALM;
   }
 
-  /** Sends a message; `arrive` is called as often as it arrives. */
-  send(from: string, to: string, arrive: () => void): void {
+  /** Sends a message; `arrive` is called as often as it arrives. Returns whether it is sent twice. */
+  send(from: string, to: string, arrive: () => void): boolean {
     this.sendOnce(from, to, arrive);
-    if (this.dice.chance(this.weather.twiceProbability)) this.sendOnce(from, to, arrive);
+    const isTwice = this.dice.chance(this.weather.twiceProbability);
+    if (isTwice) this.sendOnce(from, to, arrive);
+    return isTwice;
   }
 
   /** Sends a message that does not come twice. */

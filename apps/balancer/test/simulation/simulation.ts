@@ -92,8 +92,6 @@ class Simulation {
   private readonly profile: Profile;
   /** There are no keys from here on. */
   private keysEnd = 0;
-  /** Keys below this always have a shard. */
-  private coveredBelow = 0;
 
   constructor(
     private readonly seed: number,
@@ -123,7 +121,6 @@ class Simulation {
     const world: GatewayWorld = {
       ...{ scheduler: this.scheduler, network: this.network, servers: this.servers, post: this.post },
       configId: () => this.watch.seen.configId(),
-      coveredBelow: () => this.coveredBelow,
       ...{ named: this.scheduler.chance(0.7) },
       serving: () => this.balancers.filter((balancer) => balancer.isServing),
       read: (epoch, server) => {
@@ -233,7 +230,6 @@ class Simulation {
       scheduler.violate(`the cluster could not be made: ${outcome?.error.message ?? 'no answer'}`);
     const places = shards.length + (profile.changes.includes('grow') ? 1 : 0);
     this.keysEnd = places * SHARD_KEYS;
-    this.coveredBelow = shards.length * SHARD_KEYS;
     const groups = Array.from({ length: scheduler.oneOf(profile.groups) }, (_, group) =>
       Array.from(
         { length: places },

@@ -1,10 +1,10 @@
 /** What `/write`, `/update` and `/del` have in common: an operation id, and failures that say how to ask for its outcome. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { OPERATION_PATTERN } from '#common/contracts/commands';
-import { ShardlineError } from '#common/contracts/errors';
+import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { Operation, OperationIds } from '../bus/operations';
 import { badRequest } from '../core/body-fields';
-import { HttpFailure, httpFailureOf, STATUS_OF_CODE } from './error-status';
+import { HttpFailure, httpFailureOf } from './error-status';
 
 /** The header by which a client names its request. Node spells names of headers in lower case. */
 export const IDEMPOTENCY_KEY = 'idempotency-key';
@@ -48,15 +48,16 @@ export function operationIdOf(text: unknown, what: string): string {
   return text;
 }
 
-/** A failure in the middle says that nothing was changed only where that is certain. */
+/** What shards store with the operation's id, so that every attempt is answered alike. */
+const HOLDS_FOR_EVERY_ATTEMPT: readonly ErrorCode[] = ['KEY_EXISTS', 'KEY_NOT_FOUND', 'ID_REUSED'];
+
+/** A failure says that nothing was changed only where that is certain: an earlier attempt may still arrive, and be carried out. */
 function failureOf(error: ShardlineError, operation: Operation): ShardlineError | HttpFailure {
-  const status = STATUS_OF_CODE[error.code];
-  if (status !== 503 && status !== 504) return error;
+  const { status, message, headers } = httpFailureOf(error);
   const where = `GET /operations/${encodeURIComponent(operation.id)}`;
-  if (status === 503 && !operation.inDoubt) {
-    const { message, headers } = httpFailureOf(error);
-    return new HttpFailure(503, `${message} (${where} tells what became of it)`, headers);
-  }
+  const isInDoubt = status === 504 || (operation.inDoubt && !HOLDS_FOR_EVERY_ATTEMPT.includes(error.code));
+  if (!isInDoubt)
+    return status === 503 ? new HttpFailure(503, `${message} (${where} tells what became of it)`, headers) : error;
   return new HttpFailure(
     504,
     `${error.message}: it may or may not have been done; ${where} tells, and the same request with the header ` +

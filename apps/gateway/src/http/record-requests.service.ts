@@ -4,7 +4,6 @@
  * A request may be checked and sent again, against a configuration that is newer: it stays the same operation.
  */
 import type { OnConflict, RangeRead } from '#common/contracts/commands';
-import { ShardlineError } from '#common/contracts/errors';
 import type { Operation } from '../bus/operations';
 import type { RecordBus } from '../bus/record-bus';
 import type { TableCache } from '../bus/table-cache';
@@ -19,6 +18,7 @@ import {
   writtenRowsOf,
   type Query,
 } from '../core/record-requests';
+import { asAbsent } from './absent-key';
 import { bodySource } from './request-body';
 
 /** A read's whole answer, or where to get the rows. */
@@ -52,7 +52,7 @@ export class RecordRequests {
       if (checked.key !== key) {
         throw badRequest(`data has the ${rows.key} ${checked.key}, not ${key}: an update cannot change the key`);
       }
-      await this.bus.update(operation, configId, key, checked.row).catch(asAbsent(rows.key, key));
+      await this.bus.update(operation, configId, key, checked.row).catch(asAbsent(operation, rows.key, key));
       return updateAnswer(rows.key, key);
     });
   }
@@ -62,7 +62,7 @@ export class RecordRequests {
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows }) => {
       const key = deletedKeyOf(body(), rows.key);
-      await this.bus.delete(operation, configId, key).catch(asAbsent(rows.key, key));
+      await this.bus.delete(operation, configId, key).catch(asAbsent(operation, rows.key, key));
       return deleteAnswer(rows.key, key);
     });
   }
@@ -77,13 +77,4 @@ export class RecordRequests {
       return { text: `${READ_ANSWER.head(result.shards)}${rows.join(READ_ANSWER.separator)}${READ_ANSWER.tail}` };
     });
   }
-}
-
-/** A key outside every shard is absent as well, and for these routes absent is what counts. */
-function asAbsent(key: string, value: number): (thrown: unknown) => never {
-  return (thrown) => {
-    const error = ShardlineError.from(thrown);
-    if (error.code !== 'KEY_NOT_FOUND' && error.code !== 'KEY_OUT_OF_RANGE') throw error;
-    throw new ShardlineError('KEY_NOT_FOUND', `no data entry with ${key} ${value} exists`, false, { cause: error });
-  };
 }
