@@ -51,6 +51,8 @@ function linkedBy(
   isOpen: (shard: Shard) => boolean,
 ): string[] {
   const touched = Object.keys(round.lastTerms);
+  // Every shard may have one of its own: what became of it links it to nobody, and is found out when the shard is decided.
+  if (touched.length === 1) return [];
   const shards = touched.map((id) => known.get(id)).filter((one) => one !== undefined);
   const reports = new Map(shards.map((one) => [one.id, votesOf(one)]));
   const doubtful = new Set(shards.filter(isOpen).map(({ id }) => id));
