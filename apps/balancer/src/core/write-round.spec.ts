@@ -48,6 +48,11 @@ const OK: OpOutcome = { ok: 1 };
 const KNOWN: OpOutcome = { ok: 1, known: true };
 const TAKEN: OpOutcome = { refused: 'KEY_EXISTS', key: 1 };
 
+test('what came of a round is not known before every shard has told', () => {
+  const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
+  expect(() => verdictOf(round, { a: [OK] })).toThrow('no replica has said what came of the round in b');
+});
+
 describe('what came of a request over two shards', () => {
   it.each<[string, OpOutcome, OpOutcome, OpOutcome, boolean]>([
     ['new in both', OK, OK, { ok: 2 }, false],

@@ -131,7 +131,7 @@ export class WriteRound {
     return holders;
   }
 
-  /** What became of every request, told by the replicas that agree. Call when every shard has at least one reply. */
+  /** What became of every request, told by the replicas that agree. @throws Error when a shard has no reply */
   verdict(): RoundVerdict {
     const outcomes = this.outcomes();
     const excluded = new Map<LaneRequest, OpOutcome>();
@@ -166,7 +166,7 @@ export class WriteRound {
       const [reply] = entry.replies.values();
       entry.requests.forEach((request, index) => {
         const outcome = reply?.outcomes[entry.notes + index];
-        if (outcome === undefined) return;
+        if (outcome === undefined) throw new Error(`no replica has said what came of the round in ${entry.shard.id}`);
         const before = told.get(request);
         if (before === undefined) told.set(request, [outcome]);
         else before.push(outcome);
