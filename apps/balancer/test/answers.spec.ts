@@ -223,3 +223,105 @@ it('takes the lanes of several shards in their order, in whichever they are name
   });
   expect(isDone).toBe(true);
 });
+
+describe('that nothing was changed is said of nothing that may still be found', () => {
+  const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
+  const BUSY = { code: 'BUSY' as const, message: 'later', retryable: true };
+
+  test('not on a replica that has left the set, and is taken back when the others are lost', async () => {
+    const world = await World.of(2);
+    let tell = (): void => undefined;
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do !== 'apply') return false;
+      if (ask.server === 'S0')
+        world.scheduler.after(5, () => {
+          answer({ ok: false, error: BUSY });
+        });
+      else
+        carryOut(ask, () => {
+          world.powerOff('S1');
+          tell = () => {
+            answer({ ok: false, error: NO_ANSWER });
+          };
+        });
+      return true;
+    };
+    const batch = world.submit(writeOf(6));
+    await world.until(() => !world.shard.inSync.includes('S1'));
+    // Nobody makes S0 hold anything newer.
+    world.intercept = (ask, answer) => {
+      if (ask.do === 'apply')
+        world.scheduler.after(5, () => {
+          answer({ ok: false, error: BUSY });
+        });
+      return ['apply', 'catchup', 'digest'].includes(ask.do);
+    };
+    tell();
+    await world.until(() => world.answers[batch] !== undefined);
+    expect(world.answers[batch]).toMatchObject(failing('OUTCOME_UNKNOWN'));
+    world.powerOn('S1');
+    await world.until(() => world.balancer.cluster.isReachable('S1'), 10_000);
+    world.loseDisk('S0');
+    await world.until(() => world.shard.inSync.includes('S1'), 10_000);
+    world.changeLeader('L2');
+    world.intercept = () => false;
+    await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), 20_000);
+    expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  test('it is said once such a replica can be taken back no more, since the others have gone on', async () => {
+    const world = await World.of(2);
+    let isFirst = true;
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do !== 'apply' || !isFirst) return false;
+      if (ask.server === 'S1') {
+        carryOut(ask, () => {
+          world.powerOff('S1');
+          isFirst = false;
+          answer({ ok: false, error: NO_ANSWER });
+        });
+      } else
+        world.scheduler.after(5, () => {
+          answer({ ok: false, error: BUSY });
+        });
+      return true;
+    };
+    expect(await world.change(writeOf(6))).toMatchObject(failing('SHARD_UNAVAILABLE'));
+    expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  // By a client that is in doubt, or by the network.
+  test.each([
+    ['has waited too long', 1],
+    ['is of another configuration', 0],
+  ])('not of a change that is under way when it comes again and %s', async (_name, configId) => {
+    const world = await World.of(2);
+    const change = { ...writeOf(6), operation: 'twice' };
+    const held = holdBack(world, (ask) => ask.do === 'apply');
+    const first = world.submit(change);
+    const second = world.submit(change, configId);
+    await world.until(() => world.answers[second] !== undefined, 20_000);
+    expect(world.answers[second]).toMatchObject(failing('OUTCOME_UNKNOWN'));
+    held.letGo();
+    await world.until(() => world.answers[first] !== undefined);
+    expect(world.answers[first]).toMatchObject({ added: 1 });
+    expect(await world.change(change)).toMatchObject({ added: 1 });
+  });
+
+  test('nor of one of which nobody knows what became', async () => {
+    const world = await World.of(2);
+    const change = { ...writeOf(6), operation: 'twice' };
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do !== 'apply') return false;
+      carryOut(ask, () => {
+        answer({ ok: false, error: NO_ANSWER });
+      });
+      return true;
+    };
+    expect(await world.change(change)).toMatchObject(failing('OUTCOME_UNKNOWN'));
+    const again = world.submit(change, 0);
+    const other = world.submit({ ...change, operation: 'other' }, 0);
+    expect(world.answers[again]).toMatchObject(failing('OUTCOME_UNKNOWN'));
+    expect(world.answers[other]).toMatchObject(failing('CONFIG_CHANGED'));
+  });
+});

@@ -194,14 +194,14 @@ describe('a round over shards of different servers', () => {
     expect([round.canDoWithout('S0'), round.canDoWithout('S3')]).toEqual([true, false]);
   });
 
-  it('may be held by members that did not answer, unless they have left since: a suspended one may count again for the next leader', () => {
+  it('may be held by all that did not answer: one that has left since, or is suspended, may count again', () => {
     const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
     for (const server of ['S0', 'S1', 'S2', 'S3', 'S4']) round.failed(server, timedOut);
     const a = shardOf('a');
     a.setRecord({ ...a.record, inSync: ['S1', 'S2'] });
     a.replicas.get('S2')!.suspended = true;
     expect([...round.mayHold()].map(([shard, servers]) => [shard, ...servers])).toEqual([
-      ['a', 'S1', 'S2'],
+      ['a', 'S0', 'S1', 'S2'],
       ['b', 'S2', 'S3', 'S4'],
     ]);
   });

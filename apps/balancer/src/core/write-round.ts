@@ -119,14 +119,15 @@ export class WriteRound {
   }
 
   /**
-   * By shard: replicas of the in-sync set that may hold what this round wrote. Those that have left the set do not count: they are copied
-   * anew before they do again. A suspended member does: what this leader makes of it, the next one need not.
+   * By shard: replicas that may hold what this round wrote, until the shard's VAT has passed it. Those that have left the set meanwhile
+   * count, too: they may be taken back as they are, where nobody else serves. So does a suspended member: what this leader makes of it,
+   * the next one need not.
    */
   mayHold(): Map<string, ReadonlySet<string>> {
     const holders = new Map<string, ReadonlySet<string>>();
-    for (const [id, { shard, servers, failures }] of this.shards) {
+    for (const [id, { servers, failures }] of this.shards) {
       const own = this.isEmpty ? [] : servers.filter((server) => !certainlyLacks(failures.get(server)));
-      holders.set(id, new Set(own.filter((server) => shard.writers.includes(server))));
+      holders.set(id, new Set(own));
     }
     return holders;
   }

@@ -7,6 +7,7 @@
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome } from '#common/contracts/node';
+import { ChangesUnderWay } from './changes-under-way';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
 import { sidesOf, type Divergence, type Sides } from './divergence';
@@ -26,6 +27,7 @@ const SETTLE_PAUSE_MS = 200;
 
 export class Writer {
   readonly lanes: ShardLanes;
+  readonly underWay = new ChangesUnderWay();
   private readonly givenUp = new GivenUpRounds();
   private readonly owed: OwedAnswers;
   private nextSettleMs = 0;
@@ -49,6 +51,11 @@ export class Writer {
 
   /** Queues a request whose shards all exist. */
   submit(request: LaneRequest): void {
+    this.underWay.begin(request.name.id);
+    this.queue(request);
+  }
+
+  private queue(request: LaneRequest): void {
     if (!this.lanes.submit(request)) {
       this.refuse(request, { code: 'BUSY', message: 'too many requests wait for this shard', retryable: true });
     }
@@ -310,7 +317,7 @@ export class Writer {
       const number = this.nextCohort++;
       for (const request of cohort) {
         request.cohort = number;
-        this.submit(request);
+        this.queue(request);
       }
     }
     if (halves.length === 0) for (const request of requests) this.refuse(request, rejection);
@@ -319,13 +326,15 @@ export class Writer {
   private answer(request: LaneRequest, outcome: OpOutcome): void {
     if (outcome.refused !== undefined) this.refuse(request, refusalOf(outcome));
     else {
+      this.underWay.end(request.name.id);
       const answered = { result: { id: request.id, added: outcome.ok } };
       this.desk.emit({ do: 'answer', batch: request.batch, answered });
     }
   }
 
-  private refuse(request: LaneRequest, error: ErrorBody): void {
-    this.desk.emit({ do: 'answer', batch: request.batch, answered: { result: { id: request.id, error } } });
+  private refuse({ batch, id, name }: LaneRequest, why: ErrorBody): void {
+    const error = this.underWay.fail(name.id, why);
+    this.desk.emit({ do: 'answer', batch, answered: { result: { id, error } } });
   }
 
   /** Replicas that did something else with the round than the others are out before it is decided. */

@@ -157,10 +157,10 @@ export class SmallWorld {
   }
 
   /** Sends a change; what is said to it will stand in `answers`, at the place that is returned. */
-  submit(command: object): number {
+  submit(command: object, configId = this.balancer.cluster.configId): number {
     const batch = this.nextBatch++;
     const commands = [{ batch, id: 0, ...command }] as never;
-    this.balancer.dispatch({ on: 'records', configId: this.balancer.cluster.configId, commands });
+    this.balancer.dispatch({ on: 'records', configId, commands });
     return batch;
   }
 
