@@ -5,6 +5,7 @@ import type { CatalogValue, Outcome } from '../src/core/effects';
 import { Foundation } from '../src/core/foundation';
 import { Health } from '../src/core/health';
 import { Recovery } from '../src/core/recovery';
+import { wait, type Workflow } from '../src/core/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { Bench, type Ask } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';
@@ -55,7 +56,7 @@ class Beginning {
   }
 
   reply(more: Partial<FenceReply> = {}): FenceReply {
-    return { configId: CONFIG_ID, prepared: null, shards: [], cluster: null, mark: null, ...more };
+    return { instance: 'i', configId: CONFIG_ID, prepared: null, shards: [], cluster: null, mark: null, ...more };
   }
 
   /** Lets it build the cluster. */
@@ -317,6 +318,12 @@ describe('a server that knows of another configuration', () => {
   });
 });
 
+function* proven(): Workflow<boolean> {
+  return yield* wait((resume) => {
+    resume(true);
+  });
+}
+
 describe('servers that hold nothing of this configuration', () => {
   function withStrays(): Beginning {
     const beginning = new Beginning();
@@ -329,7 +336,7 @@ describe('servers that hold nothing of this configuration', () => {
     return beginning;
   }
   const removed = ({ bench, foundation }: Beginning): string[] => {
-    bench.begin(foundation.settle());
+    bench.begin(foundation.settle(proven));
     return bench.asked('removeNode').map(({ server }) => server);
   };
 

@@ -65,6 +65,8 @@ export class Cluster {
   readonly servers = new Map<string, ServerState>();
   readonly shards = new Map<string, Shard>();
   readonly detector: FailureDetector;
+  /** By server: the process that was fenced last. */
+  private readonly processes = new Map<string, string>();
   /** The shards in key order. */
   private ordered: Shard[] = [];
 
@@ -103,6 +105,15 @@ export class Cluster {
   heardOfConfig(configId: number, prepared: number | null): void {
     this.highestConfigId = Math.max(this.highestConfigId, configId, prepared ?? 0);
   }
+  /** It runs there, and has been fenced. */
+  heardOfProcess(server: string, instance: string): void {
+    this.processes.set(server, instance);
+  }
+  /** For a request that is for the process alone that was fenced last. */
+  meantFor(server: string): Pick<ConfigRequest, 'instance'> {
+    const instance = this.processes.get(server);
+    return instance === undefined ? {} : { instance };
+  }
   /** A number that no server has. */
   nextServerNumber(): number {
     return (
@@ -133,6 +144,7 @@ export class Cluster {
   clear(): void {
     for (const server of this.servers.keys()) this.detector.forget(server);
     this.servers.clear();
+    this.processes.clear();
     this.shards.clear();
     this.ordered = [];
     this.record = null;
@@ -166,6 +178,7 @@ export class Cluster {
 
   removeServer(name: string): void {
     this.servers.delete(name);
+    this.processes.delete(name);
     this.detector.forget(name);
   }
 

@@ -57,6 +57,7 @@ export class Health {
       const outcome = yield* wait(this.desk.ask('fence', { server: name, request }));
       if (outcome.ok) {
         this.cluster.heardOfConfig(outcome.value.configId, outcome.value.prepared);
+        this.cluster.heardOfProcess(name, outcome.value.instance);
         if (outcome.value.configId === this.cluster.configId) this.hearForgotten(outcome.value.shards);
         return outcome.value;
       }

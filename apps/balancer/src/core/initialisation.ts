@@ -128,7 +128,8 @@ function* prepare(blueprint: Blueprint, { desk, cluster }: MembershipParts): Wor
   const asks = servers.map((server) => {
     const shards = blueprint.shards.filter(({ replicas }) => replicas.includes(server)).map(configOf);
     const request = { epoch: cluster.epoch, configId, schema, shards, drop: [] };
-    return desk.ask('config', { server, request: { ...request, stage: 'prepare', cluster: blueprint.cluster } });
+    const stage = { stage: 'prepare' as const, cluster: blueprint.cluster, ...cluster.meantFor(server) };
+    return desk.ask('config', { server, request: { ...request, ...stage } });
   });
   const outcomes = yield* wait(all(asks));
   const failed = outcomes.find((outcome) => !outcome.ok);

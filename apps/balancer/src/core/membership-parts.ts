@@ -120,7 +120,8 @@ export function* createTables(
     const shards = records
       .filter((record) => record.replicas.includes(server))
       .map((record) => new Shard(record).config());
-    return desk.ask('config', { server, request: { epoch, configId, schema, shards, drop: [], areNew: true } });
+    const request = { epoch, configId, schema, shards, drop: [], areNew: true as const, ...cluster.meantFor(server) };
+    return desk.ask('config', { server, request });
   });
   const outcomes = yield* wait(all(asks));
   const failed = outcomes.find((outcome) => !outcome.ok);

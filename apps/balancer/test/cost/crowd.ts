@@ -206,6 +206,7 @@ export class Crowd {
       case 'fence':
         return {
           configId: this.configId(ask.server),
+          instance: 'i',
           prepared: null,
           shards: this.told(ask.server),
           cluster: null,

@@ -216,7 +216,7 @@ export class Bench {
 
   fenceReply(server: string): FenceReply {
     const { configId } = this.cluster;
-    return { configId, prepared: null, shards: this.statesOf(server), cluster: null, mark: null };
+    return { instance: 'i', configId, prepared: null, shards: this.statesOf(server), cluster: null, mark: null };
   }
 
   private statesOf(server: string): NodeShardState[] {

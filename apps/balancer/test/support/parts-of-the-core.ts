@@ -61,7 +61,7 @@ export function stateOf(record: ShardRecord, vat: number, changes: Partial<NodeS
 
 /** What a server tells that is fenced. */
 export function fenceReply(shards: readonly NodeShardState[], changes: Partial<FenceReply> = {}): FenceReply {
-  return { configId: 1, prepared: null, shards: [...shards], cluster: null, mark: null, ...changes };
+  return { instance: 'i', configId: 1, prepared: null, shards: [...shards], cluster: null, mark: null, ...changes };
 }
 
 export class PartsOfTheCore {

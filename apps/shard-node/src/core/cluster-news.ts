@@ -22,6 +22,16 @@ export function refuseOlder(state: NodeIdentity, configId: number): void {
   throw new ShardlineError('ALREADY_CONFIGURED', why);
 }
 
+/**
+ * What makes empty tables whole ones is for the process that was asked whether it is there. When it comes late, or twice, another one may
+ * run here, without the disk on which it has been carried out already.
+ *
+ * @throws ShardlineError SHARD_UNAVAILABLE
+ */
+export function refuseOtherProcess(own: string, { instance = own }: Pick<ConfigRequest, 'instance'>): void {
+  if (instance !== own) throw new ShardlineError('SHARD_UNAVAILABLE', 'the process that was meant has ended', true);
+}
+
 /** The identity after a request of the configuration in force, or of one that comes into force with it. */
 export function identityAfter(
   { server, epoch, epochBy, cluster, mark, prepared }: NodeIdentity,
@@ -63,8 +73,8 @@ export function stampOf(cluster: ClusterRecord | null): ClusterStamp | null {
   return { configId, configEpoch, configVersion };
 }
 
-/** What a fence is answered with. */
-export function tellAll(state: ReplicaState, { known }: Pick<FenceRequest, 'known'>): FenceReply {
+/** What a fence is answered with, but for the process. */
+export function tellAll(state: ReplicaState, { known }: Pick<FenceRequest, 'known'>): Omit<FenceReply, 'instance'> {
   const { configId, cluster, mark, prepared } = state;
   const isNews = cluster !== null && (known === undefined || compareClusters(cluster, known) > 0);
   return {

@@ -4,7 +4,7 @@
  */
 import type { ConfigReply, ConfigRequest } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
-import { identityAfter, preparedBy, refuseOlder } from '../core/cluster-news';
+import { identityAfter, preparedBy, refuseOlder, refuseOtherProcess } from '../core/cluster-news';
 import { emptyShard, tellShards, withShards, type NodeIdentity, type ReplicaState } from '../core/replica-state';
 import { planConfig } from '../core/serving';
 import type { VersionStore, WriteTransaction } from '../ports/version-store';
@@ -23,10 +23,16 @@ export class Configurations {
     private readonly store: VersionStore,
     private readonly guarded: GuardedState,
     private readonly logger: Logger,
+    /** Of this process. */
+    private readonly instance: string,
   ) {}
 
-  /** @throws ShardlineError ALREADY_CONFIGURED when the replica holds a later configuration; BAD_REQUEST */
+  /**
+   * @throws ShardlineError ALREADY_CONFIGURED when the replica holds a later configuration; SHARD_UNAVAILABLE when another process is
+   * meant; BAD_REQUEST
+   */
   async take(request: ConfigRequest): Promise<ConfigReply> {
+    refuseOtherProcess(this.instance, request);
     if (request.stage !== undefined) {
       const { stage } = request;
       const done = this.preparing.then(() => (stage === 'prepare' ? this.prepare(request) : this.discard(request)));

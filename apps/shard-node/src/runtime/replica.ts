@@ -91,7 +91,7 @@ export class Replica {
     this.vitals = options.vitals ?? null;
     this.reads = new Lanes('reads', options.readWidth, options.readQueueLimit);
     this.purger = new Purger(guarded, logger);
-    this.configurations = new Configurations(store, guarded, logger);
+    this.configurations = new Configurations(store, guarded, logger, options.instance);
     this.configurations.sweep();
     this.catchUps = new CatchUps(guarded, source, options);
     this.startedMs = options.nowMs();
@@ -186,7 +186,7 @@ export class Replica {
         return Promise.resolve({ state: fenced, result: undefined });
       });
     }
-    return tellAll(this.guarded.current, request);
+    return { instance: this.options.instance, ...tellAll(this.guarded.current, request) };
   }
 
   async ping(request: PingRequest): Promise<PingReply> {

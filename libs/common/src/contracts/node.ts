@@ -59,6 +59,11 @@ export const configRequest = z.strictObject({
    * first request that names its `configId` without a stage. `discard`: it never will, remove it.
    */
   stage: z.enum(['prepare', 'discard']).exactOptional(),
+  /**
+   * The process that is meant, as it told when it was fenced. By `areNew` and `prepare` empty tables become whole ones: a later process may
+   * have lost its disk since. Absent: nothing is made, or by a release that named none.
+   */
+  instance: z.string().exactOptional(),
 });
 export type ConfigRequest = z.infer<typeof configRequest>;
 export const configReply = z.strictObject({
@@ -82,6 +87,8 @@ export const fenceRequest = z.strictObject({
 });
 export type FenceRequest = z.infer<typeof fenceRequest>;
 export const fenceReply = z.strictObject({
+  /** Another one after every start of the process. */
+  instance: z.string(),
   /** Of the configuration in force; 0 without one. */
   configId: term,
   /** The configuration that is prepared here and was not in force yet; null without one. */
