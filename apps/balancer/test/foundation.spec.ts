@@ -370,7 +370,7 @@ describe('servers that hold nothing of this configuration', () => {
     beginning.known = ['S0', 'S1', 'late'];
     beginning.replies.set('late', null);
     expect(beginning.lay(1_000).result).toBe(true);
-    bench.begin(foundation.settle());
+    bench.begin(foundation.settle(proven));
     expect(bench.asked('removeNode')).toEqual([]);
     const ask = bench.open.find((one) => one.do === 'fence')!;
     bench.resolve(ask, { ok: true, value: beginning.reply({ configId }) });

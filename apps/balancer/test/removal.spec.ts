@@ -1,7 +1,10 @@
 /** Which servers an /rm takes, where their copies go, and what it waits for. */
 import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { Effect } from '../src/core/effects';
 import { SHARD, SmallWorld as World } from './support/small-world';
+
+type Ask = Extract<Effect, { token: number }>;
 
 const LONG_MS = 20_000;
 let nextRequest = 10;
@@ -109,4 +112,72 @@ test('a replica of a shard that is not served yet is made only when its data are
   expect(replicasOf(world, 'sh1')).toEqual(['S0']);
   world.powerOn('S0');
   await world.until(() => world.balancer.cluster.shards.get('sh1')?.inSync.includes('N0') === true, LONG_MS);
+});
+
+/** Of two servers one is to go; what it asks for next, of the kind that is meant, waits until the other one has lost its disk. */
+async function lostBefore(isMeant: (asked: Ask, world: World) => boolean): Promise<World> {
+  const world = await World.of(2);
+  let letGo: (() => void) | null = null;
+  world.intercept = (asked, answer, carryOut) => {
+    if (letGo !== null || !isMeant(asked, world)) return false;
+    letGo = () => {
+      carryOut(asked, answer);
+    };
+    return true;
+  };
+  const command = { request: 99, op: 'rm' as const, command: { n: 1, servers: ['S1'] } };
+  world.balancer.dispatch({ on: 'admin', command });
+  await world.until(() => letGo !== null);
+  world.loseDisk('S0');
+  await world.pass(500);
+  letGo!();
+  return world;
+}
+
+const names = (asked: Ask, key: string): boolean => asked.do === 'store' && asked.key === key;
+
+describe('what was needed no more when it left, and is the last copy by the time that it would go, stays', () => {
+  const isWithoutIt = ({ servers }: ClusterRecord): boolean => !servers.includes('S1');
+  test.each<[string, (asked: Ask, world: World) => boolean]>([
+    [
+      'the bucket was away meanwhile',
+      (asked) => names(asked, BUCKET_KEYS.cluster) && asked.do === 'store' && isWithoutIt(asked.value as ClusterRecord),
+    ],
+    ['the others were being told', (asked, world) => asked.do === 'config' && isWithoutIt(recordOf(world))],
+  ])('%s', async (_name, isMeant) => {
+    const world = await lostBefore(isMeant);
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), LONG_MS);
+    expect(recordOf(world)).toMatchObject({ servers: ['S0', 'S1'], leaving: ['S1'] });
+    // It goes as soon as the other one has everything again.
+    await world.until(() => !world.replicas.byName.has('S1'), LONG_MS);
+    expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(recordOf(world)).not.toHaveProperty('leaving');
+  });
+
+  test('the leader ended before it, and the next one finds what is left', async () => {
+    const world = await World.of(2);
+    let isGoing = false;
+    world.intercept = (asked) => {
+      if (asked.do !== 'removeNode') return false;
+      isGoing = true;
+      return true;
+    };
+    void remove(world, 'S1').catch(() => undefined);
+    await world.until(() => isGoing);
+    world.changeLeader('L2');
+    let isLost = false;
+    world.intercept = (asked, answer, carryOut) => {
+      const { cluster } = world.balancer;
+      if (isLost || asked.do !== 'config' || cluster.shards.get(SHARD)?.resolved !== true) return false;
+      isLost = true;
+      world.loseDisk('S0');
+      world.scheduler.after(300, () => {
+        carryOut(asked, answer);
+      });
+      return true;
+    };
+    await world.until(() => isLost, LONG_MS);
+    await world.pass(3_000);
+    expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
+  });
 });

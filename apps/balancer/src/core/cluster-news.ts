@@ -64,7 +64,9 @@ export class ClusterNews {
 
   *tell(server: string): Workflow<boolean> {
     const { record } = this.cluster;
-    if (record === null || this.telling.has(server) || !this.cluster.isReachable(server)) return false;
+    // Whoever is just leaving is told nothing any more: it may hang.
+    const isLeaving = this.cluster.servers.get(server)?.leaving === true;
+    if (record === null || this.telling.has(server) || isLeaving || !this.cluster.isReachable(server)) return false;
     const request = { ...this.cluster.requestUnder(record, []), cluster: record };
     this.telling.add(server);
     const outcome = yield* wait(this.desk.ask('config', { server, request }));

@@ -31,7 +31,8 @@ const LOOK_AGAIN_MS = 1000;
 export class Foundation {
   /** The catalog was lost or set back: what it says of a shard counts only when enough of the shard's replicas know nothing newer. */
   isCatalogDoubted = false;
-  private isSettled = false;
+  /** Whether enough members of a shard have everything, once the catalog is settled. */
+  private isProven: ((shard: Shard) => Workflow<boolean>) | null = null;
   private readonly survey: Survey;
 
   constructor(
@@ -86,11 +87,15 @@ export class Foundation {
     return yield* this.restore(record, stored);
   }
 
-  /** Every shard is resolved: from now on the catalog is known to hold everything. */
-  *settle(): Workflow {
+  /**
+   * Every shard is resolved: from now on the catalog is known to hold everything.
+   *
+   * @param isProven whether enough members of a shard show, now, that they have everything
+   */
+  *settle(isProven: (shard: Shard) => Workflow<boolean>): Workflow {
     this.news.vouch();
     yield* this.news.tellAll();
-    yield* this.removeStrays();
+    yield* this.removeStrays(isProven);
   }
 
   /** A server has told something: should it be later than what is served, whoever leads next finds it in the catalog. */
@@ -124,26 +129,41 @@ export class Foundation {
   }
 
   /** Servers that hold nothing of this configuration: what is left of an `/init` that failed, or of one that was removed. */
-  private *removeStrays(): Workflow {
-    this.isSettled = true;
-    for (const server of this.survey.known) yield* this.removeStray(server);
+  private *removeStrays(isProven: (shard: Shard) => Workflow<boolean>): Workflow {
+    this.isProven = isProven;
+    yield* wait(all(this.survey.known.map((server) => running(this.removeStray(server, isProven)))));
   }
 
   /** A server that was not waited for: it had to be started, for instance. Nobody else would look whether it is needed. */
   private *heardLate(server: string, reply: FenceReply): Workflow {
     yield* this.hear(reply);
-    if (this.isSettled && this.survey.known.includes(server)) yield* this.removeStray(server);
+    const { isProven } = this;
+    if (isProven !== null && this.survey.known.includes(server)) yield* this.removeStray(server, isProven);
   }
 
-  private *removeStray(server: string): Workflow {
+  private *removeStray(server: string, isProven: (shard: Shard) => Workflow<boolean>): Workflow {
     const reply = this.survey.replies.get(server);
     if (reply === undefined) return;
-    // The administrator may be about to make it a member, or to remove it.
-    while (this.cluster.isReshaping) yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
+    // It left when others had the same, which may have lost a disk by now. The administrator may be about to make it a member, or to remove it.
+    while (!(yield* this.isNeedless(reply, isProven)) || this.cluster.isReshaping)
+      yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
     if (this.cluster.phase === 'steppedDown' || this.cluster.servers.has(server)) return;
     if (this.isNeeded(reply, this.cluster.configId)) return;
     this.desk.emit({ do: 'log', level: 'warn', message: 'STRAY', data: { server, configId: reply.configId } });
     yield* wait(this.desk.ask('removeNode', { server }));
+  }
+
+  /** Enough members of all that it holds of the configuration in force show that they have everything. */
+  private *isNeedless(
+    { configId, shards }: FenceReply,
+    isProven: (shard: Shard) => Workflow<boolean>,
+  ): Workflow<boolean> {
+    for (const { shard: id } of shards) {
+      if (configId !== this.cluster.configId || this.cluster.phase === 'steppedDown') return true;
+      const shard = this.cluster.shards.get(id);
+      if (shard !== undefined && !(yield* isProven(shard))) return false;
+    }
+    return true;
   }
 
   /** It may hold something that is nowhere else: the last record of each of its shards must have gone on without it. */

@@ -196,16 +196,33 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   if (!(yield* untilTold(parts, untilMs))) return;
   if (!(yield* isNeedless(server, held, parts))) return;
   if (!(yield* isOut(server, parts))) return;
-  const next = cluster.changed(cluster.inForce, withoutServer(cluster.inForce, name));
+  const before = cluster.inForce;
+  const next = cluster.changed(before, withoutServer(before, name));
   if (next.leaving?.length === 0) delete next.leaving;
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
   cluster.record = next;
-  cluster.removeServer(name);
   // Before its data go: a catalog that is set back still names it.
   yield* news.tellAll();
+  // All of that may have taken long, and the last disk that has the same been lost meanwhile.
+  if (!(yield* isNeedless(server, held, parts))) {
+    yield* stay(server, before, parts);
+    return;
+  }
+  cluster.removeServer(name);
   yield* dropServer(parts, name);
   const data = { cause: '/rm', shards: held.map((shard) => shard.id) };
   desk.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });
+}
+
+/** What it holds is needed after all: it is a member of the cluster again, and still to go. */
+function* stay(server: ServerState, before: ClusterRecord, parts: MembershipParts): Workflow {
+  const { cluster, catalog, news } = parts;
+  const { servers, moves = [], leaving = [] } = before;
+  const next = cluster.changed(cluster.inForce, { servers, moves, leaving });
+  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
+  cluster.record = next;
+  server.leaving = false;
+  yield* news.tellAll();
 }
 
 /** It may have been taken back meanwhile, where nobody else served (`StrandedShards`). From here on it is not, when it is out. */

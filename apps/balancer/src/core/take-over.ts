@@ -186,7 +186,7 @@ export class TakeOver {
     if (this.cluster.phase === 'steppedDown') return;
     this.forgetEarlierStarts();
     this.progress.raise();
-    yield* this.foundation.settle();
+    yield* this.foundation.settle((shard) => this.inSyncSets.isProven(shard));
   }
 
   /** What is done at once stays short, however many shards there are: meanwhile the lease is renewed, and others are answered. */
