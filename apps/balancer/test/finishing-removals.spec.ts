@@ -3,7 +3,7 @@ import type { NodeShardState, ReplicaMove } from '#common/contracts/node';
 import type { MembershipParts } from '../src/core/membership-parts';
 import { seededRandom } from '../src/core/random';
 import { Reader } from '../src/core/reader';
-import { finishRemovals } from '../src/core/removal';
+import { finishRemovals, removeServers } from '../src/core/removal';
 import type { ShardRecord } from '../src/core/shard';
 import { run } from '../src/core/workflow';
 import { clusterRecord, done, EPOCH, PartsOfTheCore, shardRecord, SILENCE, stateOf } from './support/parts-of-the-core';
@@ -44,6 +44,12 @@ class Removing extends PartsOfTheCore {
   /** It looks once. */
   look(plansAnew = false): void {
     run(finishRemovals(this.parts, plansAnew));
+    this.pass(100);
+  }
+
+  /** An administrator asks for it. */
+  remove(...named: string[]): void {
+    run(removeServers({ n: named.length, servers: named }, this.parts));
     this.pass(100);
   }
 
@@ -118,6 +124,25 @@ describe('a copy that was made in place of one that has left its shard', () => {
     world.look();
     expect(world.gone).toEqual(['S0']);
   });
+});
+
+it('a copy whose server does not run stays what is to be made, when another server is to go', () => {
+  const a = shardRecord('a', ['S0', 'S1', 'S2', 'S3'], { joining: ['S3'], inSync: ['S0', 'S1', 'S2'] });
+  const world = new Removing([a], { servers: [...servers, 'S4'], leaving: ['S0'], moves: [toS3('a')] });
+  world.server('S3').dead = true;
+  world.remove('S4');
+  expect(world.gone).toEqual(['S4']);
+  expect(world.cluster.record?.moves).toEqual([toS3('a')]);
+  expect(world.replicas()).toContain('S3');
+});
+
+it('nothing more is begun when somebody else is found to lead', () => {
+  const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S2', 'S3'] });
+  world.reply('store', () => done(null));
+  world.reply('readKey', () => done({ key: 'cluster', value: { by: 99 }, revision: 300 }));
+  world.look();
+  expect(world.givenUp).toHaveLength(1);
+  expect(world.asked.at(-1)?.do).toBe('readKey');
 });
 
 describe('a copy whose server does not run is given up', () => {

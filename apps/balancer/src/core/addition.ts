@@ -41,7 +41,8 @@ export function* addServers(command: AddCommand, parts: MembershipParts): Workfl
     return { ok: false, error: failed };
   }
   yield* join(parts, movesOf(parts));
-  if (!(yield* forgetMade(parts))) return { ok: false, error: noLongerLeading() };
+  yield* forgetMade(parts);
+  if (cluster.phase === 'steppedDown') return { ok: false, error: noLongerLeading() };
   for (const [server, shards] of newcomers) {
     desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data: { cause: '/add', shards } } });
   }

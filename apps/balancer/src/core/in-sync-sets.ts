@@ -217,12 +217,14 @@ export class InSyncSets {
    * what everything is.
    */
   *isProven(shard: Shard): Workflow<boolean> {
-    return shard.resolved && (yield* this.areEnough(shard, shard.record, minimumOf(shard.record)));
+    if (!shard.resolved || !this.isCurrent(shard)) return false;
+    return yield* this.areEnough(shard, shard.record, minimumOf(shard.record));
   }
 
-  /** A shard whose configuration is being replaced is not changed any more. */
+  /** A shard whose configuration is being replaced is not changed any more, and none when somebody else leads. */
   private isCurrent(shard: Shard): boolean {
-    return this.cluster.shards.get(shard.id) === shard && this.cluster.phase !== 'configuring';
+    const { phase, shards } = this.cluster;
+    return shards.get(shard.id) === shard && phase !== 'configuring' && phase !== 'steppedDown';
   }
 
   /**

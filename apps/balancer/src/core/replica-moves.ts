@@ -22,7 +22,7 @@ export function leavingOf({ cluster }: Pick<MembershipParts, 'cluster'>): readon
 }
 
 /**
- * Stores which replicas are to be made, in place of what was to be, and who is to go. False when this balancer no longer leads.
+ * Stores which replicas are to be made, in place of what was to be, and who is to go. Nothing changes when this balancer no longer leads.
  *
  * @param leaving as before unless told otherwise
  */
@@ -30,16 +30,15 @@ export function* storeMoves(
   parts: MembershipParts,
   moves: readonly ReplicaMove[],
   leaving = leavingOf(parts),
-): Workflow<boolean> {
+): Workflow {
   const { cluster, catalog, news } = parts;
   const next = cluster.changed(cluster.inForce, {
     moves: [...moves],
     ...(leaving.length > 0 ? { leaving: [...leaving] } : {}),
   });
-  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return false;
+  if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
   cluster.record = next;
   yield* news.tellAll();
-  return true;
 }
 
 /** Makes replicas of those that are none yet, where that is possible now; what they hold is copied after that. */
@@ -63,10 +62,10 @@ export function* goOnWithMoves(parts: MembershipParts): Workflow {
 }
 
 /** What an `/add` asked for is done when the replicas are there; an `/rm` ends with its servers. The caller has the administrators' turn. */
-export function* forgetMade(parts: MembershipParts): Workflow<boolean> {
+export function* forgetMade(parts: MembershipParts): Workflow {
   const moves = movesOf(parts);
   const rest = moves.filter((move) => move.from !== undefined || isOpen(parts.cluster.shards.get(move.shard), move));
-  return rest.length === moves.length || (yield* storeMoves(parts, rest));
+  if (rest.length < moves.length) yield* storeMoves(parts, rest);
 }
 
 function isOpen(shard: Shard | undefined, { to }: ReplicaMove): boolean {
