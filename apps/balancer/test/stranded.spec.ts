@@ -3,6 +3,8 @@
  * there. Whoever misses something, or may hold what came to nothing, is not believed.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import { StrandedShards } from '../src/core/stranded-shards';
+import { Bench } from './support/bench';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
@@ -285,4 +287,37 @@ test('one that is lost in the moment in which it is taken back does not count', 
   await world.until(() => world.shard.inSync.includes('S1'));
   await world.pass(LONG_MS);
   expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
+});
+
+describe('while nobody is found who misses nothing', () => {
+  /** All members are suspended; S2, outside of the set, holds nothing. */
+  function stranded(): Bench {
+    const bench = new Bench(3);
+    const { shard } = bench;
+    shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
+    for (const server of ['S0', 'S1']) shard.suspend(server, true);
+    bench.loseDisk('S2');
+    bench.inSyncSets.reconsider(shard);
+    const search = new StrandedShards(bench.desk, bench.cluster, bench.inSyncSets, bench.writer);
+    bench.tick = () => {
+      search.tick();
+    };
+    return bench;
+  }
+
+  test('it is looked for four times a second', () => {
+    const bench = stranded();
+    bench.pass(2_000);
+    expect(bench.asked('ping').map(({ server }) => server)).toEqual(Array.from({ length: 8 }, () => 'S2'));
+  });
+
+  test('nothing else is begun as long as an answer is outstanding', () => {
+    const bench = stranded();
+    bench.answer = (ask) => (ask.do === 'ping' ? null : undefined);
+    bench.pass(5_000);
+    expect(bench.open).toHaveLength(1);
+    bench.resolve(bench.open[0]!);
+    expect(bench.open).toEqual([]);
+    expect(bench.writer.lanes.isLocked('sh0')).toBe(false);
+  });
 });

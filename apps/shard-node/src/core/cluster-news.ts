@@ -55,7 +55,7 @@ export function identityAfter(
 export function preparedBy(state: NodeIdentity, { cluster, shards, epoch, configId }: ConfigRequest): Prepared {
   if (cluster?.configId !== configId) throw new ShardlineError('BAD_REQUEST', 'a configuration without its record');
   const newest = Math.max(state.configId, state.prepared?.cluster.configId ?? 0);
-  if (configId <= state.configId || configId < newest) {
+  if (configId < newest || configId === state.configId) {
     throw new ShardlineError('ALREADY_CONFIGURED', `${state.server} knows of configuration ${newest} already`);
   }
   return { cluster, epoch, shards };

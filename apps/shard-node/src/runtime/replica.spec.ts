@@ -143,6 +143,13 @@ describe('the fence', () => {
     expect((await store.load()).epochBy).toBe('L2');
     await expect(replica.fence({ epoch: 4, by: 'L1' })).rejects.toMatchObject({ code: 'FENCED' });
   });
+
+  it('lets in a leader that does not tell who it is, as those of earlier releases do, and forgets nothing for it', async () => {
+    await replica.fence({ epoch: 3, by: 'L1' });
+    await replica.fence({ epoch: 3 });
+    await expect(replica.fence({ epoch: 3, by: 'L2' })).rejects.toMatchObject({ code: 'FENCED' });
+    expect((await store.load()).epochBy).toBe('L1');
+  });
 });
 
 describe('a failing store', () => {
