@@ -2,6 +2,7 @@
 import type { Effect } from '../src/core/effects';
 import { run } from '../src/core/workflow';
 import type { Writer } from '../src/core/writer';
+import { SETTINGS } from './simulation/balancer';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 type Ask = Extract<Effect, { token: number }>;
@@ -324,4 +325,23 @@ describe('that nothing was changed is said of nothing that may still be found', 
     expect(world.answers[again]).toMatchObject(failing('OUTCOME_UNKNOWN'));
     expect(world.answers[other]).toMatchObject(failing('CONFIG_CHANGED'));
   });
+});
+
+it('remembers what became of a change as long as its shard cannot be asked, however long a new leader cannot serve it', async () => {
+  const world = await World.of(2);
+  await world.write(6);
+  world.balancer.crash();
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'apply') return false;
+    answer({ ok: false, error: { code: 'BUSY', message: 'not now', retryable: true } });
+    return true;
+  };
+  world.balancer = world.newBalancer('L2');
+  await world.pass(3 * SETTINGS.operationHorizonMs);
+  expect(world.shard.decided).toBe(true);
+  expect(world.shard.resolved).toBe(false);
+  world.intercept = () => false;
+  await world.until(() => world.balancer.isServing && world.isWhole());
+  // The same once more: a client that has had no answer, and asks again.
+  await world.write(6);
 });

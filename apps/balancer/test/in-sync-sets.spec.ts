@@ -137,6 +137,12 @@ describe('what changes nothing is not stored', () => {
     expect(bench.effects).toEqual([]);
   });
 
+  it('a record that is as it was', () => {
+    const bench = new Bench(3);
+    expect(bench.begin(bench.inSyncSets.reshape(bench.shard, (record) => record)).result).toBe(true);
+    expect(bench.effects).toEqual([]);
+  });
+
   it('that there is no dispute, or that there is one still', () => {
     const bench = new Bench(3);
     const { shard, inSyncSets } = bench;

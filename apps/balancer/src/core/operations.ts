@@ -61,10 +61,10 @@ export class Operations {
     const assigned = new Map<string, Look[]>();
     const left = new Set([...candidates.values()].flat());
     const missing = (looks: readonly Look[]): Look[] => looks.filter((look) => left.has(look));
+    const better = (a: [string, Look[]], b: [string, Look[]]): [string, Look[]] =>
+      missing(b[1]).length > missing(a[1]).length ? b : a;
     while (left.size > 0) {
-      const [best] = [...candidates].sort(([, a], [, b]) => missing(b).length - missing(a).length);
-      if (best === undefined) break;
-      const [server, looks] = best;
+      const [server, looks] = [...candidates].reduce(better);
       assigned.set(server, missing(looks));
       for (const look of looks) left.delete(look);
     }
