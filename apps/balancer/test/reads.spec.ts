@@ -177,6 +177,7 @@ describe('a replica that takes longer than is usual', () => {
     expect(bench.answerTo(read)).toMatchObject(found);
     bench.reply({ ok: true, value: 'late' });
     expect(bench.askedServers).toHaveLength(2);
+    expect(bench.effects.filter((effect) => effect.do === 'answer')).toHaveLength(1);
   });
 
   it('is waited for where that has become usual: everything may be slow for a while', () => {

@@ -36,6 +36,7 @@ describe('shards are decided together', () => {
       { a: [holding(both)], b: [holding(both, 5)] },
       ['a', 'b', 'c', 'd'],
     ],
+    ['nor is that one with the others', { a: [holding(both, 5)], b: [holding(both)] }, ['a', 'b', 'c', 'd']],
     [
       'but not for a round that one of them does not hold',
       { a: [holding(both)], b: [holding(both), holding(null)] },
@@ -54,6 +55,14 @@ describe('shards are decided together', () => {
     const all = holding(round(1, 'a', 'b', 'c', 'd'));
     expect(groups({ a: [all], b: [all], c: [all], d: [all] })).toEqual(['abcd']);
   });
+});
+
+it('what became of a round is looked for once, however many shards and replicas tell of it', () => {
+  let looks = 0;
+  const all = holding(round(1, 'a', 'b', 'c', 'd'));
+  const told = Object.fromEntries(SHARDS.map(({ id }) => [id, [all, all, all]]));
+  groups(told, () => (looks += 1) > 0);
+  expect(looks).toBe(SHARDS.length);
 });
 
 it('what became of a round that touched one shard alone is not looked for: each of many shards may have one', () => {
