@@ -17,6 +17,8 @@ describe('that nothing was changed', () => {
     changes.begin(undefined);
     changes.begin(undefined);
     expect(changes.fail(undefined, NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);
+    changes.fail(undefined, NOBODY_KNOWS);
+    expect(changes.fail(undefined, NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);
   });
 
   it('is not said as long as the same change is under way once more, whichever came first, but of others', () => {

@@ -10,9 +10,10 @@ import { NOBODY_KNOWS } from './refusals';
 const DOUBTFUL_LIMIT = 10_000;
 
 export class ChangesUnderWay {
-  private readonly counts = new Map<string, number>();
+  /** Nothing stands under `undefined`, here and below: what has no id is no repetition. */
+  private readonly counts = new Map<string | undefined, number>();
   /** The oldest first. */
-  private readonly doubtful = new Set<string>();
+  private readonly doubtful = new Set<string | undefined>();
 
   /** @param id undefined: the change has none, and is asked for once */
   begin(id: string | undefined): void {
@@ -21,7 +22,6 @@ export class ChangesUnderWay {
 
   /** It was carried out, or refused for what the records are. */
   end(id: string | undefined): void {
-    if (id === undefined) return;
     const left = (this.counts.get(id) ?? 0) - 1;
     if (left > 0) this.counts.set(id, left);
     else this.counts.delete(id);
@@ -37,7 +37,7 @@ export class ChangesUnderWay {
 
   /** What may be said of a change that was not begun. Errors that may pass say that nothing was changed. */
   toldOf(id: string | undefined, error: ErrorBody): ErrorBody {
-    if (id === undefined || !error.retryable) return error;
+    if (!error.retryable) return error;
     return this.counts.has(id) || this.doubtful.has(id) ? NOBODY_KNOWS : error;
   }
 
