@@ -379,6 +379,46 @@ describe('what the catalog says of a shard is believed', () => {
   });
 });
 
+describe('a shard that is served', () => {
+  it('stays so when a replica tells of a later record, too late: what has been shown is not taken back', () => {
+    const world = new TakingOver([shardRecord('a', ['S0', 'S1'], { inSync: ['S0'] })], ['S0', 'S1']);
+    world.tell('S0');
+    world.beGone('S1');
+    world.pass(GRACE_MS + 100);
+    expect(world.served).toEqual(['a']);
+    const later = stateOf(world.records[0]!, VAT, { configVersion: 9, inSync: ['S1'] });
+    world.reply('fence', () => done(fenceReply([later])));
+    world.pass(2_000);
+    expect(world.cluster.isReachable('S1')).toBe(true);
+    expect(world.givenUp).toEqual([]);
+    expect(world.shard().inSync).toEqual(['S0']);
+    expect(world.cluster.isReadable(world.shard())).toBe(true);
+  });
+});
+
+it('many shards that are decided together are so in steps, with time for others in between', () => {
+  const ids = Array.from({ length: 65 }, (_, index) => String.fromCharCode('a'.charCodeAt(0) + index));
+  const world = new TakingOver(
+    ids.map((id) => shardRecord(id, ['S0', 'S1'])),
+    ['S0', 'S1'],
+  );
+  const round = roundOf(Object.fromEntries(ids.map((id) => [id, VAT])));
+  world.reply('pause', () => undefined);
+  for (const server of ['S0', 'S1']) world.tell(server, { toldVat: VAT - 2, newestRound: round, configVersion: 0 });
+  let steps: string[][] = [];
+  const goOn = (): void => {
+    const before = world.asked.length;
+    world.answer('pause', done(null));
+    steps.push([...new Set(world.asked.slice(before).map((ask) => ask.do))]);
+  };
+  world.pass(50);
+  for (let turns = 0; turns < 10 && world.served.length === 0; turns += 1) goOn();
+  steps = steps.slice(steps.findIndex((asks) => asks.includes('config')) - 1);
+  expect(world.served).toHaveLength(65);
+  // Decided; told who belongs to the sets; locked; stored, and all servers told that everything is known.
+  expect(steps).toEqual([['pause'], ['config', 'pause'], ['pause'], ['apply', 'config']]);
+});
+
 describe('what was decided', () => {
   const conflict: Outcome<null> = done(null);
 

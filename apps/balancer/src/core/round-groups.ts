@@ -62,6 +62,6 @@ function linkedBy(
 }
 
 /** Tells the round from all others. */
-export function nameOfRound({ epoch, round }: NewestRound): string {
+function nameOfRound({ epoch, round }: NewestRound): string {
   return `${epoch}/${round}`;
 }

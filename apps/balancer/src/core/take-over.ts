@@ -11,7 +11,7 @@ import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import { decideVats, highestTold, newestStarts, roundHeldByAll, type ReplicaReport } from '#common/protocol/take-over';
+import { decider, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -20,7 +20,7 @@ import type { Health } from './health';
 import type { InSyncSets } from './in-sync-sets';
 import type { Lease } from './leadership';
 import { isWhole } from './roll-call';
-import { nameOfRound, sharingRounds } from './round-groups';
+import { sharingRounds } from './round-groups';
 import type { CoreSettings } from './settings';
 import { configOf, type Shard, type ShardRecord } from './shard';
 import { first, pooled, run, Signal, wait, type Workflow } from './workflow';
@@ -147,6 +147,7 @@ export class TakeOver {
     if (reply.configId !== this.cluster.configId) return;
     for (const told of reply.shards) {
       const shard = this.cluster.shards.get(told.shard);
+      // What has been shown is not taken back.
       if (shard === undefined || shard.resolved || compareConfigs(told, shard.record) <= 0) continue;
       const record = { ...configOf(told), configId: this.cluster.configId };
       if (shard.decided) run(this.giveWay(record));
@@ -241,39 +242,21 @@ export class TakeOver {
 
   /** Decides each shard once: storing the decision already changes what the replicas would tell. */
   private decide(shards: readonly Shard[]): void {
-    const reports = this.votesOn(shards);
-    const ids = shards.map(({ id }) => id);
-    const outlooks = decideVats(reports, ids);
-    for (const shard of shards) {
-      const outlook = outlooks.get(shard.id);
-      if (outlook === undefined || shard.decided) continue;
-      shard.vat = outlook.vat;
-      shard.nextTerm = outlook.nextTerm;
+    const outlookOf = decider((id) => {
+      const shard = this.cluster.shards.get(id);
+      return shard === undefined ? [] : this.votes(shard);
+    });
+    for (const shard of shards.filter(({ decided }) => !decided)) {
+      const { vat, nextTerm } = outlookOf(shard.id);
+      shard.vat = vat;
+      shard.nextTerm = nextTerm;
       // Whoever has lost its data, or is known to be wrong, may have to leave the set.
       if (shard.voters.length < shard.inSync.length) this.inSyncSets.reconsider(shard);
-      const votes = reports.get(shard.id) ?? [];
-      shard.remember([...newestStarts(votes), { epoch: this.cluster.epoch, vat: shard.vat }]);
+      const votes = this.votes(shard);
+      shard.remember([...newestStarts(votes), { epoch: this.cluster.epoch, vat }]);
       this.decidedBy.set(shard.id, votes);
       shard.decided = true;
     }
-  }
-
-  /** The votes of these shards, and of those that their newest rounds touched where it is not known what became of these. */
-  private votesOn(shards: readonly Shard[]): Map<string, readonly ReplicaReport[]> {
-    const reports = new Map(shards.map((shard) => [shard.id, this.votes(shard)]));
-    const looked = new Set<string>();
-    for (const { id } of shards) {
-      const round = roundHeldByAll(reports.get(id) ?? []);
-      if (round === null || (round.lastTerms[id] ?? 0) <= highestTold(reports.get(id) ?? [])) continue;
-      const name = nameOfRound(round);
-      if (looked.has(name)) continue;
-      looked.add(name);
-      for (const touched of Object.keys(round.lastTerms)) {
-        const shard = this.cluster.shards.get(touched);
-        if (shard !== undefined && !reports.has(touched)) reports.set(touched, this.votes(shard));
-      }
-    }
-    return reports;
   }
 
   /** Members that had an older configuration than the one in force when they were fenced. */

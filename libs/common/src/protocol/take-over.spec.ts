@@ -1,16 +1,10 @@
 import fc from 'fast-check';
 import type { NewestRound } from '../contracts/node';
-import {
-  decideVats,
-  isRuledOut,
-  roundHeldByAll,
-  type InSyncReports,
-  type ReplicaReport,
-  type ShardOutlook,
-} from './take-over';
+import { isRuledOut, roundHeldByAll, type InSyncReports, type ReplicaReport, type ShardOutlook } from './take-over';
 import {
   acknowledgedStand,
   crashes,
+  decideVats,
   everyStep,
   INITIAL_WORLD,
   step,

@@ -39,34 +39,30 @@ export interface ShardOutlook {
   nextTerm: number;
 }
 
+/** What the whole in-sync set of a shard tells; nothing where there is no such shard. */
+export type ReportsOf = (shard: string) => readonly ReplicaReport[];
+
 /**
  * Decides shards from the reports of all that their rounds touched, since a round over several shards is committed in all of them or
  * in none. What became of a round is found out once, however many of its shards are decided, and not at all where it makes no
  * difference: so deciding all shards of one round takes time in proportion to them.
- *
- * @param wanted the shards to decide; all of those that have reports unless told otherwise
  */
-export function decideVats(
-  reports: InSyncReports,
-  wanted: Iterable<string> = reports.keys(),
-): Map<string, ShardOutlook> {
-  const outlooks = new Map<string, ShardOutlook>();
+export function decider(reportsOf: ReportsOf): (shard: string) => ShardOutlook {
   const verdicts = new Map<string, boolean>();
-  for (const shard of wanted) {
-    const vat = vatOf(shard, reports, verdicts);
-    const terms = (reports.get(shard) ?? []).map(({ currentTerm }) => currentTerm);
-    outlooks.set(shard, { vat, nextTerm: highestOf(terms, vat) + 1 });
-  }
-  return outlooks;
+  return (shard) => {
+    const vat = vatOf(shard, reportsOf, verdicts);
+    const terms = reportsOf(shard).map(({ currentTerm }) => currentTerm);
+    return { vat, nextTerm: highestOf(terms, vat) + 1 };
+  };
 }
 
-function vatOf(shard: string, reports: InSyncReports, verdicts: Map<string, boolean>): number {
-  const replicas = reports.get(shard) ?? [];
+function vatOf(shard: string, reportsOf: ReportsOf, verdicts: Map<string, boolean>): number {
+  const replicas = reportsOf(shard);
   const told = highestTold(replicas);
   const round = roundHeldByAll(replicas);
   if (round === null) return told;
   const lastTerm = round.lastTerms[shard] ?? 0;
-  return lastTerm > told && verdictOn(round, reports, verdicts) ? lastTerm : told;
+  return lastTerm > told && verdictOn(round, reportsOf, verdicts) ? lastTerm : told;
 }
 
 /** The highest VAT that any of the replicas was told. */
@@ -77,9 +73,9 @@ export function highestTold(replicas: readonly ReplicaReport[]): number {
   );
 }
 
-function verdictOn(round: NewestRound, reports: InSyncReports, verdicts: Map<string, boolean>): boolean {
+function verdictOn(round: NewestRound, reportsOf: ReportsOf, verdicts: Map<string, boolean>): boolean {
   const name = `${round.epoch}/${round.round}`;
-  const verdict = verdicts.get(name) ?? isCommitted(round, reports);
+  const verdict = verdicts.get(name) ?? isCommitted(round, reportsOf);
   verdicts.set(name, verdict);
   return verdict;
 }
@@ -90,9 +86,9 @@ export function roundHeldByAll(replicas: readonly ReplicaReport[]): NewestRound 
   return replicas.every((replica) => isSameRound(replica.newestRound, first)) ? first : null;
 }
 
-function isCommitted(round: NewestRound, reports: InSyncReports): boolean {
+function isCommitted(round: NewestRound, reportsOf: ReportsOf): boolean {
   return Object.entries(round.lastTerms).every(([shard, lastTerm]) => {
-    const replicas = reports.get(shard) ?? [];
+    const replicas = reportsOf(shard);
     return replicas.length > 0 && wordOn(round, lastTerm, replicas) !== 'lacks';
   });
 }

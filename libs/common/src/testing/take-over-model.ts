@@ -6,7 +6,7 @@
  */
 import type { EpochStart, NewestRound } from '../contracts/node';
 import { highestOf } from '../protocol/extremes';
-import type { InSyncReports, ShardOutlook } from '../protocol/take-over';
+import { decider, type InSyncReports, type ShardOutlook } from '../protocol/take-over';
 
 export const MODEL_SHARDS = ['A', 'B'] as const;
 export type ModelShard = (typeof MODEL_SHARDS)[number];
@@ -297,6 +297,12 @@ function rejoin(world: World, shard: ModelShard): World {
     replicas: { ...world.replicas, [shard]: replicas },
     inSync: { ...world.inSync, [shard]: REPLICAS },
   };
+}
+
+/** Decides every shard of which there are reports. */
+export function decideVats(reports: InSyncReports): Map<string, ShardOutlook> {
+  const outlookOf = decider((shard) => reports.get(shard) ?? []);
+  return new Map([...reports.keys()].map((shard) => [shard, outlookOf(shard)]));
 }
 
 function reportsOf(world: World): InSyncReports {
