@@ -221,3 +221,49 @@ test('shards are decided together when a server that tells of their round is hea
   expect(pauses).toBeGreaterThan(1);
   expect(confirmed[0]?.sort()).toEqual([SHARD, OTHER]);
 });
+
+test('a replica that was copied while the round was given up knows of that before it is a member', async () => {
+  const world = await World.laidOut({ S0: [SHARD], S1: [SHARD], S2: [OTHER], S3: [OTHER] });
+  world.powerOff('S1');
+  await world.until(() => !world.shard.inSync.includes('S1') && world.balancer.cluster.isWritable(world.shard));
+  let copy: (() => void) | null = null;
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do !== 'catchup' || copy !== null) return false;
+    copy = () => {
+      carryOut(ask, answer);
+    };
+    return true;
+  };
+  world.powerOn('S1');
+  await world.until(() => copy !== null, LONG_MS);
+  // The round gets to all, and nobody hears of that from the other shard, whose servers are silent then.
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do !== 'apply' || ask.server === 'S0') return false;
+    carryOut(ask, () => {
+      world.powerOff(ask.server);
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    });
+    return true;
+  };
+  const batch = writeBoth(world);
+  await world.until(() => world.answers[batch] !== undefined);
+  await world.until(() => world.balancer.cluster.isWritable(world.shard));
+  // The leader ends as soon as the bucket has it that S1 is a member, and S0 is lost.
+  world.intercept = (ask, _answer, carryOut) => {
+    if (ask.do !== 'store' || ask.key !== BUCKET_KEYS.shard(SHARD)) return false;
+    carryOut(ask, () => {
+      world.balancer.crash();
+    });
+    return true;
+  };
+  copy!();
+  await world.until(() => !world.balancer.isAlive, LONG_MS);
+  world.powerOff('S0');
+  world.wipe('S0');
+  world.intercept = () => false;
+  for (const server of ['S2', 'S3']) world.powerOn(server);
+  await takeOver(world);
+  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+  expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(world.keys('S2', OTHER)).toEqual([]);
+});

@@ -169,7 +169,7 @@ export class InSyncSets {
     try {
       // Writes went on while we waited, and so did administrators: it may be no replica any more.
       if (!shard.record.replicas.includes(server)) return false;
-      const isWhole = (): Workflow<boolean> => this.isStillWhole(shard, server, copiedSinceMs);
+      const isWhole = (): Workflow<boolean> => this.rollCall.isStillWhole(shard, server, copiedSinceMs);
       const silent = yield* this.enter(shard, [server], isWhole);
       if (silent === null) return false;
       yield* this.demoteLocked(shard, silent, SILENT);
@@ -335,17 +335,12 @@ export class InSyncSets {
     isRight: () => Workflow<boolean>,
   ): Workflow<string[] | null> {
     const record = servers.reduce((old, server) => entered(joined(old, [server]), server), shard.record);
+    if (!(yield* this.rollCall.taught(shard, servers))) return null;
     if ((yield* this.storeProven(shard, record, isRight)) !== 'stored') return null;
     for (const server of servers) shard.suspend(server, false);
     const silent = yield* this.tell(shard, shard.inSync);
     for (const server of servers) if (silent.includes(server)) shard.suspend(server, true);
     return silent;
-  }
-
-  /** Whether the replica shows that it has everything, and what it was copied from counts still. */
-  private *isStillWhole(shard: Shard, server: string, copiedSinceMs: number): Workflow<boolean> {
-    const present = yield* this.rollCall.present(shard, [server]);
-    return present.includes(server) && shard.divergedMs < copiedSinceMs;
   }
 
   /** Whether so many of the record's members show that they are whole. Those that are suspended cannot. */

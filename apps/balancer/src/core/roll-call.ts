@@ -47,6 +47,24 @@ export class RollCall {
     return yield* this.showing(shard, staying, (told) => isWhole(told, vat) && isOurs(told));
   }
 
+  /** Whether the replica shows that it has everything, and what it was copied from counts still. */
+  *isStillWhole(shard: Shard, server: string, copiedSinceMs: number): Workflow<boolean> {
+    const present = yield* this.present(shard, [server]);
+    return present.includes(server) && shard.divergedMs < copiedSinceMs;
+  }
+
+  /**
+   * Rounds that were given up while a newcomer was copied it knows nothing of, and copies do not tell it. It must know before it is a
+   * member: should it be the only one that the next leader hears of, the others of these rounds would else be taken for committed.
+   * What is decided from here on comes with a round that it takes part in. False when it has not stored that.
+   */
+  *taught(shard: Shard, servers: readonly string[]): Workflow<boolean> {
+    if (shard.epochStarts.length === 0) return true;
+    const request = this.cluster.configRequest([shard.config()]);
+    const outcomes = yield* wait(all(servers.map((server) => this.desk.ask('config', { server, request }))));
+    return outcomes.every(({ ok }) => ok);
+  }
+
   private *showing(
     shard: Shard,
     servers: readonly string[],

@@ -178,23 +178,23 @@ export class SmallWorld {
   }
 
   /** The versions on the disk of a server; what is changed in there is changed behind everybody's back. */
-  disk(server: string): Map<string, Version> {
+  disk(server: string, shard = SHARD): Map<string, Version> {
     const { disk } = this.replicas.server(server);
     const { contents } = disk as unknown as { contents: { tables: Map<string, Map<string, Version>> } };
     // What is stored is never changed, only replaced: whoever knows it by its table would not see the change.
-    const table = new Map(contents.tables.get(SHARD));
-    contents.tables.set(SHARD, table);
+    const table = new Map(contents.tables.get(shard));
+    contents.tables.set(shard, table);
     return table;
   }
 
-  living(server: string): Version[] {
-    const all = [...this.disk(server).values()].filter(({ dat }) => dat > 1e9);
+  living(server: string, shard = SHARD): Version[] {
+    const all = [...this.disk(server, shard).values()].filter(({ dat }) => dat > 1e9);
     return all.sort((a, b) => a.key - b.key);
   }
 
   /** The keys of the records on a server's disk. */
-  keys(server: string): number[] {
-    return this.living(server).map(({ key }) => key);
+  keys(server: string, shard = SHARD): number[] {
+    return this.living(server, shard).map(({ key }) => key);
   }
 
   told(kind: string): Record<string, unknown>[] {
