@@ -43,6 +43,8 @@ export const SPECIAL_FAULTS = [
   'disk lost unseen',
   /** Requests for copies arrive at a server a second time, long after they were given up. */
   'copies come again',
+  /** Configurations, and requests for tables, arrive at a server a second time; once one is in force its disk is lost unseen. */
+  'tables come again',
   /** The bucket is set back to before a leader's claim, of which it does not hear; its rounds arrive when another one has its epoch. */
   'epoch given twice',
 ] as const;

@@ -29,6 +29,8 @@ const MOST_SET_BACKS = 2;
 const RECKLESS = 0.02;
 /** As long as that a leader may hear of nobody but of a server that has lost its disk: shorter than until all others are given up. */
 const UNSEEN_MS = 400;
+/** So long an administrator may ask for new tables that come again. */
+const NEW_TABLES_MS = 1_600;
 /** So long nobody hears of any configuration before a disaster. */
 const UNTOLD_MS = 800;
 /** So long a leader that the bucket has forgotten does not hear of that, and what it sends is late. */
@@ -223,6 +225,9 @@ export class Faults {
       case 'copies come again':
         network.strike('come again', 'catchup', ANYBODY, server.name, dice.between(400, 1_600));
         break;
+      case 'tables come again':
+        this.loseNewTables(server, leader);
+        break;
       case 'disaster untold':
         this.endUntold(server);
         break;
@@ -343,6 +348,22 @@ export class Faults {
     scheduler.after(this.dice.between(UNSEEN_MS / 4, UNSEEN_MS), () => {
       leader.crash();
     });
+  }
+
+  /** What made its tables comes again when they are lost. */
+  private loseNewTables(server: SimServer, leader: SimBalancer | undefined): void {
+    const { network, scheduler } = this.world;
+    if (leader === undefined) return;
+    const { configId } = leader.cluster;
+    network.strike('come again', 'config', ANYBODY, server.name, NEW_TABLES_MS);
+    this.onceThereIs(
+      (one) => one.cluster.configId > configId,
+      (one) => {
+        scheduler.after(this.dice.between(UNSEEN_MS / 8, UNSEEN_MS), () => {
+          this.loseDiskUnseen(server, one);
+        });
+      },
+    );
   }
 
   /** At most one server in a world never comes back. */

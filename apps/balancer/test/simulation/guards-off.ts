@@ -14,6 +14,13 @@ import type { Weakness } from './weakness';
 export const GUARDS_OFF: readonly Weakness[] = [
   { point: 9, name: 'carries out copies that nobody waits for', fromSeed: 1, withinSeeds: 60, flaws: copiesLate },
   { point: 9, name: 'takes new tables for whole copies', fromSeed: 1, withinSeeds: 60, flaws: takesNewTablesForWhole },
+  {
+    point: 9,
+    name: 'makes new tables for whoever comes later',
+    fromSeed: 1,
+    withinSeeds: 400,
+    flaws: makesTablesForAnybody,
+  },
   { point: 7, name: 'lets two processes share an epoch', fromSeed: 1, withinSeeds: 20, flaws: sharesEpochs },
   { point: 7, name: 'forgets at which VAT an epoch began', fromSeed: 1, withinSeeds: 400, flaws: forgetsEpochStarts },
   { point: 2, name: 'purges what a copy still needs', fromSeed: 1, withinSeeds: 40, flaws: holdsNothingForCopies },
@@ -87,6 +94,26 @@ function takesNewTablesForWhole(): Flaws {
     patchReplica: (replica) => {
       const config = replica.config.bind(replica);
       replica.config = (request) => config({ ...request, areNew: true });
+    },
+  };
+}
+
+/**
+ * A request for new tables that comes again, when its server has lost its disk, is carried out by the process of then: the empty tables
+ * are whole ones. As soon as the leader ends, the next one hears of a round that the empty replica has not, and undoes it.
+ */
+function makesTablesForAnybody(): Flaws {
+  return {
+    bias: {
+      profile: 'anew',
+      ...{ servers: [3], shards: [2], copies: [2], groups: [2], clients: [3], pauseMs: 10, eagerOperations: 60 },
+      ...{ shapeChanges: 1, changes: ['init'], changesMs: 250 },
+      ...{ lastsMs: [1_600], meanMs: [120] },
+      faults: ['tables come again'],
+    },
+    patchReplica: (replica) => {
+      const config = replica.config.bind(replica);
+      replica.config = ({ instance: _instance, ...request }) => config(request);
     },
   };
 }

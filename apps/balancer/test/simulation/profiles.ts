@@ -137,6 +137,7 @@ export const PROFILES: readonly Profile[] = [
       'server alone',
       'disk in doubt',
       'disk full',
+      'tables come again',
     ],
     lastsMs: [2_400, 3_200],
     meanMs: [120, 250, 500],
