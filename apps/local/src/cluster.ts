@@ -145,6 +145,8 @@ export class Cluster implements Watcher {
           const child = spawn(process.execPath, ['--enable-source-maps', join(APPS, app, 'main.js'), name], {
             detached: true,
             stdio: ['ignore', log, log, 'pipe'],
+            // The folder in which the user stood may be removed, and Node.js starts in none that is not there.
+            cwd: dataDir.path,
             env: { ...settings, LIFELINE_FD: String(LIFELINE_FD) },
           });
           this.lifelines.add(child);

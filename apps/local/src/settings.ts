@@ -60,5 +60,7 @@ function check(service: string, parse: () => void): void {
 
 /** Something of the user's may stand between the services and the server: a proxy that can cut them off, say. */
 function natsUrl(env: NodeJS.ProcessEnv, { natsPort }: Decided): string {
-  return env.SERVICES_NATS_URL ?? `nats://${NATS_HOST}:${natsPort}`;
+  const other = env.SERVICES_NATS_URL?.trim() ?? '';
+  // An empty one is none: a service that is told no address takes the usual one, where another cluster's server may listen.
+  return other === '' ? `nats://${NATS_HOST}:${natsPort}` : other;
 }

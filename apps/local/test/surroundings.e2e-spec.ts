@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { LocalCluster } from '#common/testing/local-cluster';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student } from '../src/demo/students';
+import { waitUntilReady } from '../src/readiness';
 
 const STUDENTS = Array.from({ length: 100 }, (_, index) => student(index * 100));
 
@@ -19,8 +20,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 
-async function start(env: Record<string, string>): Promise<LocalCluster> {
-  const cluster = await LocalCluster.start({ dataDir: join(folder, 'data'), env });
+async function start(env: Record<string, string>, cwd?: string): Promise<LocalCluster> {
+  const cluster = await LocalCluster.start({ dataDir: join(folder, 'data'), env, cwd });
   clusters.push(cluster);
   return cluster;
 }
@@ -81,6 +82,20 @@ test('a cluster starts, works and comes back in any shell', async () => {
   const loadedBy = new Set(readFileSync(join(folder, 'loaded'), 'utf8').trim().split('\n'));
   expect([...loadedBy]).toEqual([expect.stringMatching(/apps\/local\/main\.js$/)]);
 }, 180_000);
+
+test('the folder in which it was started may be removed: what dies later is started again all the same', async () => {
+  const cwd = join(folder, 'stood-here');
+  mkdirSync(cwd);
+  const cluster = await start({}, cwd);
+  rmSync(cwd, { recursive: true });
+  for (const name of ['gateway', 'nats-server', await cluster.leader()]) cluster.kill(name);
+  await expect(waitUntilReady(cluster.baseUrl, 60_000)).resolves.toBe('ready');
+  await cluster.init(EXAMPLE);
+  cluster.kill('Server0');
+  await new Client(cluster.baseUrl).write(STUDENTS);
+  await expect(new Client(cluster.baseUrl).read(0, 20_000)).resolves.toMatchObject({ rows: STUDENTS });
+  expect(cluster.output.filter((line) => line.includes('cwd'))).toEqual([]);
+}, 120_000);
 
 test('a shard-node that cannot start says why on the terminal and to who asked for it, at once', async () => {
   const cluster = await start({});

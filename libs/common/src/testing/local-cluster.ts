@@ -19,6 +19,8 @@ const POLL_MS = 50;
 export interface LocalClusterOptions {
   /** For every service, beside our own environment. */
   env?: Record<string, string>;
+  /** Where the launcher is started; in our own folder without it. */
+  cwd?: string | undefined;
   /** Keep the data here instead of in a temporary folder; it is then not removed. */
   dataDir?: string;
   port?: number;
@@ -52,6 +54,7 @@ export class LocalCluster {
     const launcher = spawn(process.execPath, [join(dist, 'apps/local/main.js'), 'run', ...where], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
+      cwd: options.cwd,
       detached: true,
     });
     const output: string[] = [];
