@@ -32,6 +32,11 @@ describe('shards are decided together', () => {
     ['with nobody where each has a round of its own', { a: [holding(round(1, 'a'))] }, ['a', 'b', 'c', 'd']],
     ['that share one', { a: [holding(both)], b: [holding(both)] }, ['ab', 'c', 'd']],
     [
+      'that share one, also with a shard of which nothing is known',
+      { a: [holding(round(1, 'a', 'b', 'lost'))], b: [holding(round(1, 'a', 'b', 'lost'))] },
+      ['ab', 'c', 'd'],
+    ],
+    [
       'but not with one that was told that the round is committed',
       { a: [holding(both)], b: [holding(both, 5)] },
       ['a', 'b', 'c', 'd'],
