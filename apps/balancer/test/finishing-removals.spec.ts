@@ -1,5 +1,6 @@
 /** What a leader does, each time it looks, about servers that an /rm has promised to remove. */
 import type { NodeShardState, ReplicaMove } from '#common/contracts/node';
+import { Membership } from '../src/core/membership';
 import type { MembershipParts } from '../src/core/membership-parts';
 import { seededRandom } from '../src/core/random';
 import { Reader } from '../src/core/reader';
@@ -15,6 +16,7 @@ class Removing extends PartsOfTheCore {
   readonly empty = new Set<string>();
   /** Servers that store no configuration. */
   readonly deaf = new Set<string>();
+  readonly membership: Membership;
   private readonly parts: MembershipParts;
   private revision = 100;
 
@@ -33,6 +35,7 @@ class Removing extends PartsOfTheCore {
     const reader = new Reader(desk, cluster, settings, this.fenced);
     const random = seededRandom(1);
     this.parts = { desk, cluster, catalog, news, inSyncSets, health, recovery, writer, reader, settings, random };
+    this.membership = new Membership(this.parts);
     const vitals = { uptimeMs: 1, postgres: 'ok' as const, diskFreeBytes: null, eventLoopDelayMs: null };
     const told = { ...vitals, server: 'S', instance: 'i', epoch: EPOCH, configId: 1, cluster: null };
     this.reply('ping', ({ server }) => done({ ...told, shards: this.heldBy(server) }));
@@ -51,6 +54,14 @@ class Removing extends PartsOfTheCore {
   remove(...named: string[]): void {
     run(removeServers({ n: named.length, servers: named }, this.parts));
     this.pass(100);
+  }
+
+  /** Time passes, and the balancer's ticks come. */
+  tick(ms: number): void {
+    for (let left = ms; left > 0; left -= 50) {
+      this.membership.tick();
+      this.pass(50);
+    }
   }
 
   get gone(): string[] {
@@ -286,5 +297,37 @@ describe('as long as nobody knows what a shard has acknowledged', () => {
     world.server('S2').dead = false;
     world.look();
     expect(world.replicas()).toEqual(['S0', 'S1', 'S2', 'S3']);
+  });
+});
+
+describe('a leader looks by itself', () => {
+  it('as soon as it serves, and not before', () => {
+    const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S3'] });
+    world.cluster.phase = 'takingOver';
+    world.tick(2_000);
+    expect(world.gone).toEqual([]);
+    world.cluster.phase = 'serving';
+    world.tick(100);
+    expect(world.gone).toEqual(['S3']);
+  });
+
+  it('twice a second', () => {
+    const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers: ['S0', 'S1'], leaving: ['S0'] });
+    // It has to stay.
+    world.empty.add('S1');
+    world.tick(2_000);
+    expect(world.allAsks('ping')).toEqual(Array.from({ length: 4 }, () => 'ping S1'));
+  });
+
+  it('for another server in place of one that does not run only when that had as long to come back as an administrator waits', () => {
+    const a = shardRecord('a', ['S0', 'S1', 'S2', 'S3'], { joining: ['S3'], inSync: ['S0', 'S1', 'S2'] });
+    const world = new Removing([a], { servers: [...servers, 'S4'], leaving: ['S0'], moves: [toS3('a')] });
+    world.membership.resume();
+    world.tick(world.settings.adminWaitMs + 500);
+    world.server('S3').dead = true;
+    world.tick(world.settings.adminWaitMs - 1_000);
+    expect(world.replicas()).toEqual(['S0', 'S1', 'S2', 'S3']);
+    world.tick(1_500);
+    expect(world.replicas()).toEqual(['S0', 'S1', 'S2', 'S4']);
   });
 });

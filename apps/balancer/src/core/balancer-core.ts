@@ -187,7 +187,7 @@ export class BalancerCore {
     const sinceMs = this.desk.nowMs;
     this.desk.emit({ do: 'log', level: 'info', message: 'ELECTED', data: { epoch, cause } });
     run(this.takeOver.lead(lease), () => {
-      if (!this.isOver()) this.begin(cause, Math.round(this.desk.nowMs - sinceMs));
+      if (this.cluster.phase !== 'steppedDown') this.begin(cause, Math.round(this.desk.nowMs - sinceMs));
     });
   }
 
@@ -208,7 +208,6 @@ export class BalancerCore {
     this.writer.tick();
     this.reader.tick();
     for (const shard of this.cluster.inKeyOrder()) {
-      if (!shard.resolved) continue;
       shard.sample(this.desk.nowMs, this.settings.tombstoneHorizonMs);
       shard.forgottenIds.age(this.desk.nowMs, shard.vat, this.settings.operationHorizonMs);
     }
@@ -296,10 +295,6 @@ export class BalancerCore {
     return effects.filter((effect) => !needsLease(effect));
   }
 
-  private isOver(): boolean {
-    return this.cluster.phase === 'steppedDown';
-  }
-
   /** A graceful end: the lease goes back, whoever stands by need not wait for its end. */
   private release(): void {
     this.isReleasing = true;
@@ -324,7 +319,7 @@ export class BalancerCore {
 
   private stepDown(why: string): void {
     // One that hands over ends by itself.
-    if (this.isOver() || this.isReleasing) return;
+    if (this.isReleasing) return;
     this.cluster.phase = 'steppedDown';
     this.leadership.end();
     this.catalog.end();

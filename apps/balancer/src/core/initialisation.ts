@@ -80,9 +80,8 @@ function* firstSilent(names: readonly string[], { health }: MembershipParts): Wo
 /** What is left of the configuration before: records of shards that are no more, and servers that nobody lists. */
 function* forget(before: Pick<ClusterRecord, 'shards' | 'servers'>, parts: MembershipParts): Workflow {
   const { cluster, catalog, desk } = parts;
-  for (const shard of before.shards) {
-    if (!cluster.shards.has(shard) && !(yield* catalog.put(BUCKET_KEYS.shard(shard), null))) return;
-  }
+  for (const shard of before.shards) if (!cluster.shards.has(shard)) yield* catalog.put(BUCKET_KEYS.shard(shard), null);
+  // Should somebody else lead by now, they are not removed: an order to the launcher waits for the lease.
   for (const server of before.servers) {
     if (cluster.servers.has(server)) continue;
     yield* dropServer(parts, server);

@@ -131,7 +131,7 @@ export class Shard {
   }
   /** Who must have a round: the in-sync set, and who is entering it. */
   get writers(): readonly string[] {
-    return this.entering.size === 0 ? this.inSync : [...new Set([...this.inSync, ...this.entering])];
+    return [...new Set([...this.inSync, ...this.entering])];
   }
   /** Whose word counts when it is asked what the shard holds: members whose data is gone, or was found to be wrong, have none. */
   get voters(): readonly string[] {
