@@ -42,7 +42,7 @@ test: lint typecheck build ## run every check and every test
 
 sim: install ## simulate clusters with faults: SEEDS=20000 JOBS=2, or SEED=17 for one
 	@node_modules/.bin/tsc -p tsconfig.simulation.json
-	@exec node --max-semi-space-size=32 dist/apps/balancer/test/simulation/main.js
+	@exec node --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/simulation/main.js
 
 guards: install ## switch off every guard of the cores, one by one, and see who notices: SEEDS=2000 JOBS=2 ONLY=
 	@node_modules/.bin/tsc -p tsconfig.guards.json

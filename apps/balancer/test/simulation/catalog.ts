@@ -9,6 +9,8 @@ const TIMEOUT_MS = 130;
 const STATES_KEPT = 60;
 /** The bucket's name where it is said who is cut off from whom. */
 export const BUCKET = 'bucket';
+/** The kind of a request that stores the configuration of a shard. */
+export const STORE_SHARD = 'store shard';
 
 /** What is stored, and the text that it is stored as. */
 interface Entry extends CatalogValue {
@@ -39,7 +41,7 @@ export class SimCatalog {
   ) {}
 
   load(by: string, done: (outcome: Outcome<CatalogValue[]>) => void): void {
-    this.ask(by, 'load', () => [...this.state.values()].map(copied), done);
+    this.ask({ by, what: 'load' }, () => [...this.state.values()].map(copied), done);
   }
 
   get(by: string, key: string, done: (outcome: Outcome<CatalogValue | null>) => void): void {
@@ -47,7 +49,7 @@ export class SimCatalog {
       const entry = this.state.get(key);
       return entry === undefined ? null : copied(entry);
     };
-    this.ask(by, `get ${key}`, read, done);
+    this.ask({ by, what: `get ${key}` }, read, done);
   }
 
   store(
@@ -63,7 +65,7 @@ export class SimCatalog {
       this.scheduler.note(() => `${by} stores ${key} = ${text ?? 'nothing'}: ${revision ?? 'conflict'}`);
       return revision;
     };
-    this.ask(by, `store ${key}`, put, done);
+    this.ask({ by, what: `store ${key}`, kind: key.startsWith('shard.') ? STORE_SHARD : '' }, put, done);
   }
 
   /** Every shard's configuration. */
@@ -121,8 +123,12 @@ export class SimCatalog {
   }
 
   /** Does the work when the request arrives, each time that it does. */
-  private ask<T>(by: string, what: string, work: () => T, done: (outcome: Outcome<T>) => void): void {
-    const request = { from: by, to: BUCKET, timeoutMs: TIMEOUT_MS, label: () => what };
+  private ask<T>(
+    { by, what, kind = '' }: { by: string; what: string; kind?: string },
+    work: () => T,
+    done: (outcome: Outcome<T>) => void,
+  ): void {
+    const request = { from: by, to: BUCKET, timeoutMs: TIMEOUT_MS, label: () => what, kind };
     this.network.ask<T>(
       request,
       (reply) => {

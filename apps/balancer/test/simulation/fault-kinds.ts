@@ -47,6 +47,8 @@ export const SPECIAL_FAULTS = [
   'tables come again',
   /** The bucket is set back to before a leader's claim, of which it does not hear; its rounds arrive when another one has its epoch. */
   'epoch given twice',
+  /** What a leader stores of shards while a server comes back gets to the bucket when another one has led for long, without that server. */
+  'last words late',
 ] as const;
 
 export type FaultKind = (typeof COMMON_FAULTS)[number] | (typeof SPECIAL_FAULTS)[number];
@@ -58,5 +60,6 @@ export const RARE_FAULTS: readonly FaultKind[] = [
   'bucket lost',
   'disaster',
   'epoch given twice',
+  'last words late',
   'server dies for good',
 ];

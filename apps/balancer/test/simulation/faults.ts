@@ -1,6 +1,6 @@
 /** What goes wrong, and when: drawn from a generator of its own. */
 import type { SimBalancer } from './balancer';
-import { BUCKET, type SimCatalog } from './catalog';
+import { BUCKET, STORE_SHARD, type SimCatalog } from './catalog';
 import { RARE_FAULTS, type FaultKind } from './fault-kinds';
 import type { SimGateway } from './gateway';
 import { ANYBODY, CALM, type Network, type Weather } from './network';
@@ -38,6 +38,8 @@ const FORGOTTEN_MS = 3_500;
 /** Its claim was stored so long ago at most when it is seen to lead. */
 const CLAIM_MS = 60;
 const LOOK_MS = 5;
+/** What a leader stores for so long is late; within it the leader ends. */
+const LAST_WORDS_MS = 500;
 
 export class Faults {
   private readonly dice: Dice;
@@ -47,6 +49,8 @@ export class Faults {
   private setBacks = 0;
   /** A disk has been lost unseen: once in a world, since the first change of the set takes away what it is to show. */
   private wasUnseen = false;
+  /** The last words of a leader have been late: once in a world. */
+  private hadLastWords = false;
   /** The last whole copy of something may be destroyed. */
   private readonly isReckless: boolean;
   /** Those that happen in this run: what only shows when some happen often would be rare if all did. */
@@ -234,6 +238,9 @@ export class Faults {
       case 'epoch given twice':
         this.giveEpochTwice(leader);
         break;
+      case 'last words late':
+        this.delayLastWords(server, leader);
+        break;
       case 'gateway ends':
         if (gateways.length > 0) dice.oneOf(gateways).restart();
         break;
@@ -292,6 +299,28 @@ export class Faults {
             this.forget(next, decidedMs - claimedMs + CLAIM_MS);
           },
         );
+      },
+    );
+  }
+
+  /**
+   * A server leaves the sets and comes back. What the leader stores of that is late, and it ends; the next one does not hear of the
+   * server. Should the bucket take what is late, the server is a member of sets of which nobody tells it anything.
+   */
+  private delayLastWords(server: SimServer, leader: SimBalancer | undefined): void {
+    const { network, scheduler, watch } = this.world;
+    if (leader === undefined || this.hadLastWords) return;
+    this.hadLastWords = true;
+    server.start();
+    const isOut = (): boolean => [...watch.seen.newest.values()].some(({ inSync }) => !inSync.includes(server.name));
+    this.onceThereIs(
+      (one) => one === leader && isOut(),
+      () => {
+        network.strike('late', STORE_SHARD, leader.name, BUCKET, LAST_WORDS_MS);
+        scheduler.after(this.dice.between(LAST_WORDS_MS / 5, LAST_WORDS_MS), () => {
+          leader.crash();
+          this.isolate(server.name, FORGOTTEN_MS);
+        });
       },
     );
   }

@@ -156,6 +156,7 @@ export const PROFILES: readonly Profile[] = [
       'bucket lost',
       'bucket away',
       'epoch given twice',
+      'last words late',
       'leader ends',
       'leader stops',
       'server ends',

@@ -52,7 +52,7 @@ export const WEAKNESSES: readonly Weakness[] = [
     flaws: forgetsConfigurations,
   },
   { point: 5, name: 'is content with one replica', fromSeed: 1, withinSeeds: 400, flaws: needsOne },
-  { point: 6, name: 'believes an old bucket', fromSeed: 1, withinSeeds: 1_000, flaws: believesBucket },
+  { point: 6, name: 'believes an old bucket', fromSeed: 1, withinSeeds: 200, flaws: believesBucket },
   { point: 7, name: 'fences nobody', fromSeed: 301, withinSeeds: 600, flaws: fencesNobody },
   { point: 7, name: 'takes the highest term for committed', fromSeed: 1, withinSeeds: 600, flaws: believesHighestTerm },
   {
@@ -63,8 +63,8 @@ export const WEAKNESSES: readonly Weakness[] = [
     flaws: believesLowestTerm,
   },
   { point: 7, name: 'does not store what it decided', fromSeed: 401, withinSeeds: 4_000, flaws: storesNoDecision },
-  { point: 7, name: 'leaves a deposed leader its revisions', fromSeed: 701, withinSeeds: 4_000, flaws: claimsNothing },
-  { point: 8, name: 'does not look at its lease', fromSeed: 1, withinSeeds: 1_000, flaws: forgetsLease },
+  { point: 7, name: 'leaves a deposed leader its revisions', fromSeed: 1, withinSeeds: 60, flaws: claimsNothing },
+  { point: 8, name: 'does not look at its lease', fromSeed: 1, withinSeeds: 200, flaws: forgetsLease },
   { point: 9, name: 'leaves out the last difference', fromSeed: 1, withinSeeds: 100, flaws: losesLastDifference },
   { point: 9, name: 'catches up from the newest term', fromSeed: 1, withinSeeds: 400, flaws: copiesFromNewestTerm },
   { point: 10, name: 'looks at no digest', fromSeed: 1, withinSeeds: 100, flaws: ignoresDigests },
@@ -295,6 +295,11 @@ function needsOne(): Flaws {
 /** What replicas know better is not looked at. */
 function believesBucket(): Flaws {
   return {
+    bias: {
+      profile: 'bucket',
+      ...{ servers: [3], shards: [1], copies: [3], shapeChanges: 0, lastsMs: [2_400], meanMs: [120] },
+      faults: ['bucket set back', 'leader ends', 'server restarts'],
+    },
     patchCore: (core) => {
       const { takeOver } = insides(core);
       takeOver.adoptNewer = () => undefined;
@@ -336,8 +341,10 @@ function storesNoDecision(): Flaws {
 function claimsNothing(): Flaws {
   return {
     bias: {
-      faults: ['leader pauses', 'server loses disk', 'server far from leader', 'leader far from bucket'],
-      lastsMs: [6_000],
+      profile: 'bucket',
+      ...{ servers: [3], shards: [1], copies: [3], clients: [2], groups: [2], shapeChanges: 0 },
+      ...{ lastsMs: [4_000], meanMs: [60] },
+      faults: ['last words late'],
     },
     patchCore: (core) => {
       const { foundation, catalog } = insides(core);
@@ -353,7 +360,11 @@ function claimsNothing(): Flaws {
 /** A leader answers as long as nobody has told it that it is deposed. */
 function forgetsLease(): Flaws {
   return {
-    bias: { faults: ['two sides', 'standby pauses'], lastsMs: [6_000] },
+    bias: {
+      ...{ servers: [3], shards: [1], copies: [3], groups: [1], clients: [3], shapeChanges: 0 },
+      ...{ lastsMs: [4_000], meanMs: [500] },
+      faults: ['two sides', 'standby pauses'],
+    },
     vouchesBlindly: true,
     patchCore: (core) => {
       const { leadership } = insides(core);
