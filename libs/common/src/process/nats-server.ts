@@ -21,7 +21,9 @@ export interface NatsServerPlace {
 
 /**
  * The configuration file's text. `sync_interval: always` makes every acknowledged message durable; by default JetStream
- * writes to the disk every two minutes and a power cut would take back what it promised.
+ * writes to the disk every two minutes and a power cut would take back what it promised. `max_file_store` is far more than is ever
+ * used: by default it is three quarters of what the disk has left at the start, and where that is less than the 64 MiB which the
+ * events may take, the stream that is there already cannot be opened any more, also when there is room again.
  */
 export function natsServerConfig({ host, port, dir }: NatsServerPlace): string {
   return [
@@ -31,6 +33,7 @@ export function natsServerConfig({ host, port, dir }: NatsServerPlace): string {
     'jetstream {',
     `  store_dir: ${JSON.stringify(dir)}`,
     '  sync_interval: always',
+    '  max_file_store: 1TB',
     '}',
     '',
   ].join('\n');
