@@ -104,6 +104,20 @@ describe('a heartbeat', () => {
     expect(bench.cluster.detector.missesInARow('S0')).toBe(0);
   });
 
+  it('that is answered after a later one says nothing either: what was there may be lost since', () => {
+    const { bench } = withHealth(1);
+    holdPings(bench, 'S0');
+    bench.pass(2 * heartbeatIntervalMs);
+    const [first, second] = [...bench.open];
+    const before = bench.said(first!);
+    bench.loseDisk('S0');
+    bench.resolve(second!);
+    expect(bench.cluster.serving(bench.shard)).toEqual([]);
+    bench.resolve(first!, before);
+    expect(bench.cluster.serving(bench.shard)).toEqual([]);
+    expect(serverOf(bench, 'S0').holds?.size).toBe(0);
+  });
+
   it('may tell of what is left of shards that are not there any more', () => {
     const { bench } = withHealth(2);
     bench.node('S1').states.set('gone', { shard: 'gone', currentTerm: 9, copy: null });

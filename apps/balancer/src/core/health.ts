@@ -134,7 +134,8 @@ export class Health {
     const causesBefore = this.cluster.detector.suspectCauses(server.name);
     const { postgres, diskFreeBytes, eventLoopDelayMs } = reply;
     const signs = { postgres, diskFreeBytes, eventLoopDelayMs };
-    this.cluster.detector.answered(server.name, sequence, this.desk.nowMs, signs);
+    // What it told before, of a disk that it may have lost since, say.
+    if (this.cluster.detector.answered(server.name, sequence, this.desk.nowMs, signs) === 'late') return;
     // Every heartbeat is told at `debug`; those that change something also to whoever does not look so closely.
     const level = before === 'up' ? 'debug' : 'info';
     this.desk.emit({ do: 'log', level, message: 'HEARTBEAT', data: { server: server.name, missed: 0, before } });
