@@ -58,6 +58,7 @@ class Copying extends PartsOfTheCore {
   /** What the replica tells when it is told of the shard: by itself that it was told `TOLD`. */
   stored(shards: readonly string[] = ['a'], changes: Partial<ReturnType<typeof stateOf>> = {}): ConfigReply {
     return {
+      instance: 'i',
       shards: shards.map((id) => stateOf(this.shard(id).record, this.shard(id).vat, { toldVat: TOLD, ...changes })),
     };
   }
@@ -133,14 +134,14 @@ describe('a replica that has its data', () => {
   it('is believed only for the shard in question', () => {
     const world = new Copying();
     const other = { ...stateOf(shardRecord('b', ['S2']), 99, { toldVat: 3 }) };
-    world.reply('config', () => done({ shards: [other, ...world.stored().shards] }));
+    world.reply('config', () => done({ instance: 'i', shards: [other, ...world.stored().shards] }));
     world.start();
     expect(world.copied[0]).toBe(`S0>(${TOLD}, ${VAT}]`);
   });
 
   it('copies everything where it tells nothing of the shard', () => {
     const world = new Copying();
-    world.reply('config', () => done({ shards: [] }));
+    world.reply('config', () => done({ instance: 'i', shards: [] }));
     world.reply('catchup', () => undefined);
     world.start();
     expect(world.copied).toEqual([`S0>(0, ${VAT}]`]);
@@ -173,7 +174,7 @@ describe('what a copy needs is not purged', () => {
 
   it('of a snapshot what is visible at its end', () => {
     const world = new Copying();
-    world.reply('config', () => done({ shards: [] }));
+    world.reply('config', () => done({ instance: 'i', shards: [] }));
     world.reply('catchup', () => undefined);
     world.start();
     world.shard().vat = VAT + 5;

@@ -39,7 +39,9 @@ class Removing extends PartsOfTheCore {
     const vitals = { uptimeMs: 1, postgres: 'ok' as const, diskFreeBytes: null, eventLoopDelayMs: null };
     const told = { ...vitals, server: 'S', instance: 'i', epoch: EPOCH, configId: 1, cluster: null };
     this.reply('ping', ({ server }) => done({ ...told, shards: this.heldBy(server) }));
-    this.reply('config', ({ server }) => (this.deaf.has(server) ? SILENCE : done({ shards: this.heldBy(server) })));
+    this.reply('config', ({ server }) =>
+      this.deaf.has(server) ? SILENCE : done({ instance: 'i', shards: this.heldBy(server) }),
+    );
     this.reply('store', () => done(++this.revision));
     this.reply('removeNode', () => done(null));
   }
@@ -229,7 +231,7 @@ it('a server keeps its data where the one that remains loses its own, also those
   });
   // It tells that it stores the configuration, and has nothing of the shard when it is asked the next time.
   world.reply('config', ({ request }) =>
-    done({ shards: request.shards.map(() => stateOf(world.shard().record, VAT)) }),
+    done({ instance: 'i', shards: request.shards.map(() => stateOf(world.shard().record, VAT)) }),
   );
   world.look();
   expect(world.replicas()).toEqual(['S1']);

@@ -40,6 +40,7 @@ class TakingOver extends PartsOfTheCore {
     this.reply('startNode', () => done(null));
     this.reply('config', ({ request }) =>
       done({
+        instance: 'i',
         shards: request.shards.map(({ shard }) =>
           stateOf(this.shard(shard).record, Math.max(VAT, this.shard(shard).vat)),
         ),

@@ -14,6 +14,8 @@ export interface Lagging {
 export interface CopyPlan {
   readonly shard: Shard;
   readonly target: string;
+  /** The target's process, as it was when it told what it holds. */
+  readonly instance: string;
   /** Who is asked for pages. */
   source: string;
   /** Everything up to here is there already. */
@@ -42,7 +44,7 @@ export interface CopyPlan {
 export function planCopy(
   { shard, target, source }: Lagging,
   state: NodeShardState | undefined,
-  times: Pick<CopyPlan, 'startedMs' | 'progressMs'>,
+  attempt: Pick<CopyPlan, 'startedMs' | 'progressMs' | 'instance'>,
 ): CopyPlan {
   const copy = state?.copy ?? null;
   const setAside = shard.isDiverged(target);
@@ -51,7 +53,7 @@ export function planCopy(
   const resumeTo = resumed ? copy.to : null;
   const heldVat = heldFor(from, resumeTo ?? shard.vat);
   const isAnew = from === 0 && !resumed;
-  return { shard, target, source, from, resumeTo, resumed, isAnew, setAside, heldVat, rows: 0, bytes: 0, ...times };
+  return { shard, target, source, from, resumeTo, resumed, isAnew, setAside, heldVat, rows: 0, bytes: 0, ...attempt };
 }
 
 /** The told VAT, when the source still has everything that died since; else 0, for a copy of everything. */

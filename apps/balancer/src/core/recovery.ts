@@ -184,7 +184,7 @@ export class Recovery {
     const outcome = yield* wait(this.desk.ask('config', { server: target, request }));
     if (!outcome.ok) return null;
     const state = outcome.value.shards.find((held) => held.shard === shard.id);
-    const plan = planCopy(lagging, state, { startedMs, progressMs: this.desk.nowMs });
+    const plan = planCopy(lagging, state, { startedMs, progressMs: this.desk.nowMs, instance: outcome.value.instance });
     shard.holdForCopy(target, plan.heldVat, Number.POSITIVE_INFINITY);
     return plan;
   }
@@ -266,11 +266,11 @@ export class Recovery {
   }
 
   private *askForPages(plan: CopyPlan, to: number, isHurried: boolean): Workflow<Outcome<CatchupReply>> {
-    const { shard, target, source, from } = plan;
+    const { shard, target, source, from, instance } = plan;
     const granted = isHurried ? 0 : yield* this.throttle.grant();
     const { epoch, configId } = this.cluster;
     const maxBytes = isHurried ? SLICE_BYTES : granted;
-    const what = { epoch, turn: this.nextTurn++, configId, shard: shard.id, source, from, to, maxBytes };
+    const what = { epoch, turn: this.nextTurn++, instance, configId, shard: shard.id, source, from, to, maxBytes };
     const request: CatchupRequest = plan.setAside ? { setAside: true, ...what } : what;
     const ask = this.desk.ask('catchup', { server: target, request, isHurried });
     const outcome = isHurried ? yield* this.inTime(target, ask) : yield* wait(ask);

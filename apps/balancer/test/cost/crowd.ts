@@ -226,7 +226,7 @@ export class Crowd {
       case 'config':
         for (const config of ask.request.shards) this.configure(ask.server, config);
         if (ask.request.cluster !== undefined) this.records.set(ask.server, ask.request.cluster);
-        return { shards: this.told(ask.server) };
+        return { instance: 'i', shards: this.told(ask.server) };
       case 'apply':
         return ask.round.parts.map((part): PartReply => {
           const held = this.heldBy(ask.server).get(part.shard);

@@ -179,7 +179,7 @@ export class Bench {
       case 'fence':
         return { ok: true, value: this.fenceReply(ask.server) };
       case 'config':
-        return { ok: true, value: { shards: this.statesOf(ask.server) } };
+        return { ok: true, value: { instance: 'i', shards: this.statesOf(ask.server) } };
       case 'digest':
         return { ok: true, value: this.digestOf(ask.server, ask.request.within !== undefined) };
       case 'store':

@@ -23,12 +23,12 @@ export function refuseOlder(state: NodeIdentity, configId: number): void {
 }
 
 /**
- * What makes empty tables whole ones is for the process that was asked whether it is there. When it comes late, or twice, another one may
- * run here, without the disk on which it has been carried out already.
+ * What makes tables whole ones, with nothing in them or with a copy, is for the process that told what it has. When it comes late, or twice,
+ * another one may run here, without the disk on which it has been carried out already.
  *
  * @throws ShardlineError SHARD_UNAVAILABLE
  */
-export function refuseOtherProcess(own: string, { instance = own }: Pick<ConfigRequest, 'instance'>): void {
+export function refuseOtherProcess(own: string, { instance = own }: { instance?: string }): void {
   if (instance !== own) throw new ShardlineError('SHARD_UNAVAILABLE', 'the process that was meant has ended', true);
 }
 

@@ -10,6 +10,9 @@ import { planConfig } from '../core/serving';
 import type { VersionStore, WriteTransaction } from '../ports/version-store';
 import type { Change, GuardedState } from './guarded-state';
 
+/** What is told of it, but for the process. */
+type Taken = Omit<ConfigReply, 'instance'>;
+
 /** A transaction holds a lock for each table that it makes, and their number is bounded. */
 const TABLES_AT_ONCE = 64;
 
@@ -31,7 +34,7 @@ export class Configurations {
    * @throws ShardlineError ALREADY_CONFIGURED when the replica holds a later configuration; SHARD_UNAVAILABLE when another process is
    * meant; BAD_REQUEST
    */
-  async take(request: ConfigRequest): Promise<ConfigReply> {
+  async take(request: ConfigRequest): Promise<Taken> {
     refuseOtherProcess(this.instance, request);
     if (request.stage !== undefined) {
       const { stage } = request;
@@ -101,7 +104,7 @@ export class Configurations {
   }
 
   /** The tables first, then that they are there: what is half made is never taken for a configuration. */
-  private async prepare(request: ConfigRequest): Promise<ConfigReply> {
+  private async prepare(request: ConfigRequest): Promise<Taken> {
     const { epoch, shards, schema, configId } = request;
     const { prepared } = this.guarded.current;
     // The same request may come twice.
@@ -123,14 +126,14 @@ export class Configurations {
   }
 
   /** Another configuration than the one that is meant may be prepared by now. */
-  private async discard({ epoch, configId }: ConfigRequest): Promise<ConfigReply> {
+  private async discard({ epoch, configId }: ConfigRequest): Promise<Taken> {
     if (this.guarded.current.prepared?.cluster.configId !== configId) {
       return { shards: tellShards(this.guarded.current) };
     }
     return this.clear(epoch, () => undefined);
   }
 
-  private async clear(epoch: number, check: (state: ReplicaState) => unknown): Promise<ConfigReply> {
+  private async clear(epoch: number, check: (state: ReplicaState) => unknown): Promise<Taken> {
     const reply = await this.guarded.change(epoch, async (transaction, state) => {
       check(state);
       transaction.discardPrepared();
@@ -153,7 +156,7 @@ async function activate(
   transaction: WriteTransaction,
   state: ReplicaState,
   request: ConfigRequest,
-): Promise<Change<ConfigReply>> {
+): Promise<Change<Taken>> {
   const begun = (state.prepared?.shards ?? []).map(emptyShard);
   transaction.activatePrepared(begun, request.schema);
   const identity = identityAfter(state, request);
@@ -166,7 +169,7 @@ async function configure(
   transaction: WriteTransaction,
   state: ReplicaState,
   request: ConfigRequest,
-): Promise<Change<ConfigReply>> {
+): Promise<Change<Taken>> {
   const { schema } = request;
   const plan = planConfig(state, request);
   const gone = plan.dropAll ? [...state.shards.keys()] : plan.drop;

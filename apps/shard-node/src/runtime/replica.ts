@@ -26,7 +26,7 @@ import type {
 import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
 import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
-import { newMark, stampOf, tellAll } from '../core/cluster-news';
+import { newMark, refuseOtherProcess, stampOf, tellAll } from '../core/cluster-news';
 import { admitEpoch, fencedBy, tellShards, withShards, type ShardState } from '../core/replica-state';
 import { planSteps, refuseOtherConfig } from '../core/round-plan';
 import { admitCopy, admitSnapshot, toldByPing } from '../core/serving';
@@ -169,7 +169,8 @@ export class Replica {
 
   /** @throws ShardlineError ALREADY_CONFIGURED when a later configuration is held here */
   async config(request: ConfigRequest): Promise<ConfigReply> {
-    return this.configurations.take(request);
+    const taken = await this.configurations.take(request);
+    return { instance: this.options.instance, ...taken };
   }
 
   /** Tells that the server is there; no fence, and nothing to rely on. */
@@ -228,6 +229,7 @@ export class Replica {
   /** Fetches pages from the source and stores them. @throws ShardlineError */
   async catchup(request: CatchupRequest): Promise<CatchupReply> {
     await this.admit(request.epoch);
+    refuseOtherProcess(this.options.instance, request);
     return this.catchUps.run(request);
   }
 

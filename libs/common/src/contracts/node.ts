@@ -67,6 +67,8 @@ export const configRequest = z.strictObject({
 });
 export type ConfigRequest = z.infer<typeof configRequest>;
 export const configReply = z.strictObject({
+  /** Another one after every start of the process. */
+  instance: z.string(),
   shards: z.array(nodeShardState),
 });
 export type ConfigReply = z.infer<typeof configReply>;
@@ -196,6 +198,8 @@ export const catchupRequest = z.strictObject({
   epoch: term,
   /** Grows with every request under one epoch. One that comes late is refused: the replica may be in sync by then. */
   turn: term,
+  /** The process that has told what it holds: a later one may have lost its disk, and with that which requests have been here. */
+  instance: z.string().exactOptional(),
   /** As of a round. */
   configId: term.exactOptional(),
   shard: z.string(),
