@@ -69,6 +69,17 @@ const changes: [string, (bench: Bench) => Workflow<unknown>][] = [
   ],
 ];
 
+test('of a shard that an /init replaces no newcomer is told which rounds were given up', () => {
+  const bench = new Bench(3);
+  const { inSyncSets, shard } = bench;
+  shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
+  shard.remember([{ epoch: EPOCH, vat: VAT }]);
+  // Its copy ends when there is no configuration any more.
+  bench.cluster.clear();
+  expect(bench.begin(inSyncSets.promote(shard, 'S2', 0)).result).toBe(false);
+  expect(bench.asked('config')).toEqual([]);
+});
+
 describe.each(changes)('%s', (_, change) => {
   it('is in force, and told to nobody, only once it is stored', () => {
     const bench = new Bench(3);

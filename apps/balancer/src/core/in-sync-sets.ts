@@ -335,7 +335,8 @@ export class InSyncSets {
     isRight: () => Workflow<boolean>,
   ): Workflow<string[] | null> {
     const record = servers.reduce((old, server) => entered(joined(old, [server]), server), shard.record);
-    if (!(yield* this.rollCall.taught(shard, servers))) return null;
+    // An /init may have come into force during the copy: of what is gone nobody is told anything.
+    if (!this.isCurrent(shard) || !(yield* this.rollCall.taught(shard, servers))) return null;
     if ((yield* this.storeProven(shard, record, isRight)) !== 'stored') return null;
     for (const server of servers) shard.suspend(server, false);
     const silent = yield* this.tell(shard, shard.inSync);
