@@ -158,6 +158,20 @@ it('nothing more is begun when somebody else is found to lead', () => {
   expect(world.asked.at(-1)?.do).toBe('readKey');
 });
 
+it('so it is where that is found when a server is to stay after all', () => {
+  const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S0'] });
+  const later: string[] = [];
+  world.reply('store', ({ key }) => {
+    if (key === 'cluster') later.push(key);
+    if (later.length === 1) world.empty.add('S1');
+    return done(later.length > 1 ? null : 200 + world.asked.length);
+  });
+  world.reply('readKey', () => done({ key: 'cluster', value: { by: 99 }, revision: 300 }));
+  world.look();
+  expect(world.givenUp).toHaveLength(1);
+  expect(world.asked.at(-1)?.do).toBe('readKey');
+});
+
 describe('a copy whose server does not run is given up', () => {
   /** S0 is to go from `a`, and S3, which was to take it, does not run. */
   const begun = (others: string[]): Removing => {
@@ -236,6 +250,8 @@ it('a server keeps its data where the one that remains loses its own, also those
   world.look();
   expect(world.replicas()).toEqual(['S1']);
   expect(world.gone).toEqual([]);
+  // It stays a member of the cluster all the time.
+  expect(world.stored).toEqual(['shard.a']);
 });
 
 it('a server that was to hold one shard alone goes from that one', () => {
@@ -319,6 +335,19 @@ describe('a leader looks by itself', () => {
     world.empty.add('S1');
     world.tick(2_000);
     expect(world.allAsks('ping')).toEqual(Array.from({ length: 4 }, () => 'ping S1'));
+  });
+
+  it('not while a command is being carried out, and makes up for nothing after that', () => {
+    const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers: ['S0', 'S1'], leaving: ['S0'] });
+    world.empty.add('S1');
+    world.reply('listNodes', () => done([]));
+    const command = { n: 1, newShards: [], servers: { N0: ['a'] } };
+    world.membership.submit({ request: 1, op: 'add', command });
+    world.tick(3_000);
+    expect(world.openAsks('startNode')).toEqual(['startNode N0']);
+    world.answer('startNode', SILENCE);
+    world.pass(100);
+    expect(world.allAsks('ping')).toEqual([]);
   });
 
   it('for another server in place of one that does not run only when that had as long to come back as an administrator waits', () => {

@@ -54,9 +54,8 @@ export function* goOnWithMoves(parts: MembershipParts): Workflow {
   const { cluster, desk } = parts;
   const open = (): ReplicaMove[] => movesOf(parts).filter((move) => isOpen(cluster.shards.get(move.shard), move));
   while (open().length > 0) {
-    const possible = open().filter(({ shard }) => cluster.shards.get(shard)?.resolved === true);
     // Each by itself: a command may have begun while one of them was stored.
-    for (const move of possible) if (!cluster.isReshaping) yield* join(parts, [move]);
+    for (const move of open()) if (!cluster.isReshaping) yield* join(parts, [move]);
     yield* wait(desk.sleep(POLL_MS));
   }
 }
