@@ -130,6 +130,32 @@ describe.each(changes)('%s', (_, change) => {
   });
 });
 
+describe('what was decided of rounds is stored by a newcomer before it is a member', () => {
+  function withDecision(): { bench: Bench; promoting: Workflow<boolean> } {
+    const bench = new Bench(3);
+    const { shard, inSyncSets } = bench;
+    shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
+    shard.remember([{ epoch: 1, vat: 1 }]);
+    return { bench, promoting: inSyncSets.promote(shard, 'S2', 0) };
+  }
+
+  it('and else it is none', () => {
+    const { bench, promoting } = withDecision();
+    silence(bench, 'config', 'S2');
+    expect(bench.begin(promoting).result).toBe(false);
+    expect(askedFor(bench, 'config')).toEqual(['S2']);
+    expect(bench.stored.size).toBe(0);
+  });
+
+  it('but nobody is told of a shard that is none any more, while another configuration comes into force', () => {
+    const { bench, promoting } = withDecision();
+    bench.cluster.phase = 'configuring';
+    bench.cluster.record = null;
+    expect(bench.begin(promoting).result).toBe(false);
+    expect(bench.asked('config')).toEqual([]);
+  });
+});
+
 describe('what changes nothing is not stored', () => {
   const without = (bench: Bench): Shard => {
     const { shard } = bench;

@@ -10,7 +10,7 @@ import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
 import { answersNeeded } from '#common/protocol/in-sync-set';
-import { entered, joined, settled } from './record-changes';
+import { entered, following, joined, settled } from './record-changes';
 import { isWhole, RollCall } from './roll-call';
 import { minimumOf, type Shard, type ShardRecord } from './shard';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
@@ -288,7 +288,7 @@ export class InSyncSets {
     // Who is no member may have everything all the same, while the members have lost it.
     const isFewer = shard.record.replicas.some((server) => !record.replicas.includes(server));
     if (isSmaller || isFewer) return yield* this.storeSmaller(shard, record, isSmaller ? minimumOf(record) : 1);
-    const next = this.next(record);
+    const next = following(record, this.cluster.epoch);
     if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
     shard.setRecord(next);
     return 'stored';
@@ -316,7 +316,7 @@ export class InSyncSets {
   /** Stores what is right only while somebody is whole. While the bucket is away a disk may be lost: it is asked again. */
   private *storeProven(shard: Shard, record: ShardRecord, isRight: () => Workflow<boolean>): Workflow<Stored> {
     if (!this.isCurrent(shard) || !(yield* isRight())) return 'unproven';
-    const next = this.next(record);
+    const next = following(record, this.cluster.epoch);
     const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, isRight);
     if (stored === 'withdrawn') return 'unproven';
     if (stored === 'over') return 'steppedDown';
@@ -388,10 +388,6 @@ export class InSyncSets {
     });
     for (const server of told) shard.untold.delete(server);
     return asked.filter((server) => !told.includes(server));
-  }
-
-  private next(record: ShardRecord): ShardRecord {
-    return { ...record, configEpoch: this.cluster.epoch, configVersion: record.configVersion + 1 };
   }
 
   private left(shard: Shard, servers: readonly string[], cause: string): void {

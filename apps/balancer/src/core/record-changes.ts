@@ -36,3 +36,8 @@ export function without(record: ShardRecord, server: string): ShardRecord {
     inSync: record.inSync.filter(keep),
   };
 }
+
+/** As the next version, of a leader of this epoch. */
+export function following(record: ShardRecord, epoch: number): ShardRecord {
+  return { ...record, configEpoch: epoch, configVersion: record.configVersion + 1 };
+}
