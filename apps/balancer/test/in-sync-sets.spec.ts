@@ -156,6 +156,15 @@ describe('what was decided of rounds is stored by a newcomer before it is a memb
   });
 });
 
+test('of a shard that another one has taken the place of nobody is told any more, though members have not stored it', () => {
+  const bench = new Bench(3);
+  const informing = bench.inSyncSets.inform(bench.shard, ['S1', 'S2']);
+  bench.replace('sh0');
+  bench.begin(informing);
+  expect(bench.asked('config')).toEqual([]);
+  expect(bench.stored.size).toBe(0);
+});
+
 describe('what changes nothing is not stored', () => {
   const without = (bench: Bench): Shard => {
     const { shard } = bench;

@@ -372,7 +372,8 @@ export class InSyncSets {
    * run stays untold, and leaves the set for that.
    */
   private *tell(shard: Shard, members: readonly string[]): Workflow<string[]> {
-    const asked = members.filter((server) => this.cluster.isReachable(server));
+    // Another shard may have its name by now.
+    const asked = this.isCurrent(shard) ? members.filter((server) => this.cluster.isReachable(server)) : [];
     const { mustHold } = shard;
     const isOurs = (state: NodeShardState): boolean => state.shard === shard.id;
     const news = (): ConfigRequest => this.cluster.configRequest([shard.config()]);

@@ -174,6 +174,8 @@ export class TakeOver {
   private *resolveAll(graceUntilMs: number): Workflow {
     while (this.open.size > 0 && this.cluster.phase !== 'steppedDown') {
       yield* this.breathe();
+      // An /init may have put others in their place.
+      for (const shard of this.open) if (this.cluster.shards.get(shard.id) !== shard) this.open.delete(shard);
       const { adoptions } = this;
       const heard = this.reports.size;
       const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
