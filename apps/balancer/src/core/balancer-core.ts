@@ -208,6 +208,8 @@ export class BalancerCore {
     this.writer.tick();
     this.reader.tick();
     for (const shard of this.cluster.inKeyOrder()) {
+      // Time must not make good that nobody has told a new leader what was forgotten: it would serve late, and nobody would see why.
+      if (!shard.resolved) continue;
       shard.sample(this.desk.nowMs, this.settings.tombstoneHorizonMs);
       shard.forgottenIds.age(this.desk.nowMs, shard.vat, this.settings.operationHorizonMs);
     }
