@@ -318,6 +318,19 @@ describe('as long as nobody knows what a shard has acknowledged', () => {
   });
 });
 
+it.each([
+  ['a replica that never was in sync has no word in that', false, ['S2'], ['S0', 'S1', 'S2']],
+  ['and once it is known one replica is enough', true, [], ['S0', 'S1', 'S2', 'S3']],
+])('%s', (_, isKnown, joining, replicas) => {
+  const a = shardRecord('a', ['S0', 'S1', 'S2'], { joining, inSync: ['S0'] });
+  const world = new Removing([a], { servers, leaving: ['S1'], moves: [toS3('a', 'S1')] });
+  world.shard().decided = world.shard().resolved = isKnown;
+  world.server('S1').dead = true;
+  world.server('S2').dead = isKnown;
+  world.look();
+  expect(world.replicas()).toEqual(replicas);
+});
+
 describe('a leader looks by itself', () => {
   it('as soon as it serves, and not before', () => {
     const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S3'] });
