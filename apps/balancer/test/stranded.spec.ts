@@ -3,6 +3,7 @@
  * there. Whoever misses something, or may hold what came to nothing, is not believed.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
+import type { Outcome } from '../src/core/effects';
 import { StrandedShards } from '../src/core/stranded-shards';
 import { Bench } from './support/bench';
 import { SHARD, SmallWorld as World } from './support/small-world';
@@ -11,6 +12,7 @@ const ALL_KEYS = [0, 1, 2, 3, 4, 5];
 /** Long enough for flatlines, and for whoever is tried again at a pace. */
 const LONG_MS = 3_000;
 const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
+const NO_SOURCE = { code: 'SHARD_UNAVAILABLE' as const, message: 'nothing to copy from', retryable: true };
 
 /** Does something, once, in place of storing a record of the shard. */
 function whenItIsStored(world: World, act: (carryOut: () => void, fail: () => void) => void): () => boolean {
@@ -45,7 +47,13 @@ async function lostInTheMoment(happens: (world: World) => void): Promise<World> 
 /** S1 runs, outside of the set, and misses nothing; S0 is about to lose its disk. */
 async function aboutToBeLost(): Promise<World> {
   const world = await alone(await World.of(2));
-  world.intercept = (ask) => ask.do === 'catchup' || ask.do === 'digest';
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'catchup' && ask.do !== 'digest') return false;
+    world.scheduler.after(5, () => {
+      answer({ ok: false, error: NO_SOURCE });
+    });
+    return true;
+  };
   world.powerOn('S1');
   await world.until(() => world.balancer.cluster.isReachable('S1'));
   await world.pass(1_000);
@@ -140,6 +148,85 @@ describe('whoever left last is a member again', () => {
     world.powerOn('S1');
     await world.pass(LONG_MS);
     expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
+  });
+});
+
+test('nobody is copied while it is taken back: a member would drop what it is to be sent again', async () => {
+  const world = await alone(await World.of(2));
+  let hasCome = false;
+  whenItIsStored(world, (carryOut) => {
+    world.powerOn('S0');
+    world.scheduler.after(LONG_MS, () => {
+      hasCome = world.balancer.cluster.serving(world.shard).includes('S0');
+      carryOut();
+    });
+  });
+  world.powerOff('S0');
+  await world.until(() => !world.balancer.cluster.isReachable('S0'), 10_000);
+  world.copying.length = 0;
+  world.powerOn('S1');
+  await world.until(() => world.shard.inSync.includes('S1'), 20_000);
+  expect(hasCome).toBe(true);
+  await servedByAll(world);
+  expect(world.copying).toEqual([]);
+});
+
+describe('who may still begin with a copy is not taken back', () => {
+  /** S1 is asked for a copy, and has not begun with it when S0 is gone. */
+  async function asked(): Promise<{ world: World; give: (outcome: Outcome<unknown>) => void }> {
+    const world = await alone(await World.of(2));
+    let give: ((outcome: Outcome<unknown>) => void) | null = null;
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'catchup') return false;
+      give = answer;
+      return true;
+    };
+    world.powerOn('S1');
+    await world.until(() => give !== null, 20_000);
+    world.powerOff('S0');
+    await world.until(() => !world.balancer.cluster.isReachable('S0'), 10_000);
+    await isNotServed(world);
+    return { world, give: give! };
+  }
+
+  async function isTakenBack(world: World): Promise<void> {
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), 20_000);
+    expect(world.shard.inSync).toEqual(['S1']);
+  }
+
+  test('as long as it may answer', async () => {
+    const { world, give } = await asked();
+    give({ ok: false, error: NO_SOURCE });
+    await isTakenBack(world);
+  });
+
+  test('as long as its process runs when it has not answered in time', async () => {
+    const { world, give } = await asked();
+    give({ ok: false, error: NO_ANSWER });
+    await isNotServed(world);
+    world.powerOff('S1');
+    await world.until(() => !world.balancer.cluster.isReachable('S1'), 10_000);
+    world.powerOn('S1');
+    await isTakenBack(world);
+  });
+
+  test('unless it has answered a later request', async () => {
+    const world = await alone(await World.of(2));
+    let asked = 0;
+    world.intercept = (ask, answer) => {
+      if (ask.do === 'catchup') asked += 1;
+      // The copy is made the second time, and never compared.
+      if (ask.do !== 'digest' && (ask.do !== 'catchup' || asked > 1)) return false;
+      world.scheduler.after(5, () => {
+        answer({ ok: false, error: NO_ANSWER });
+      });
+      return true;
+    };
+    world.powerOn('S1');
+    await world.until(() => asked > 1, 20_000);
+    world.powerOff('S0');
+    await world.until(() => !world.balancer.cluster.isReachable('S0'), 10_000);
+    await isTakenBack(world);
   });
 });
 

@@ -121,7 +121,8 @@ export class Recovery {
   private lagging(server: string): Lagging[] {
     return this.cluster.shardsOn(server).flatMap((shard) => {
       const replica = shard.replicas.get(server);
-      const isOpen = shard.stateOf(server) !== 'in-sync' && replica?.syncing === false && !replica.examined;
+      const isLeft = replica?.syncing === false && !replica.examined && !shard.returning.has(server);
+      const isOpen = shard.stateOf(server) !== 'in-sync' && isLeft;
       const isWelcome = this.patience.mayReturn(server, this.desk.nowMs) || !this.cluster.isWritable(shard);
       const isSettled = shard.resolved && shard.record.disputed !== true;
       if (!isSettled || !isOpen || !isWelcome) return [];
@@ -275,6 +276,8 @@ export class Recovery {
     const ask = this.desk.ask('catchup', { server: target, request, isHurried });
     const outcome = isHurried ? yield* this.inTime(target, ask) : yield* wait(ask);
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
+    if (outcome.ok) shard.copiesInDoubt.delete(target);
+    else if (outcome.error.code === 'OUTCOME_UNKNOWN') shard.copiesInDoubt.set(target, instance);
     return outcome;
   }
 

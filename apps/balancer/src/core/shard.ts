@@ -80,6 +80,13 @@ export class Shard {
    * in-sync set, so that they are kept by the set before and by the set after, whichever a new leader may find.
    */
   readonly entering = new Set<string>();
+  /** Servers that may be taken back as they are, see `StrandedShards`: none of them is copied meanwhile. */
+  readonly returning = new Set<string>();
+  /**
+   * By server the process that a copy was asked of without an answer, and none answered since. The request may still arrive: what the
+   * server holds beyond the start of the copy is dropped then.
+   */
+  readonly copiesInDoubt = new Map<string, string>();
   /** One change of the configuration at a time. */
   readonly configLock: Mutex;
   readonly replicas = new Map<string, Replica>();

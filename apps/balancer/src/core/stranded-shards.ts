@@ -4,7 +4,7 @@
  *
  * It takes a disk that is lost just after its server has shown that it is whole: the set that rests on that is stored already. So
  * those who miss nothing are taken back. They must run and show it, whether the record still names them or not: who is silent may have
- * lost its disk, however it left.
+ * lost its disk, however it left. And nobody may copy them: a member must not drop what it is to be sent again.
  */
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -43,10 +43,13 @@ export class StrandedShards {
   private *look(shard: Shard): Workflow {
     this.looked.add(shard);
     yield* this.writer.lockLane(shard);
+    const others = this.others(shard);
+    for (const server of others) shard.returning.add(server);
     try {
-      const complete = yield* this.rollCall.complete(shard, this.others(shard));
+      const complete = yield* this.rollCall.complete(shard, others);
       if (complete.length > 0) yield* this.takeBack(shard, complete);
     } finally {
+      shard.returning.clear();
       this.writer.lanes.release([shard.id]);
       this.looked.delete(shard);
     }
@@ -73,10 +76,15 @@ export class StrandedShards {
 
   /** Servers outside of the set; whether they run, and hold anything, the roll call finds out. */
   private others(shard: Shard): string[] {
-    return [...this.cluster.servers.keys()].filter((server) => mayEnter(shard, server));
+    return [...this.cluster.servers.keys()].filter(
+      (server) => !shard.inSync.includes(server) && !shard.isDiverged(server) && !this.mayBeCopied(shard, server),
+    );
   }
-}
 
-function mayEnter(shard: Shard, server: string): boolean {
-  return !shard.inSync.includes(server) && !shard.isDiverged(server);
+  /** A copy is under way there, or a request for one: this process may begin with it at any time. */
+  private mayBeCopied(shard: Shard, server: string): boolean {
+    const process = shard.copiesInDoubt.get(server);
+    const isInDoubt = process !== undefined && process === this.cluster.meantFor(server).instance;
+    return isInDoubt || shard.replicas.get(server)?.syncing === true;
+  }
 }
