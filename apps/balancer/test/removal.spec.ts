@@ -96,6 +96,22 @@ test('it tells which shards a server held, or was to hold: none that another one
   expect(world.told('server.removed')).toEqual([{ cause: '/rm', shards: [] }]);
 });
 
+test('a server stays while the only other replica of a shard is still being made', async () => {
+  const world = await World.laidOut({ S0: [SHARD] });
+  const goOn = holdCopies(world);
+  const command = { n: 1, newShards: [], servers: { N0: [SHARD] } };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
+  await world.until(() => world.administered.has(2) && replicasOf(world, SHARD).length === 2, LONG_MS);
+  expect(await remove(world, 'S0')).toMatchObject({
+    error: { message: expect.stringMatching(/^S0 is being removed/) as string },
+  });
+  expect(world.shard.inSync).toEqual(['S0']);
+  goOn();
+  await world.until(() => !world.replicas.byName.has('S0'), LONG_MS);
+  expect(replicasOf(world, SHARD)).toEqual(['N0']);
+  expect(world.keys('N0')).toEqual([0, 1, 2, 3, 4, 5]);
+});
+
 test('a replica of a shard that is not served yet is made only when its data are known', async () => {
   const world = await World.laidOut({ S0: [SHARD, 'sh1'], S1: [SHARD], S2: [SHARD] });
   // An /add whose leader goes away before it has made the replica.

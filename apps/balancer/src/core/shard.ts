@@ -54,9 +54,9 @@ interface CopyHold {
   untilMs: number;
 }
 
-/** The fewest in-sync replicas with which a shard of this record acknowledges. */
+/** The fewest in-sync replicas with which a shard of this record acknowledges: one also where all others are still being made. */
 export function minimumOf({ replicas, joining }: Pick<ShardRecord, 'replicas' | 'joining'>): number {
-  return minInSync(replicas.length - joining.length);
+  return Math.max(1, minInSync(replicas.length - joining.length));
 }
 
 export class Shard {
