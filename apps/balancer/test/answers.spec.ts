@@ -251,11 +251,11 @@ describe('that nothing was changed is said of nothing that may still be found', 
     await world.until(() => !world.shard.inSync.includes('S1'));
     // Nobody makes S0 hold anything newer.
     world.intercept = (ask, answer) => {
-      if (ask.do === 'apply')
-        world.scheduler.after(5, () => {
-          answer({ ok: false, error: BUSY });
-        });
-      return ['apply', 'catchup', 'digest'].includes(ask.do);
+      if (!['apply', 'catchup', 'digest'].includes(ask.do)) return false;
+      world.scheduler.after(5, () => {
+        answer({ ok: false, error: BUSY });
+      });
+      return true;
     };
     tell();
     await world.until(() => world.answers[batch] !== undefined);

@@ -284,28 +284,6 @@ describe('what a member holds', () => {
     expect(shard.voters).toEqual(['S0', 'S1', 'S2']);
   });
 
-  it('everything again, where nobody else serves: it is believed', () => {
-    const made = withHealth();
-    const { shard, cluster } = made.bench;
-    shard.suspend('S2', true);
-    check(made, states({}));
-    expect(cluster.serving(shard)).toEqual(['S0', 'S1']);
-    for (const server of ['S0', 'S1']) serverOf(made.bench, server).dead = true;
-    const replica = shard.replicas.get('S2')!;
-    // A copy is under way there: the rest of it may be missing.
-    replica.syncing = true;
-    check(made, states({}));
-    expect(cluster.serving(shard)).toEqual([]);
-    replica.syncing = false;
-    // What it holds may be wrong.
-    shard.setRecord({ ...shard.record, diverged: ['S2'] });
-    check(made, states({}));
-    expect(cluster.serving(shard)).toEqual([]);
-    shard.setRecord({ ...shard.record, diverged: [] });
-    check(made, states({}));
-    expect(cluster.serving(shard)).toEqual(['S2']);
-  });
-
   it('must be what was committed when it was asked, of shards alone that it is a member of and whose VAT is known', () => {
     const { bench, health } = withHealth(3, ['a', 'b', 'c']);
     const b = bench.shardOf('b');

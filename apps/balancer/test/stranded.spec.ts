@@ -5,7 +5,7 @@
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Outcome } from '../src/core/effects';
 import { StrandedShards } from '../src/core/stranded-shards';
-import { Bench } from './support/bench';
+import { Bench, VAT } from './support/bench';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
@@ -378,34 +378,80 @@ test('one that is lost in the moment in which it is taken back does not count', 
   expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
 });
 
-describe('while nobody is found who misses nothing', () => {
-  /** All members are suspended; S2, outside of the set, holds nothing. */
-  function stranded(): Bench {
-    const bench = new Bench(3);
-    const { shard } = bench;
-    shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
-    for (const server of ['S0', 'S1']) shard.suspend(server, true);
-    bench.loseDisk('S2');
-    bench.inSyncSets.reconsider(shard);
-    const search = new StrandedShards(bench.desk, bench.cluster, bench.inSyncSets, bench.writer);
-    bench.tick = () => {
-      search.tick();
-    };
+/** All members are suspended; S2 is outside of the set. */
+function stranded(): Bench {
+  const bench = new Bench(3);
+  const { shard } = bench;
+  shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
+  for (const server of ['S0', 'S1']) shard.suspend(server, true);
+  bench.inSyncSets.reconsider(shard);
+  const search = new StrandedShards(bench.desk, bench.cluster, bench.inSyncSets, bench.writer);
+  bench.tick = () => {
+    search.tick();
+  };
+  return bench;
+}
+
+describe('a member whose data was gone, and that was copied since from one that is lost', () => {
+  /** S0 misses nothing by now; nobody else holds anything. */
+  function copied(): Bench {
+    const bench = stranded();
+    bench.node('S0').states.set(SHARD, { ...bench.node('S0').states.get(SHARD), currentTerm: VAT, toldVat: VAT });
+    for (const server of ['S1', 'S2']) bench.loseDisk(server);
     return bench;
   }
 
-  test('it is looked for four times a second', () => {
+  test('counts again when it shows that it misses nothing', () => {
+    const bench = copied();
+    bench.pass(500);
+    expect(bench.cluster.serving(bench.shard)).toEqual(['S0']);
+  });
+
+  test('knows by then which rounds were given up while it was copied', () => {
+    const bench = copied();
+    bench.shard.epochStarts = [{ epoch: 1, vat: 5, round: 3 }];
+    bench.answer = (ask) => (ask.do === 'config' ? null : undefined);
+    bench.pass(500);
+    expect(bench.open.map((ask) => ask.do)).toEqual(['config']);
+    expect(bench.cluster.serving(bench.shard)).toEqual([]);
+  });
+
+  test('does not count while it is copied: the rest may be missing', () => {
+    const bench = copied();
+    bench.shard.replicas.get('S0')!.syncing = true;
+    bench.pass(500);
+    expect(bench.cluster.serving(bench.shard)).toEqual([]);
+  });
+
+  test('does not count when it was found to hold something else than the others', () => {
+    const bench = copied();
+    bench.shard.setRecord({ ...bench.shard.record, diverged: ['S0'] });
+    bench.pass(500);
+    expect(bench.cluster.serving(bench.shard)).toEqual([]);
+  });
+});
+
+describe('while nobody is found who misses nothing', () => {
+  /** Nobody holds anything. */
+  function lost(): Bench {
     const bench = stranded();
+    for (const server of bench.nodes.keys()) bench.loseDisk(server);
+    return bench;
+  }
+
+  test('it is looked for four times a second, on every server', () => {
+    const bench = lost();
     bench.pass(2_000);
-    expect(bench.asked('ping').map(({ server }) => server)).toEqual(Array.from({ length: 8 }, () => 'S2'));
+    const asked = bench.asked('ping').map(({ server }) => server);
+    expect(asked).toEqual(Array.from({ length: 8 }, () => ['S0', 'S1', 'S2']).flat());
   });
 
   test('nothing else is begun as long as an answer is outstanding', () => {
-    const bench = stranded();
+    const bench = lost();
     bench.answer = (ask) => (ask.do === 'ping' ? null : undefined);
     bench.pass(5_000);
-    expect(bench.open).toHaveLength(1);
-    bench.resolve(bench.open[0]!);
+    expect(bench.open).toHaveLength(3);
+    for (const ask of [...bench.open]) bench.resolve(ask);
     expect(bench.open).toEqual([]);
     expect(bench.writer.lanes.isLocked('sh0')).toBe(false);
   });

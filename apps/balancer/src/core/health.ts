@@ -16,7 +16,6 @@ import type { InSyncSets } from './in-sync-sets';
 import type { Patience } from './patience';
 import type { Recovery } from './recovery';
 import type { CoreSettings } from './settings';
-import type { Shard } from './shard';
 import { describeSuspicion } from './suspicion';
 import { all, run, running, wait, type Workflow } from './workflow';
 
@@ -91,20 +90,10 @@ export class Health {
       // It is being told of the shard, and shows then whether it has it.
       if (shard.untold.has(server.name)) continue;
       const isWhole = state !== undefined && !state.catchingUp && state.currentTerm >= term;
-      if (isWhole && this.mayCountAgain(shard, server.name)) shard.suspend(server.name, false);
       if (isWhole || shard.isSuspended(server.name)) continue;
       shard.suspend(server.name, true);
       run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'));
     }
-  }
-
-  /**
-   * Its data was gone, and has been copied, but whom it was copied from has lost its own before they could be compared. Where nobody else
-   * serves it is believed, as a new leader would.
-   */
-  private mayCountAgain(shard: Shard, server: string): boolean {
-    const isCopied = shard.replicas.get(server)?.syncing === false && !shard.isDiverged(server);
-    return isCopied && this.cluster.serving(shard).length === 0;
   }
 
   /** What the in-sync replicas of a server must hold by now, by shard. */

@@ -3,8 +3,9 @@
  * nothing was acknowledged without it.
  *
  * It takes a disk that is lost just after its server has shown that it is whole: the set that rests on that is stored already. So
- * those who miss nothing are taken back. They must run and show it, whether the record still names them or not: who is silent may have
- * lost its disk, however it left. And nobody may copy them: a member must not drop what it is to be sent again.
+ * those who miss nothing are taken back, and so are members that have been copied since their data was gone, when whom they were
+ * copied from is lost before they could be compared. They must run and show it, whether the record still names them or not: who
+ * is silent may have lost its disk, however it left. And nobody may copy them: a member must not drop what it is to be sent again.
  */
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -74,10 +75,14 @@ export class StrandedShards {
     return shard.decided && shard.record.disputed !== true && this.cluster.serving(shard).length === 0;
   }
 
-  /** Servers outside of the set; whether they run, and hold anything, the roll call finds out. */
+  /**
+   * Servers outside of the set, and members that do not count since their data was gone, and have been copied since. Whether they run,
+   * and hold anything, the roll call finds out.
+   */
   private others(shard: Shard): string[] {
+    const isOutside = (server: string): boolean => !shard.inSync.includes(server) || shard.isSuspended(server);
     return [...this.cluster.servers.keys()].filter(
-      (server) => !shard.inSync.includes(server) && !shard.isDiverged(server) && !this.mayBeCopied(shard, server),
+      (server) => isOutside(server) && !shard.isDiverged(server) && !this.mayBeCopied(shard, server),
     );
   }
 
