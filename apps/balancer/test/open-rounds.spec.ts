@@ -267,3 +267,45 @@ test('a replica that was copied while the round was given up knows of that befor
   expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
   expect(world.keys('S2', OTHER)).toEqual([]);
 });
+
+test('a configuration that comes again takes from no replica what it knows of a round that was given up', async () => {
+  const world = await World.laidOut({ S0: [SHARD], S1: [SHARD], S2: [OTHER], S3: [OTHER] });
+  world.powerOff('S1');
+  await world.until(() => !world.shard.inSync.includes('S1'));
+  const again: (() => void)[] = [];
+  world.intercept = (ask, _answer, carryOut) => {
+    const isMeant =
+      ask.do === 'config' && ask.request.shards.some(({ shard, inSync }) => shard === SHARD && inSync.length === 2);
+    if (isMeant)
+      again.push(() => {
+        carryOut(ask, () => undefined);
+      });
+    return false;
+  };
+  world.powerOn('S1');
+  await world.until(() => world.shard.inSync.length === 2 && world.balancer.cluster.isWritable(world.shard), LONG_MS);
+  expect(again).toHaveLength(2);
+  // The round gets to all, and nobody hears of that from the other shard, whose servers are silent then.
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do !== 'apply' || ask.server === 'S0' || ask.server === 'S1') return false;
+    carryOut(ask, () => {
+      world.powerOff(ask.server);
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    });
+    return true;
+  };
+  const batch = writeBoth(world);
+  await world.until(() => world.answers[batch] !== undefined);
+  await world.until(() => world.balancer.cluster.isWritable(world.shard));
+  await world.write(8);
+  await world.write(9);
+  for (const repeat of again) repeat();
+  await world.pass(50);
+  world.balancer.crash();
+  world.intercept = () => false;
+  for (const server of ['S2', 'S3']) world.powerOn(server);
+  await takeOver(world);
+  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+  expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5, 8, 9]);
+  expect(world.keys('S2', OTHER)).toEqual([]);
+});

@@ -150,6 +150,21 @@ async function lostBefore(isMeant: (asked: Ask, world: World) => boolean): Promi
   return world;
 }
 
+/** S1 has been removed by a leader that ended before its data went. */
+async function leftBehind(): Promise<World> {
+  const world = await World.of(2);
+  let isGoing = false;
+  world.intercept = (asked) => {
+    if (asked.do !== 'removeNode') return false;
+    isGoing = true;
+    return true;
+  };
+  void remove(world, 'S1').catch(() => undefined);
+  await world.until(() => isGoing);
+  world.changeLeader('L2');
+  return world;
+}
+
 const names = (asked: Ask, key: string): boolean => asked.do === 'store' && asked.key === key;
 
 describe('what was needed no more when it left, and is the last copy by the time that it would go, stays', () => {
@@ -171,16 +186,7 @@ describe('what was needed no more when it left, and is the last copy by the time
   });
 
   test('the leader ended before it, and the next one finds what is left', async () => {
-    const world = await World.of(2);
-    let isGoing = false;
-    world.intercept = (asked) => {
-      if (asked.do !== 'removeNode') return false;
-      isGoing = true;
-      return true;
-    };
-    void remove(world, 'S1').catch(() => undefined);
-    await world.until(() => isGoing);
-    world.changeLeader('L2');
+    const world = await leftBehind();
     let isLost = false;
     world.intercept = (asked, answer, carryOut) => {
       const { cluster } = world.balancer;
@@ -195,5 +201,74 @@ describe('what was needed no more when it left, and is the last copy by the time
     await world.until(() => isLost, LONG_MS);
     await world.pass(3_000);
     expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  /**
+   * The bucket is away from the next configuration on that is meant, which comes after the lease has run out. What is found out then is
+   * no longer so when the bucket is back.
+   */
+  async function lostWhileAway(world: World, isMeant: () => boolean): Promise<void> {
+    let goOn: (() => void) | null = null;
+    let isAway = false;
+    world.intercept = (asked, answer, carryOut) => {
+      if (isAway && names(asked, BUCKET_KEYS.leader)) {
+        world.scheduler.after(5, () => {
+          answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+        });
+        return true;
+      }
+      if (goOn !== null || asked.do !== 'config' || !isMeant()) return false;
+      isAway = true;
+      goOn = () => {
+        carryOut(asked, answer);
+      };
+      return true;
+    };
+    await world.until(() => goOn !== null, LONG_MS);
+    await world.pass(3_000);
+    goOn!();
+    await world.pass(500);
+    world.loseDisk('S0');
+    await world.pass(100);
+    isAway = false;
+  }
+
+  test('the order to remove it waited for the lease', async () => {
+    const world = await World.of(2);
+    void remove(world, 'S1').catch(() => undefined);
+    await lostWhileAway(world, () => isWithoutIt(recordOf(world)));
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), LONG_MS);
+    await world.until(() => !world.replicas.byName.has('S1'), LONG_MS);
+    expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test('that of the next leader did, which had found what is left', async () => {
+    const world = await leftBehind();
+    await lostWhileAway(world, () => world.balancer.cluster.shards.get(SHARD)?.resolved === true);
+    await world.pass(3_000);
+    expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test('it did not run, and is started again', async () => {
+    const world = await World.of(2);
+    world.powerOff('S1');
+    await world.until(() => !world.shard.inSync.includes('S1') && world.balancer.cluster.isWritable(world.shard));
+    let goOn: (() => void) | null = null;
+    world.intercept = (asked, answer, carryOut) => {
+      const isMeant = asked.do === 'store' && names(asked, BUCKET_KEYS.cluster);
+      if (goOn !== null || !isMeant || !isWithoutIt(asked.value as ClusterRecord)) return false;
+      goOn = () => {
+        carryOut(asked, answer);
+      };
+      return true;
+    };
+    void remove(world, 'S1').catch(() => undefined);
+    await world.until(() => goOn !== null, LONG_MS);
+    await world.pass(10_000);
+    world.loseDisk('S0');
+    world.powerOn('S1');
+    await world.pass(500);
+    goOn!();
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), LONG_MS);
   });
 });

@@ -210,6 +210,25 @@ describe('who may still begin with a copy is not taken back', () => {
     await isTakenBack(world);
   });
 
+  test('also when it has refused a later request', async () => {
+    const { world, give } = await asked();
+    world.powerOn('S0');
+    let isRefused = false;
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'catchup') return false;
+      isRefused = true;
+      world.scheduler.after(5, () => {
+        answer({ ok: false, error: NO_SOURCE });
+      });
+      return true;
+    };
+    give({ ok: false, error: NO_ANSWER });
+    await world.until(() => isRefused, 20_000);
+    world.powerOff('S0');
+    await world.until(() => !world.balancer.cluster.isReachable('S0'), 10_000);
+    await isNotServed(world);
+  });
+
   test('unless it has answered a later request', async () => {
     const world = await alone(await World.of(2));
     let asked = 0;
@@ -229,6 +248,54 @@ describe('who may still begin with a copy is not taken back', () => {
     world.powerOff('S0');
     await world.until(() => !world.balancer.cluster.isReachable('S0'), 10_000);
     await isTakenBack(world);
+  });
+
+  /** S1 leaves the shard by an /rm while it is copied, and S0 loses its disk in that moment. */
+  async function removedMeanwhile(world: World): Promise<void> {
+    let isLost = false;
+    world.intercept = (ask) => {
+      if (isLost || ask.do !== 'config' || ask.server !== 'S0' || world.shard.replicas.has('S1')) return false;
+      isLost = true;
+      world.loseDisk('S0');
+      return false;
+    };
+    const command = { n: 1, servers: ['S1'] };
+    world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'rm', command } });
+    await world.until(() => isLost, 20_000);
+  }
+
+  test('nor when it is no replica any more', async () => {
+    const world = await alone(await World.of(2));
+    let isAsked = false;
+    world.intercept = (ask) => {
+      isAsked ||= ask.do === 'catchup';
+      return ask.do === 'catchup';
+    };
+    world.powerOn('S1');
+    await world.until(() => isAsked, 20_000);
+    await removedMeanwhile(world);
+    await isNotServed(world);
+  });
+
+  test('and nobody goes on with a copy to one that has been taken back', async () => {
+    const world = await alone(await World.of(2));
+    let goOn: (() => void) | null = null;
+    world.intercept = (ask, answer, carryOut) => {
+      if (goOn !== null || ask.do !== 'digest' || ask.server !== 'S1') return false;
+      goOn = () => {
+        carryOut(ask, answer);
+      };
+      return true;
+    };
+    world.powerOn('S1');
+    await world.until(() => goOn !== null, 20_000);
+    await removedMeanwhile(world);
+    await world.until(() => world.shard.stateOf('S0') === 'in-sync' && world.shard.inSync.includes('S1'), 20_000);
+    world.copying.length = 0;
+    await world.write(9);
+    goOn!();
+    await world.pass(200);
+    expect(world.copying).toEqual([]);
   });
 });
 

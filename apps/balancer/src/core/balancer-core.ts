@@ -89,6 +89,7 @@ export class BalancerCore {
       this.giveWay(error);
     };
     this.leadership = new Leadership(desk, catalog, settings, elected, stepDown);
+    cluster.isCertain = () => this.leadership.holds;
     const divergence = new Divergence(desk, cluster, inSyncSets);
     const patience = new Patience(settings.patience);
     this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced);

@@ -58,6 +58,8 @@ export class Cluster {
   record: ClusterRecord | null = null;
   /** How far the catalog is known, for replicas to remember; null until every shard of what is found in it is resolved. */
   mark: (() => BucketMark) | null = null;
+  /** Whether it is certain right now that nobody else leads. As long as it is not, orders to the launcher wait. */
+  isCertain: () => boolean = () => true;
   /** An administrator's command is being carried out. */
   isReshaping = false;
   /** Without a configuration: why there may be one all the same, of which nothing can be served. */

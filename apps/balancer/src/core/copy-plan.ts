@@ -14,6 +14,7 @@ export interface Lagging {
 export interface CopyPlan {
   readonly shard: Shard;
   readonly target: string;
+  readonly replica: Replica;
   /** The target's process, as it was when it told what it holds. */
   readonly instance: string;
   /** Who is asked for pages. */
@@ -42,7 +43,7 @@ export interface CopyPlan {
  * @param state what the target shows of the shard; undefined when it has nothing of it
  */
 export function planCopy(
-  { shard, target, source }: Lagging,
+  { shard, target, replica, source }: Lagging,
   state: NodeShardState | undefined,
   attempt: Pick<CopyPlan, 'startedMs' | 'progressMs' | 'instance'>,
 ): CopyPlan {
@@ -53,7 +54,21 @@ export function planCopy(
   const resumeTo = resumed ? copy.to : null;
   const heldVat = heldFor(from, resumeTo ?? shard.vat);
   const isAnew = from === 0 && !resumed;
-  return { shard, target, source, from, resumeTo, resumed, isAnew, setAside, heldVat, rows: 0, bytes: 0, ...attempt };
+  return {
+    shard,
+    target,
+    replica,
+    source,
+    from,
+    resumeTo,
+    resumed,
+    isAnew,
+    setAside,
+    heldVat,
+    rows: 0,
+    bytes: 0,
+    ...attempt,
+  };
 }
 
 /** The told VAT, when the source still has everything that died since; else 0, for a copy of everything. */

@@ -144,8 +144,9 @@ export class Foundation {
   private *removeStray(server: string, isProven: (shard: Shard) => Workflow<boolean>): Workflow {
     const reply = this.survey.replies.get(server);
     if (reply === undefined) return;
-    // It left when others had the same, which may have lost a disk by now. The administrator may be about to make it a member, or to remove it.
-    while (!(yield* this.isNeedless(reply, isProven)) || this.cluster.isReshaping)
+    // It left when others had the same, which may have lost a disk by now, or while the order to remove it would wait for the lease. The
+    // administrator may be about to make it a member, or to remove it.
+    while (!(yield* this.isNeedless(reply, isProven)) || this.cluster.isReshaping || !this.cluster.isCertain())
       yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
     if (this.cluster.phase === 'steppedDown' || this.cluster.servers.has(server)) return;
     if (this.isNeeded(reply, this.cluster.configId)) return;

@@ -220,11 +220,11 @@ export class Health {
     this.recovery.start(server);
   }
 
-  /** Null when the server is not wanted any more. */
+  /** Null when the server is not wanted any more. One that is just being let go may have to stay after all, and is started then. */
   private *startUntilThere(server: ServerState): Workflow<FenceReply | null> {
-    while (this.cluster.servers.get(server.name) === server && !server.leaving) {
-      const started = yield* wait(this.desk.ask('startNode', { server: server.name }));
-      if (started.ok) {
+    while (this.cluster.servers.get(server.name) === server) {
+      const started = server.leaving ? null : yield* wait(this.desk.ask('startNode', { server: server.name }));
+      if (started?.ok === true) {
         const reply = yield* this.awaitNode(server.name, this.settings.nodeStartMs);
         if (reply !== null) return reply;
       }

@@ -259,9 +259,13 @@ export class Recovery {
     }
   }
 
-  /** The one that was asked last, as long as it serves; undefined when there is none, or the copy is not wanted any more. */
-  private nextSource({ shard, target, source }: CopyPlan, failed: ReadonlySet<string>): string | undefined {
-    if (this.cluster.shards.get(shard.id) !== shard || !shard.replicas.has(target)) return undefined;
+  /**
+   * The one that was asked last, as long as it serves; undefined when there is none, or the copy is not wanted any more: the target is no
+   * replica, or has left and is one once more, perhaps a member by now (`StrandedShards`).
+   */
+  private nextSource(plan: CopyPlan, failed: ReadonlySet<string>): string | undefined {
+    const { shard, target, source } = plan;
+    if (this.cluster.shards.get(shard.id) !== shard || shard.replicas.get(target) !== plan.replica) return undefined;
     const isServing = this.cluster.serving(shard).includes(source) && !failed.has(source);
     return isServing ? source : this.sourceFor(shard, target, failed);
   }
@@ -274,10 +278,14 @@ export class Recovery {
     const what = { epoch, turn: this.nextTurn++, instance, configId, shard: shard.id, source, from, to, maxBytes };
     const request: CatchupRequest = plan.setAside ? { setAside: true, ...what } : what;
     const ask = this.desk.ask('catchup', { server: target, request, isHurried });
+    // Also while it is no replica any more, so that nobody knows it as one that is being copied.
+    const before = shard.copiesInDoubt.get(target);
+    shard.copiesInDoubt.set(target, instance);
     const outcome = isHurried ? yield* this.inTime(target, ask) : yield* wait(ask);
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
-    if (outcome.ok) shard.copiesInDoubt.delete(target);
-    else if (outcome.error.code === 'OUTCOME_UNKNOWN') shard.copiesInDoubt.set(target, instance);
+    const isRefused = !outcome.ok && outcome.error.code !== 'OUTCOME_UNKNOWN';
+    if (isRefused && before !== undefined) shard.copiesInDoubt.set(target, before);
+    else if (isRefused || outcome.ok) shard.copiesInDoubt.delete(target);
     return outcome;
   }
 

@@ -204,7 +204,7 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   // Before its data go: a catalog that is set back still names it.
   yield* news.tellAll();
   // All of that may have taken long, and the last disk that has the same been lost meanwhile.
-  if (!(yield* isNeedless(server, held, parts))) {
+  if (!(yield* mayEndNow(server, held, parts))) {
     yield* stay(server, before, parts);
     return;
   }
@@ -271,6 +271,15 @@ function* isNeedless(
   const shards = cluster.inKeyOrder().filter((shard) => holds === null || held.includes(shard) || holds.has(shard.id));
   const proven = yield* wait(all(shards.map((shard) => running(inSyncSets.isProven(shard)))));
   return proven.every((isProven) => isProven);
+}
+
+/** The order that ends it waits until the lease is certain, and what was shown before says nothing by then: it is asked again. */
+function* mayEndNow(server: ServerState, held: readonly Shard[], parts: MembershipParts): Workflow<boolean> {
+  while (yield* isNeedless(server, held, parts)) {
+    if (parts.cluster.isCertain()) return true;
+    yield* wait(parts.desk.sleep(POLL_MS));
+  }
+  return false;
 }
 
 function unfinished(servers: readonly string[]): ErrorBody {

@@ -83,8 +83,8 @@ export class Shard {
   /** Servers that may be taken back as they are, see `StrandedShards`: none of them is copied meanwhile. */
   readonly returning = new Set<string>();
   /**
-   * By server the process that a copy was asked of without an answer, and none answered since. The request may still arrive: what the
-   * server holds beyond the start of the copy is dropped then.
+   * By server the process that a copy was asked of without an answer so far, and none answered since. The request may still arrive: what
+   * the server holds beyond the start of the copy is dropped then.
    */
   readonly copiesInDoubt = new Map<string, string>();
   /** One change of the configuration at a time. */

@@ -1,4 +1,4 @@
-import type { ConfigRequest, PingRequest } from '#common/contracts/node';
+import type { ConfigRequest, EpochStart, PingRequest } from '#common/contracts/node';
 import { SCHEMA, shardConfig, shardState, UNTOLD } from '../../test/support/builders';
 import { admitEpoch, type ReplicaState, type ShardState } from './replica-state';
 import { admitCopy, admitSnapshot, planConfig, purgeTarget, toldByPing } from './serving';
@@ -109,6 +109,17 @@ describe('a configuration', () => {
       { ...shardConfig('sh'), configEpoch: 2, configVersion: 4 },
     ];
     for (const shard of older) expect(planConfig(state, request({ shards: [shard] })).update).toEqual([]);
+  });
+
+  it('takes newer decisions, and never back those that it knows', () => {
+    const known = [{ epoch: 3, round: 5, vat: 7 }];
+    const startsAfter = (epochStarts?: EpochStart[]): unknown => {
+      const config = { ...shardConfig('sh'), configVersion: 2, ...(epochStarts === undefined ? {} : { epochStarts }) };
+      return planConfig(replica({ epochStarts: known }), request({ shards: [config] })).update[0]?.epochStarts;
+    };
+    const newer = [...known, { epoch: 3, round: 9, vat: 7 }];
+    expect(startsAfter(newer)).toEqual(newer);
+    for (const older of [undefined, [], [{ epoch: 3, vat: 4 }]]) expect(startsAfter(older)).toEqual(known);
   });
 
   it('drops what it is told to, and everything when it belongs to another cluster', () => {

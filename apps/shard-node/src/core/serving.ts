@@ -2,6 +2,7 @@
 import { ShardlineError } from '#common/contracts/errors';
 import type { ConfigRequest, CopyRequest, PingRequest, ShardConfig } from '#common/contracts/node';
 import { compareConfigs } from '#common/protocol/in-sync-set';
+import { newestStarts } from '#common/protocol/take-over';
 import { emptyShard, membersOf, shardOf, type CatchUp, type ReplicaState, type ShardState } from './replica-state';
 
 /**
@@ -101,7 +102,9 @@ function reconfigure(shard: ShardState, config: ShardConfig): ShardState | null 
     throw new ShardlineError('BAD_REQUEST', `shard ${shard.shard} is held with another key range`);
   }
   if (compareConfigs(config, shard) < 0) return null;
-  const { configEpoch, configVersion, epochStarts = shard.epochStarts } = config;
+  const { configEpoch, configVersion } = config;
+  // Decisions come with rounds as well, and may overtake a configuration: one that comes late, or again, takes none away.
+  const epochStarts = newestStarts([shard, config]);
   const next = { ...shard, configEpoch, configVersion, ...membersOf(config), epochStarts };
   return JSON.stringify(next) === JSON.stringify(shard) ? null : next;
 }
