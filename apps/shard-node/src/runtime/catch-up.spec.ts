@@ -11,6 +11,9 @@ const ROWS = ['x', 'x'.repeat(500), 'xx'].map((name, key) => rowText(key, name))
 /** Gives one row a page, when it is let. */
 class PagedSource implements CopySource {
   asked = 0;
+  nowMs = 0;
+  /** How long a page takes. */
+  pageMs = 0;
   failure: Error | null = null;
   private gate: Promise<void> = Promise.resolve();
   private open: () => void = () => undefined;
@@ -28,6 +31,7 @@ class PagedSource implements CopySource {
   async fetch(_server: string, { after }: { after: CopyCursor | null }): Promise<VersionPage> {
     this.asked += 1;
     await this.gate;
+    this.nowMs += this.pageMs;
     if (this.failure !== null) throw this.failure;
     const key = after === null ? 0 : after.key + 1;
     const row = ROWS[key]!;
@@ -74,7 +78,7 @@ let turn = 0;
 beforeEach(async () => {
   source = new PagedSource();
   store = new NotingStore('Copy');
-  copy = await openReplica('Copy', store, source);
+  copy = await openReplica('Copy', store, source, 400, () => source.nowMs);
   const members = { inSync: ['Server0'], replicas: ['Server0', 'Copy'], joining: ['Copy'] };
   const shards = [{ ...shardConfig('sh'), ...members }];
   await copy.config({ epoch: 1, configId: 1, schema: SCHEMA, shards, drop: [] });
@@ -112,6 +116,12 @@ it('does one request for a shard at a time: a later one is told to wait, and the
   expect(await first).toMatchObject({ rows: 1, next: { key: 0 } });
   expect(source.asked).toBe(1);
   expect(await copy.catchup(ask())).toMatchObject({ rows: 2, next: null });
+});
+
+it('ends with the page in which its time is over, and the next request goes on from there', async () => {
+  source.pageMs = 30_000;
+  expect(await copy.catchup(ask())).toMatchObject({ rows: 2, next: { key: 1 } });
+  expect(await copy.catchup(ask())).toMatchObject({ rows: 1, next: null });
 });
 
 it.each([

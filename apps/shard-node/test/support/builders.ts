@@ -53,6 +53,7 @@ export function openReplica(
   store: VersionStore,
   source: CopySource,
   pageBytes = 400,
+  nowMs = () => performance.now(),
 ): Promise<Replica> {
   const options = {
     server,
@@ -65,7 +66,7 @@ export function openReplica(
     digestPageKeys: 2,
     digestSliceMs: 0,
     probeTimeoutMs: 5_000,
-    nowMs: () => performance.now(),
+    nowMs,
   };
   return Replica.open(store, source, options, createLogger('test', 'silent'));
 }
