@@ -107,6 +107,14 @@ describe('a server', () => {
     expect(() => cluster.serverNamed('S1')).toThrow('S1 is no server of this cluster');
   });
 
+  test('is meant by the process that was fenced there last, and by its name alone before any was', () => {
+    const cluster = clusterOf(['S0'], []);
+    expect(cluster.meantFor('S0')).toStrictEqual({});
+    cluster.heardOfProcess('S0', 'first');
+    cluster.heardOfProcess('S0', 'second');
+    expect(cluster.meantFor('S0')).toStrictEqual({ instance: 'second' });
+  });
+
   test('that is starting, dead or unknown is asked nothing, gets no copy, and is called what it is', () => {
     const cluster = clusterOf(['S0'], []);
     expect([cluster.isReachable('S0'), cluster.mayReceiveCopies('S0'), cluster.health('S0')]).toEqual([
