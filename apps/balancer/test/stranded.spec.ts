@@ -407,6 +407,42 @@ test('nor anybody while members disagree', async () => {
   await isNotServed(world);
 });
 
+/** S1 has left the set, and has not been told that its newest round is committed. L2 decides that by what S0 told, which is lost then. */
+async function lostOnceDecided(isNewest: boolean): Promise<World> {
+  const world = await World.of(2);
+  let isLost = false;
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do === 'catchup') return !isLost;
+    if (ask.do !== 'ping') return false;
+    carryOut({ ...ask, request: { ...ask.request, vats: {} } }, answer);
+    return true;
+  };
+  await world.write(6);
+  await alone(world);
+  if (!isNewest) await world.write(7);
+  const { intercept } = world;
+  world.changeLeader('L2');
+  world.powerOn('S1');
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do === 'apply' && !isLost) {
+      isLost = true;
+      world.loseDisk('S0');
+    }
+    return intercept(ask, answer, carryOut);
+  };
+  await world.until(() => isLost, 20_000);
+  return world;
+}
+
+test('so it is of one with the round by which a new leader has decided, when who told of that is lost before it is served', async () => {
+  const world = await lostOnceDecided(true);
+  await servedByAll(world, [...ALL_KEYS, 6]);
+});
+
+test('but not of one with an earlier round than that', async () => {
+  await isNotServed(await lostOnceDecided(false));
+});
+
 test('nor by the next leader, who cannot know what was acknowledged', async () => {
   const world = await alone(await World.of(2));
   await world.write(6);

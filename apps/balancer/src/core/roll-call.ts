@@ -5,6 +5,7 @@
  * What shows it is an answer under our epoch that was asked for now. (An answer to an earlier heartbeat says nothing about now.)
  */
 import type { NodeShardState } from '#common/contracts/node';
+import { isSameRound } from '#common/protocol/take-over';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
 import type { Shard } from './shard';
@@ -36,13 +37,14 @@ export class RollCall {
   /**
    * Which of the servers, members or not, show that they miss nothing of the shard. The term alone does not tell it of those that are no
    * members: it may belong to a round that came to nothing under an earlier leader, and whoever leads now, and never heard of that,
-   * has used the same terms again. So they must have taken a round of this leader, or have been told what is committed.
+   * has used the same terms again. So they must have taken a round of this leader, or the one that it found on all members, or have been
+   * told what is committed.
    */
   *complete(shard: Shard, servers: readonly string[]): Workflow<string[]> {
-    const { vat } = shard;
+    const { vat, lastFound } = shard;
     const { epoch } = this.cluster;
     const isOurs = ({ toldVat, newestRound }: NodeShardState): boolean =>
-      toldVat >= vat || newestRound?.epoch === epoch;
+      toldVat >= vat || newestRound?.epoch === epoch || isSameRound(newestRound, lastFound);
     const staying = servers.filter((server) => this.cluster.servers.get(server)?.leaving !== true);
     return yield* this.showing(shard, staying, (told) => isWhole(told, vat) && isOurs(told));
   }

@@ -1,6 +1,6 @@
 /** One shard as the leader knows it. */
 import type { ReplicaState } from '#common/contracts/commands';
-import type { EpochStart, ShardConfig } from '#common/contracts/node';
+import type { EpochStart, RoundId, ShardConfig } from '#common/contracts/node';
 import type { ShardRange } from '#common/contracts/schema';
 import { lowestOf } from '#common/protocol/extremes';
 import { minInSync } from '#common/protocol/in-sync-set';
@@ -67,6 +67,8 @@ export class Shard {
   /** What was decided of it, the newest last; and whether the next round is to carry it to the replicas. */
   epochStarts: readonly EpochStart[] = [];
   epochStartsAreNew = false;
+  /** The newest round of all members, as a take-over has found them: who holds it, too, has what was committed up to it. Null: there was none. */
+  lastFound: RoundId | null = null;
   /** As long as nothing is decided: the highest VAT that any replica was told. */
   heardVat = 0;
   /** Members that have not stored yet who has left the set: without them that is not settled, and nothing is acknowledged. */

@@ -11,7 +11,7 @@ import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import { decider, newestStarts, type ReplicaReport } from '#common/protocol/take-over';
+import { decider, newestStarts, roundHeldByAll, type ReplicaReport } from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -256,6 +256,7 @@ export class TakeOver {
       if (shard.voters.length < shard.inSync.length) this.inSyncSets.reconsider(shard);
       const votes = this.votes(shard);
       shard.remember([...newestStarts(votes), { epoch: this.cluster.epoch, vat }]);
+      shard.lastFound = roundHeldByAll(votes);
       this.decidedBy.set(shard.id, votes);
       shard.decided = true;
     }

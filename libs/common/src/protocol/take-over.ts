@@ -138,6 +138,7 @@ export function newestStarts(replicas: readonly Pick<ReplicaReport, 'epochStarts
   return all.reduce((best, starts) => (isBehind(last(starts), last(best)) ? starts : best), []);
 }
 
-function isSameRound(a: NewestRound | null, b: NewestRound | null): boolean {
+/** Whether both are there, and are the same. */
+export function isSameRound(a: RoundId | null, b: RoundId | null): boolean {
   return a !== null && a.epoch === b?.epoch && a.round === b.round;
 }

@@ -59,12 +59,18 @@ function hasEnough(shard: string, seen: Seen, copies: WholeCopies, leader?: SimB
   return whole.length >= fewestOf(record);
 }
 
-/** Whether the leader can know that a replica that is no member misses nothing: it has been told so, or has taken part under this leader. */
+/**
+ * Whether the leader can know that a replica that is no member misses nothing: it has been told so, has taken part under this leader, or
+ * holds the very round that the leader's take-over has found on all members.
+ */
 function isKnown(shard: string, server: string, seen: Seen, leader?: SimBalancer): boolean {
   const known = leader?.cluster.shards.get(shard);
   const state = shardOn(seen.servers.byName.get(server), shard, seen.configId())?.state;
   if (known?.decided !== true || state === undefined || known.isDiverged(server)) return false;
-  return state.toldVat >= known.vat || state.newestRound?.epoch === leader?.cluster.epoch;
+  const { toldVat, newestRound } = state;
+  const found = known.lastFound;
+  const isFound = found !== null && newestRound?.epoch === found.epoch && newestRound.round === found.round;
+  return isFound || toldVat >= known.vat || newestRound?.epoch === leader?.cluster.epoch;
 }
 
 function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen, isBusy: boolean): string | null {
