@@ -331,3 +331,14 @@ test('of a round over two shards one of which is disputed nothing is kept, and t
   expect(await world.change({ op: 'read', low: 13, high: 13 })).toMatchObject({ count: 0 });
   expect(await world.change(writeOf(DELETED, 13))).toMatchObject({ added: 2 });
 });
+
+test('a member that answers is not removed before it is known who is right', async () => {
+  const world = await disputed();
+  remove(world, 'S1');
+  await world.pass(2 * LONG_MS);
+  expect(isDisputed(world)).toBe(true);
+  expect(world.shard.inSync).toEqual(['S0', 'S1', 'S2']);
+  world.powerOn('S2');
+  await world.until(() => !world.replicas.byName.has('S1') && isWhole(world, ['S0', 'S2']), 20_000);
+  for (const server of ['S0', 'S2']) expect(world.keys(server)).toEqual(RIGHT);
+});

@@ -13,7 +13,7 @@ import { chooseReplacement } from './placement';
 import { shuffled } from './random';
 import { without } from './record-changes';
 import { join, leavingOf, movesOf, storeMoves } from './replica-moves';
-import type { Shard } from './shard';
+import type { Shard, ShardRecord } from './shard';
 import { all, running, wait, type Workflow } from './workflow';
 
 const POLL_MS = 50;
@@ -189,8 +189,10 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   const server = cluster.serverNamed(name);
   const held = shardsOf(name, parts);
   for (const shard of held) {
+    // While members hold different things it stays: it answers (see `silence`), and may be one of those that are right.
+    const leave = (old: ShardRecord): ShardRecord => (old.disputed === true ? old : without(old, name));
     // A round may be under way: it is kept by those who are members when it ends, as after a demotion.
-    if (!(yield* inSyncSets.reshape(shard, (old) => without(old, name)))) return;
+    if (!(yield* inSyncSets.reshape(shard, leave))) return;
   }
   // Who has not stored yet that it left may take it for a member still.
   if (!(yield* untilTold(parts, untilMs))) return;
