@@ -39,13 +39,15 @@ export function identityAfter(
 ): NodeIdentity {
   const { configId, schema } = request;
   const isOver = prepared !== null && prepared.cluster.configId <= configId;
+  // Whoever tells of a shard alone puts in force what was prepared with its record: should the bucket be lost, that must be known.
+  const told = request.cluster ?? prepared?.cluster;
   return {
     server,
     epoch,
     epochBy,
     configId,
     schema,
-    cluster: newerCluster(cluster, request.cluster, configId),
+    cluster: newerCluster(cluster, told, configId),
     mark: newMark(mark, request.mark) ?? mark,
     prepared: isOver ? null : prepared,
   };

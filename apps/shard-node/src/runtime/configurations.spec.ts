@@ -54,6 +54,13 @@ describe('configurations of a replica', () => {
     expect(await fence()).toMatchObject({ configId: 6, prepared: null, cluster: { configId: 6 } });
   });
 
+  it('are known as a whole when they are in force, also to one that is told of a shard first', async () => {
+    await replica.config(request(6, { stage: 'prepare' }));
+    const { cluster, ...ofShard } = request(6);
+    await replica.config(ofShard);
+    expect(await fence()).toMatchObject({ configId: 6, cluster });
+  });
+
   it('take nothing that comes late: neither what was prepared earlier, nor an end that is meant for something else', async () => {
     await replica.config(request(7, { stage: 'prepare' }));
     await expect(replica.config(request(6, { stage: 'prepare' }))).rejects.toMatchObject({
