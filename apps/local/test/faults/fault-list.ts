@@ -1,4 +1,5 @@
 /** Every fault that a cluster must survive. Each is caused while clients work, and is over when `cause` resolves. */
+import { renameSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -201,8 +202,11 @@ async function loseBrokersDisk({ cluster }: Scene): Promise<void> {
 }
 
 async function loseBrokersDiskAlive({ cluster }: Scene): Promise<void> {
+  const lost = join(cluster.folder, 'lost-nats');
   process.kill(cluster.pidOf('nats-server'), 'SIGKILL');
-  await rm(join(cluster.dataDir, 'nats'), { recursive: true });
+  // All of it at once: the launcher starts another one in that place at any moment.
+  renameSync(join(cluster.dataDir, 'nats'), lost);
+  await rm(lost, { recursive: true });
   // The leader goes on until its lease is over, and only then somebody asks what the shard-nodes hold.
   await delay(LONGER_THAN_A_LEASE_MS);
   await cluster.untilWhole(WHOLE_WITHIN_MS);
