@@ -24,6 +24,9 @@ const OPTIONS: NatsShardTransportOptions = {
   catchupTimeoutMs: 500,
 };
 
+/** What a node says that has stored its configuration, and has no shards. */
+const CONFIGURED = JSON.stringify({ instance: 'process 1', shards: [], terms: [] });
+
 /** Whoever sits at a node's subjects in these tests: what comes is kept, and answered as the test says. */
 class Listener {
   readonly heard: Msg[] = [];
@@ -132,8 +135,8 @@ describe('shard-nodes on NATS', () => {
       const [shard] = fc.sample(arbitraryOf(nodeShardState), 1);
       const newestRound = { epoch: 1, round: 2, refused: false, lastTerms: { a: 3, b: 4 } };
       const shards = ['a', 'b'].map((name) => ({ ...shard!, shard: name, newestRound }));
-      await listen('config', () => JSON.stringify(shareRounds({ shards })));
-      expect(await ask('config', asked)).toEqual({ shards });
+      await listen('config', () => JSON.stringify(shareRounds({ instance: 'process 1', shards })));
+      expect(await ask('config', asked)).toEqual({ instance: 'process 1', shards });
     });
 
     it.each(verbs)('%s fails with what the node says', async (verb) => {
@@ -152,8 +155,8 @@ describe('shard-nodes on NATS', () => {
       const listener = await listen('config');
       const answer = ask('config', request);
       const message = await listener.message(0);
-      setTimeout(() => message.respond('{"shards":[],"terms":[]}'), OPTIONS.adminTimeoutMs + 200);
-      expect(await answer).toEqual({ shards: [] });
+      setTimeout(() => message.respond(CONFIGURED), OPTIONS.adminTimeoutMs + 200);
+      expect(await answer).toEqual({ instance: 'process 1', shards: [] });
     });
 
     it.each(verbs)('%s knows at once that nobody listens, and after its deadline that nobody answers', async (verb) => {
@@ -370,7 +373,7 @@ describe('shard-nodes on NATS', () => {
       const answers = [sut.apply(node, 1, round(1), []), sut.config(node, { shards: [], drop: [] } as never)];
       await expect(sut.readOne(node, 1, keyRead(2))).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
       await listen('apply', answerRounds);
-      await listen('config', () => JSON.stringify({ shards: [], terms: [] }));
+      await listen('config', () => CONFIGURED);
       expect((await Promise.all(answers)).length).toBe(2);
     });
 
