@@ -3,7 +3,8 @@
  *
  * The unit tests and stories of the cores are asked first: each test once more with each guard off that has a say in it. Then so many
  * worlds run with all guards on, and it is written down in which of them each guard had a say; in those it is switched off. What nobody
- * notices is listed: it is not tested, or not needed. A world that breaks a promise although all guards are on is told, and left out.
+ * notices is listed: it is not tested, or not needed. A world that breaks a promise although all guards are on is told, and left out; so
+ * is a test that fails then, and the run ends with 1.
  *
  * `SEEDS=2000` worlds to look for guards that have a say, 0 for none; `TRIES=400` worlds at most for each guard; `JOBS=2` processes;
  * `ONLY=recovery` guards of files whose path contains it; `EVERY=10` one guard of so many alone, for a sample; `TESTS=0` leaves the tests
@@ -109,6 +110,7 @@ async function askTests(results: readonly Result[], jobs: number): Promise<void>
   print(`${results.length} guards; asking the tests`);
   const tests = new UnitTests(CHECKOUT, TREE, jobs, new RegExp(process.env.SPECS ?? ''), print);
   const { noticed, specs } = await tests.ask(results.map(({ guard }) => guard.id));
+  if (tests.failing.length > 0) process.exitCode = 1;
   for (const result of results) {
     result.byTest = noticed.get(result.guard.id) ?? null;
     result.specs = specs.get(result.guard.id)?.size ?? 0;
