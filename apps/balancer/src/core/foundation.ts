@@ -143,7 +143,8 @@ export class Foundation {
 
   private *removeStray(server: string, isProven: (shard: Shard) => Workflow<boolean>): Workflow {
     const reply = this.survey.replies.get(server);
-    if (reply === undefined) return;
+    // A member is none: about each of its shards nobody needs to be asked.
+    if (reply === undefined || this.cluster.servers.has(server)) return;
     // It left when others had the same, which may have lost a disk by now, or while the order to remove it would wait for the lease. The
     // administrator may be about to make it a member, or to remove it.
     while (!(yield* this.isNeedless(reply, isProven)) || this.cluster.isReshaping || !this.cluster.isCertain())
