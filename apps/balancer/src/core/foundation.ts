@@ -28,11 +28,14 @@ const STORES_AT_ONCE = 16;
 /** How often it is looked whether a configuration has come after all. */
 const LOOK_AGAIN_MS = 1000;
 
+/** Whether enough members of these shards show, now, that they have everything. */
+type AreProven = (shards: readonly Shard[]) => Workflow<boolean>;
+
 export class Foundation {
   /** The catalog was lost or set back: what it says of a shard counts only when enough of the shard's replicas know nothing newer. */
   isCatalogDoubted = false;
-  /** Whether enough members of a shard have everything, once the catalog is settled. */
-  private isProven: ((shard: Shard) => Workflow<boolean>) | null = null;
+  /** Known once the catalog is settled. */
+  private areProven: AreProven | null = null;
   private readonly survey: Survey;
 
   constructor(
@@ -90,12 +93,12 @@ export class Foundation {
   /**
    * Every shard is resolved: from now on the catalog is known to hold everything.
    *
-   * @param isProven whether enough members of a shard show, now, that they have everything
+   * @param areProven asks the members
    */
-  *settle(isProven: (shard: Shard) => Workflow<boolean>): Workflow {
+  *settle(areProven: AreProven): Workflow {
     this.news.vouch();
     yield* this.news.tellAll();
-    yield* this.removeStrays(isProven);
+    yield* this.removeStrays(areProven);
   }
 
   /** A server has told something: should it be later than what is served, whoever leads next finds it in the catalog. */
@@ -129,25 +132,25 @@ export class Foundation {
   }
 
   /** Servers that hold nothing of this configuration: what is left of an `/init` that failed, or of one that was removed. */
-  private *removeStrays(isProven: (shard: Shard) => Workflow<boolean>): Workflow {
-    this.isProven = isProven;
-    yield* wait(all(this.survey.known.map((server) => running(this.removeStray(server, isProven)))));
+  private *removeStrays(areProven: AreProven): Workflow {
+    this.areProven = areProven;
+    yield* wait(all(this.survey.known.map((server) => running(this.removeStray(server, areProven)))));
   }
 
   /** A server that was not waited for: it had to be started, for instance. Nobody else would look whether it is needed. */
   private *heardLate(server: string, reply: FenceReply): Workflow {
     yield* this.hear(reply);
-    const { isProven } = this;
-    if (isProven !== null && this.survey.known.includes(server)) yield* this.removeStray(server, isProven);
+    const { areProven } = this;
+    if (areProven !== null && this.survey.known.includes(server)) yield* this.removeStray(server, areProven);
   }
 
-  private *removeStray(server: string, isProven: (shard: Shard) => Workflow<boolean>): Workflow {
+  private *removeStray(server: string, areProven: AreProven): Workflow {
     const reply = this.survey.replies.get(server);
     // A member is none: about each of its shards nobody needs to be asked.
     if (reply === undefined || this.cluster.servers.has(server)) return;
     // It left when others had the same, which may have lost a disk by now, or while the order to remove it would wait for the lease. The
     // administrator may be about to make it a member, or to remove it.
-    while (!(yield* this.isNeedless(reply, isProven)) || this.cluster.isReshaping || !this.cluster.isCertain())
+    while (!(yield* this.isNeedless(reply, areProven)) || this.cluster.isReshaping || !this.cluster.isCertain())
       yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
     if (this.cluster.phase === 'steppedDown' || this.cluster.servers.has(server)) return;
     if (this.isNeeded(reply, this.cluster.configId)) return;
@@ -156,16 +159,9 @@ export class Foundation {
   }
 
   /** Enough members of all that it holds of the configuration in force show that they have everything. */
-  private *isNeedless(
-    { configId, shards }: FenceReply,
-    isProven: (shard: Shard) => Workflow<boolean>,
-  ): Workflow<boolean> {
-    for (const { shard: id } of shards) {
-      if (configId !== this.cluster.configId || this.cluster.phase === 'steppedDown') return true;
-      const shard = this.cluster.shards.get(id);
-      if (shard !== undefined && !(yield* isProven(shard))) return false;
-    }
-    return true;
+  private *isNeedless({ configId, shards }: FenceReply, areProven: AreProven): Workflow<boolean> {
+    if (configId !== this.cluster.configId || this.cluster.phase === 'steppedDown') return true;
+    return yield* areProven(shards.flatMap(({ shard }) => this.cluster.shards.get(shard) ?? []));
   }
 
   /** It may hold something that is nowhere else: the last record of each of its shards must have gone on without it. */

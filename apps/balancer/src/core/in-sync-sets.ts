@@ -14,7 +14,7 @@ import { entered, following, joined, settled } from './record-changes';
 import { isWhole, RollCall } from './roll-call';
 import { minimumOf, type Shard, type ShardRecord } from './shard';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import { all, run, wait, type Workflow } from './workflow';
+import { all, run, running, wait, type Workflow } from './workflow';
 
 /**
  * `done`: they are out, also where they had left before. `belowMinimum`: the set may not become so small. `unproven`: too few of those who would remain have shown that they are whole.
@@ -212,11 +212,17 @@ export class InSyncSets {
     }
   }
 
+  /** `isProven` for several shards at once: each server is asked once for all of its shards. */
+  *areProven(shards: readonly Shard[]): Workflow<boolean> {
+    const proven = yield* wait(all(shards.map((shard) => running(this.isProven(shard)))));
+    return proven.every((isProven) => isProven);
+  }
+
   /**
    * Whether enough members show, now, that they have everything: what others hold is needed no more. It is needed as long as nobody knows
    * what everything is.
    */
-  *isProven(shard: Shard): Workflow<boolean> {
+  private *isProven(shard: Shard): Workflow<boolean> {
     if (!shard.resolved || !this.isCurrent(shard)) return false;
     return yield* this.areEnough(shard, shard.record, minimumOf(shard.record));
   }

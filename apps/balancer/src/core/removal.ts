@@ -14,7 +14,7 @@ import { shuffled } from './random';
 import { without } from './record-changes';
 import { join, leavingOf, movesOf, storeMoves } from './replica-moves';
 import type { Shard, ShardRecord } from './shard';
-import { all, running, wait, type Workflow } from './workflow';
+import { wait, type Workflow } from './workflow';
 
 const POLL_MS = 50;
 
@@ -271,8 +271,7 @@ function* isNeedless(
   { cluster, inSyncSets }: MembershipParts,
 ): Workflow<boolean> {
   const shards = cluster.inKeyOrder().filter((shard) => holds === null || held.includes(shard) || holds.has(shard.id));
-  const proven = yield* wait(all(shards.map((shard) => running(inSyncSets.isProven(shard)))));
-  return proven.every((isProven) => isProven);
+  return yield* inSyncSets.areProven(shards);
 }
 
 /** The order that ends it waits until the lease is certain, and what was shown before says nothing by then: it is asked again. */

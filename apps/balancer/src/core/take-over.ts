@@ -189,7 +189,7 @@ export class TakeOver {
     if (this.cluster.phase === 'steppedDown') return;
     this.forgetEarlierStarts();
     this.progress.raise();
-    yield* this.foundation.settle((shard) => this.inSyncSets.isProven(shard));
+    yield* this.foundation.settle((shards) => this.inSyncSets.areProven(shards));
   }
 
   /** What is done at once stays short, however many shards there are: meanwhile the lease is renewed, and others are answered. */
