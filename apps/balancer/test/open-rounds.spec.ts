@@ -222,6 +222,29 @@ test('shards are decided together when a server that tells of their round is hea
   expect(confirmed[0]?.sort()).toEqual([SHARD, OTHER]);
 });
 
+/** A write over both shards gets to all. Nobody hears of that from the other shard, whose servers are silent from then on: it is given up. */
+async function writeGivenUp(world: World): Promise<void> {
+  world.intercept = (ask, answer, carryOut) => {
+    if (ask.do !== 'apply' || ask.server === 'S0' || ask.server === 'S1') return false;
+    carryOut(ask, () => {
+      world.powerOff(ask.server);
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    });
+    return true;
+  };
+  const batch = writeBoth(world);
+  await world.until(() => world.answers[batch] !== undefined);
+  await world.until(() => world.balancer.cluster.isWritable(world.shard));
+}
+
+/** The servers of the other shard are back, and another balancer leads. */
+async function decidedAnew(world: World): Promise<void> {
+  world.intercept = () => false;
+  for (const server of ['S2', 'S3']) world.powerOn(server);
+  await takeOver(world);
+  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+}
+
 test('a replica that was copied while the round was given up knows of that before it is a member', async () => {
   const world = await World.laidOut({ S0: [SHARD], S1: [SHARD], S2: [OTHER], S3: [OTHER] });
   world.powerOff('S1');
@@ -236,18 +259,7 @@ test('a replica that was copied while the round was given up knows of that befor
   };
   world.powerOn('S1');
   await world.until(() => copy !== null, LONG_MS);
-  // The round gets to all, and nobody hears of that from the other shard, whose servers are silent then.
-  world.intercept = (ask, answer, carryOut) => {
-    if (ask.do !== 'apply' || ask.server === 'S0') return false;
-    carryOut(ask, () => {
-      world.powerOff(ask.server);
-      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-    });
-    return true;
-  };
-  const batch = writeBoth(world);
-  await world.until(() => world.answers[batch] !== undefined);
-  await world.until(() => world.balancer.cluster.isWritable(world.shard));
+  await writeGivenUp(world);
   // The leader ends as soon as the bucket has it that S1 is a member, and S0 is lost.
   world.intercept = (ask, _answer, carryOut) => {
     if (ask.do !== 'store' || ask.key !== BUCKET_KEYS.shard(SHARD)) return false;
@@ -260,10 +272,7 @@ test('a replica that was copied while the round was given up knows of that befor
   await world.until(() => !world.balancer.isAlive, LONG_MS);
   world.powerOff('S0');
   world.wipe('S0');
-  world.intercept = () => false;
-  for (const server of ['S2', 'S3']) world.powerOn(server);
-  await takeOver(world);
-  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+  await decidedAnew(world);
   expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
   expect(world.keys('S2', OTHER)).toEqual([]);
 });
@@ -285,27 +294,13 @@ test('a configuration that comes again takes from no replica what it knows of a 
   world.powerOn('S1');
   await world.until(() => world.shard.inSync.length === 2 && world.balancer.cluster.isWritable(world.shard), LONG_MS);
   expect(again).toHaveLength(2);
-  // The round gets to all, and nobody hears of that from the other shard, whose servers are silent then.
-  world.intercept = (ask, answer, carryOut) => {
-    if (ask.do !== 'apply' || ask.server === 'S0' || ask.server === 'S1') return false;
-    carryOut(ask, () => {
-      world.powerOff(ask.server);
-      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-    });
-    return true;
-  };
-  const batch = writeBoth(world);
-  await world.until(() => world.answers[batch] !== undefined);
-  await world.until(() => world.balancer.cluster.isWritable(world.shard));
+  await writeGivenUp(world);
   await world.write(8);
   await world.write(9);
   for (const repeat of again) repeat();
   await world.pass(50);
   world.balancer.crash();
-  world.intercept = () => false;
-  for (const server of ['S2', 'S3']) world.powerOn(server);
-  await takeOver(world);
-  await world.until(() => isResolved(world, SHARD) && isResolved(world, OTHER), 20_000);
+  await decidedAnew(world);
   expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5, 8, 9]);
   expect(world.keys('S2', OTHER)).toEqual([]);
 });
