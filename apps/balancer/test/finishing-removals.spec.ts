@@ -149,6 +149,34 @@ it('a copy whose server does not run stays what is to be made, when another serv
   expect(world.replicas()).toContain('S3');
 });
 
+describe('a server that was to take the replica of one that is to go is removed itself', () => {
+  /** S0 is to go from `a`, and S3, which is to take it, is no replica yet: it does not store that it is one. */
+  const begun = (others: string[]): Removing =>
+    new Removing([shardRecord('a', ['S0', 'S1'])], {
+      servers: ['S0', 'S1', 'S3', ...others],
+      leaving: ['S0'],
+      moves: [toS3('a')],
+    });
+
+  it('another one takes it', () => {
+    const world = begun(['S4']);
+    world.remove('S3');
+    expect(world.gone).toEqual(['S3']);
+    expect(world.cluster.record?.moves).toEqual([{ shard: 'a', to: 'S4', from: 'S0' }]);
+    world.look();
+    expect(world.gone).toEqual(['S3']);
+    expect(world.replicas()).toEqual(['S0', 'S1', 'S4']);
+  });
+
+  it('nobody does where no other one is left', () => {
+    const world = begun([]);
+    world.remove('S3');
+    world.look();
+    expect([...world.gone].sort()).toEqual(['S0', 'S3']);
+    expect(world.replicas()).toEqual(['S1']);
+  });
+});
+
 it('nothing more is begun when somebody else is found to lead', () => {
   const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S2', 'S3'] });
   world.reply('store', () => done(null));

@@ -100,7 +100,7 @@ interface Plan {
 
 /**
  * Which replicas are made elsewhere first, so that every shard keeps as many as it had where there are enough servers. Those that leave
- * by an earlier `/rm` get none.
+ * by an earlier `/rm` get none, unless the server that was to take theirs leaves now, before it has.
  */
 function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
   const { cluster } = parts;
@@ -112,7 +112,10 @@ function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
   const plan: Plan = { kept: [], dropped: new Map() };
   for (const shard of cluster.inKeyOrder()) {
     const own = movesOf(parts).filter((move) => move.shard === shard.id);
-    const begun = own.filter(({ from = '' }) => leaving.includes(from) && shard.replicas.has(from));
+    const isLost = ({ to }: ReplicaMove): boolean => leaving.includes(to) && !shard.replicas.has(to);
+    const begun = own.filter((move) => {
+      return shard.replicas.has(move.from ?? '') && (leaving.includes(move.from ?? '') || isLost(move));
+    });
     const kept = begun.filter(({ to }) => shard.stateOf(to) === 'in-sync' || candidates.includes(to));
     for (const move of begun) {
       if (kept.includes(move)) plan.kept.push(move);
@@ -120,7 +123,8 @@ function planMoves(leaving: readonly string[], parts: MembershipParts): Plan {
     }
     const replaced = new Set(kept.map(({ from }) => from));
     const holders = new Set([...shard.replicas.keys(), ...own.map(({ to }) => to)]);
-    for (const server of leaving.filter((name) => shard.replicas.has(name) && !replaced.has(name))) {
+    const losing = new Set([...leaving, ...begun.map(({ from = '' }) => from)]);
+    for (const server of [...losing].filter((name) => shard.replicas.has(name) && !replaced.has(name))) {
       const to = chooseReplacement(holders, candidates, load);
       if (to === undefined) break;
       holders.add(to);
