@@ -1,6 +1,7 @@
 /** What a new leader builds on, piece by piece: `lost-catalog.spec.ts` and `reinit.spec.ts` have the whole picture. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import { ClusterNews } from '../src/core/cluster-news';
+import { CopyRequests } from '../src/core/copy-requests';
 import type { CatalogValue, Outcome } from '../src/core/effects';
 import { Foundation } from '../src/core/foundation';
 import { Health } from '../src/core/health';
@@ -38,7 +39,8 @@ class Beginning {
     for (const server of ['S0', 'S1']) this.replies.set(server, {});
     cluster.clear();
     cluster.phase = 'takingOver';
-    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings);
+    const requests = new CopyRequests(desk, cluster);
+    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings, requests);
     const news = new ClusterNews(desk, cluster, catalog, settings);
     const health = new Health(desk, cluster, inSyncSets, recovery, patience, settings, news, () => undefined, fenced);
     this.foundation = new Foundation(desk, cluster, catalog, news, health, settings, fenced);

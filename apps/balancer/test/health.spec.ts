@@ -2,6 +2,7 @@
 import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
 import { ClusterNews } from '../src/core/cluster-news';
 import type { ServerState } from '../src/core/cluster';
+import { CopyRequests } from '../src/core/copy-requests';
 import { Health } from '../src/core/health';
 import { Recovery } from '../src/core/recovery';
 import { run, wait } from '../src/core/workflow';
@@ -21,7 +22,8 @@ interface Made {
 function withHealth(servers = 3, shards?: readonly string[]): Made {
   const bench = new Bench(servers, shards);
   const { desk, cluster, inSyncSets, divergence, writer, patience, settings, catalog } = bench;
-  const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings);
+  const requests = new CopyRequests(desk, cluster);
+  const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings, requests);
   const news = new ClusterNews(desk, cluster, catalog, settings);
   const ahead: string[] = [];
   const superseded = (server: string): void => {

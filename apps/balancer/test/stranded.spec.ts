@@ -2,11 +2,13 @@
  * A shard whose members have all lost their disks, or stay away, while somebody outside of the set misses nothing: it is served from
  * there. Whoever misses something, or may hold what came to nothing, is not believed.
  */
+import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Outcome } from '../src/core/effects';
 import { StrandedShards } from '../src/core/stranded-shards';
 import { Bench, VAT } from './support/bench';
 import { SHARD, SmallWorld as World } from './support/small-world';
+import { CopyRequests } from '../src/core/copy-requests';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
 /** Long enough for flatlines, and for whoever is tried again at a pace. */
@@ -194,19 +196,54 @@ describe('who may still begin with a copy is not taken back', () => {
     expect(world.shard.inSync).toEqual(['S1']);
   }
 
-  test('as long as it may answer', async () => {
+  /** S1 answers requests that call off earlier ones with this; null: in no time. */
+  const answerCallOff = (world: World, outcome: Outcome<unknown> | null): void => {
+    world.intercept = (ask, answer) => {
+      if (ask.do !== 'catchup') return false;
+      expect(ask.request).toMatchObject({ isCallOff: true });
+      if (outcome !== null)
+        world.scheduler.after(5, () => {
+          answer(outcome);
+        });
+      return true;
+    };
+  };
+
+  test.each<[string, ErrorBody]>([
+    ['has refused it', NO_SOURCE],
+    ['has not got it', { code: 'NO_LEADER', message: 'nobody listens', retryable: true }],
+  ])('as long as it may answer, and when it %s', async (_, error) => {
     const { world, give } = await asked();
-    give({ ok: false, error: NO_SOURCE });
+    give({ ok: false, error });
     await isTakenBack(world);
+    expect(world.copying.filter((copy) => copy === 'S1>S1')).toEqual([]);
   });
 
-  test('as long as its process runs when it has not answered in time', async () => {
+  test('as long as its process is only believed to have ended in the midst of it', async () => {
     const { world, give } = await asked();
+    answerCallOff(world, { ok: false, error: NO_ANSWER });
+    give({ ok: false, error: { code: 'NO_LEADER', message: 'went away before it answered', retryable: false } });
+    await isNotServed(world);
+  });
+
+  test.each<[string, Outcome<unknown>]>([
+    ['does not answer', { ok: false, error: NO_ANSWER }],
+    ['is still at it', { ok: false, error: { code: 'BUSY', message: 'is fetching a page already', retryable: true } }],
+  ])('as long as its process runs and %s when that is called off', async (_, outcome) => {
+    const { world, give } = await asked();
+    answerCallOff(world, outcome);
     give({ ok: false, error: NO_ANSWER });
     await isNotServed(world);
     world.powerOff('S1');
     await world.until(() => !world.balancer.cluster.isReachable('S1'), 10_000);
     world.powerOn('S1');
+    await isTakenBack(world);
+  });
+
+  test('until it has confirmed that it is called off', async () => {
+    const { world, give } = await asked();
+    world.intercept = () => false;
+    give({ ok: false, error: NO_ANSWER });
     await isTakenBack(world);
   });
 
@@ -253,8 +290,10 @@ describe('who may still begin with a copy is not taken back', () => {
   /** S1 leaves the shard by an /rm while it is copied, and S0 loses its disk in that moment. */
   async function removedMeanwhile(world: World): Promise<void> {
     let isLost = false;
-    world.intercept = (ask) => {
-      if (isLost || ask.do !== 'config' || ask.server !== 'S0' || world.shard.replicas.has('S1')) return false;
+    const { intercept } = world;
+    world.intercept = (ask, answer, carryOut) => {
+      if (isLost || ask.do !== 'config' || ask.server !== 'S0' || world.shard.replicas.has('S1'))
+        return intercept(ask, answer, carryOut);
       isLost = true;
       world.loseDisk('S0');
       return false;
@@ -488,7 +527,8 @@ function stranded(): Bench {
   shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
   for (const server of ['S0', 'S1']) shard.suspend(server, true);
   bench.inSyncSets.reconsider(shard);
-  const search = new StrandedShards(bench.desk, bench.cluster, bench.inSyncSets, bench.writer);
+  const requests = new CopyRequests(bench.desk, bench.cluster);
+  const search = new StrandedShards(bench.desk, bench.cluster, bench.inSyncSets, bench.writer, requests);
   bench.tick = () => {
     search.tick();
   };

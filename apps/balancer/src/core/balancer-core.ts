@@ -17,6 +17,7 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from './catalog';
 import { Cluster, unconfigured } from './cluster';
 import { ClusterNews } from './cluster-news';
+import { CopyRequests } from './copy-requests';
 import { Desk } from './desk';
 import { Divergence } from './divergence';
 import type { CoreEvent, Effect, RecordCommand } from './effects';
@@ -93,10 +94,11 @@ export class BalancerCore {
     const divergence = new Divergence(desk, cluster, inSyncSets);
     const patience = new Patience(settings.patience);
     this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced);
-    this.stranded = new StrandedShards(desk, cluster, inSyncSets, this.writer);
+    const copyRequests = new CopyRequests(desk, cluster);
+    this.stranded = new StrandedShards(desk, cluster, inSyncSets, this.writer, copyRequests);
     this.reader = new Reader(desk, cluster, settings, fenced);
     this.operations = new Operations(desk, cluster, fenced);
-    this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, patience, settings);
+    this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, patience, settings, copyRequests);
     const news = new ClusterNews(desk, cluster, catalog, settings);
     const superseded = (server: string): void => {
       run(this.foundation.ask(server));

@@ -11,9 +11,10 @@
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { EventKind } from '#common/contracts/events';
-import type { CatchupReply, CatchupRequest, NodeShardState } from '#common/contracts/node';
+import type { CatchupReply, NodeShardState } from '#common/contracts/node';
 import type { Cluster, ServerState } from './cluster';
 import { heldFor, planCopy, type CopyPlan, type Lagging } from './copy-plan';
+import type { CopyRequests } from './copy-requests';
 import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
 import type { Desk } from './desk';
 import { isAlike } from './differing-keys';
@@ -35,8 +36,6 @@ const LAST_TURNS = 8;
 
 export class Recovery {
   private readonly throttle: CopyThrottle;
-  private nextTurn = 1;
-
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
@@ -45,6 +44,7 @@ export class Recovery {
     private readonly writer: Writer,
     private readonly patience: Patience,
     private readonly settings: CoreSettings,
+    private readonly requests: CopyRequests,
   ) {
     this.throttle = new CopyThrottle(desk, settings);
   }
@@ -273,19 +273,12 @@ export class Recovery {
   private *askForPages(plan: CopyPlan, to: number, isHurried: boolean): Workflow<Outcome<CatchupReply>> {
     const { shard, target, source, from, instance } = plan;
     const granted = isHurried ? 0 : yield* this.throttle.grant();
-    const { epoch, configId } = this.cluster;
-    const maxBytes = isHurried ? SLICE_BYTES : granted;
-    const what = { epoch, turn: this.nextTurn++, instance, configId, shard: shard.id, source, from, to, maxBytes };
-    const request: CatchupRequest = plan.setAside ? { setAside: true, ...what } : what;
+    const what = { instance, source, from, to, maxBytes: isHurried ? SLICE_BYTES : granted };
+    const { request, ended } = this.requests.next(shard, target, plan.setAside ? { setAside: true, ...what } : what);
     const ask = this.desk.ask('catchup', { server: target, request, isHurried });
-    // Also while it is no replica any more, so that nobody knows it as one that is being copied.
-    const before = shard.copiesInDoubt.get(target);
-    shard.copiesInDoubt.set(target, instance);
     const outcome = isHurried ? yield* this.inTime(target, ask) : yield* wait(ask);
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
-    const isRefused = !outcome.ok && outcome.error.code !== 'OUTCOME_UNKNOWN';
-    if (isRefused && before !== undefined) shard.copiesInDoubt.set(target, before);
-    else if (isRefused || outcome.ok) shard.copiesInDoubt.delete(target);
+    ended(outcome);
     return outcome;
   }
 

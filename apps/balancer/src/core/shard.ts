@@ -84,10 +84,7 @@ export class Shard {
   readonly entering = new Set<string>();
   /** Servers that may be taken back as they are, see `StrandedShards`: none of them is copied meanwhile. */
   readonly returning = new Set<string>();
-  /**
-   * By server the process that a copy was asked of without an answer so far, and none answered since. The request may still arrive: what
-   * the server holds beyond the start of the copy is dropped then.
-   */
+  /** By server the process that a copy was asked of without an answer so far, and none answered since: see `CopyRequests`. */
   readonly copiesInDoubt = new Map<string, string>();
   /** One change of the configuration at a time. */
   readonly configLock: Mutex;

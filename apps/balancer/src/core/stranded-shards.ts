@@ -8,6 +8,7 @@
  * is silent may have lost its disk, however it left. And nobody may copy them: a member must not drop what it is to be sent again.
  */
 import type { Cluster } from './cluster';
+import type { CopyRequests } from './copy-requests';
 import type { Desk } from './desk';
 import type { InSyncSets } from './in-sync-sets';
 import { RollCall } from './roll-call';
@@ -27,6 +28,7 @@ export class StrandedShards {
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly writer: Writer,
+    private readonly requests: CopyRequests,
   ) {
     this.rollCall = new RollCall(desk, cluster);
   }
@@ -44,9 +46,11 @@ export class StrandedShards {
   private *look(shard: Shard): Workflow {
     this.looked.add(shard);
     yield* this.writer.lockLane(shard);
-    const others = this.others(shard);
-    for (const server of others) shard.returning.add(server);
+    const found = this.others(shard);
+    for (const server of found) shard.returning.add(server);
     try {
+      yield* this.requests.callOff(shard, found);
+      const others = found.filter((server) => !this.requests.isInDoubt(shard, server));
       const complete = yield* this.rollCall.complete(shard, others);
       if (complete.length > 0) yield* this.takeBack(shard, complete);
     } finally {
@@ -76,20 +80,13 @@ export class StrandedShards {
   }
 
   /**
-   * Servers outside of the set, and members that do not count since their data was gone, and have been copied since. Whether they run,
-   * and hold anything, the roll call finds out.
+   * Servers outside of the set, and members that do not count since their data was gone, and have been copied since; none that is being
+   * copied. Whether they run, and hold anything, the roll call finds out.
    */
   private others(shard: Shard): string[] {
     const isOutside = (server: string): boolean => !shard.inSync.includes(server) || shard.isSuspended(server);
     return [...this.cluster.servers.keys()].filter(
-      (server) => isOutside(server) && !shard.isDiverged(server) && !this.mayBeCopied(shard, server),
+      (server) => isOutside(server) && !shard.isDiverged(server) && shard.replicas.get(server)?.syncing !== true,
     );
-  }
-
-  /** A copy is under way there, or a request for one: this process may begin with it at any time. */
-  private mayBeCopied(shard: Shard, server: string): boolean {
-    const process = shard.copiesInDoubt.get(server);
-    const isInDoubt = process !== undefined && process === this.cluster.meantFor(server).instance;
-    return isInDoubt || shard.replicas.get(server)?.syncing === true;
   }
 }

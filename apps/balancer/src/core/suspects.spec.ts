@@ -4,6 +4,7 @@ import type { PingReply } from '#common/contracts/node';
 import { Catalog } from './catalog';
 import { Cluster } from './cluster';
 import { ClusterNews } from './cluster-news';
+import { CopyRequests } from './copy-requests';
 import { Desk } from './desk';
 import { Divergence } from './divergence';
 import type { Effect } from './effects';
@@ -45,7 +46,8 @@ class World {
     const divergence = new Divergence(desk, cluster, inSyncSets);
     const patience = new Patience(SETTINGS.patience);
     const writer = new Writer(desk, cluster, inSyncSets, divergence, SETTINGS, patience, unexpected);
-    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, SETTINGS);
+    const requests = new CopyRequests(desk, cluster);
+    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, SETTINGS, requests);
     this.health = new Health(
       desk,
       cluster,

@@ -7,6 +7,7 @@ import type { ClusterRecord, FenceReply, NodeShardState } from '#common/contract
 import { Catalog } from '../../src/core/catalog';
 import { Cluster, type ServerState } from '../../src/core/cluster';
 import { ClusterNews } from '../../src/core/cluster-news';
+import { CopyRequests } from '../../src/core/copy-requests';
 import { Desk } from '../../src/core/desk';
 import { Divergence } from '../../src/core/divergence';
 import type { AskKind, AskTypes, Effect, Outcome } from '../../src/core/effects';
@@ -105,7 +106,9 @@ export class PartsOfTheCore {
     const divergence = (this.divergence = new Divergence(desk, cluster, inSyncSets));
     const patience = (this.patience = new Patience(settings.patience));
     const writer = (this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced));
-    const recovery = (this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings));
+    const requests = new CopyRequests(desk, cluster);
+    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings, requests);
+    this.recovery = recovery;
     const news = (this.news = new ClusterNews(desk, cluster, catalog, settings));
     const health = new Health(desk, cluster, inSyncSets, recovery, patience, settings, news, stepDown, fenced);
     this.health = health;

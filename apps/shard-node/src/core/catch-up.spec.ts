@@ -64,14 +64,6 @@ it.each([
   expect(() => admitCatchUp(replica(), ask(from, to))).toThrow(REFUSED);
 });
 
-it('refuses what comes late: a replica that is in sync by now must not be dropped', () => {
-  const ended = replica({ copyTurn: { epoch: 4, turn: 9 } });
-  expect(() => admitCatchUp(ended, ask(0, 20))).toThrow(REFUSED);
-  expect(() => admitCatchUp(ended, ask(0, 20, { turn: 8 }))).toThrow(REFUSED);
-  expect(admitCatchUp(ended, ask(0, 20, { turn: 10 })).kind).toBe('drop');
-  expect(admitCatchUp(ended, ask(0, 20, { epoch: 5, turn: 1 })).kind).toBe('drop');
-});
-
 it('takes a further page only behind the one before, of the same request', () => {
   const ours = { ...underWay(0, 30), copyTurn: { epoch: 4, turn: 9 } };
   expect(admitNextPage(replica(ours), ask(0, 30), { ...AFTER })).toMatchObject({ kind: 'resume', after: AFTER });

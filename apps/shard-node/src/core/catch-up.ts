@@ -18,10 +18,8 @@ export interface CatchUpStep {
  */
 export function admitCatchUp(state: ReplicaState, request: CatchupRequest): CatchUpStep {
   const shard = shardOf(state.shards, request.shard);
-  const { epoch, turn, from, to, configId = state.configId } = request;
+  const { from, to, configId = state.configId } = request;
   if (configId !== state.configId) refuse(request, 'it is of another configuration');
-  // The replica may be in sync since: what it holds must not be dropped for a request that was given up long ago.
-  if (epoch === shard.copyTurn.epoch && turn <= shard.copyTurn.turn) refuse(request, 'the request comes late');
   const { catchUp } = shard;
   if (catchUp?.from === from && catchUp.to === to && catchUp.after !== null) {
     return { kind: 'resume', shard, after: catchUp.after };

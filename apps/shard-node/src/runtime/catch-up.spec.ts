@@ -118,6 +118,32 @@ it('does one request for a shard at a time: a later one is told to wait, and the
   expect(await copy.catchup(ask())).toMatchObject({ rows: 2, next: null });
 });
 
+describe('a request that has been here is not carried out later', () => {
+  const LATE = { code: 'BAD_REQUEST', message: expect.stringMatching(/comes late/) as string };
+
+  it('though its source failed it before it stored a page', async () => {
+    const request = ask();
+    source.failure = new ShardlineError('STORE_FAILED', 'said by the source');
+    await expect(copy.catchup(request)).rejects.toMatchObject({ code: 'SHARD_UNAVAILABLE' });
+    source.failure = null;
+    await expect(copy.catchup(request)).rejects.toMatchObject(LATE);
+    expect(await copy.catchup(ask())).toMatchObject({ rows: 3, next: null });
+  });
+
+  it('when a later one says so, and that is answered when none is under way', async () => {
+    const request = ask();
+    const other = ask();
+    source.hold();
+    const first = copy.catchup(request);
+    await expect(copy.catchup(ask({ isCallOff: true }))).rejects.toMatchObject({ code: 'BUSY' });
+    source.go();
+    await first;
+    expect(await copy.catchup(ask({ isCallOff: true }))).toEqual({ rows: 0, bytes: 0, next: null });
+    await expect(copy.catchup(other)).rejects.toMatchObject(LATE);
+    expect(source.asked).toBe(1);
+  });
+});
+
 it('ends with the page in which its time is over, and the next request goes on from there', async () => {
   source.pageMs = 30_000;
   expect(await copy.catchup(ask())).toMatchObject({ rows: 2, next: { key: 1 } });

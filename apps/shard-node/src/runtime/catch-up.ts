@@ -7,6 +7,7 @@
 import { ShardlineError } from '#common/contracts/errors';
 import type { CatchupReply, CatchupRequest, CopyCursor } from '#common/contracts/node';
 import { admitCatchUp, admitNextPage, beginCatchUp, storedUpTo, type CatchUpStep } from '../core/catch-up';
+import { CopyTurns } from '../core/copy-turns';
 import { recordBytes } from '../core/op-records';
 import { withShards, type ReplicaState } from '../core/replica-state';
 import type { CopySource } from '../ports/copy-source';
@@ -27,6 +28,7 @@ interface UnderWay {
 }
 
 export class CatchUps {
+  private readonly turns = new CopyTurns();
   private readonly underWay = new Map<string, UnderWay>();
 
   constructor(
@@ -35,14 +37,19 @@ export class CatchUps {
     private readonly options: CatchUpOptions,
   ) {}
 
-  /** @throws ShardlineError BUSY while an older request is still being carried out; it ends with its next page then */
+  /**
+   * @throws ShardlineError BUSY while an older request is still being carried out; it ends with its next page then. BAD_REQUEST when a
+   * later one, or the very same, has been here before
+   */
   async run(request: CatchupRequest): Promise<CatchupReply> {
     const { shard } = request;
+    this.turns.admit(request);
     const older = this.underWay.get(shard);
     if (older !== undefined) {
       older.isWanted = false;
       throw new ShardlineError('BUSY', `shard ${shard} is fetching a page already`, true);
     }
+    if (request.isCallOff === true) return { rows: 0, bytes: 0, next: null };
     const underWay = { isWanted: true };
     this.underWay.set(shard, underWay);
     try {

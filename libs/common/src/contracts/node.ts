@@ -209,6 +209,8 @@ export const catchupRequest = z.strictObject({
   /** It answers when it has stored so many bytes, or earlier: after one page at the least. */
   maxBytes: term,
   setAside: flag,
+  /** Nothing is copied: earlier requests for the shard will not be carried out any more, and none of them is under way when it is answered. */
+  isCallOff: flag,
 });
 export type CatchupRequest = z.infer<typeof catchupRequest>;
 /** What was stored, and where the copy goes on with another request; `next` is null when it has ended. */

@@ -447,6 +447,19 @@ describe('shard-nodes on NATS', () => {
       },
     );
 
+    it('may be carried out right now, although the node says BUSY to the second one: so it is with copies', async () => {
+      const error = { code: 'BUSY', message: 'is fetching a page already', retryable: true };
+      let messages = 0;
+      const listener = await listen('catchup', () => ((messages += 1) === 1 ? null : JSON.stringify({ error })));
+      const range = { source: 'S1', from: 0, to: 9, maxBytes: 1 };
+      const answer = transport().catchup(node, { epoch: 1, turn: 1, shard: 'sh1', ...range }, false);
+      answer.catch(() => undefined);
+      await listener.message(0);
+      await server.restart();
+      const failure = { code: 'OUTCOME_UNKNOWN', retryable: false, cause: { code: 'BUSY' } };
+      await expect(answer).rejects.toMatchObject(failure);
+    });
+
     const refusals = ERROR_CODES.flatMap((code) => [true, false].map((retryable) => [code, retryable] as const));
 
     it.each(refusals)(

@@ -152,8 +152,14 @@ export class NatsShardTransport implements ShardTransport {
     request: Asked<V>,
     timeoutMs: number,
   ): Promise<Answered<V>> {
-    const { data } = await this.calls.call(server, verb, JSON.stringify(request), timeoutMs);
-    return readAnswer<Answered<V>>(NODE_MESSAGES[verb].reply as Message<Answered<V>>, data);
+    const { data, isRepeat } = await this.calls.call(server, verb, JSON.stringify(request), timeoutMs);
+    try {
+      return readAnswer<Answered<V>>(NODE_MESSAGES[verb].reply as Message<Answered<V>>, data);
+    } catch (thrown) {
+      const error = ShardlineError.from(thrown);
+      // What was asked for the first time may be under way.
+      throw isRepeat && verb === 'catchup' ? refusalOfRepeat(server, error) : error;
+    }
   }
 
   private appliesTo(server: string): ServerOutbox<Apply, PartReply[]> {
