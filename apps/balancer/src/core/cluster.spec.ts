@@ -101,6 +101,19 @@ describe('a server', () => {
     expect(cluster.shardsOn('S2')).toEqual([]);
   });
 
+  test('holds others when a record names other replicas, a shard is added, or all are forgotten', () => {
+    const names = (): string[] => cluster.shardsOn('S1').map(({ id }) => id);
+    const a = shardOf('a', 0, 1, ['S0']);
+    const cluster = clusterOf(['S0', 'S1'], [a]);
+    expect(names()).toEqual([]);
+    a.setRecord({ ...a.record, replicas: ['S0', 'S1'] });
+    expect(names()).toEqual(['a']);
+    cluster.addShard(shardOf('b', -1, 1, ['S1']));
+    expect(names()).toEqual(['b', 'a']);
+    cluster.clear();
+    expect(names()).toEqual([]);
+  });
+
   test('is found by its name, and nothing is done about one that is not there', () => {
     const cluster = clusterOf(['S0'], []);
     expect(cluster.serverNamed('S0').name).toBe('S0');

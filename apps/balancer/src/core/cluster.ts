@@ -71,6 +71,8 @@ export class Cluster {
   private readonly processes = new Map<string, string>();
   /** The shards in key order. */
   private ordered: Shard[] = [];
+  /** The shards of each server, put together when somebody asks for them. */
+  private byServer: ReadonlyMap<string, readonly Shard[]> | null = null;
 
   constructor(
     heartbeatMisses: number,
@@ -149,6 +151,7 @@ export class Cluster {
     this.processes.clear();
     this.shards.clear();
     this.ordered = [];
+    this.byServer = null;
     this.record = null;
     this.mark = null;
   }
@@ -191,10 +194,14 @@ export class Cluster {
   /** Many at once: they are put in order once. */
   addShards(shards: readonly Shard[]): void {
     for (const shard of shards) {
+      shard.onOtherReplicas(() => {
+        this.byServer = null;
+      });
       this.shards.set(shard.id, shard);
       this.buildRing(shard);
     }
     this.ordered = [...this.shards.values()].sort((a, b) => a.record.low - b.record.low);
+    this.byServer = null;
   }
 
   /**
@@ -281,11 +288,25 @@ export class Cluster {
     return this.ordered;
   }
 
-  shardsOn(server: string): Shard[] {
-    return this.ordered.filter((shard) => shard.replicas.has(server));
+  /** The shards that the server has replicas of, in key order. */
+  shardsOn(server: string): readonly Shard[] {
+    this.byServer ??= shardsByServer(this.ordered);
+    return this.byServer.get(server) ?? [];
   }
 
   ranges(): ShardRange[] {
     return this.ordered.map((shard) => shard.range);
   }
+}
+
+function shardsByServer(shards: readonly Shard[]): Map<string, Shard[]> {
+  const byServer = new Map<string, Shard[]>();
+  for (const shard of shards) {
+    for (const server of shard.replicas.keys()) {
+      const held = byServer.get(server) ?? [];
+      held.push(shard);
+      byServer.set(server, held);
+    }
+  }
+  return byServer;
 }

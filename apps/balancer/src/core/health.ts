@@ -12,6 +12,7 @@ import type { FenceReply, NodeShardState, PingReply, PingRequest } from '#common
 import { stampOf, type Cluster, type ServerState } from './cluster';
 import type { ClusterNews } from './cluster-news';
 import type { Desk } from './desk';
+import { dictionary } from './dictionary';
 import type { InSyncSets } from './in-sync-sets';
 import type { Patience } from './patience';
 import type { Recovery } from './recovery';
@@ -156,8 +157,8 @@ export class Health {
 
   /** Which VATs are committed (told to in-sync replicas alone: others do not hold them), and what may be purged. */
   private pingRequest(server: string): PingRequest {
-    const vats: Record<string, number> = {};
-    const marks: Record<string, number> = {};
+    const vats = dictionary<number>();
+    const marks = dictionary<number>();
     for (const shard of this.cluster.shardsOn(server)) {
       if (!shard.resolved || shard.stateOf(server) !== 'in-sync') continue;
       vats[shard.id] = shard.vat;

@@ -26,27 +26,33 @@ it.each<[LockKind, string, LockKind, string, boolean]>([
 });
 
 describe('what is given back', () => {
-  it('is that lock, and not another one of the same name', () => {
-    const holdings = holding(['lane', 'a'], ['configuration', 'a']);
-    holdings.drop('configuration', 'a');
+  it('is that lock, and none that was taken before', () => {
+    const holdings = holding(['lane', 'a']);
+    holdings.add('configuration', 'a')();
     expect(() => {
       holdings.check('configuration', 'a');
     }).not.toThrow();
+    expect(() => {
+      holdings.check('lane', 'a');
+    }).toThrow('against the order of locks');
   });
 
-  it('is that lock, and not another one of the same kind', () => {
-    const holdings = holding(['lane', 'a'], ['lane', 'b']);
-    holdings.drop('lane', 'b');
+  it('counts no more when what was taken behind it is given back as well', () => {
+    const holdings = new Holdings();
+    const drops = ['a', 'b', 'c'].map((name) => holdings.add('lane', name));
+    for (const drop of [drops[1], drops[0], drops[2]]) drop?.();
     expect(() => {
-      holdings.check('lane', 'b');
+      holdings.check('lane', 'a');
     }).not.toThrow();
   });
 
-  it('leaves the others where they are when it is not held', () => {
-    const holdings = holding(['lane', 'a']);
-    holdings.drop('lane', 'b');
+  it('leaves what was taken behind it where it is', () => {
+    const holdings = new Holdings();
+    const drop = holdings.add('lane', 'a');
+    holdings.add('lane', 'b');
+    drop();
     expect(() => {
-      holdings.check('lane', 'a');
+      holdings.check('lane', 'b');
     }).toThrow('against the order of locks');
   });
 });

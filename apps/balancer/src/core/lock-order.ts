@@ -20,10 +20,17 @@ interface Lock {
   readonly name: string;
 }
 
+interface Held extends Lock {
+  isGivenBack: boolean;
+}
+
 /** What one procedure holds. */
 export class Holdings {
-  /** In their order, since each is taken behind all that are held: whoever stands behind the last stands behind all. */
-  private readonly held: Lock[] = [];
+  /**
+   * In their order, since each is taken behind all that are held: whoever stands behind the last stands behind all. Those that are given
+   * back go when they are the last: a take-over may hold the lanes of a thousand shards, and none of them is looked for.
+   */
+  private readonly held: Held[] = [];
 
   /** @param waiting the procedure that waits for this one, if one does */
   constructor(private readonly waiting: Holdings | null = null) {}
@@ -36,13 +43,14 @@ export class Holdings {
     this.waiting?.check(kind, name);
   }
 
-  add(kind: LockKind, name: string): void {
-    this.held.push({ kind, name });
-  }
-
-  drop(kind: LockKind, name: string): void {
-    const index = this.held.findIndex((lock) => lock.kind === kind && lock.name === name);
-    if (index >= 0) this.held.splice(index, 1);
+  /** Takes note of a lock. Returns how to take note that it is given back. */
+  add(kind: LockKind, name: string): () => void {
+    const lock: Held = { kind, name, isGivenBack: false };
+    this.held.push(lock);
+    return () => {
+      lock.isGivenBack = true;
+      while (this.held.at(-1)?.isGivenBack === true) this.held.pop();
+    };
   }
 }
 

@@ -120,12 +120,10 @@ export class Recovery {
    */
   private lagging(server: string): Lagging[] {
     return this.cluster.shardsOn(server).flatMap((shard) => {
+      if (!shard.resolved || shard.record.disputed === true || shard.stateOf(server) === 'in-sync') return [];
       const replica = shard.replicas.get(server);
-      const isLeft = replica?.syncing === false && !replica.examined && !shard.returning.has(server);
-      const isOpen = shard.stateOf(server) !== 'in-sync' && isLeft;
-      const isWelcome = this.patience.mayReturn(server, this.desk.nowMs) || !this.cluster.isWritable(shard);
-      const isSettled = shard.resolved && shard.record.disputed !== true;
-      if (!isSettled || !isOpen || !isWelcome) return [];
+      if (replica?.syncing !== false || replica.examined || shard.returning.has(server)) return [];
+      if (!this.patience.mayReturn(server, this.desk.nowMs) && this.cluster.isWritable(shard)) return [];
       const source = this.sourceFor(shard, server);
       return source === undefined ? [] : [{ shard, target: server, replica, source }];
     });

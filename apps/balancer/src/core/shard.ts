@@ -86,12 +86,16 @@ export class Shard {
   readonly returning = new Set<string>();
   /** By server the process that a copy was asked of without an answer so far, and none answered since: see `CopyRequests`. */
   readonly copiesInDoubt = new Map<string, string>();
+  /** Its name, which no record changes. */
+  readonly id: string;
   /** One change of the configuration at a time. */
   readonly configLock: Mutex;
   readonly replicas = new Map<string, Replica>();
   /** Reads on their way, by server. */
   readonly reads = new Map<string, number>();
   private builtRing: HashRing | null = null;
+  /** Told when the record in force may name others than before. */
+  private replicasChanged = (): void => undefined;
   private buildRing: () => HashRing = () => {
     throw new Error(`${this.id} has no ring: a shard gets it with its place in the cluster`);
   };
@@ -112,17 +116,19 @@ export class Shard {
     public resolved = false,
   ) {
     this.decided = resolved;
+    this.id = record.shard;
     this.configLock = new Mutex('configuration', record.shard);
     this.syncReplicas();
   }
 
-  get id(): string {
-    return this.record.shard;
-  }
   /** Which replica answers a read. */
   get ring(): HashRing {
     this.builtRing ??= this.buildRing();
     return this.builtRing;
+  }
+  /** @param told when other servers may hold it than before */
+  onOtherReplicas(told: () => void): void {
+    this.replicasChanged = told;
   }
   /** From now on the ring is another one, built when it is needed. */
   ringFrom(build: () => HashRing): void {
@@ -201,6 +207,7 @@ export class Shard {
   setRecord(record: ShardRecord): void {
     this.record = record;
     this.syncReplicas();
+    this.replicasChanged();
   }
 
   /** As the replicas store it. */

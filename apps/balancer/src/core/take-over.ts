@@ -10,8 +10,14 @@ import { highestOf } from '#common/protocol/extremes';
 import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import { decider, newestStarts, roundHeldByAll, type ReplicaReport } from '#common/protocol/take-over';
+import type { EpochStart, FenceReply, NewestRound, NodeShardState } from '#common/contracts/node';
+import {
+  decider,
+  newestStarts,
+  roundHeldByAll,
+  type ReplicaReport,
+  type ShardOutlook,
+} from '#common/protocol/take-over';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
@@ -38,6 +44,14 @@ const SHARDS_AT_ONCE = 64;
 interface Report {
   configId: number;
   shards: ReadonlyMap<string, NodeShardState>;
+}
+
+/** What becomes of a shard, and by whose word. */
+interface Decision extends ShardOutlook {
+  shard: Shard;
+  starts: readonly EpochStart[];
+  votes: readonly ReplicaReport[];
+  found: NewestRound | null;
 }
 
 export class TakeOver {
@@ -197,6 +211,11 @@ export class TakeOver {
     yield* wait(this.desk.ask('pause', {}));
   }
 
+  /** The same between the parts of what is done for all of these shards. */
+  private *breatheIfMany(shards: readonly Shard[]): Workflow {
+    if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
+  }
+
   /** A server has told what it holds, a shard is resolved, or some time has passed. */
   private *untilSomethingHappens(): Workflow {
     yield* wait(first([this.progress.next(), this.desk.sleep(POLL_MS)]));
@@ -226,15 +245,16 @@ export class TakeOver {
       if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
     }
     if (shards.some((shard) => shard.inSync.some((server) => !this.reports.has(server)))) return;
-    // While that was stored a server may have told of a later record, with other members, which hold other rounds.
+    const decisions = yield* this.findDecisions(shards);
+    // Meanwhile a server may have told of a later record, with other members, which hold other rounds.
     if (this.adoptions > adoptions) return;
-    this.decide(shards);
-    if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
+    this.decide(decisions);
+    yield* this.breatheIfMany(shards);
     // Whoever led before may have stored a configuration in the bucket alone.
     for (const shard of shards) if (!(yield* this.inSyncSets.inform(shard, this.behind(shard)))) return;
-    if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
+    yield* this.breatheIfMany(shards);
     yield* this.writer.lockLanes(shards);
-    if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
+    yield* this.breatheIfMany(shards);
     if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) {
       shard.resolved = true;
@@ -242,21 +262,36 @@ export class TakeOver {
     }
   }
 
-  /** Decides each shard once: storing the decision already changes what the replicas would tell. */
-  private decide(shards: readonly Shard[]): void {
+  /** What becomes of shards that are decided together, by what was told up to now. Changes nothing. */
+  private *findDecisions(shards: readonly Shard[]): Workflow<Decision[]> {
+    const votesOf = this.votesOfNow(shards);
     const outlookOf = decider((id) => {
       const shard = this.cluster.shards.get(id);
-      return shard === undefined ? [] : this.votes(shard);
+      return shard === undefined ? [] : votesOf(shard);
     });
-    for (const shard of shards.filter(({ decided }) => !decided)) {
-      const { vat, nextTerm } = outlookOf(shard.id);
+    const open = shards.filter(({ decided }) => !decided);
+    const decisions: Decision[] = [];
+    for (let at = 0; at < open.length; at += SHARDS_AT_ONCE) {
+      yield* this.breatheIfMany(shards);
+      for (const shard of open.slice(at, at + SHARDS_AT_ONCE)) {
+        const votes = votesOf(shard);
+        const { vat, nextTerm } = outlookOf(shard.id);
+        const starts = [...newestStarts(votes), { epoch: this.cluster.epoch, vat }];
+        decisions.push({ shard, vat, nextTerm, starts, votes, found: roundHeldByAll(votes) });
+      }
+    }
+    return decisions;
+  }
+
+  /** Decides each shard once, all at one instant: storing the decision already changes what the replicas would tell. */
+  private decide(decisions: readonly Decision[]): void {
+    for (const { shard, vat, nextTerm, starts, votes, found } of decisions) {
       shard.vat = vat;
       shard.nextTerm = nextTerm;
       // Whoever has lost its data, or is known to be wrong, may have to leave the set.
       if (shard.voters.length < shard.inSync.length) this.inSyncSets.reconsider(shard);
-      const votes = this.votes(shard);
-      shard.remember([...newestStarts(votes), { epoch: this.cluster.epoch, vat }]);
-      shard.lastFound = roundHeldByAll(votes);
+      shard.remember(starts);
+      shard.lastFound = found;
       this.decidedBy.set(shard.id, votes);
       shard.decided = true;
     }
@@ -277,12 +312,12 @@ export class TakeOver {
    */
   private decidable(graceIsOver: boolean): Shard[][] {
     const open = [...this.open];
+    const votes = this.votesOfNow(open);
     const silent = open.some((shard) => !shard.inSync.some((server) => this.reports.has(server)));
     if (silent && !graceIsOver) return [];
-    const ready = new Set(open.filter((shard) => this.hasTold(shard, graceIsOver)));
+    const ready = new Set(open.filter((shard) => votes(shard).length > 0 && this.hasTold(shard, graceIsOver)));
     // Who may still answer is waited for; after that, what is missing may be missing for ever.
     const isOpen = (shard: Shard): boolean => !(graceIsOver && this.isBelieved(shard, graceIsOver));
-    const votes = (shard: Shard): readonly ReplicaReport[] => this.votes(shard);
     return sharingRounds(open, this.cluster.shards, votes, isOpen).filter((shards) =>
       shards.every((shard) => ready.has(shard)),
     );
@@ -290,7 +325,6 @@ export class TakeOver {
 
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
     const isTold = shard.inSync.every((server) => this.reports.has(server));
-    if (this.votes(shard).length === 0) return false;
     if (!this.isBelieved(shard, graceIsOver)) return false;
     if (isTold || !graceIsOver) return isTold;
     const whole = shard.inSync.filter((server) => isWhole(this.stateOf(shard, server), shard.mustHold));
@@ -326,6 +360,12 @@ export class TakeOver {
       if (state?.catchingUp === false) votes.push(state);
     }
     return votes;
+  }
+
+  /** The votes of these shards as they are now, each looked up once; and of any other when it is asked for. */
+  private votesOfNow(shards: readonly Shard[]): (shard: Shard) => readonly ReplicaReport[] {
+    const votes = new Map(shards.map((shard) => [shard, this.votes(shard)]));
+    return (shard) => votes.get(shard) ?? this.votes(shard);
   }
 
   private stateOf(shard: Shard, server: string): NodeShardState | undefined {

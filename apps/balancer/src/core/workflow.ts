@@ -41,35 +41,29 @@ let atWork: Holdings | null = null;
 function turnOver<T>(workflow: Workflow<T>, then: (result: T) => void, holdings: Holdings): void {
   const arrived: unknown[] = [undefined];
   let turning = false;
+  const resume = (value: unknown): void => {
+    arrived.push(value);
+    turn();
+  };
   const turn = (): void => {
     if (turning) return;
     turning = true;
-    while (arrived.length > 0) {
-      const next = working(holdings, () => workflow.next(arrived.shift()));
-      if (next.done === true) {
-        then(next.value);
-        return;
+    const before = atWork;
+    atWork = holdings;
+    let next: IteratorResult<Suspension<unknown>, T> | undefined;
+    try {
+      while (arrived.length > 0) {
+        next = workflow.next(arrived.shift());
+        if (next.done === true) break;
+        next.value(resume);
       }
-      working(holdings, () => {
-        next.value((value) => {
-          arrived.push(value);
-          turn();
-        });
-      });
+    } finally {
+      atWork = before;
     }
-    turning = false;
+    if (next?.done === true) then(next.value);
+    else turning = false;
   };
   turn();
-}
-
-function working<R>(holdings: Holdings, work: () => R): R {
-  const before = atWork;
-  atWork = holdings;
-  try {
-    return work();
-  } finally {
-    atWork = before;
-  }
 }
 
 /** Takes note that the workflow at work takes a lock. Returns how to take note that it is given back. */
@@ -77,10 +71,7 @@ export function taking(kind: LockKind, name: string): () => void {
   const holdings = atWork;
   if (holdings === null) return () => undefined;
   holdings.check(kind, name);
-  holdings.add(kind, name);
-  return () => {
-    holdings.drop(kind, name);
-  };
+  return holdings.add(kind, name);
 }
 
 /** Waits for all, side by side; results in the order given. */

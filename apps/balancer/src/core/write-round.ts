@@ -6,6 +6,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome, PartReply, RoundPart, ShardPart } from '#common/contracts/node';
 import { keysOf, termsOf } from '#common/protocol/round';
 import type { LaneRequest } from './shard-lane';
+import { dictionary } from './dictionary';
 import type { Vote } from './divergence';
 import type { Shard } from './shard';
 
@@ -65,7 +66,7 @@ export class WriteRound {
 
   /** By server: its message, and the rows that go with it. */
   parts(): Map<string, { round: RoundPart; rows: string[] }> {
-    const lastTerms: Record<string, number> = {};
+    const lastTerms = dictionary<number>();
     for (const [id, entry] of this.shards) lastTerms[id] = entry.part.lastTerm;
     const byServer = new Map<string, { round: RoundPart; rows: string[] }>();
     for (const entry of this.shards.values()) {

@@ -1,6 +1,6 @@
 /**
  * A leader among many shards, and what its events cost: the real core, with a bucket and servers around it that answer at once and
- * say what they must. What is measured is the time within `step` alone.
+ * say what they must. What is measured is what happens within `step` alone, and what it asks of the world.
  */
 import type { FenceReply, NodeShardState, PartReply, ShardConfig } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
@@ -8,8 +8,10 @@ import type { AdminResult, CatalogValue, CoreEvent, Effect, Outcome } from '../.
 import { PUBLISHED_HASH } from '../../src/core/hash-ring';
 import { seededRandom } from '../../src/core/random';
 import type { CoreSettings } from '../../src/core/settings';
+import { CpuTime, type Meter } from './meters';
 
-const COPIES = 3;
+/** Replicas of each shard. */
+export const COPIES = 3;
 const SHARD_KEYS = 1_000;
 /** Time passes from one event to the next, so that pauses end; longer than it takes with real servers. */
 const EVENT_MS = 0.05;
@@ -36,16 +38,28 @@ type Ask = Extract<Effect, { token: number }>;
 /** What a server stores of one shard. */
 type Held = NodeShardState;
 
-/** CPU time of steps, in milliseconds. */
+/** What steps have cost, in the unit of the meter. */
 export interface Cost {
   steps: number;
-  totalMs: number;
-  longestMs: number;
+  total: number;
+  longest: number;
+  /** Effects by kind, each of which is a message or a line of the log. */
+  effects: Map<Effect['do'], number>;
+  /** The most effects of one step. */
+  mostEffects: number;
+  /** Messages by the server that they go to. */
+  messages: Map<string, number>;
+}
+
+function nothingYet(): Cost {
+  return { steps: 0, total: 0, longest: 0, effects: new Map(), mostEffects: 0, messages: new Map() };
 }
 
 export class Crowd {
   /** What the events since `measure` have cost. */
-  cost: Cost = { steps: 0, totalMs: 0, longestMs: 0 };
+  cost = nothingYet();
+  /** CPU time in milliseconds, unless something else is to be measured. */
+  meter: Meter = new CpuTime();
   isServing = false;
   /** Rounds are not answered: what asks for one waits. */
   holdsRounds = false;
@@ -132,7 +146,7 @@ export class Crowd {
 
   /** Costs are counted from now on. */
   measure(): void {
-    this.cost = { steps: 0, totalMs: 0, longestMs: 0 };
+    this.cost = nothingYet();
   }
 
   /** Handles what has happened, and no more. */
@@ -168,13 +182,17 @@ export class Crowd {
   }
 
   private step(happening: Happening): void {
-    const started = process.cpuUsage();
+    this.meter.start();
     const effects = this.core.step({ ...happening, nowMs: this.nowMs });
-    const { user, system } = process.cpuUsage(started);
-    const tookMs = (user + system) / 1_000;
+    const spent = this.meter.stop();
     this.cost.steps += 1;
-    this.cost.totalMs += tookMs;
-    this.cost.longestMs = Math.max(this.cost.longestMs, tookMs);
+    this.cost.total += spent;
+    this.cost.longest = Math.max(this.cost.longest, spent);
+    this.cost.mostEffects = Math.max(this.cost.mostEffects, effects.length);
+    for (const effect of effects) {
+      count(this.cost.effects, effect.do);
+      if ('server' in effect) count(this.cost.messages, effect.server);
+    }
     for (const effect of effects) this.carryOut(effect);
   }
 
@@ -296,6 +314,10 @@ export class Crowd {
   private configId(server: string): number {
     return this.heldBy(server).size === 0 ? 0 : 1;
   }
+}
+
+function count<K>(counts: Map<K, number>, what: K): void {
+  counts.set(what, (counts.get(what) ?? 0) + 1);
 }
 
 function newCore(instance: string): BalancerCore {

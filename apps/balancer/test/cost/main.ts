@@ -17,12 +17,12 @@ interface Costs {
 function measured(measure: () => Cost): Costs {
   const first = measure();
   const others = Array.from({ length: RUNS - 1 }, measure);
-  return { first, best: others.reduce((least, cost) => (cost.totalMs < least.totalMs ? cost : least), first) };
+  return { first, best: others.reduce((least, cost) => (cost.total < least.total ? cost : least), first) };
 }
 
 function print(what: string, { first, best }: Costs): void {
-  const told = ({ totalMs, longestMs }: Cost): string =>
-    `${totalMs.toFixed(1)} ms, the longest of ${best.steps} steps ${longestMs.toFixed(1)} ms`;
+  const told = ({ total, longest }: Cost): string =>
+    `${total.toFixed(1)} ms, the longest of ${best.steps} steps ${longest.toFixed(1)} ms`;
   process.stdout.write(`${what}: ${told(best)}; at first ${told(first)}\n`);
 }
 
