@@ -6,7 +6,7 @@ LOCAL = node dist/apps/local/main.js
 SOURCES := $(shell find apps libs -name '*.ts' -not -name '*.spec.ts' -not -name '*.e2e-spec.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run stop clean distclean lint format typecheck test sim guards cost faults build install load node
+.PHONY: help demo run stop clean distclean lint format typecheck test sim explore guards cost faults build install load node
 
 help: ## say what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,10 @@ test: lint typecheck build ## run every check and every test
 sim: install ## simulate clusters with faults: SEEDS=20000 JOBS=2, or SEED=17 for one
 	@node_modules/.bin/tsc -p tsconfig.simulation.json
 	@exec node --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/simulation/main.js
+
+explore: install ## look at small worlds with every pair of things that can go wrong: SCRIPTS= PAIRS=1000 BLOWS=2, or WORLD=
+	@node_modules/.bin/tsc -p tsconfig.exploration.json
+	@exec node --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/exploration/main.js
 
 guards: install ## switch off every guard of the cores, one by one, and see who notices: SEEDS=2000 JOBS=2 ONLY=
 	@node_modules/.bin/tsc -p tsconfig.guards.json

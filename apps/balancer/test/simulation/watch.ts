@@ -147,6 +147,14 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     );
   }
 
+  /** A disk may go, by the disks alone, when of each shard that it has a whole copy of there is another one somewhere. */
+  isSpare(server: string): boolean {
+    return [...this.newest.keys()].every((shard) => {
+      const whole = this.copies.of(shard);
+      return !whole.includes(server) || whole.length > 1;
+    });
+  }
+
   /** A fault takes the server's disk. */
   wipe(server: string, fault: () => void): void {
     this.copies.destroy(fault);

@@ -1,0 +1,140 @@
+/**
+ * Guards against what only a few small worlds show, each switched off, and such a world: the exploration must find it there. All of them
+ * came into the core since somebody had thought of the world.
+ */
+import type { BalancerCore } from '../../src/core/balancer-core';
+import type { Catalog } from '../../src/core/catalog';
+import type { ChangesUnderWay } from '../../src/core/changes-under-way';
+import type { Cluster } from '../../src/core/cluster';
+import type { InSyncSets } from '../../src/core/in-sync-sets';
+import type { RollCall } from '../../src/core/roll-call';
+import type { Shard } from '../../src/core/shard';
+import type { StrandedShards } from '../../src/core/stranded-shards';
+import type { Workflow } from '../../src/core/workflow';
+import type { WorldFlaws } from '../simulation/world';
+
+export interface Switch {
+  name: string;
+  /** A world in which it is noticed; null while none is known. */
+  world: string | null;
+  flaws: () => WorldFlaws;
+}
+
+export const SWITCHES: readonly Switch[] = [
+  { name: 'ends servers while its lease is in doubt', world: null, flaws: isAlwaysCertain },
+  { name: 'ends servers although a disk was lost', world: null, flaws: provesNothing },
+  { name: 'changes sets on what was shown before', world: null, flaws: looksOnce },
+  { name: 'says of a change under way that nothing happened', world: null, flaws: forgetsChanges },
+  { name: 'copies to another process than was meant', world: null, flaws: copiesToAnybody },
+  { name: 'makes tables for another process than was meant', world: null, flaws: makesTablesForAnybody },
+  { name: 'tells newcomers of no given-up round', world: null, flaws: teachesNobody },
+  { name: 'copies whom it takes back', world: null, flaws: copiesReturning },
+  { name: 'takes back whom it may copy', world: null, flaws: takesBackCopied },
+  { name: 'takes nobody back', world: 'alone / S0 is empty@1', flaws: takesNobodyBack },
+  { name: 'takes back by the term alone', world: null, flaws: takesBackByTerm },
+];
+
+/** The parts of the core that are broken here, and that nobody else may reach. */
+interface Insides {
+  cluster: Cluster;
+  catalog: Catalog;
+  writer: { underWay: ChangesUnderWay };
+  inSyncSets: Pick<InSyncSets, 'areProven'> & { rollCall: RollCall };
+  stranded: Pick<StrandedShards, 'tick'> & { rollCall: RollCall; mayBeCopied: () => boolean };
+}
+
+const patched = (patch: (insides: Insides) => void): WorldFlaws => ({
+  patchCore: (core: BalancerCore) => {
+    patch(core as unknown as Insides);
+  },
+});
+
+function eachShard(change: (shard: Shard) => void): WorldFlaws {
+  return patched(({ cluster }) => {
+    const add = cluster.addShards.bind(cluster);
+    cluster.addShards = (shards) => {
+      for (const shard of shards) change(shard);
+      add(shards);
+    };
+  });
+}
+
+// A generator that waits for nothing.
+function* yes(): Workflow<boolean> {
+  yield* [];
+  return true;
+}
+
+function isAlwaysCertain(): WorldFlaws {
+  return patched(({ cluster }) => {
+    cluster.isCertain = () => true;
+  });
+}
+
+function provesNothing(): WorldFlaws {
+  return patched(({ inSyncSets }) => {
+    inSyncSets.areProven = yes;
+  });
+}
+
+function looksOnce(): WorldFlaws {
+  return patched(({ catalog }) => {
+    const replace = catalog.replace.bind(catalog);
+    catalog.replace = (key, before, value) => replace(key, before, value, yes);
+  });
+}
+
+function forgetsChanges(): WorldFlaws {
+  return patched(({ writer }) => {
+    writer.underWay.toldOf = (_id, error) => error;
+  });
+}
+
+function copiesToAnybody(): WorldFlaws {
+  return {
+    patchReplica: (replica) => {
+      const catchup = replica.catchup.bind(replica);
+      const { instance } = (replica as unknown as { options: { instance: string } }).options;
+      replica.catchup = (request) => catchup({ ...request, instance });
+    },
+  };
+}
+
+function makesTablesForAnybody(): WorldFlaws {
+  return {
+    patchReplica: (replica) => {
+      const config = replica.config.bind(replica);
+      replica.config = ({ instance: _instance, ...request }) => config(request);
+    },
+  };
+}
+
+function teachesNobody(): WorldFlaws {
+  return patched(({ inSyncSets }) => {
+    inSyncSets.rollCall.taught = yes;
+  });
+}
+
+function copiesReturning(): WorldFlaws {
+  return eachShard((shard) => {
+    shard.returning.add = () => shard.returning;
+  });
+}
+
+function takesBackCopied(): WorldFlaws {
+  return patched(({ stranded }) => {
+    stranded.mayBeCopied = () => false;
+  });
+}
+
+function takesNobodyBack(): WorldFlaws {
+  return patched(({ stranded }) => {
+    stranded.tick = () => undefined;
+  });
+}
+
+function takesBackByTerm(): WorldFlaws {
+  return patched(({ stranded: { rollCall } }) => {
+    rollCall.complete = (shard, servers) => rollCall.present(shard, servers);
+  });
+}
