@@ -1,8 +1,8 @@
 import { ShardlineError } from '#common/contracts/errors';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { encodeLines } from '#common/nats/lines';
-import { readReply } from './batch';
-import { readPage } from './page-reader';
+import { readReply } from './batching/batch';
+import { readPage } from './ranges/page-reader';
 
 const reads = COMMAND_MESSAGES.read.reply;
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -4,20 +4,20 @@ import { APP_FILTER } from '@nestjs/core';
 import type { NatsConnection } from 'nats';
 import type { Logger } from '#common/logging/logger';
 import { ClusterCommands } from '../bus/cluster-commands';
-import { PageReader } from '../bus/page-reader';
-import { ReadTickets } from '../bus/read-tickets';
-import { RecordBus } from '../bus/record-bus';
+import { PageReader } from '../bus/ranges/page-reader';
+import { ReadTickets } from '../bus/ranges/read-tickets';
+import { RecordBus } from '../bus/batching/record-bus';
 import { TableCache } from '../bus/table-cache';
 import type { GatewayConfig } from '#common/config/gateway-config';
 import { ChangeRequests } from '../http/change-requests';
-import { ALLOW_REINIT, ClusterController } from '../http/cluster.controller';
-import { GatewayMetrics } from '../http/gateway-metrics';
-import { HttpErrorFilter } from '../http/http-error.filter';
-import { OperationsController } from '../http/operations.controller';
-import { OutcomesController } from '../http/outcomes.controller';
-import { RangeResponder } from '../http/range-response';
-import { RecordRequests } from '../http/record-requests.service';
-import { RecordsController } from '../http/records.controller';
+import { ALLOW_REINIT, ClusterController } from '../http/cluster/cluster.controller';
+import { GatewayMetrics } from '../http/system/gateway-metrics';
+import { HttpErrorFilter } from '../http/system/http-error.filter';
+import { SystemController } from '../http/system/system.controller';
+import { OperationsController } from '../http/records/operations.controller';
+import { RangeResponder } from '../http/records/range-response';
+import { RecordRequests } from '../http/records/record-requests.service';
+import { RecordsController } from '../http/records/records.controller';
 import { BodyReader } from '../http/request-body';
 import { RouteTable } from '../http/routes';
 
@@ -51,7 +51,7 @@ export class GatewayModule {
     const ranges = new RangeResponder(new PageReader(nats), new ReadTickets(nats, config.HOLD_MS), times, logger);
     return {
       module: GatewayModule,
-      controllers: [RecordsController, ClusterController, OperationsController, OutcomesController],
+      controllers: [RecordsController, ClusterController, SystemController, OperationsController],
       providers: [
         { provide: ClusterCommands, useValue: cluster },
         { provide: TableCache, useValue: tables },

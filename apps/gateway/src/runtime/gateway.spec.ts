@@ -4,7 +4,7 @@ import Ajv2020 from 'ajv/dist/2020';
 import { createLogger } from '#common/logging/logger';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { parseGatewayConfig } from '#common/config/gateway-config';
-import { HELP } from '../http/help';
+import { HELP } from '../http/system/help';
 import { Gateway } from './gateway';
 
 const BODY_LIMIT = 100_000;

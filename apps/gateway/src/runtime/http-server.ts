@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { MAX_ID_LENGTH_IN_PATH } from '../http/change-requests';
 import { failureBody } from '../http/error-status';
-import type { GatewayMetrics } from '../http/gateway-metrics';
+import type { GatewayMetrics } from '../http/system/gateway-metrics';
 import { JSON_TYPE } from '../http/replies';
 import type { RouteTable } from '../http/routes';
 import { UnreadableRequests } from './unreadable-requests';

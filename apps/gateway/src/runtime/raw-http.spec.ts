@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { METHODS } from 'node:http';
 import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { GatewayMetrics } from '../http/gateway-metrics';
+import { GatewayMetrics } from '../http/system/gateway-metrics';
 import { failureBody } from '../http/error-status';
 import { JSON_TYPE } from '../http/replies';
 import { RouteTable } from '../http/routes';

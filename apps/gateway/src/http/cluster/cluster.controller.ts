@@ -2,15 +2,15 @@
 import { Controller, Delete, Get, Inject, Post, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { ClusterCommands } from '../bus/cluster-commands';
-import { TableCache } from '../bus/table-cache';
-import { addCommandOf, initCommandOf, rmCommandOf } from '../core/admin-requests';
-import { addAnswer, CONFIGURED, rmAnswer, scrubAnswer, statusAnswer } from '../core/answers';
-import { DescribeRoute } from './describe-route';
-import { AddedAnswer, DoneAnswer, RemovedAnswer, ScrubbedAnswer, StatusAnswer } from './dto/answers';
-import { AddBody, InitBody, RmBody } from './dto/bodies';
-import { sendJson } from './replies';
-import { BodyReader } from './request-body';
+import { ClusterCommands } from '../../bus/cluster-commands';
+import { TableCache } from '../../bus/table-cache';
+import { addCommandOf, initCommandOf, rmCommandOf } from '../../core/admin-requests';
+import { addAnswer, CONFIGURED, rmAnswer, scrubAnswer, statusAnswer } from '../../core/answers';
+import { DescribeRoute } from '../openapi/describe-route';
+import { AddedAnswer, DoneAnswer, RemovedAnswer, ScrubbedAnswer, StatusAnswer } from '../openapi/dto/answers';
+import { AddBody, InitBody, RmBody } from '../openapi/dto/bodies';
+import { sendJson } from '../replies';
+import { BodyReader } from '../request-body';
 
 const timeOf = (ageMs: number): string => new Date(Date.now() - ageMs).toISOString();
 

@@ -1,6 +1,6 @@
 /** What clients are told of a row that is not there. */
 import { ShardlineError } from '#common/contracts/errors';
-import type { Operation } from '../bus/operations';
+import type { Operation } from '../../bus/operations';
 
 /**
  * A key outside every shard is absent as well, and for these routes absent is what counts. Not where an earlier attempt may still

@@ -1,5 +1,5 @@
 import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
-import { Operation } from '../bus/operations';
+import { Operation } from '../../bus/operations';
 import { asAbsent } from './absent-key';
 
 /** As what a change of the key 7 fails that was answered so, after an attempt that may still arrive or not. */

@@ -7,7 +7,7 @@ import { eventSubject, SUBJECTS } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
 import { decodeLines, encodeLines } from '#common/nats/lines';
 import { TestNatsServer } from '#common/testing/nats-server';
-import { Operation } from './operations';
+import { Operation } from '../operations';
 import type { OutboxLimits } from './outbox-wire';
 import { RecordBus } from './record-bus';
 

@@ -3,15 +3,15 @@ import { Controller, Delete, Get, Post, Put, Req, Res } from '@nestjs/common';
 import { ApiExtraModels, ApiQuery, ApiTags, type ApiQueryOptions } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONFLICT_POLICIES } from '#common/contracts/commands';
-import type { Query } from '../core/record-requests';
-import { ChangeRequests } from './change-requests';
-import { DescribeRoute } from './describe-route';
-import { DoneAnswer, RowsAnswer } from './dto/answers';
-import { DeleteBody, KEY_SCHEMA, KeyRangeDto, READ_BODY_SCHEMA, UpdateBody, WriteBody } from './dto/bodies';
+import type { Query } from '../../core/record-requests';
+import { ChangeRequests } from '../change-requests';
+import { DescribeRoute } from '../openapi/describe-route';
+import { DoneAnswer, RowsAnswer } from '../openapi/dto/answers';
+import { DeleteBody, KEY_SCHEMA, KeyRangeDto, READ_BODY_SCHEMA, UpdateBody, WriteBody } from '../openapi/dto/bodies';
 import { RangeResponder } from './range-response';
 import { RecordRequests } from './record-requests.service';
-import { sendJsonText } from './replies';
-import { BodyReader } from './request-body';
+import { sendJsonText } from '../replies';
+import { BodyReader } from '../request-body';
 
 const READ_ANSWER = 'The rows by key, and the shards that were asked. A range that meets no shard has none of both.';
 const keyQuery = (name: string, description: string): ApiQueryOptions => ({

@@ -4,11 +4,11 @@
  * A request may be checked and sent again, against a configuration that is newer: it stays the same operation.
  */
 import type { OnConflict, RangeRead } from '#common/contracts/commands';
-import type { Operation } from '../bus/operations';
-import type { RecordBus } from '../bus/record-bus';
-import type { TableCache } from '../bus/table-cache';
-import { deleteAnswer, READ_ANSWER, updateAnswer, writeAnswer } from '../core/answers';
-import { badRequest } from '../core/body-fields';
+import type { Operation } from '../../bus/operations';
+import type { RecordBus } from '../../bus/batching/record-bus';
+import type { TableCache } from '../../bus/table-cache';
+import { deleteAnswer, READ_ANSWER, updateAnswer, writeAnswer } from '../../core/answers';
+import { badRequest } from '../../core/body-fields';
 import {
   conflictPolicyOf,
   deletedKeyOf,
@@ -17,9 +17,9 @@ import {
   withoutRepeats,
   writtenRowsOf,
   type Query,
-} from '../core/record-requests';
+} from '../../core/record-requests';
 import { asAbsent } from './absent-key';
-import { bodySource } from './request-body';
+import { bodySource } from '../request-body';
 
 /** A read's whole answer, or where to get the rows. */
 export type ReadOutcome = { text: string; plan?: undefined } | RangeRead;

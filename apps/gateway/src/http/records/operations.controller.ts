@@ -4,16 +4,16 @@ import { ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { OperationStatus } from '#common/contracts/commands';
 import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
-import { ClusterCommands } from '../bus/cluster-commands';
-import { operationIdOf } from './change-requests';
-import { DescribeRoute } from './describe-route';
-import { OperationAnswer, type OperationRefusalDto } from './dto/answers';
-import { httpFailureOf } from './error-status';
-import { sendJson } from './replies';
+import { ClusterCommands } from '../../bus/cluster-commands';
+import { operationIdOf } from '../change-requests';
+import { DescribeRoute } from '../openapi/describe-route';
+import { OperationAnswer, type OperationRefusalDto } from '../openapi/dto/answers';
+import { httpFailureOf } from '../error-status';
+import { sendJson } from '../replies';
 
 @ApiTags('records')
 @Controller()
-export class OutcomesController {
+export class OperationsController {
   constructor(private readonly cluster: ClusterCommands) {}
 
   @Get('operations/:id')

@@ -10,7 +10,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
 import { requestJson } from '#common/nats/codec';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
-import { withPatience } from './patience';
+import { withPatience } from '../patience';
 
 type Plan = RangeRead['plan'];
 

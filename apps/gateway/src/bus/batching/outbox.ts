@@ -12,7 +12,7 @@ import type { Msg } from 'nats';
 import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { encodeRawLines } from '#common/nats/lines';
 import { ownOps, readReply, type Batch, type Outcome, type PendingOp, type Replies } from './batch';
-import type { LeaderListener } from './leader-watch';
+import type { LeaderListener } from '../leader-watch';
 import type { Asked, OutboxLimits, OutboxWire } from './outbox-wire';
 import { saysNobodyListens } from './reply-mux';
 

@@ -3,9 +3,9 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
-import { failureBody, HttpFailure, httpFailureOf } from './error-status';
-import { sendJsonText } from './replies';
-import type { RouteTable } from './routes';
+import { failureBody, HttpFailure, httpFailureOf } from '../error-status';
+import { sendJsonText } from '../replies';
+import type { RouteTable } from '../routes';
 
 @Catch()
 export class HttpErrorFilter implements ExceptionFilter<unknown> {

@@ -1,5 +1,5 @@
 /** What `/help` answers. */
-import { EXAMPLE_ROW } from './dto/bodies';
+import { EXAMPLE_ROW } from '../openapi/dto/bodies';
 
 const INIT_EXAMPLE = {
   N: 3,

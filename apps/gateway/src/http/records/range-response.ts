@@ -12,10 +12,10 @@ import type { FastifyReply } from 'fastify';
 import type { RangeRead } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
-import type { PageReader } from '../bus/page-reader';
-import type { ReadTickets } from '../bus/read-tickets';
-import { READ_ANSWER } from '../core/answers';
-import { JSON_TYPE, sendJsonText } from './replies';
+import type { PageReader } from '../../bus/ranges/page-reader';
+import type { ReadTickets } from '../../bus/ranges/read-tickets';
+import { READ_ANSWER } from '../../core/answers';
+import { JSON_TYPE, sendJsonText } from '../replies';
 import type { ReadOutcome } from './record-requests.service';
 
 /** Up to here an answer is held back and sent whole. */

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import type { FastifyInstance } from 'fastify';
-import { JSON_TYPE } from './replies';
+import { JSON_TYPE } from '../replies';
 
 /** The page's files, from the package that `@nestjs/swagger` brings along, by their content types. */
 const ASSETS: Readonly<Record<string, string>> = {

@@ -2,15 +2,15 @@
 import { Controller, Get, Res } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { ClusterCommands } from '../bus/cluster-commands';
+import { ClusterCommands } from '../../bus/cluster-commands';
 import { ShardlineError } from '#common/contracts/errors';
-import { DescribeRoute } from './describe-route';
-import { HealthAnswer } from './dto/answers';
-import { HelpAnswer } from './dto/help';
-import { HttpFailure, RETRY_AFTER_SECONDS } from './error-status';
+import { DescribeRoute } from '../openapi/describe-route';
+import { HealthAnswer } from '../openapi/dto/answers';
+import { HelpAnswer } from '../openapi/dto/help';
+import { HttpFailure, RETRY_AFTER_SECONDS } from '../error-status';
 import { GatewayMetrics } from './gateway-metrics';
 import { HELP } from './help';
-import { sendJson } from './replies';
+import { sendJson } from '../replies';
 
 /** So many shards are named in a message. */
 const SHARDS_NAMED = 10;
@@ -19,7 +19,7 @@ const LEADER_METRICS_TIMEOUT_MS = 1_000;
 
 @ApiTags('operations')
 @Controller()
-export class OperationsController {
+export class SystemController {
   constructor(
     private readonly cluster: ClusterCommands,
     private readonly metrics: GatewayMetrics,
