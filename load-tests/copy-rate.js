@@ -20,7 +20,7 @@ const common = (file) => require(join(ROOT, 'dist', 'libs', 'common', 'src', fil
 const node = (file) => require(join(ROOT, 'dist', 'apps', 'shard-node', 'src', file));
 const { provideNatsServer } = common('process/nats-server-binary.js');
 const { createLogger } = common('logging/logger.js');
-const { EmbeddedPostgres } = node('runtime/postgres/embedded-postgres.js');
+const { EmbeddedPostgres } = node('adapters/embedded-postgres/embedded-postgres.js');
 
 const MIB = 1024 * 1024;
 const SLICE_BYTES = 8 * MIB;

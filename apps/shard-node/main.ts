@@ -5,7 +5,7 @@ import { forgetPostgresVariables } from './src/config/postgres-variables';
 import { connectionsOf } from './src/config/connections';
 import { parseShardNodeConfig, type ShardNodeConfig } from '#common/config/shard-node-config';
 import { removeOwnPidFile } from './src/runtime/pid-file';
-import { LastingPostgres } from './src/runtime/postgres/lasting-postgres';
+import { LastingPostgres } from './src/adapters/embedded-postgres/lasting-postgres';
 
 runService(async (lifeline) => {
   const config = parseShardNodeConfig(process.env);

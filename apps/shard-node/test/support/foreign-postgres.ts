@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { spawnGuarded } from '#common/process/guard';
 import { freePort } from '#common/testing/free-port';
-import { findBinaries } from '../../src/runtime/postgres/binaries';
-import { runGuarded } from '../../src/runtime/postgres/guarded-run';
-import { chooseUser } from '../../src/runtime/postgres/run-as';
-import { DATABASE_USER, initdbArgs, READY_LINE } from '../../src/runtime/postgres/settings';
+import { findBinaries } from '../../src/adapters/embedded-postgres/binaries';
+import { runGuarded } from '../../src/adapters/embedded-postgres/guarded-run';
+import { chooseUser } from '../../src/adapters/embedded-postgres/run-as';
+import { DATABASE_USER, initdbArgs, READY_LINE } from '../../src/adapters/embedded-postgres/settings';
 
 const INITDB_MS = 60_000;
 

@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { createLogger } from '#common/logging/logger';
 import { openDataSource, type PostgresAddress } from '../../src/adapters/postgres/data-source';
 import { PostgresVersionStore } from '../../src/adapters/postgres/postgres-version-store';
-import { EmbeddedPostgres } from '../../src/runtime/postgres/embedded-postgres';
+import { EmbeddedPostgres } from '../../src/adapters/embedded-postgres/embedded-postgres';
 
 export class TestPostgres {
   private databases = 0;

@@ -8,7 +8,7 @@ import { CopyProgress1763800000000 } from './migrations/1763800000000-copy-progr
 import { EpochStarts1763900000000 } from './migrations/1763900000000-epoch-starts';
 import { ClusterRecords1764200000000 } from './migrations/1764200000000-cluster-records';
 import { EpochOwner1764300000000 } from './migrations/1764300000000-epoch-owner';
-import { NodeT, OpT, TermT } from './node-entities';
+import { NodeT, OpT, TermT } from './entities/node-entities';
 
 /** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
 export type PostgresAddress = { host: string; port?: number; user: string; database: string } | { url: string };

@@ -11,9 +11,9 @@ import type { TableSchema } from '#common/contracts/schema';
 import type { NodeIdentity, ShardState } from '../../core/replica-state';
 import type { Known, PartWrite } from '../../core/round-plan';
 import type { PartQuestion, RowsText, WriteTransaction } from '../../ports/version-store';
-import { copyIn } from './copy-statements';
-import { activateStatements, discardStatements } from './replaced-tables';
-import { PREPARED_SCHEMA } from './shard-entity';
+import { copyIn } from './sql/copy-statements';
+import { activateStatements, discardStatements } from './sql/replaced-tables';
+import { PREPARED_SCHEMA } from './entities/shard-entity';
 import {
   CLEAR_ALL_OPS,
   CLEAR_OPS,
@@ -24,8 +24,8 @@ import {
   recordValues,
   texts,
   UNDO_OPS,
-} from './op-statements';
-import type { ShardStatements, Statement } from './shard-statements';
+} from './sql/op-statements';
+import type { ShardStatements, Statement } from './sql/shard-statements';
 import {
   DELETE_TERM,
   DELETE_TERMS,
@@ -36,8 +36,8 @@ import {
   SAVE_NODE,
   termValues,
   UPDATE_TERM,
-} from './term-statements';
-import type { Cells } from './writer-connection';
+} from './sql/term-statements';
+import type { Cells } from './sql/writer-connection';
 
 /** What the transaction needs of its store. */
 export interface TransactionContext {

@@ -3,7 +3,7 @@ import { RESERVED_COLUMNS, type TableSchema } from '#common/contracts/schema';
 import { splitRows } from '#common/nats/lines';
 import type { PostgresAddress } from './data-source';
 import type { RowPage, VersionPage, VersionStore, WriteTransaction } from '../../ports/version-store';
-import { FIND_OPS, KNOWN_OPS } from './op-statements';
+import { FIND_OPS, KNOWN_OPS } from './sql/op-statements';
 import { describeOpRecords } from '../../../test/contract/op-records.contract';
 import { describePreparing } from '../../../test/contract/prepared.contract';
 import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';

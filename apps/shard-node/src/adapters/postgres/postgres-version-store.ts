@@ -19,20 +19,20 @@ import type {
   VersionStore,
   WriteTransaction,
 } from '../../ports/version-store';
-import { readCopyPage, type CopyAnswers } from './copy-page';
-import { copyOut } from './copy-statements';
+import { readCopyPage, type CopyAnswers } from './pages/copy-page';
+import { copyOut } from './sql/copy-statements';
 import { poolOf } from './data-source';
-import { asStoreFailure, breaksConnection } from './failures';
-import { NodeT, TermT } from './node-entities';
-import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './op-statements';
-import { readPage, RowSizes, type Chunk, type ChunkSource } from './page-reader';
-import { PreparedStatements } from './prepared-statements';
+import { asStoreFailure, breaksConnection } from './sql/failures';
+import { NodeT, TermT } from './entities/node-entities';
+import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './sql/op-statements';
+import { readPage, RowSizes, type Chunk, type ChunkSource } from './pages/page-reader';
+import { PreparedStatements } from './sql/prepared-statements';
 import { bigints, PostgresTransaction, type TransactionEffects } from './postgres-transaction';
-import { createTableStatements } from './shard-entity';
-import { sweepReplaced } from './replaced-tables';
-import { prepared, ShardStatements, type Statement } from './shard-statements';
-import { identityOf, shardStateOf, withSharedTerms } from './term-statements';
-import { runPrepared, WriterConnection, type Cells } from './writer-connection';
+import { createTableStatements } from './entities/shard-entity';
+import { sweepReplaced } from './sql/replaced-tables';
+import { prepared, ShardStatements, type Statement } from './sql/shard-statements';
+import { identityOf, shardStateOf, withSharedTerms } from './sql/term-statements';
+import { runPrepared, WriterConnection, type Cells } from './sql/writer-connection';
 
 /** What the store keeps in memory of one shard. */
 interface ShardHandle {

@@ -2,7 +2,7 @@
 import { EntitySchema, EntitySchemaOptions, type ValueTransformer } from 'typeorm';
 import type { BucketMark, ClusterRecord, CopyCursor, EpochStart, NewestRound } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
-import type { Prepared } from '../../core/replica-state';
+import type { Prepared } from '../../../core/replica-state';
 
 /** The one row of `node_t`. */
 export interface NodeRow {

@@ -8,8 +8,8 @@
 import type { CopyCursor } from '#common/contracts/node';
 import type { TableSchema } from '#common/contracts/schema';
 import { ALIVE_TEXT } from '#common/protocol/visibility';
-import type { VersionRange } from '../../ports/version-store';
-import { ASIDE_SCHEMA, shardColumns, SHARDS_SCHEMA, type ShardColumn } from './shard-entity';
+import type { VersionRange } from '../../../ports/version-store';
+import { ASIDE_SCHEMA, shardColumns, SHARDS_SCHEMA, type ShardColumn } from '../entities/shard-entity';
 
 /** A statement that Postgres prepares once per connection, under its name. */
 export interface Statement {

@@ -3,7 +3,7 @@
  * costs the same for one as for a thousand; they are dropped afterwards, a few at a time, since a transaction holds a lock for each.
  */
 import { randomUUID } from 'node:crypto';
-import { ASIDE_SCHEMA, PREPARED_SCHEMA, REPLACED_PREFIX, SHARDS_SCHEMA } from './shard-entity';
+import { ASIDE_SCHEMA, PREPARED_SCHEMA, REPLACED_PREFIX, SHARDS_SCHEMA } from '../entities/shard-entity';
 import { quoteName } from './shard-statements';
 
 const TABLES_AT_ONCE = 32;

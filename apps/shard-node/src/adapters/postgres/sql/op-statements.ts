@@ -1,6 +1,6 @@
 /** The SQL of `op_t`, the outcomes of ops; `$1` is the shard. */
 import type { OpRecord } from '#common/contracts/node';
-import { outcomeText, parseOutcome } from '../../core/op-records';
+import { outcomeText, parseOutcome } from '../../../core/op-records';
 import { prepared } from './shard-statements';
 import type { Cells } from './writer-connection';
 

@@ -1,4 +1,4 @@
-import { emptyShard } from '../../core/replica-state';
+import { emptyShard } from '../../../core/replica-state';
 import { roundValues } from './term-statements';
 
 const CONFIG = {

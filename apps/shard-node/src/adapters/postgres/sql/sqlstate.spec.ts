@@ -1,7 +1,7 @@
 /** Each kind of failure is provoked on a real Postgres where that is possible, and raised by hand where it is not. */
 import { Client } from 'pg';
-import { TestPostgres, runSql } from '../../../test/support/test-postgres';
-import type { PostgresAddress } from './data-source';
+import { TestPostgres, runSql } from '../../../../test/support/test-postgres';
+import type { PostgresAddress } from '../data-source';
 import { asStoreFailure, breaksConnection } from './failures';
 import { verdictOn, type Verdict } from './sqlstate';
 

@@ -1,7 +1,7 @@
 /** One page of versions as COPY writes them, bounded in bytes whatever the rows are. */
 import type { CopyCursor } from '#common/contracts/node';
-import type { VersionPage, VersionRange } from '../../ports/version-store';
-import { CopiedRows } from './copy-statements';
+import type { VersionPage, VersionRange } from '../../../ports/version-store';
+import { CopiedRows } from '../sql/copy-statements';
 import type { RowSizes } from './page-reader';
 
 /** What Postgres is asked for. */

@@ -1,7 +1,7 @@
 /** The SQL of the fixed tables, for the transactions that write them together with versions. */
 import type { NewestRound } from '#common/contracts/node';
-import type { NodeIdentity, ShardState } from '../../core/replica-state';
-import type { NodeRow, TermRow } from './node-entities';
+import type { NodeIdentity, ShardState } from '../../../core/replica-state';
+import type { NodeRow, TermRow } from '../entities/node-entities';
 import { prepared } from './shard-statements';
 
 /** Stores the one row of `node_t`. */
