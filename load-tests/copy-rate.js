@@ -18,7 +18,7 @@ const { Client } = require('pg');
 const ROOT = join(__dirname, '..');
 const common = (file) => require(join(ROOT, 'dist', 'libs', 'common', 'src', file));
 const node = (file) => require(join(ROOT, 'dist', 'apps', 'shard-node', 'src', file));
-const { provideNatsServer } = common('process/nats-server-binary.js');
+const { provideNatsServer } = common('nats/nats-server-binary.js');
 const { createLogger } = common('logging/logger.js');
 const { EmbeddedPostgres } = node('adapters/embedded-postgres/embedded-postgres.js');
 

@@ -1,5 +1,5 @@
 /** The nats-server that the launcher needs, or a word on how to get it. */
-import { NatsServerMissing, provideNatsServer } from '#common/process/nats-server-binary';
+import { NatsServerMissing, provideNatsServer } from '#common/nats/nats-server-binary';
 import { EXIT, Refusal } from './refusal';
 import type { Terminal } from './terminal';
 

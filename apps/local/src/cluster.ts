@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { LIFELINE_FD, Lifelines } from '#common/process/lifeline';
-import { natsServerAnswers, spawnNatsServer } from '#common/process/nats-server';
+import { natsServerAnswers, spawnNatsServer } from '#common/nats/nats-server';
 import { markedNode } from '#common/process/node-mark';
 import { processesRunning, signalProcess } from '#common/process/process-table';
 import type { ClaimedDataDir } from './data-dir';

@@ -5,7 +5,7 @@ import { ConfigError } from '#common/config/env';
 import { checkBodyLimit, parseGatewayConfig } from '#common/config/gateway-config';
 import { parseShardNodeConfig } from '#common/config/shard-node-config';
 import { serviceEnvironment } from '#common/process/environment';
-import { MAX_PAYLOAD_BYTES } from '#common/process/nats-server';
+import { MAX_PAYLOAD_BYTES } from '#common/nats/nats-server';
 import { EXIT, Refusal } from './refusal';
 
 export const NATS_HOST = '127.0.0.1';

@@ -12,7 +12,7 @@ import { NatsRecordBuilder, Transport, type NatsOptions, type NatsRecord } from 
 import { Catch, type RpcExceptionFilter } from '@nestjs/common';
 import { throwError, type Observable } from 'rxjs';
 import { ShardlineError } from '../contracts/errors';
-import { MAX_PAYLOAD_BYTES } from '../process/nats-server';
+import { MAX_PAYLOAD_BYTES } from './nats-server';
 import { connectionOptions } from './connection';
 import { jsonBytes, textBytes } from './text';
 

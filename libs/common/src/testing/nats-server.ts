@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { natsServerAnswers, spawnNatsServer } from '../process/nats-server';
-import { provideNatsServer } from '../process/nats-server-binary';
+import { natsServerAnswers, spawnNatsServer } from '../nats/nats-server';
+import { provideNatsServer } from '../nats/nats-server-binary';
 import { freePort } from './free-port';
 import { processesWith } from './processes';
 

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { spawnGuarded } from './guard';
+import { spawnGuarded } from '../process/guard';
 
 /** The largest message that the broker takes; the gateway's body limit must stay below it. */
 export const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { projectRoot } from './project-root';
+import { projectRoot } from '../process/project-root';
 
 const execute = promisify(execFile);
 
