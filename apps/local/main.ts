@@ -1,9 +1,9 @@
 /** The launcher: the whole cluster on one machine, as processes. `main.js [run|demo|stop] [--port …] [--data-dir …] [--nats-port …]` */
 import { runDemo } from './src/demo/demo';
 import { Refusal } from './src/refusal';
-import { parseOptions, USAGE } from './src/options';
-import { runCluster } from './src/run';
-import { stopCluster } from './src/stop';
+import { parseOptions, USAGE } from './src/cli/options';
+import { runCluster } from './src/cli/run';
+import { stopCluster } from './src/cli/stop';
 import { Terminal } from './src/terminal';
 
 async function main(): Promise<number> {

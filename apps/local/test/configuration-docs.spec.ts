@@ -117,7 +117,9 @@ describe('docs/configuration.md', () => {
   });
 
   test("tells the launcher's options with their defaults", () => {
-    const options = [...textOf('apps/local/src/options.ts').matchAll(/^ {8}'?([\w-]+)'?: \{.*default: '([^']+)'/gm)];
+    const options = [
+      ...textOf('apps/local/src/cli/options.ts').matchAll(/^ {8}'?([\w-]+)'?: \{.*default: '([^']+)'/gm),
+    ];
     expect(options.length).toBe(3);
     for (const [, name = '', value = ''] of options) {
       expect(page).toMatch(new RegExp(`\`--${name}\` \\(\`?${value.replace('.', '\\.')}\`?\\)`));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { LocalCluster } from '#common/testing/local-cluster';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student } from '../src/demo/students';
-import { waitUntilReady } from '../src/readiness';
+import { waitUntilReady } from '../src/supervision/readiness';
 
 const STUDENTS = Array.from({ length: 100 }, (_, index) => student(index * 100));
 

@@ -1,10 +1,10 @@
 /** A cluster that goes on running when the demo has ended. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { DataDir } from '../data-dir';
-import type { Options } from '../options';
+import { DataDir } from '../supervision/data-dir';
+import type { Options } from '../cli/options';
 import { Refusal } from '../refusal';
-import { provideBroker } from '../broker';
+import { provideBroker } from '../supervision/broker';
 import type { Terminal } from '../terminal';
 
 const START_DEADLINE_MS = 90_000;

@@ -1,9 +1,9 @@
 /** `demo`: what Shardline does, in two minutes and with real data. */
 import { join } from 'node:path';
-import { DataDir } from '../data-dir';
-import type { Options } from '../options';
+import { DataDir } from '../supervision/data-dir';
+import type { Options } from '../cli/options';
 import { Refusal } from '../refusal';
-import { stopCluster } from '../stop';
+import { stopCluster } from '../cli/stop';
 import type { Terminal } from '../terminal';
 import { provideCluster, type BackgroundCluster } from './background';
 import { Client } from './client';

@@ -1,11 +1,11 @@
 /** `stop`: end the cluster of a data directory. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { commandOf, signalProcess, waitUntilGone } from '#common/process/process-table';
-import { stopLauncher } from './control';
-import { DataDir, type FoundLauncher } from './data-dir';
+import { stopLauncher } from '../supervision/control';
+import { DataDir, type FoundLauncher } from '../supervision/data-dir';
 import type { Options } from './options';
-import { EXIT, Refusal } from './refusal';
-import type { Terminal } from './terminal';
+import { EXIT, Refusal } from '../refusal';
+import type { Terminal } from '../terminal';
 
 /** Every part has its own deadline; all of them together stay below this. */
 const STOP_DEADLINE_MS = 60_000;

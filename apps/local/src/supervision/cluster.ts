@@ -7,10 +7,10 @@ import { markedNode } from '#common/process/node-mark';
 import { processesRunning, signalProcess } from '#common/process/process-table';
 import type { ClaimedDataDir } from './data-dir';
 import type { Remark } from './log-tail';
-import { EXIT, Refusal } from './refusal';
+import { EXIT, Refusal } from '../refusal';
 import { environmentOf, NATS_HOST } from './settings';
 import { Supervised, type Watcher } from './supervised';
-import type { Terminal } from './terminal';
+import type { Terminal } from '../terminal';
 
 const BALANCERS = ['balancer-1', 'balancer-2'];
 const NATS_DEADLINE_MS = 30_000;
@@ -18,7 +18,7 @@ const NATS_DEADLINE_MS = 30_000;
 const STOP_DEADLINE_MS = 12_000;
 const KILLED_DEADLINE_MS = 5_000;
 /** The folder that holds the built apps. */
-const APPS = join(__dirname, '..', '..');
+const APPS = join(__dirname, '..', '..', '..');
 
 export interface ClusterPlan {
   dataDir: ClaimedDataDir;

@@ -1,7 +1,7 @@
 /** Ports are looked at before anything is started, so that the word about a port in use is a clear one. */
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { EXIT, Refusal } from './refusal';
+import { EXIT, Refusal } from '../refusal';
 
 const RETRY_MS = 100;
 

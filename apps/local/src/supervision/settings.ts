@@ -6,7 +6,7 @@ import { checkBodyLimit, parseGatewayConfig } from '#common/config/gateway-confi
 import { parseShardNodeConfig } from '#common/config/shard-node-config';
 import { serviceEnvironment } from '#common/process/environment';
 import { MAX_PAYLOAD_BYTES } from '#common/nats/nats-server';
-import { EXIT, Refusal } from './refusal';
+import { EXIT, Refusal } from '../refusal';
 
 export const NATS_HOST = '127.0.0.1';
 

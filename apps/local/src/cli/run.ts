@@ -1,15 +1,15 @@
 /** `run`: a cluster in the foreground, until it is told to end. */
-import { provideBroker } from './broker';
-import { Cluster } from './cluster';
-import { ControlSocket, type LauncherInfo } from './control';
-import { DataDir, type ClaimedDataDir } from './data-dir';
+import { provideBroker } from '../supervision/broker';
+import { Cluster } from '../supervision/cluster';
+import { ControlSocket, type LauncherInfo } from '../supervision/control';
+import { DataDir, type ClaimedDataDir } from '../supervision/data-dir';
 import type { Options } from './options';
-import { checkPort } from './ports';
-import { gatewayUrl, waitUntilReady } from './readiness';
-import { Refusal } from './refusal';
-import { checkSettings } from './settings';
-import type { Terminal } from './terminal';
-import { keepUp } from './upkeep';
+import { checkPort } from '../supervision/ports';
+import { gatewayUrl, waitUntilReady } from '../supervision/readiness';
+import { Refusal } from '../refusal';
+import { checkSettings } from '../supervision/settings';
+import type { Terminal } from '../terminal';
+import { keepUp } from '../supervision/upkeep';
 
 const READY_DEADLINE_MS = 60_000;
 /** What a killed launcher left ends within this time. */

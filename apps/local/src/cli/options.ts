@@ -1,7 +1,7 @@
 /** What the launcher was asked to do, and where. */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { EXIT, Refusal } from './refusal';
+import { EXIT, Refusal } from '../refusal';
 
 export const USAGE = `usage: node dist/apps/local/main.js [run|demo|stop] [options]
 

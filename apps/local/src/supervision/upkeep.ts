@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Cluster } from './cluster';
 import type { ControlSocket } from './control';
 import type { ClaimedDataDir } from './data-dir';
-import { EXIT, Refusal } from './refusal';
+import { EXIT, Refusal } from '../refusal';
 
 const INTERVAL_MS = 1_000;
 

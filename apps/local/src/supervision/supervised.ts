@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeFolder } from '#common/process/folders';
 import { LogTail, type Remark } from './log-tail';
-import { EXIT } from './refusal';
+import { EXIT } from '../refusal';
 
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5_000;

@@ -22,7 +22,7 @@ import { dirname, join } from 'node:path';
 import { FolderLock } from '#common/process/folder-lock';
 import { makeFolder } from '#common/process/folders';
 import { askLauncher, type LauncherInfo } from './control';
-import { EXIT, Refusal } from './refusal';
+import { EXIT, Refusal } from '../refusal';
 
 /** Unix socket paths are limited to 104 bytes on macOS and 108 on Linux, the final NUL included. */
 const SOCKET_PATH_LIMIT_BYTES = 100;
