@@ -1,4 +1,5 @@
 /** Imports point one way: runtime -> adapters -> ports -> core -> libs/common/{contracts,protocol}. */
+const { roomRules } = require('./scripts/rooms.cjs');
 
 const TESTS = String.raw`\.(spec|e2e-spec)\.ts$|/test/|^libs/common/src/testing/`;
 
@@ -66,28 +67,10 @@ module.exports = {
       to: { pathNot: ['^libs/common/src/(contracts|protocol)/', '^node_modules/zod/'] },
     },
     {
-      name: 'contracts-know-no-rules',
-      severity: 'error',
-      from: { path: '^libs/common/src/contracts/', pathNot: TESTS },
-      to: { path: '^libs/common/src/protocol/' },
-    },
-    {
       name: 'ports-know-the-core-only',
       severity: 'error',
       from: { path: '^apps/([^/]+)/src/ports/', pathNot: TESTS },
       to: { pathNot: ['^apps/$1/src/(ports|core)/', '^libs/common/src/(contracts|protocol)/'] },
-    },
-    {
-      name: 'adapters-know-no-runtime',
-      severity: 'error',
-      from: { path: '^apps/([^/]+)/src/adapters/', pathNot: TESTS },
-      to: { path: '^apps/$1/src/runtime/' },
-    },
-    {
-      name: 'one-adapter-knows-no-other',
-      severity: 'error',
-      from: { path: '^apps/([^/]+)/src/adapters/([^/]+)/', pathNot: TESTS },
-      to: { path: '^apps/$1/src/adapters/', pathNot: '^apps/$1/src/adapters/$2/' },
     },
     {
       name: 'services-know-no-tests',
@@ -95,6 +78,7 @@ module.exports = {
       from: { path: '^(apps|libs)/', pathNot: TESTS },
       to: { path: TESTS },
     },
+    ...roomRules(TESTS),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
