@@ -50,6 +50,8 @@ export class Progress {
   stored(key: string, value: unknown, isReused: boolean): void {
     const last = this.bucket.get(key) ?? { epoch: 0, configId: 0, version: 0 };
     const { configId = 0, configVersion = 0 } = value as Partial<ShardRecord>;
+    // Of a configuration that was replaced, and of a key that was removed with it: it came late, and is nobody's.
+    if (key.startsWith('shard.') && configId < this.seen.configId()) return;
     const next =
       key === 'leader'
         ? { epoch: (value as { epoch: number }).epoch, configId: 0, version: 0 }
