@@ -46,7 +46,7 @@ const CODE = [
 ];
 
 test.each([
-  'apps/gateway/src/bus/batching/outbox.ts',
+  'apps/gateway/src/bus/batching/request-batcher.ts',
   'apps/balancer/src/core/writer.ts',
   'apps/shard-node/src/core/serving.ts',
 ])(

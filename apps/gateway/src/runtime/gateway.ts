@@ -44,7 +44,7 @@ export class Gateway {
   private static async serve(config: GatewayConfig, logger: Logger, nats: NatsConnection): Promise<Gateway> {
     const metrics = new GatewayMetrics();
     const routes = new RouteTable();
-    const bus = new RecordBus(nats, outboxLimits(config), (kind, ops) => {
+    const bus = new RecordBus(nats, batcherLimits(config), (kind, ops) => {
       metrics.observeBatch(kind, ops);
     });
     bus.watchConnection().catch((error: unknown) => {
@@ -75,7 +75,7 @@ export class Gateway {
   }
 }
 
-function outboxLimits(config: GatewayConfig): ConstructorParameters<typeof RecordBus>[1] {
+function batcherLimits(config: GatewayConfig): ConstructorParameters<typeof RecordBus>[1] {
   return {
     maxOps: config.MAX_OPS_UNDER_WAY,
     maxBytes: config.MAX_BYTES_UNDER_WAY,

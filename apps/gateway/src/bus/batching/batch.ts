@@ -5,8 +5,8 @@ import { readRowsAnswer } from '#common/nats/codec';
 import { splitRows } from '#common/nats/lines';
 import type { Message } from '#common/nats/message';
 
-/** What became of an operation: its result, and the rows that came with it. */
-export interface Outcome<T> {
+/** What the leader answered to an operation: its result, and the rows that came with it. */
+export interface OpAnswer<T> {
   result: T;
   rows: readonly string[];
 }
@@ -32,7 +32,7 @@ export interface PendingOp<H, T> {
   lastError: ShardlineError | null;
   /** It was sent, and what became of it is not known. */
   readonly doubt: () => void;
-  readonly resolve: (outcome: Outcome<T>) => void;
+  readonly resolve: (answer: OpAnswer<T>) => void;
   readonly reject: (error: ShardlineError) => void;
 }
 
@@ -56,7 +56,7 @@ export function ownOps<H, T>(batch: Batch<H, T>): PendingOp<H, T>[] {
 /** What one message says: of some operations, by their place in the batch, or of all that are still open. */
 export type ReplyContent<T> =
   | {
-      outcomes: { index: number; outcome: Outcome<T> | null; error: ShardlineError | null }[];
+      outcomes: { index: number; outcome: OpAnswer<T> | null; error: ShardlineError | null }[];
       done: boolean;
       failure: null;
     }

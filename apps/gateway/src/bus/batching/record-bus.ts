@@ -1,4 +1,4 @@
-/** Record operations, as the gateway asks them of the leading balancer: one outbox for each kind. */
+/** Record operations, as the gateway asks them of the leading balancer: one batcher for each kind. */
 import { Events, type NatsConnection } from 'nats';
 import type {
   ChangeDone,
@@ -15,11 +15,11 @@ import { SUBJECTS } from '#common/contracts/subjects';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { joinRows } from '#common/nats/lines';
 import type { KeyedRows } from '../../core/record-requests';
-import type { Outcome } from './batch';
+import type { OpAnswer } from './batch';
 import { LeaderWatch } from '../leader-watch';
 import type { Operation } from '../operations';
-import { Outbox } from './outbox';
-import type { Asked, OutboxLimits, OutboxWire } from './outbox-wire';
+import { RequestBatcher } from './request-batcher';
+import type { Asked, RequestBatcherLimits, BatcherWire } from './batcher-wire';
 import { ReplyMux } from './reply-mux';
 
 export type ReadAnswer = PointRead | RangeRead;
@@ -30,21 +30,21 @@ export type OpKind = 'read' | 'write' | 'update' | 'del';
 
 export class RecordBus {
   private readonly mux: ReplyMux;
-  private readonly writes: Outbox<Omit<WriteOp, 'id'>, WriteDone>;
-  private readonly updates: Outbox<Omit<UpdateOp, 'id'>, ChangeDone>;
-  private readonly deletes: Outbox<Omit<DeleteOp, 'id'>, ChangeDone>;
-  private readonly reads: Outbox<Omit<ReadOp, 'id'>, ReadAnswer>;
+  private readonly writes: RequestBatcher<Omit<WriteOp, 'id'>, WriteDone>;
+  private readonly updates: RequestBatcher<Omit<UpdateOp, 'id'>, ChangeDone>;
+  private readonly deletes: RequestBatcher<Omit<DeleteOp, 'id'>, ChangeDone>;
+  private readonly reads: RequestBatcher<Omit<ReadOp, 'id'>, ReadAnswer>;
   private readonly leader: LeaderWatch;
   private connected = true;
 
   constructor(
     private readonly nats: NatsConnection,
-    limits: OutboxLimits,
+    limits: RequestBatcherLimits,
     observeBatch: (kind: string, ops: number) => void,
   ) {
     this.mux = new ReplyMux(nats);
     this.leader = new LeaderWatch(nats);
-    const wire: OutboxWire = {
+    const wire: BatcherWire = {
       publish: (subject, data, reply) => {
         nats.publish(subject, data, { reply });
       },
@@ -62,17 +62,17 @@ export class RecordBus {
       maxPayload: () => nats.info?.max_payload ?? 1_048_576,
       observeBatch,
     };
-    this.writes = new Outbox('write', SUBJECTS.cmd.write, COMMAND_MESSAGES.write.reply, wire, limits);
-    this.updates = new Outbox('update', SUBJECTS.cmd.update, COMMAND_MESSAGES.update.reply, wire, limits);
-    this.deletes = new Outbox('del', SUBJECTS.cmd.del, COMMAND_MESSAGES.del.reply, wire, limits);
+    this.writes = new RequestBatcher('write', SUBJECTS.cmd.write, COMMAND_MESSAGES.write.reply, wire, limits);
+    this.updates = new RequestBatcher('update', SUBJECTS.cmd.update, COMMAND_MESSAGES.update.reply, wire, limits);
+    this.deletes = new RequestBatcher('del', SUBJECTS.cmd.del, COMMAND_MESSAGES.del.reply, wire, limits);
     // A read that nobody answered has changed nothing: there is no reason to wait longer than for a leader.
     const { holdMs, requestTimeoutMs } = limits;
     const readLimits = {
       ...limits,
       requestTimeoutMs: holdMs > 0 ? Math.min(holdMs, requestTimeoutMs) : requestTimeoutMs,
     };
-    this.reads = new Outbox('read', SUBJECTS.cmd.read, COMMAND_MESSAGES.read.reply, wire, readLimits);
-    for (const outbox of this.outboxes()) this.leader.listen(outbox);
+    this.reads = new RequestBatcher('read', SUBJECTS.cmd.read, COMMAND_MESSAGES.read.reply, wire, readLimits);
+    for (const batcher of this.batchers()) this.leader.listen(batcher);
   }
 
   /** In words for clients, for the time that nobody leads. */
@@ -85,16 +85,16 @@ export class RecordBus {
     for await (const status of this.nats.status()) {
       if (status.type === Events.Disconnect) {
         this.connected = false;
-        for (const outbox of this.outboxes()) outbox.onDisconnected();
+        for (const batcher of this.batchers()) batcher.onDisconnected();
       } else if (status.type === Events.Reconnect) {
         this.connected = true;
         this.leader.onConnected();
-        for (const outbox of this.outboxes()) outbox.onConnected();
+        for (const batcher of this.batchers()) batcher.onConnected();
       }
     }
   }
 
-  /** No key may stand twice. Resolves with how many rows were added. @throws ShardlineError as Outbox.submit */
+  /** No key may stand twice. Resolves with how many rows were added. @throws ShardlineError as RequestBatcher.request */
   async write(
     operation: Operation,
     configId: number,
@@ -105,28 +105,28 @@ export class RecordBus {
     const text = JSON.stringify(keys);
     const header = { ...nameOf(operation, 'write', [onConflict, text, ...rows]), onConflict, keys };
     const asked = { configId, header, rows: joinRows(rows), headerBytes: text.length };
-    const { result } = await this.writes.submit(change(operation, asked));
+    const { result } = await this.writes.request(change(operation, asked));
     return result.added;
   }
 
-  /** @throws ShardlineError as Outbox.submit */
+  /** @throws ShardlineError as RequestBatcher.request */
   async update(operation: Operation, configId: number, key: number, row: string): Promise<void> {
     operation.sendUnder(configId);
     const header = { ...nameOf(operation, 'update', [String(key), row]), key };
-    await this.updates.submit(change(operation, { configId, header, rows: row }));
+    await this.updates.request(change(operation, { configId, header, rows: row }));
   }
 
-  /** @throws ShardlineError as Outbox.submit */
+  /** @throws ShardlineError as RequestBatcher.request */
   async delete(operation: Operation, configId: number, key: number): Promise<void> {
     operation.sendUnder(configId);
     const header = { ...nameOf(operation, 'delete', [String(key)]), key };
-    await this.deletes.submit(change(operation, { configId, header }));
+    await this.deletes.request(change(operation, { configId, header }));
   }
 
-  /** The row itself, or where to get the rows. @throws ShardlineError as Outbox.submit, but NO_LEADER for OUTCOME_UNKNOWN */
-  async read(configId: number, low: number, high: number): Promise<Outcome<ReadAnswer>> {
+  /** The row itself, or where to get the rows. @throws ShardlineError as RequestBatcher.request, but NO_LEADER for OUTCOME_UNKNOWN */
+  async read(configId: number, low: number, high: number): Promise<OpAnswer<ReadAnswer>> {
     try {
-      return await this.reads.submit({ configId, header: { low, high } });
+      return await this.reads.request({ configId, header: { low, high } });
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
       if (error.code !== 'OUTCOME_UNKNOWN') throw error;
@@ -144,7 +144,7 @@ export class RecordBus {
     };
   }
 
-  private outboxes(): Pick<Outbox<never, never>, 'onConnected' | 'onDisconnected' | 'onLeader' | 'onNobody'>[] {
+  private batchers(): Pick<RequestBatcher<never, never>, 'onConnected' | 'onDisconnected' | 'onLeader' | 'onNobody'>[] {
     return [this.writes, this.updates, this.deletes, this.reads];
   }
 }

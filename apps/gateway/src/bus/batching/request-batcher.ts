@@ -11,9 +11,9 @@
 import type { Msg } from 'nats';
 import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { encodeRawLines } from '#common/nats/lines';
-import { ownOps, readReply, type Batch, type Outcome, type PendingOp, type Replies } from './batch';
+import { ownOps, readReply, type Batch, type OpAnswer, type PendingOp, type Replies } from './batch';
 import type { LeaderListener } from '../leader-watch';
-import type { Asked, OutboxLimits, OutboxWire } from './outbox-wire';
+import type { Asked, RequestBatcherLimits, BatcherWire } from './batcher-wire';
 import { saysNobodyListens } from './reply-mux';
 
 /** A batch that is not answered in full after this time no longer keeps others from being sent, and its answer is missed. */
@@ -36,7 +36,7 @@ const OUTDATED: readonly ErrorCode[] = ['CONFIG_CHANGED', 'NOT_CONFIGURED'];
 /** What is true of a request whichever of its attempts is told so. */
 const FINAL: readonly ErrorCode[] = ['KEY_EXISTS', 'KEY_NOT_FOUND', 'KEY_OUT_OF_RANGE', 'BAD_REQUEST', 'ID_REUSED'];
 
-export class Outbox<H extends object, T> implements LeaderListener {
+export class RequestBatcher<H extends object, T> implements LeaderListener {
   private waiting: PendingOp<H, T>[] = [];
   private held: PendingOp<H, T>[] = [];
   private readonly batches = new Set<Batch<H, T>>();
@@ -52,8 +52,8 @@ export class Outbox<H extends object, T> implements LeaderListener {
     private readonly kind: string,
     private readonly subject: string,
     private readonly replies: Replies<T>,
-    private readonly wire: OutboxWire,
-    private readonly limits: OutboxLimits,
+    private readonly wire: BatcherWire,
+    private readonly limits: RequestBatcherLimits,
   ) {}
 
   /** Operations that have not been answered. */
@@ -62,12 +62,12 @@ export class Outbox<H extends object, T> implements LeaderListener {
   }
 
   /**
-   * Sends an operation and resolves with its outcome.
+   * Sends an operation and resolves with its answer.
    *
    * @throws ShardlineError what the leader answered; BUSY when there is no room, NO_LEADER when nobody led within `holdMs`,
    * OUTCOME_UNKNOWN when no answer came in time. Where `doubt` was called, none of them says that nothing was done
    */
-  submit(asked: Asked<H>): Promise<Outcome<T>> {
+  request(asked: Asked<H>): Promise<OpAnswer<T>> {
     const { header, configId, rows = '', headerBytes = 0, arrivedAtMs = performance.now(), doubt = nothing } = asked;
     const bytes = HEADER_BYTES_PER_OP + headerBytes + (rows === '' ? 0 : Buffer.byteLength(rows));
     if (bytes > this.maxBatchBytes()) {
@@ -210,15 +210,15 @@ export class Outbox<H extends object, T> implements LeaderListener {
     }
   }
 
-  private settle(batch: Batch<H, T>, index: number, outcome: Outcome<T> | null, error: ShardlineError | null): void {
+  private settle(batch: Batch<H, T>, index: number, answer: OpAnswer<T> | null, error: ShardlineError | null): void {
     const op = batch.ops[index];
     if (op === null || op === undefined) return;
     batch.ops[index] = null;
     batch.open -= 1;
     if (op.settled) return;
-    if (outcome !== null) {
+    if (answer !== null) {
       this.leave(op);
-      op.resolve(outcome);
+      op.resolve(answer);
     } else if (error !== null && (op.batch === batch || FINAL.includes(error.code))) {
       this.refused(op, error);
     }

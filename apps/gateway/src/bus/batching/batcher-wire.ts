@@ -1,8 +1,8 @@
-/** What an outbox is given: bounds, a connection with a leader behind it, and what is asked. */
+/** What an batcher is given: bounds, a connection with a leader behind it, and what is asked. */
 import type { ReplyMux } from './reply-mux';
 
-/** Bounds of an outbox. */
-export interface OutboxLimits {
+/** Bounds of an batcher. */
+export interface RequestBatcherLimits {
   /** Operations that may be under way at once, and the bytes of their rows. */
   maxOps: number;
   maxBytes: number;
@@ -16,8 +16,8 @@ export interface OutboxLimits {
   requestTimeoutMs: number;
 }
 
-/** What an outbox needs of the connection and of the leader. */
-export interface OutboxWire {
+/** What an batcher needs of the connection and of the leader. */
+export interface BatcherWire {
   publish(subject: string, data: Uint8Array, reply: string): void;
   readonly mux: ReplyMux;
   /** False while the connection is being made anew, or nobody leads: nothing is sent then. */

@@ -1,4 +1,4 @@
-/** An outbox on a real broker, where nobody listens, or somebody whom the test tells what to do. */
+/** An batcher on a real broker, where nobody listens, or somebody whom the test tells what to do. */
 import type { Msg, NatsConnection, Subscription } from 'nats';
 import type { BatchReply, ChangeDone, OpResult, RecordBatch, UpdateOp } from '#common/contracts/commands';
 import type { CloudEvent } from '#common/contracts/events';
@@ -8,12 +8,12 @@ import { connectNats } from '#common/nats/connection';
 import { decodeLines, encodeLines } from '#common/nats/lines';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { Operation } from '../operations';
-import type { OutboxLimits } from './outbox-wire';
+import type { RequestBatcherLimits } from './batcher-wire';
 import { RecordBus } from './record-bus';
 
 jest.setTimeout(30_000);
 
-const LIMITS: OutboxLimits = {
+const LIMITS: RequestBatcherLimits = {
   maxOps: 3,
   maxBytes: 100_000,
   batchOps: 2,
@@ -21,7 +21,7 @@ const LIMITS: OutboxLimits = {
   holdMs: 400,
   requestTimeoutMs: 2_000,
 };
-const PATIENT: OutboxLimits = { ...LIMITS, holdMs: 10_000, requestTimeoutMs: 15_000 };
+const PATIENT: RequestBatcherLimits = { ...LIMITS, holdMs: 10_000, requestTimeoutMs: 15_000 };
 const ROW = { keys: [1], rows: ['{"id":1}'] };
 
 let server: TestNatsServer;
@@ -44,10 +44,10 @@ afterEach(async () => {
   for (const connection of open.splice(0)) await connection.close();
 });
 
-async function useBus(limits: OutboxLimits): Promise<void> {
+async function useBus(limits: RequestBatcherLimits): Promise<void> {
   batches = [];
   for (const before of open.splice(0)) await before.close();
-  nats = await connection('outbox-test');
+  nats = await connection('batcher-test');
   bus = new RecordBus(nats, limits, (kind, ops) => batches.push([kind, ops]));
   void bus.watchConnection();
 }
