@@ -31,8 +31,8 @@ import type { ShardTransport } from '../../ports/shard-transport';
 import { bytesOfRound } from './message-sizes';
 import { NodeCalls, type NodeAnswer } from './node-calls';
 import { takeCensus } from './census';
-import { ReadPost, type KeyRead } from './read-post';
-import { ServerOutbox, type OutboxPost, type Settled } from './server-outbox';
+import { PointReadBatcher } from './point-read-batcher';
+import { ServerBatcher, type BatchSender, type Settled } from './server-batcher';
 
 export interface NatsShardTransportOptions {
   pingTimeoutMs: number;
@@ -82,8 +82,8 @@ interface Apply {
 
 export class NatsShardTransport implements ShardTransport {
   private readonly calls: NodeCalls;
-  private readonly applies = new Map<string, ServerOutbox<Apply, PartReply[]>>();
-  private readonly reads = new Map<string, { outbox: ServerOutbox<KeyRead, string | null>; post: ReadPost }>();
+  private readonly applies = new Map<string, ServerBatcher<Apply, PartReply[]>>();
+  private readonly reads = new Map<string, PointReadBatcher>();
 
   constructor(
     private readonly nats: NatsConnection,
@@ -137,13 +137,12 @@ export class NatsShardTransport implements ShardTransport {
   apply(server: string, epoch: number, round: RoundPart, rows: readonly string[]): Promise<PartReply[]> {
     const bytes = bytesOfRound(round, rows);
     if (bytes > MESSAGE_BYTES) return Promise.reject(tooLarge(bytes));
-    return this.appliesTo(server).add({ epoch, round, rows }, bytes);
+    return this.appliesTo(server).enqueue({ epoch, round, rows }, bytes);
   }
 
   /** @throws ShardlineError as the port says; BUSY when the server does not keep up */
   readOne(server: string, epoch: number, read: PageRead): Promise<string | null> {
-    const { outbox, post } = this.readsFrom(server);
-    return outbox.add({ epoch, read }, post.expectedBytes());
+    return this.readsFrom(server).read({ epoch, read });
   }
 
   private async ask<V extends PlainVerb>(
@@ -162,28 +161,28 @@ export class NatsShardTransport implements ShardTransport {
     }
   }
 
-  private appliesTo(server: string): ServerOutbox<Apply, PartReply[]> {
-    let outbox = this.applies.get(server);
-    if (outbox === undefined) {
-      const post: OutboxPost<Apply, PartReply[]> = {
+  private appliesTo(server: string): ServerBatcher<Apply, PartReply[]> {
+    let batcher = this.applies.get(server);
+    if (batcher === undefined) {
+      const sender: BatchSender<Apply, PartReply[]> = {
         send: (rounds) => this.sendRounds(server, rounds),
         mayShare: (first, next) => first.epoch === next.epoch,
       };
-      outbox = new ServerOutbox(server, post, { ...APPLY_LIMITS, queueMs: this.options.applyTimeoutMs });
-      this.applies.set(server, outbox);
+      batcher = new ServerBatcher(server, sender, { ...APPLY_LIMITS, queueMs: this.options.applyTimeoutMs });
+      this.applies.set(server, batcher);
     }
-    return outbox;
+    return batcher;
   }
 
-  private readsFrom(server: string): { outbox: ServerOutbox<KeyRead, string | null>; post: ReadPost } {
+  private readsFrom(server: string): PointReadBatcher {
     let reads = this.reads.get(server);
     if (reads === undefined) {
       const { readTimeoutMs } = this.options;
-      const post = new ReadPost(readTimeoutMs, async (payload, count, timeoutMs) => {
+      const limits = { ...READ_LIMITS, queueMs: readTimeoutMs };
+      reads = new PointReadBatcher(server, limits, readTimeoutMs, async (payload, count, timeoutMs) => {
         this.options.onMessage?.('read', count, payload.length);
         return (await this.calls.call(server, 'read', payload, timeoutMs)).data;
       });
-      reads = { outbox: new ServerOutbox(server, post, { ...READ_LIMITS, queueMs: readTimeoutMs }), post };
       this.reads.set(server, reads);
     }
     return reads;

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
-import { ServerOutbox, type OutboxLimits, type OutboxPost } from './server-outbox';
+import { ServerBatcher, type ServerBatcherLimits, type BatchSender } from './server-batcher';
 
 interface Request {
   id: number;
   group: number;
 }
 
-const LIMITS: OutboxLimits = {
+const LIMITS: ServerBatcherLimits = {
   inFlight: 1,
   messageItems: 10,
   messageBytes: 100,
@@ -17,8 +17,8 @@ const LIMITS: OutboxLimits = {
   queueMs: 10_000,
 };
 
-/** A post that keeps every message until the test lets it through; it answers each request with its id. */
-class HeldPost implements OutboxPost<Request, number> {
+/** A sender that keeps every message until the test lets it through; it answers each request with its id. */
+class HeldSender implements BatchSender<Request, number> {
   readonly sent: number[][] = [];
   private readonly held: (() => void)[] = [];
 
@@ -44,72 +44,72 @@ class HeldPost implements OutboxPost<Request, number> {
 
 const request = (id: number, group = 0): Request => ({ id, group });
 
-describe('the outbox of one server', () => {
-  let post: HeldPost;
+describe('the batcher of one server', () => {
+  let sender: HeldSender;
   beforeEach(() => {
-    post = new HeldPost();
+    sender = new HeldSender();
   });
 
   it('puts everything of one turn into one message, and everything that comes meanwhile into the next', async () => {
-    const outbox = new ServerOutbox('s', post, LIMITS);
-    const answers = [outbox.add(request(1), 1), outbox.add(request(2), 1)];
+    const batcher = new ServerBatcher('s', sender, LIMITS);
+    const answers = [batcher.enqueue(request(1), 1), batcher.enqueue(request(2), 1)];
     await turn();
     await turn();
     for (let id = 3; id <= 6; id += 1) {
-      answers.push(outbox.add(request(id), 1));
+      answers.push(batcher.enqueue(request(id), 1));
       await turn();
     }
-    expect(post.sent).toEqual([[1, 2]]);
-    await post.letThrough();
-    expect(post.sent).toEqual([
+    expect(sender.sent).toEqual([[1, 2]]);
+    await sender.letThrough();
+    expect(sender.sent).toEqual([
       [1, 2],
       [3, 4, 5, 6],
     ]);
-    await post.letThrough();
+    await sender.letThrough();
     expect(await Promise.all(answers)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
   it('keeps within number, weight and group of a message, and sends alone what is heavier', async () => {
-    const outbox = new ServerOutbox('s', post, { ...LIMITS, inFlight: 99, messageItems: 3 });
+    const batcher = new ServerBatcher('s', sender, { ...LIMITS, inFlight: 99, messageItems: 3 });
     const weights = [40, 40, 40, 500, 1, 1, 1, 1];
-    weights.forEach((bytes, id) => void outbox.add(request(id), bytes));
-    void outbox.add(request(8, 1), 1);
+    weights.forEach((bytes, id) => void batcher.enqueue(request(id), bytes));
+    void batcher.enqueue(request(8, 1), 1);
     await turn();
-    expect(post.sent).toEqual([[0, 1], [2], [3], [4, 5, 6], [7], [8]]);
+    expect(sender.sent).toEqual([[0, 1], [2], [3], [4, 5, 6], [7], [8]]);
   });
 
   it('is bounded in number and in weight: what is too much is refused and never sent', async () => {
-    const outbox = new ServerOutbox('s', post, { ...LIMITS, queueItems: 3, queueBytes: 100 });
-    void outbox.add(request(0), 90);
-    await expect(outbox.add(request(1), 20)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
-    void outbox.add(request(2), 5);
-    void outbox.add(request(3), 5);
-    await expect(outbox.add(request(4), 0)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    const batcher = new ServerBatcher('s', sender, { ...LIMITS, queueItems: 3, queueBytes: 100 });
+    void batcher.enqueue(request(0), 90);
+    await expect(batcher.enqueue(request(1), 20)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    void batcher.enqueue(request(2), 5);
+    void batcher.enqueue(request(3), 5);
+    await expect(batcher.enqueue(request(4), 0)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
     await turn();
-    void outbox.add(request(5), 5000);
-    await post.letThrough();
-    await post.letThrough();
-    expect(post.sent).toEqual([[0, 2, 3], [5]]);
+    void batcher.enqueue(request(5), 5000);
+    await sender.letThrough();
+    await sender.letThrough();
+    expect(sender.sent).toEqual([[0, 2, 3], [5]]);
   });
 
   it('refuses what has waited too long, since then it is known not to have happened', async () => {
-    const outbox = new ServerOutbox('s', post, { ...LIMITS, queueMs: 30 });
-    void outbox.add(request(1), 1);
+    const batcher = new ServerBatcher('s', sender, { ...LIMITS, queueMs: 30 });
+    void batcher.enqueue(request(1), 1);
     await turn();
     await turn();
-    const late = expect(outbox.add(request(2), 1)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    const late = expect(batcher.enqueue(request(2), 1)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
     await delay(50);
-    const inTime = outbox.add(request(3), 1);
-    await post.letThrough();
+    const inTime = batcher.enqueue(request(3), 1);
+    await sender.letThrough();
     await late;
-    await post.letThrough();
+    await sender.letThrough();
     expect(await inTime).toBe(3);
-    expect(post.sent).toEqual([[1], [3]]);
+    expect(sender.sent).toEqual([[1], [3]]);
   });
 
   it('goes on after a message that failed, and tells each of its requests', async () => {
     let failures = 1;
-    const outbox = new ServerOutbox<Request, number>(
+    const batcher = new ServerBatcher<Request, number>(
       's',
       {
         send: async (requests) => {
@@ -121,16 +121,16 @@ describe('the outbox of one server', () => {
       },
       LIMITS,
     );
-    const lost = await Promise.allSettled([outbox.add(request(1), 1), outbox.add(request(2), 1)]);
+    const lost = await Promise.allSettled([batcher.enqueue(request(1), 1), batcher.enqueue(request(2), 1)]);
     expect(lost.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-    const next = await Promise.allSettled([outbox.add(request(3), 1), outbox.add(request(4), 1)]);
+    const next = await Promise.allSettled([batcher.enqueue(request(3), 1), batcher.enqueue(request(4), 1)]);
     expect(next.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
   });
 
   it('refuses what waits behind a message that was not answered in time, and sends what comes later', async () => {
     let fail: (error: Error) => void = () => undefined;
     const sent: number[][] = [];
-    const silentOnce: OutboxPost<Request, number> = {
+    const silentOnce: BatchSender<Request, number> = {
       send: (requests) => {
         sent.push(requests.map(({ id }) => id));
         if (sent.length === 1) return new Promise((_, reject) => (fail = reject));
@@ -138,22 +138,22 @@ describe('the outbox of one server', () => {
       },
       mayShare: () => true,
     };
-    const outbox = new ServerOutbox('s', silentOnce, LIMITS);
-    const first = expect(outbox.add(request(1), 1)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    const batcher = new ServerBatcher('s', silentOnce, LIMITS);
+    const first = expect(batcher.enqueue(request(1), 1)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
     await turn();
     await turn();
-    const waiting = expect(outbox.add(request(2), 1)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+    const waiting = expect(batcher.enqueue(request(2), 1)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
     await turn();
     fail(new ShardlineError('OUTCOME_UNKNOWN', 'silent'));
     await first;
     await waiting;
-    expect(await outbox.add(request(3), 1)).toBe(3);
+    expect(await batcher.enqueue(request(3), 1)).toBe(3);
     expect(sent).toEqual([[1], [3]]);
   });
 
   it('tells who was left out of an answer', async () => {
-    const outbox = new ServerOutbox<Request, number>('s', { send: async () => [], mayShare: () => true }, LIMITS);
-    await expect(outbox.add(request(1), 1)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
+    const batcher = new ServerBatcher<Request, number>('s', { send: async () => [], mayShare: () => true }, LIMITS);
+    await expect(batcher.enqueue(request(1), 1)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
   });
 
   it('sends every request once, in order, within the limits, whatever comes when', async () => {
@@ -164,13 +164,13 @@ describe('the outbox of one server', () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), async (steps, inFlight) => {
-        const held = new HeldPost();
-        const outbox = new ServerOutbox('s', held, { ...LIMITS, inFlight, queueBytes: 100_000 });
+        const held = new HeldSender();
+        const batcher = new ServerBatcher('s', held, { ...LIMITS, inFlight, queueBytes: 100_000 });
         const added: { bytes: number; group: number; answer: Promise<number> }[] = [];
         for (const each of steps) {
           if (each === 'turn') await turn();
           else if (each === 'answer') await held.letThrough();
-          else added.push({ ...each, answer: outbox.add(request(added.length, each.group), each.bytes) });
+          else added.push({ ...each, answer: batcher.enqueue(request(added.length, each.group), each.bytes) });
         }
         for (let i = 0; i < added.length + 2; i += 1) await held.letThrough();
         expect(await Promise.all(added.map(({ answer }) => answer))).toEqual(added.map((_, id) => id));

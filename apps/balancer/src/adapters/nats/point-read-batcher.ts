@@ -5,7 +5,7 @@ import { readRowsAnswer } from '#common/nats/codec';
 import { encodeLines, splitRows } from '#common/nats/lines';
 import { NODE_MESSAGES } from '#common/nats/node-messages';
 import { READ_BYTES } from './message-sizes';
-import type { OutboxPost, Settled } from './server-outbox';
+import { ServerBatcher, type ServerBatcherLimits, type Settled } from './server-batcher';
 
 /** A page of one row is never cut, so this bounds nothing but what the message must say. */
 const PAGE_BYTES = 512 * 1024;
@@ -30,26 +30,32 @@ export interface KeyRead {
   read: PageRead;
 }
 
-export class ReadPost implements OutboxPost<KeyRead, string | null> {
+export class PointReadBatcher {
+  private readonly batcher: ServerBatcher<KeyRead, string | null>;
   private rowBytes = 0;
 
   /** `call` sends a message of `count` reads and resolves to the answer's bytes. */
   constructor(
+    server: string,
+    limits: ServerBatcherLimits,
     private readonly timeoutMs: number,
     private readonly call: (payload: Uint8Array, count: number, timeoutMs: number) => Promise<Uint8Array>,
-  ) {}
-
-  /** What a read will weigh, as far as one can know before: rows of a table tend to be of a size. */
-  expectedBytes(): number {
-    return READ_BYTES + this.rowBytes;
+  ) {
+    const sender = {
+      send: (reads: KeyRead[]) => this.send(reads),
+      mayShare: (first: KeyRead, next: KeyRead) => first.epoch === next.epoch,
+    };
+    this.batcher = new ServerBatcher(server, sender, limits);
   }
 
-  mayShare(first: KeyRead, next: KeyRead): boolean {
-    return first.epoch === next.epoch;
+  /** The row, or null where there is none. @throws ShardlineError what the server answered, or as ServerBatcher.enqueue */
+  read(asked: KeyRead): Promise<string | null> {
+    // What a read will weigh, as far as one can know before: rows of a table tend to be of a size.
+    return this.batcher.enqueue(asked, READ_BYTES + this.rowBytes);
   }
 
   /** A message that fails through one of its reads is asked again in halves, until that one is alone. */
-  send(reads: KeyRead[]): Promise<Settled<string | null>[]> {
+  private send(reads: KeyRead[]): Promise<Settled<string | null>[]> {
     return this.sendUntil(performance.now() + this.timeoutMs, reads);
   }
 

@@ -4,7 +4,7 @@
  */
 import { ShardlineError } from '#common/contracts/errors';
 
-export interface OutboxLimits {
+export interface ServerBatcherLimits {
   /** Messages under way at once. */
   inFlight: number;
   /** Requests in one message, and what they may weigh together. A single request may weigh more. */
@@ -20,7 +20,7 @@ export interface OutboxLimits {
 export type Settled<A> = { ok: true; value: A } | { ok: false; error: unknown };
 
 /** How requests of one kind are sent to one server. */
-export interface OutboxPost<Q, A> {
+export interface BatchSender<Q, A> {
   /** Sends one message; resolves to what became of each request, in order. When it throws, all of them have failed. */
   send(requests: Q[]): Promise<Settled<A>[]>;
   /** Whether both may travel in one message. */
@@ -35,7 +35,7 @@ interface Waiting<Q, A> {
   reject: (error: unknown) => void;
 }
 
-export class ServerOutbox<Q, A> {
+export class ServerBatcher<Q, A> {
   private readonly queue: Waiting<Q, A>[] = [];
   private queuedBytes = 0;
   private inFlight = 0;
@@ -43,8 +43,8 @@ export class ServerOutbox<Q, A> {
 
   constructor(
     private readonly server: string,
-    private readonly post: OutboxPost<Q, A>,
-    private readonly limits: OutboxLimits,
+    private readonly sender: BatchSender<Q, A>,
+    private readonly limits: ServerBatcherLimits,
   ) {}
 
   /**
@@ -53,7 +53,7 @@ export class ServerOutbox<Q, A> {
    * @throws ShardlineError BUSY when too much waits already, it has waited too long, or the message before it was not answered in
    * time: nothing was sent
    */
-  add(request: Q, bytes: number): Promise<A> {
+  enqueue(request: Q, bytes: number): Promise<A> {
     const { queueItems, queueBytes } = this.limits;
     const full = this.queue.length >= queueItems || (this.queue.length > 0 && this.queuedBytes + bytes > queueBytes);
     if (full) return Promise.reject(this.busy(`${this.queue.length} requests wait for it already`));
@@ -87,7 +87,7 @@ export class ServerOutbox<Q, A> {
   /** Never rejects: every failure goes to who asked. */
   private async deliver(batch: Waiting<Q, A>[]): Promise<void> {
     try {
-      const results = await this.post.send(batch.map(({ request }) => request));
+      const results = await this.sender.send(batch.map(({ request }) => request));
       batch.forEach(({ resolve, reject }, index) => {
         const result = results[index];
         if (result?.ok === true) resolve(result.value);
@@ -110,7 +110,7 @@ export class ServerOutbox<Q, A> {
     let bytes = 0;
     for (const next of this.queue) {
       const fits = count < messageItems && bytes + next.bytes <= messageBytes;
-      if (count > 0 && !(fits && this.post.mayShare(first.request, next.request))) break;
+      if (count > 0 && !(fits && this.sender.mayShare(first.request, next.request))) break;
       count += 1;
       bytes += next.bytes;
     }
