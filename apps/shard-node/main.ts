@@ -5,7 +5,7 @@ import { forgetPostgresVariables } from './src/config/postgres-variables';
 import { connectionsOf } from './src/config/connections';
 import { parseShardNodeConfig, type ShardNodeConfig } from '#common/config/shard-node-config';
 import { removeOwnPidFile } from './src/runtime/pid-file';
-import { LastingPostgres } from './src/adapters/embedded-postgres/lasting-postgres';
+import { PostgresSupervisor } from './src/adapters/embedded-postgres/postgres-supervisor';
 
 runService(async (lifeline) => {
   const config = parseShardNodeConfig(process.env);
@@ -28,9 +28,9 @@ runService(async (lifeline) => {
 });
 
 /** A node that cannot bring its Postgres back can do nothing: it ends, and whoever watches over it starts another one. */
-async function startPostgres(config: ShardNodeConfig, logger: Logger): Promise<LastingPostgres> {
+async function startPostgres(config: ShardNodeConfig, logger: Logger): Promise<PostgresSupervisor> {
   const { dataDir, poolSize, postgresRestartTries: tries, postgresRestartPauseMs: pauseMs } = config;
-  const postgres = await LastingPostgres.start(
+  const postgres = await PostgresSupervisor.start(
     { dataDir, logger, clients: connectionsOf(poolSize) },
     { tries, pauseMs },
   );

@@ -15,7 +15,7 @@ const ASKED = [
   'libs/common/src/protocol/',
   'apps/shard-node/src/core/',
   'apps/balancer/src/core/',
-  'apps/shard-node/src/runtime/(replica|configurations|guarded-state|catch-up)',
+  'apps/shard-node/src/runtime/(replica|configurations|guarded-state|copy-target)',
   'apps/balancer/test/[^/]*[.]spec',
   'apps/balancer/test/scenarios/',
 ];

@@ -6,7 +6,7 @@
 import { ShardlineError } from '#common/contracts/errors';
 import { admitEpoch, type ReplicaState } from '../core/replica-state';
 import type { VersionStore, WriteTransaction } from '../ports/version-store';
-import { Lanes } from './lanes';
+import { JobLimiter } from './job-limiter';
 
 /** What a change answers, and the state it leads to. */
 export interface Change<T> {
@@ -15,7 +15,7 @@ export interface Change<T> {
 }
 
 export class GuardedState {
-  private readonly writes: Lanes;
+  private readonly writes: JobLimiter;
   private inDoubt = false;
   /** Shards whose rows are being replaced by a transaction under way: what is read of them meanwhile may be half of both. */
   private readonly replaced = new Set<string>();
@@ -25,7 +25,7 @@ export class GuardedState {
     private state: ReplicaState,
     queueLimit: number,
   ) {
-    this.writes = new Lanes('writes', 1, queueLimit);
+    this.writes = new JobLimiter('writes', 1, queueLimit);
   }
 
   static async load(store: VersionStore, queueLimit: number): Promise<GuardedState> {

@@ -34,14 +34,14 @@ import type { CopySource } from '../ports/copy-source';
 import type { VersionStore } from '../ports/version-store';
 import { applyStep } from './apply-step';
 import { Configurations } from './configurations';
-import { CatchUps, type CatchUpOptions } from './catch-up';
+import { CopyTarget, type CopyTargetOptions } from './copy-target';
 import { GuardedState } from './guarded-state';
-import { Lanes } from './lanes';
+import { JobLimiter } from './job-limiter';
 import { Purger } from './purger';
 import { planReads } from './read-plan';
 import { readCopyPage } from './copy-page';
 
-export interface ReplicaOptions extends CatchUpOptions {
+export interface ReplicaOptions extends CopyTargetOptions {
   server: string;
   /** Another one after every start of the process. */
   instance: string;
@@ -72,10 +72,10 @@ export interface ProcessVitals {
 const DIGEST_PAGE_BYTES = 16 * 1024 * 1024;
 
 export class Replica {
-  private readonly reads: Lanes;
+  private readonly reads: JobLimiter;
   private readonly purger: Purger;
   private readonly startedMs: number;
-  private readonly catchUps: CatchUps;
+  private readonly copyTarget: CopyTarget;
   private readonly configurations: Configurations;
   private readonly vitals: ProcessVitals | null;
   private telling: Promise<void> | null = null;
@@ -89,11 +89,11 @@ export class Replica {
     private readonly logger: Logger,
   ) {
     this.vitals = options.vitals ?? null;
-    this.reads = new Lanes('reads', options.readWidth, options.readQueueLimit);
+    this.reads = new JobLimiter('reads', options.readWidth, options.readQueueLimit);
     this.purger = new Purger(guarded, logger);
     this.configurations = new Configurations(store, guarded, logger, options.instance);
     this.configurations.sweep();
-    this.catchUps = new CatchUps(guarded, source, options);
+    this.copyTarget = new CopyTarget(guarded, source, options);
     this.startedMs = options.nowMs();
   }
 
@@ -230,7 +230,7 @@ export class Replica {
   async catchup(request: CatchupRequest): Promise<CatchupReply> {
     await this.admit(request.epoch);
     refuseOtherProcess(this.options.instance, request);
-    return this.catchUps.run(request);
+    return this.copyTarget.catchUp(request);
   }
 
   /** Of a whole shard so much at a time as takes `digestSliceMs`. @throws ShardlineError */

@@ -11,27 +11,27 @@ import { killNow, processesWith } from '#common/testing/processes';
 import { firstLine, spawnTypeScript } from '#common/testing/typescript-process';
 import { findBinaries } from './binaries';
 import { clusterTemplate } from './cluster-template';
-import { LastingPostgres } from './lasting-postgres';
+import { PostgresSupervisor } from './postgres-supervisor';
 import { postmasterPid } from './leftover';
 import { chooseUser } from './run-as';
 
 jest.setTimeout(120_000);
 
 const logger = createLogger('test', 'silent');
-const NO_REVIVAL = { tries: 0, pauseMs: 1 };
+const NO_RESTART = { tries: 0, pauseMs: 1 };
 
 let folder: string;
 let dataDir: string;
 /** Where the same files of another node lie. */
 let other: string;
-const running: LastingPostgres[] = [];
+const running: PostgresSupervisor[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shardline-damaged-'));
   other = join(folder, 'other');
   dataDir = join(folder, 'data');
   for (const dir of [other, dataDir]) {
-    const postgres = await LastingPostgres.start({ dataDir: dir, logger }, NO_REVIVAL);
+    const postgres = await PostgresSupervisor.start({ dataDir: dir, logger }, NO_RESTART);
     await ask(postgres, `CREATE TABLE kept AS SELECT '${dir}'::text AS v`);
     // As a power cut would: the pid file stays.
     killNow(processesWith(join(dir, 'postgres')));
@@ -47,13 +47,13 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function start(): Promise<LastingPostgres> {
-  const postgres = await LastingPostgres.start({ dataDir, logger }, NO_REVIVAL);
+async function start(): Promise<PostgresSupervisor> {
+  const postgres = await PostgresSupervisor.start({ dataDir, logger }, NO_RESTART);
   running.push(postgres);
   return postgres;
 }
 
-async function ask(postgres: LastingPostgres, sql: string): Promise<unknown> {
+async function ask(postgres: PostgresSupervisor, sql: string): Promise<unknown> {
   const client = new Client(postgres.connection);
   client.on('error', () => undefined);
   await client.connect();
@@ -137,7 +137,7 @@ async function leftBehind(): Promise<number> {
 
 test('two nodes never run on the same data, and the second one says who has them', async () => {
   await start();
-  await expect(LastingPostgres.start({ dataDir, logger }, NO_REVIVAL)).rejects.toThrow(
+  await expect(PostgresSupervisor.start({ dataDir, logger }, NO_RESTART)).rejects.toThrow(
     /^another process has the data in .* \(it holds the lock of that folder\): end it first/,
   );
 });

@@ -104,11 +104,11 @@ function owner(uid: number, gid: number): (path: string) => Promise<void> {
 /** Tries it, which is right also where modes alone do not tell (ACLs, namespaces, a library that lacks). */
 async function canReach(user: RunAs, postgres: string, folder: string): Promise<boolean> {
   const { program, args, ...as } = user.invoke('/bin/sh', ['-c', 'cd "$1" && "$2" --version', 'sh', folder, postgres]);
-  return (await run(program, args, as)) !== undefined;
+  return (await runProgram(program, args, as)) !== undefined;
 }
 
 async function idOfNobody(flag: '-u' | '-g'): Promise<number> {
-  const id = Number((await run('id', [flag, 'nobody'], {}))?.trim());
+  const id = Number((await runProgram('id', [flag, 'nobody'], {}))?.trim());
   if (Number.isInteger(id) && id !== 0) return id >>> 0;
   throw new PostgresUnavailableError(
     'Postgres does not run as root, and there is no user nobody: start as another user',
@@ -116,7 +116,7 @@ async function idOfNobody(flag: '-u' | '-g'): Promise<number> {
 }
 
 /** What the program wrote; undefined when it failed. */
-function run(program: string, args: string[], as: { uid?: number; gid?: number }): Promise<string | undefined> {
+function runProgram(program: string, args: string[], as: { uid?: number; gid?: number }): Promise<string | undefined> {
   return new Promise((resolve) => {
     const options = { ...as, cwd: '/', env: programEnvironment(), timeout: CHECK_TIMEOUT_MS };
     execFile(program, args, options, (error, stdout) => {

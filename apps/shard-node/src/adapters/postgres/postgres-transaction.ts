@@ -45,7 +45,7 @@ export interface TransactionContext {
   /** Statements for a table that is about to be created. */
   newStatements(shard: string, schema: TableSchema): ShardStatements;
   createTable(shard: string, schema: TableSchema, within?: string): Promise<string[]>;
-  run(client: PoolClient, statement: Statement, values: unknown[]): Promise<Cells[]>;
+  execute(client: PoolClient, statement: Statement, values: unknown[]): Promise<Cells[]>;
   /** The shards that there are. */
   held(): string[];
   /** The version of the shard's row of `term_t`. */
@@ -293,7 +293,7 @@ export class PostgresTransaction implements WriteTransaction {
       await copyIn(this.client, statement, rows);
       return [];
     }
-    if (typeof statement !== 'string') return this.context.run(this.client, statement, values);
+    if (typeof statement !== 'string') return this.context.execute(this.client, statement, values);
     await this.client.query(statement);
     return [];
   }

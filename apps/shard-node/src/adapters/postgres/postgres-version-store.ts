@@ -108,7 +108,7 @@ export class PostgresVersionStore implements VersionStore {
       createTable: (shard, schema, within) => createTableStatements(this.dataSource, shard, schema, within),
       held: () => [...this.shards.keys()],
       version: (shard) => this.handle(shard).version,
-      run: (on, statement, values) => this.run(on, statement, values),
+      execute: (on, statement, values) => this.execute(on, statement, values),
     });
     try {
       const result = await work(transaction);
@@ -256,11 +256,11 @@ export class PostgresVersionStore implements VersionStore {
   }
 
   private ask(statement: Statement, values: unknown[]): Promise<Cells[]> {
-    return this.use((client) => this.run(client, statement, values));
+    return this.use((client) => this.execute(client, statement, values));
   }
 
-  private run(client: PoolClient, statement: Statement, values: unknown[]): Promise<Cells[]> {
-    this.prepared.add(client, statement.name);
+  private execute(client: PoolClient, statement: Statement, values: unknown[]): Promise<Cells[]> {
+    this.prepared.remember(client, statement.name);
     return runPrepared(client, statement, values);
   }
 

@@ -16,7 +16,7 @@ export class PreparedStatements {
   constructor(private readonly most = MOST_STATEMENTS) {}
 
   /** The connection prepares the statement, if it has not done so yet. */
-  add(connection: object, name: string): void {
+  remember(connection: object, name: string): void {
     let held = this.connections.get(connection);
     if (held === undefined) this.connections.set(connection, (held = { era: this.era, names: new Set() }));
     held.names.add(name);

@@ -1,7 +1,7 @@
 /** Work that waits its turn: at most `width` jobs run at once, at most `limit` wait. */
 import { ShardlineError } from '#common/contracts/errors';
 
-export class Lanes {
+export class JobLimiter {
   private running = 0;
   private readonly waiting: (() => void)[] = [];
 
@@ -22,7 +22,7 @@ export class Lanes {
     }
   }
 
-  /** Waits until a job that ends hands its lane over. */
+  /** Waits until a job that ends hands its turn over. */
   private turn(): Promise<void> {
     if (this.waiting.length >= this.limit) {
       throw new ShardlineError('BUSY', `${this.waiting.length} ${this.name} are waiting already`, true);

@@ -17,7 +17,7 @@ import {
 } from './embedded-postgres';
 
 /** When Postgres is started again. */
-export interface RevivalPolicy {
+export interface RestartPolicy {
   /** Failures in a row, in living or in starting, that are borne; 0: none is. */
   tries: number;
   /** Before the first try; twice as long before each of the next ones. */
@@ -33,20 +33,20 @@ const LOCK_POLL_MS = 50;
 /** How often it is looked whether clients still find it. */
 const LOOK_MS = 1_000;
 
-export class LastingPostgres {
+export class PostgresSupervisor {
   readonly connection: PostgresConnection;
   private looking: NodeJS.Timeout | undefined;
   private failuresInARow = 0;
   private startedAt = performance.now();
   private readonly stopping = new AbortController();
-  private reviving: Promise<void> | null = null;
+  private restarting: Promise<void> | null = null;
   private readonly givenUp: Promise<string>;
   private giveUp: (why: string) => void = () => undefined;
 
   private constructor(
     private postgres: EmbeddedPostgres,
     private readonly options: EmbeddedPostgresOptions,
-    private readonly policy: RevivalPolicy,
+    private readonly policy: RestartPolicy,
     private readonly lock: FolderLock,
   ) {
     this.connection = postgres.connection;
@@ -59,11 +59,11 @@ export class LastingPostgres {
    *
    * @throws CannotStartError when another process has them, or as `EmbeddedPostgres.start`
    */
-  static async start(options: EmbeddedPostgresOptions, policy: RevivalPolicy): Promise<LastingPostgres> {
+  static async start(options: EmbeddedPostgresOptions, policy: RestartPolicy): Promise<PostgresSupervisor> {
     makeFolder(options.dataDir);
     const lock = await claim(options.dataDir);
     try {
-      return new LastingPostgres(await EmbeddedPostgres.start(options), options, policy, lock);
+      return new PostgresSupervisor(await EmbeddedPostgres.start(options), options, policy, lock);
     } catch (error) {
       lock.release();
       throw error;
@@ -78,7 +78,7 @@ export class LastingPostgres {
   /** Ends Postgres for good. Resolves when it is gone. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    await this.reviving;
+    await this.restarting;
     clearInterval(this.looking);
     await this.postgres.stop();
     this.lock.release();
@@ -99,12 +99,12 @@ export class LastingPostgres {
     }, LOOK_MS).unref();
     postgres.onExit((exit) => {
       clearInterval(this.looking);
-      if (!this.isStopping) this.reviving = this.revive(exit);
+      if (!this.isStopping) this.restarting = this.restart(exit);
     });
   }
 
   /** Never rejects. */
-  private async revive(exit: UnexpectedExit): Promise<void> {
+  private async restart(exit: UnexpectedExit): Promise<void> {
     if (performance.now() - this.startedAt >= SETTLED_MS) this.failuresInARow = 0;
     let why = `it ended with ${String(exit.status)}; ${exit.lastLines.slice(-3).join(' | ')}`;
     while (!this.isStopping) {

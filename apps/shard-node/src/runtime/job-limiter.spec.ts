@@ -1,4 +1,4 @@
-import { Lanes } from './lanes';
+import { JobLimiter } from './job-limiter';
 
 interface Gate {
   open: () => void;
@@ -14,17 +14,17 @@ function gate(): Gate {
 }
 
 it('runs as many as it is wide, the others in turn, and refuses what would have to wait too long', async () => {
-  const lanes = new Lanes('jobs', 2, 2);
+  const limiter = new JobLimiter('jobs', 2, 2);
   const gates = [gate(), gate(), gate(), gate()];
   const started: number[] = [];
   const jobs = gates.map(({ promise }, index) =>
-    lanes.run(async () => {
+    limiter.run(async () => {
       started.push(index);
       await promise;
       return index;
     }),
   );
-  await expect(lanes.run(async () => 'one too many')).rejects.toMatchObject({ code: 'BUSY', retryable: true });
+  await expect(limiter.run(async () => 'one too many')).rejects.toMatchObject({ code: 'BUSY', retryable: true });
   expect(started).toEqual([0, 1]);
   gates[1]?.open();
   await jobs[1];
@@ -34,10 +34,10 @@ it('runs as many as it is wide, the others in turn, and refuses what would have 
   expect(await Promise.all(jobs)).toEqual([0, 1, 2, 3]);
 });
 
-it('hands the lane over when a job fails', async () => {
-  const lanes = new Lanes('jobs', 1, 5);
-  const failing = lanes.run(() => Promise.reject(new Error('no')));
-  const next = lanes.run(async () => 'yes');
+it('hands its turn over when a job fails', async () => {
+  const limiter = new JobLimiter('jobs', 1, 5);
+  const failing = limiter.run(() => Promise.reject(new Error('no')));
+  const next = limiter.run(async () => 'yes');
   await expect(failing).rejects.toThrow('no');
   expect(await next).toBe('yes');
 });

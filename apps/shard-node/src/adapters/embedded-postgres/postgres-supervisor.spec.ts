@@ -6,17 +6,17 @@ import { Client } from 'pg';
 import { createLogger } from '#common/logging/logger';
 import { commandOf, waitUntilGone } from '#common/process/process-table';
 import { killNow, processesWith } from '#common/testing/processes';
-import { LastingPostgres, type RevivalPolicy } from './lasting-postgres';
+import { PostgresSupervisor, type RestartPolicy } from './postgres-supervisor';
 import { postmasterPid } from './leftover';
 
 jest.setTimeout(60_000);
 
 const logger = createLogger('test', 'silent');
-const POLICY: RevivalPolicy = { tries: 3, pauseMs: 20 };
+const POLICY: RestartPolicy = { tries: 3, pauseMs: 20 };
 
 describe('a Postgres that is started again when it ends by itself', () => {
   let dataDir: string;
-  const running: LastingPostgres[] = [];
+  const running: PostgresSupervisor[] = [];
 
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'shardline-pg-'));
@@ -28,8 +28,8 @@ describe('a Postgres that is started again when it ends by itself', () => {
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const start = async (policy = POLICY): Promise<LastingPostgres> => {
-    const postgres = await LastingPostgres.start({ dataDir, logger }, policy);
+  const start = async (policy = POLICY): Promise<PostgresSupervisor> => {
+    const postgres = await PostgresSupervisor.start({ dataDir, logger }, policy);
     running.push(postgres);
     return postgres;
   };
@@ -39,7 +39,7 @@ describe('a Postgres that is started again when it ends by itself', () => {
     process.kill(pid, 'SIGKILL');
     return pid;
   };
-  const whyGivenUp = (postgres: LastingPostgres): Promise<string> =>
+  const whyGivenUp = (postgres: PostgresSupervisor): Promise<string> =>
     new Promise((resolve) => {
       postgres.onGivenUp(resolve);
     });
@@ -114,7 +114,7 @@ describe('a Postgres that is started again when it ends by itself', () => {
   });
 });
 
-async function ask(postgres: LastingPostgres, sql: string): Promise<unknown> {
+async function ask(postgres: PostgresSupervisor, sql: string): Promise<unknown> {
   const client = new Client(postgres.connection);
   client.on('error', () => undefined);
   await client.connect();
@@ -126,7 +126,7 @@ async function ask(postgres: LastingPostgres, sql: string): Promise<unknown> {
   }
 }
 
-async function askUntilAnswered(postgres: LastingPostgres, sql: string): Promise<unknown> {
+async function askUntilAnswered(postgres: PostgresSupervisor, sql: string): Promise<unknown> {
   const deadline = performance.now() + 20_000;
   for (;;) {
     try {

@@ -14,7 +14,7 @@ import type { CopySource } from '../ports/copy-source';
 import type { VersionPage, WriteTransaction } from '../ports/version-store';
 import type { GuardedState } from './guarded-state';
 
-export interface CatchUpOptions {
+export interface CopyTargetOptions {
   /** Bytes of a page. */
   pageBytes: number;
   /** A request is answered about so soon, however much it asks for: whoever asks has a deadline. */
@@ -27,21 +27,21 @@ interface UnderWay {
   isWanted: boolean;
 }
 
-export class CatchUps {
+export class CopyTarget {
   private readonly turns = new CopyTurns();
   private readonly underWay = new Map<string, UnderWay>();
 
   constructor(
     private readonly guarded: GuardedState,
     private readonly source: CopySource,
-    private readonly options: CatchUpOptions,
+    private readonly options: CopyTargetOptions,
   ) {}
 
   /**
    * @throws ShardlineError BUSY while an older request is still being carried out; it ends with its next page then. BAD_REQUEST when a
    * later one, or the very same, has been here before
    */
-  async run(request: CatchupRequest): Promise<CatchupReply> {
+  async catchUp(request: CatchupRequest): Promise<CatchupReply> {
     const { shard } = request;
     this.turns.admit(request);
     const older = this.underWay.get(shard);
