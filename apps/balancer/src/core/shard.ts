@@ -1,5 +1,5 @@
 /** One shard as the leader knows it. */
-import type { ReplicaState } from '#common/contracts/commands';
+import type { SyncState } from '#common/contracts/commands';
 import type { EpochStart, RoundId, ShardConfig } from '#common/contracts/node';
 import type { ShardRange } from '#common/contracts/schema';
 import { lowestOf } from '#common/protocol/extremes';
@@ -191,7 +191,7 @@ export class Shard {
     return this.record.diverged?.includes(server) === true;
   }
 
-  stateOf(server: string): ReplicaState {
+  stateOf(server: string): SyncState {
     const replica = this.replicas.get(server);
     if (this.record.inSync.includes(server) && replica?.suspended !== true) return 'in-sync';
     return replica?.syncing === true ? 'syncing' : 'stale';

@@ -58,7 +58,7 @@ export class BatchReplies {
   }
 
   /** One operation's answer. */
-  add(number: number, answered: Answered): void {
+  answer(number: number, answered: Answered): void {
     const single = this.singles.get(number);
     this.singles.delete(number);
     single?.(answered);

@@ -29,7 +29,7 @@ export interface EffectPorts {
 }
 
 /** What the core's owner does when the core may take commands, and when it no longer leads. */
-export interface Leadership {
+export interface LeadershipHooks {
   serve: () => void;
   stepDown: (why: string) => void;
   /** The lease has been given back, or could not be. */
@@ -37,7 +37,7 @@ export interface Leadership {
 }
 
 /** An event without the time, which the runner adds. */
-type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
+type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 
 /** An administrator's command without the number by which the runner knows who asked. */
 export type AdminRequest = AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never;
@@ -51,7 +51,7 @@ export class EffectRunner {
   constructor(
     private readonly core: BalancerCore,
     private readonly ports: EffectPorts,
-    private readonly leadership: Leadership,
+    private readonly leadership: LeadershipHooks,
   ) {}
 
   /** Lets the core stand by, and lead when nobody else does. */
@@ -66,7 +66,7 @@ export class EffectRunner {
     this.dispatch({ on: 'start' });
   }
 
-  /** Gives the lease back; `Leadership.released` follows. */
+  /** Gives the lease back; `LeadershipHooks.released` follows. */
   release(): void {
     this.dispatch({ on: 'release' });
   }
@@ -83,7 +83,7 @@ export class EffectRunner {
   }
 
   /** Lets the core handle what happened, and begins what it wants done. */
-  dispatch(happening: Happening): void {
+  dispatch(happening: UntimedEvent): void {
     if (this.stopped) return;
     const effects = this.core.step({ ...happening, nowMs: this.nowMs() });
     for (const effect of effects) this.begin(effect);
@@ -112,7 +112,7 @@ export class EffectRunner {
     }
     switch (effect.do) {
       case 'answer':
-        this.ports.replies.add(effect.batch, effect.answered);
+        this.ports.replies.answer(effect.batch, effect.answered);
         break;
       case 'answerAdmin':
         this.admin.get(effect.request)?.(effect.outcome);

@@ -7,7 +7,7 @@ import { HttpFailure, httpFailureOf } from './error-status';
 async function told(code: ErrorCode, inDoubt: boolean): Promise<HttpFailure> {
   const request = { headers: { 'idempotency-key': 'mine' } } as unknown as FastifyRequest;
   const reply = { header: () => undefined } as unknown as FastifyReply;
-  const failed = new ChangeRequests().run(request, reply, (operation) => {
+  const failed = new ChangeRequests().carryOut(request, reply, (operation) => {
     operation.inDoubt = inDoubt;
     return Promise.reject(new ShardlineError(code, 'this went wrong'));
   });

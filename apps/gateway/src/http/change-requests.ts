@@ -22,7 +22,11 @@ export class ChangeRequests {
    * @throws ShardlineError BAD_REQUEST when the name cannot be one; what `change` throws; HttpFailure 503 or 504, saying whether
    * anything may have happened
    */
-  async run<T>(request: FastifyRequest, reply: FastifyReply, change: (operation: Operation) => Promise<T>): Promise<T> {
+  async carryOut<T>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    change: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
     const operation = this.operationOf(request);
     reply.header(OPERATION_ID, operation.id);
     try {

@@ -7,7 +7,7 @@ test('the bytes are those of the pieces, in their order', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array()), (pieces) => {
       const collected = new CollectedBytes(LIMIT);
-      for (const piece of pieces) collected.add(Buffer.from(piece));
+      for (const piece of pieces) collected.append(Buffer.from(piece));
       expect(collected.bytes()).toEqual(Buffer.concat(pieces));
     }),
   );
@@ -16,7 +16,7 @@ test('the bytes are those of the pieces, in their order', () => {
 test('one piece is not copied', () => {
   const collected = new CollectedBytes(LIMIT);
   const piece = Buffer.from('all of it');
-  collected.add(piece);
+  collected.append(piece);
   expect(collected.bytes().buffer).toBe(piece.buffer);
 });
 
@@ -25,10 +25,10 @@ test('of many small pieces nothing is kept but their bytes, in less than twice t
   const piece = Buffer.alloc(1);
   const rooms = new Set<number>();
   let mostRoom = 0;
-  collected.add(Buffer.alloc(1));
+  collected.append(Buffer.alloc(1));
   for (let count = 1; count < LIMIT; count += 1) {
     piece[0] = count % 251;
-    collected.add(piece);
+    collected.append(piece);
     rooms.add(collected.capacity);
     if (collected.length >= 4_096) mostRoom = Math.max(mostRoom, collected.capacity / collected.length);
   }

@@ -21,7 +21,7 @@ export class CollectedBytes {
   }
 
   /** Adds a piece, which may be used for something else afterwards unless it is the first. */
-  add(piece: Buffer): void {
+  append(piece: Buffer): void {
     if (this.length === 0) this.room = piece;
     else {
       this.makeRoom(this.length + piece.length);

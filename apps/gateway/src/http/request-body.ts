@@ -42,7 +42,7 @@ export class BodyReader {
       };
       const onData = (chunk: Buffer): void => {
         if (collected.length + chunk.length <= this.limitBytes) {
-          collected.add(chunk);
+          collected.append(chunk);
           return;
         }
         stop();

@@ -1,9 +1,9 @@
 import { RouteTable } from './routes';
 
 const routes = new RouteTable();
-routes.add('/read', 'POST');
-routes.add('/read', ['GET', 'HEAD']);
-routes.add('/operations/:id', 'GET');
+routes.register('/read', 'POST');
+routes.register('/read', ['GET', 'HEAD']);
+routes.register('/operations/:id', 'GET');
 
 test.each(['/yolo', '//yolo', '/yolo/', '/yolo?x=/read', '/yolo#read'])('%s does not exist', (url) => {
   expect(routes.failure('GET', url)).toMatchObject({ status: 404, message: "'/yolo' endpoint does not exist" });

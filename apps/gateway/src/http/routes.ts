@@ -6,7 +6,7 @@ const PATH_PREVIEW_LENGTH = 200;
 export class RouteTable {
   private readonly methods = new Map<string, Set<string>>();
 
-  add(path: string, methods: string | readonly string[]): void {
+  register(path: string, methods: string | readonly string[]): void {
     const known = this.methods.get(path) ?? new Set();
     for (const method of [methods].flat()) known.add(method);
     this.methods.set(path, known);

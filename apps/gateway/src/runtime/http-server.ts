@@ -53,7 +53,7 @@ export function createHttpAdapter(routes: RouteTable, metrics: GatewayMetrics, t
     fastify.addHttpMethod(method, { hasBody: false, overrideExisting: true });
   }
   fastify.addHook('onRoute', (route) => {
-    routes.add(route.url, route.method);
+    routes.register(route.url, route.method);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     const hosts = hostsOf(request.raw);

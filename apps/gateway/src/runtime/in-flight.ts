@@ -13,7 +13,7 @@ export class InFlight {
 
   constructor(private readonly server: Server) {
     server.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
-      this.add(response);
+      this.watch(response);
     });
   }
 
@@ -41,7 +41,7 @@ export class InFlight {
     await closed;
   }
 
-  private add(response: ServerResponse): void {
+  private watch(response: ServerResponse): void {
     if (this.draining) response.shouldKeepAlive = false;
     this.responses.add(response);
     response.once('close', () => {

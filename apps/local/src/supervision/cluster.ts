@@ -149,7 +149,7 @@ export class Cluster implements Watcher {
             cwd: dataDir.path,
             env: { ...settings, LIFELINE_FD: String(LIFELINE_FD) },
           });
-          this.lifelines.add(child);
+          this.lifelines.hold(child);
           return child;
         },
       },

@@ -54,7 +54,7 @@ export class Supervised {
 
   start(): void {
     putLongLogAside(this.program.logFile);
-    this.run();
+    this.launch();
   }
 
   /** Asks the program to end, and kills it when it has not within `deadlineMs`. */
@@ -84,7 +84,7 @@ export class Supervised {
     this.killGroup(this.child);
   }
 
-  private run(): void {
+  private launch(): void {
     const log = this.openLog();
     if (log === undefined) return;
     const startedMs = performance.now();
@@ -128,7 +128,7 @@ export class Supervised {
   private runAgain(how: string): void {
     this.watcher.ended(this.name, how, this.pauseMs);
     this.restart = setTimeout(() => {
-      this.run();
+      this.launch();
     }, this.pauseMs);
     this.pauseMs = Math.min(2 * this.pauseMs, LONGEST_PAUSE_MS);
   }

@@ -22,7 +22,7 @@ export interface RunOptions {
   clients: number;
 }
 
-export interface Outcome {
+export interface FaultReport {
   fault: string;
   note: string;
   /** Why the fault could not be caused here; the rest says nothing then. */
@@ -76,7 +76,7 @@ export class FaultRun {
   }
 
   /** Causes one fault and judges what came of it. */
-  async run(fault: Fault): Promise<Outcome> {
+  async inject(fault: Fault): Promise<FaultReport> {
     const index = this.chapters.length;
     const block = new KeyBlock(index, KEYS_PER_SHARD);
     const clients = new Clients({
@@ -87,7 +87,7 @@ export class FaultRun {
       prefix: `f${index}`,
       repeats: this.repeats,
     });
-    const outcome: Outcome = {
+    const outcome: FaultReport = {
       fault: fault.name,
       note: '',
       operations: 0,
@@ -126,7 +126,7 @@ export class FaultRun {
     await this.cluster.end();
   }
 
-  private async live(fault: Fault, outcome: Outcome): Promise<void> {
+  private async live(fault: Fault, outcome: FaultReport): Promise<void> {
     await delay(WARM_UP_MS);
     const notes: string[] = [];
     const note = (what: string): void => {
@@ -140,7 +140,7 @@ export class FaultRun {
     await delay(AFTERWARDS_MS);
   }
 
-  private async judge(chapter: Chapter, outcome: Outcome): Promise<void> {
+  private async judge(chapter: Chapter, outcome: FaultReport): Promise<void> {
     try {
       await this.cluster.untilWhole(WHOLE_WITHIN_MS);
       const { rows, faults } = await compareReplicas(this.cluster.baseUrl, this.cluster.dataDir);
@@ -154,7 +154,7 @@ export class FaultRun {
     this.chapters.push(chapter);
   }
 
-  private keep(outcome: Outcome, clients: Clients): void {
+  private keep(outcome: FaultReport, clients: Clients): void {
     const file = join(this.folder, `${this.chapters.length}-${outcome.fault}.json`);
     writeFileSync(file, JSON.stringify({ ...this.options, ...outcome, history: clients.history.entries }, null, 1));
   }

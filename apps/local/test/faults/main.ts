@@ -3,7 +3,7 @@
  * commas; else all), `ROUNDS` (1), `CLIENTS` (12). Ends with status 1 when something was found; logs and histories are kept then.
  */
 import { FAULTS, type Fault } from './fault-list';
-import { FaultRun, type Outcome } from './fault-run';
+import { FaultRun, type FaultReport } from './fault-run';
 
 interface Settings {
   seed: number;
@@ -38,7 +38,7 @@ function say(line: string): void {
 
 const seconds = (ms: number | null): string => (ms === null ? '-' : `${(ms / 1000).toFixed(1)} s`);
 
-function lineOf(outcome: Outcome): string {
+function lineOf(outcome: FaultReport): string {
   const { fault, notHere, operations, errors, longestStallMs, wholeAfterMs, undecided, faults, note } = outcome;
   const name = fault.padEnd(18);
   if (notHere !== undefined) return `${name} not run: ${notHere}`;
@@ -73,7 +73,7 @@ async function runRound(options: { seed: number; clients: number }, faults: read
   try {
     for (const fault of faults) {
       run ??= await FaultRun.start(options, faults);
-      const outcome = await run.run(fault);
+      const outcome = await run.inject(fault);
       say(lineOf(outcome));
       if (outcome.faults.length === 0) continue;
       found += 1;

@@ -37,7 +37,7 @@ export class NatsProxy {
     const server = createServer({ noDelay: true });
     const proxy = new NatsProxy(server, natsPort, chance);
     server.on('connection', (socket) => {
-      proxy.add(socket);
+      proxy.accept(socket);
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -76,7 +76,7 @@ export class NatsProxy {
     });
   }
 
-  private add(socket: Socket): void {
+  private accept(socket: Socket): void {
     const upstream = connect({ host: HOST, port: this.natsPort, noDelay: true });
     const link = new Link(socket, upstream, this.chance, (name) => this.rule(name));
     this.links.add(link);

@@ -1,6 +1,6 @@
 import { documentedBounds } from '../testing/documented-bounds';
 import { ConfigError } from './env';
-import { checkBodyLimit, doubtsAbout, parseGatewayConfig } from './gateway-config';
+import { checkBodyLimit, configWarnings, parseGatewayConfig } from './gateway-config';
 
 test('without any setting it serves the published port of this machine alone', () => {
   expect(parseGatewayConfig({})).toMatchObject({ PORT: 5000, HOST: '127.0.0.1', BODY_LIMIT: 4194304, HOLD_MS: 10000 });
@@ -38,8 +38,8 @@ test.each([
   [{ HOLD_MS: '6000' }, 0],
   [{ HOLD_MS: '0' }, 0],
   [{ LEASE_MS: '6000' }, 1],
-])('%j raises %d doubts', (env, doubts) => {
-  expect(doubtsAbout(parseGatewayConfig(env))).toHaveLength(doubts);
+])('%j raises %d warnings', (env, warnings) => {
+  expect(configWarnings(parseGatewayConfig(env))).toHaveLength(warnings);
 });
 
 test('a change must be known for longer than it may be sent again', () => {

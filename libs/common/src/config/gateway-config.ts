@@ -58,7 +58,7 @@ export function parseGatewayConfig(env: NodeJS.ProcessEnv): GatewayConfig {
 }
 
 /** What is allowed, yet hardly meant: one line each. */
-export function doubtsAbout({ HOLD_MS, LEASE_MS }: GatewayConfig): string[] {
+export function configWarnings({ HOLD_MS, LEASE_MS }: GatewayConfig): string[] {
   if (HOLD_MS === 0 || HOLD_MS >= 2 * LEASE_MS) return [];
   return [
     `HOLD_MS is ${HOLD_MS}, less than twice LEASE_MS (${LEASE_MS}): when the leading balancer dies, requests fail before another one leads`,

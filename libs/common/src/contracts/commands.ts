@@ -222,8 +222,8 @@ export const scrubDone = z.strictObject({
 });
 export type ScrubDone = z.infer<typeof scrubDone>;
 
-export const replicaState = z.enum(['in-sync', 'syncing', 'stale']);
-export type ReplicaState = z.infer<typeof replicaState>;
+export const syncState = z.enum(['in-sync', 'syncing', 'stale']);
+export type SyncState = z.infer<typeof syncState>;
 /** `suspect`: it may be asked, but others are asked first. `dead`: its flatline has been called. */
 export const serverHealth = z.enum(['starting', 'healthy', 'suspect', 'dead']);
 export type ServerHealth = z.infer<typeof serverHealth>;
@@ -246,7 +246,7 @@ export type VitalSigns = z.infer<typeof vitalSigns>;
 /** The published design's MapT, one row per replica, with what we know of it. */
 export const replicaStatus = z.strictObject({
   server: z.string(),
-  state: replicaState,
+  state: syncState,
   /**
    * When all that it shows was last found to be the same as on another replica, and at which VAT; null when it has not been
    * compared under this leader.

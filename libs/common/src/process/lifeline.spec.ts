@@ -43,7 +43,7 @@ test('however deep it is, a service notices that the launcher was killed', async
       `const L = require(${JSON.stringify(lifeline)}); const { spawn } = require('node:child_process');
        setInterval(() => {}, 1000); ${under}; console.log(process.pid);`,
     )}], { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-    new L.Lifelines().add(child)`,
+    new L.Lifelines().hold(child)`,
     'ignore',
   );
   const lines = createInterface({ input: launcher.stdout! })[Symbol.asyncIterator]();
@@ -57,8 +57,8 @@ test('however deep it is, a service notices that the launcher was killed', async
 test('the launcher knows when all whom it asked to stop are gone, also those that others started', async () => {
   const lifelines = new Lifelines();
   const parent = await start(`${hold('')}; ${startUnder('')}`);
-  lifelines.add(parent);
-  lifelines.add(await start(hold('process.exit(0)')));
+  lifelines.hold(parent);
+  lifelines.hold(await start(hold('process.exit(0)')));
   lifelines.release();
   await expect(lifelines.empty(500)).resolves.toBe(false);
   const ended = once(parent, 'exit');
@@ -73,7 +73,7 @@ test('one that has not begun to look after its lifeline holds it all the same', 
   const lifelines = new Lifelines();
   const child = spawn('/bin/sh', ['-c', 'exec sleep 60'], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
   children.push(child);
-  lifelines.add(child);
+  lifelines.hold(child);
   lifelines.release();
   await expect(lifelines.empty(200)).resolves.toBe(false);
   child.kill('SIGKILL');
@@ -85,7 +85,7 @@ test('programs that a service starts do not hold its lifeline', async () => {
   const spawned = `const c = spawn('sleep', ['60'], { stdio: 'ignore' }); process.on('exit', () => console.log(c.pid))`;
   const service = await start(`${hold('process.exit(0)')}; ${spawned}`);
   const said = once(service.stdout!, 'data');
-  lifelines.add(service);
+  lifelines.hold(service);
   lifelines.release();
   await expect(lifelines.empty(5_000)).resolves.toBe(true);
   // It lives on.

@@ -24,7 +24,7 @@ export class Lifelines {
   private readonly waiting = new Set<() => void>();
 
   /** Keeps the lifeline of a child that was spawned with `'pipe'` at `LIFELINE_FD` of its `stdio`. */
-  add(child: ChildProcess): void {
+  hold(child: ChildProcess): void {
     const socket = child.stdio[LIFELINE_FD];
     if (!(socket instanceof Socket)) return; // it could not be started
     this.sockets.add(socket);

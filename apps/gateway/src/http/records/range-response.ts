@@ -68,7 +68,7 @@ export class RangeResponder {
     });
     const answer = new RangeAnswer(reply, read, this.pages, this.tickets, this.times.stalledClientMs, () => lost);
     try {
-      return (await answer.run()) === 'answered' ? null : snapshotGone();
+      return (await answer.send()) === 'answered' ? null : snapshotGone();
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
       if (!answer.ticketReturned) this.tickets.giveBack(plan);
@@ -103,7 +103,7 @@ class RangeAnswer {
     private readonly isLost: () => boolean,
   ) {}
 
-  async run(): Promise<Attempt> {
+  async send(): Promise<Attempt> {
     const pages = this.reader.pages(this.read.plan);
     const held: Buffer[] = [];
     for (let heldBytes = 0; heldBytes <= SMALL_ANSWER_BYTES;) {
@@ -144,10 +144,10 @@ class RangeAnswer {
     }
     let before: string = READ_ANSWER.head(this.read.shards);
     for (let page = held.shift(); page !== undefined; page = held.shift()) {
-      await this.send(raw, before, page);
+      await this.sendPage(raw, before, page);
       before = READ_ANSWER.separator;
     }
-    for await (const page of rest) await this.send(raw, before, page);
+    for await (const page of rest) await this.sendPage(raw, before, page);
     if (!(await this.finish())) throw snapshotGone();
     raw.end(READ_ANSWER.tail);
   }
@@ -160,7 +160,7 @@ class RangeAnswer {
     return true;
   }
 
-  private async send(raw: ServerResponse, before: string, page: Buffer): Promise<void> {
+  private async sendPage(raw: ServerResponse, before: string, page: Buffer): Promise<void> {
     this.mustGoOn();
     raw.cork();
     raw.write(before);

@@ -77,7 +77,7 @@ export class RecordsController {
     failures: [400, 409, 413, 422, 503, 504],
   })
   async write(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const answer = this.changes.run(request, reply, async (operation) => {
+    const answer = this.changes.carryOut(request, reply, async (operation) => {
       return this.records.write(operation, await this.bodies.bytes(request.raw), request.query as Query);
     });
     sendJsonText(reply, await answer);
@@ -93,7 +93,7 @@ export class RecordsController {
     failures: [400, 404, 409, 413, 422, 503, 504],
   })
   async update(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const answer = this.changes.run(request, reply, async (operation) => {
+    const answer = this.changes.carryOut(request, reply, async (operation) => {
       return this.records.update(operation, await this.bodies.bytes(request.raw));
     });
     sendJsonText(reply, await answer);
@@ -109,7 +109,7 @@ export class RecordsController {
     failures: [400, 404, 409, 413, 422, 503, 504],
   })
   async delete(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const answer = this.changes.run(request, reply, async (operation) => {
+    const answer = this.changes.carryOut(request, reply, async (operation) => {
       return this.records.delete(operation, await this.bodies.bytes(request.raw));
     });
     sendJsonText(reply, await answer);
