@@ -128,6 +128,8 @@ export class ShardLanes {
     gate: (shard: string, request: LaneRequest) => Gate,
     expireBeforeMs: number,
   ): { groups: LaneGroup[]; refused: LaneRequest[]; expired: LaneRequest[] } {
+    // As after most events.
+    if (this.open.size === 0) return { groups: [], refused: [], expired: this.expire(expireBeforeMs) };
     const grouping = new Grouping(this.limits);
     const refused: LaneRequest[] = [];
     const blocked = new Set<string>();
