@@ -4,6 +4,8 @@
  */
 import { mix32, randomBelow, seededRandom, type Random } from '../../src/core/random';
 
+const AT_REST = Promise.resolve();
+
 interface Happening {
   atMs: number;
   order: number;
@@ -77,22 +79,34 @@ export class Scheduler extends Dice {
   }
 
   /** Runs until nothing is left to happen, `untilMs` has come, or `isOver` says so. */
-  async run(untilMs: number, isOver: () => boolean): Promise<void> {
-    // What follows a tick runs among other promises only when it did before; a turn of the event loop sees to that.
-    await new Promise((resolve) => setImmediate(resolve));
+  run(untilMs: number, isOver: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const goOn = (): void => {
+        if (this.runUntilPromises(untilMs, isOver)) process.nextTick(turn);
+        else resolve();
+      };
+      // Promises that wait for nothing but each other are all done before the next tick of the process. What follows a tick runs among
+      // other promises only when it did before, so all events happen there.
+      const turn = (): void => {
+        void AT_REST.then(goOn).catch(reject);
+      };
+      setImmediate(turn);
+    });
+  }
+
+  /** Runs until an event has resumed asynchronous code, which must come to rest before the next; false when all is done. */
+  private runUntilPromises(untilMs: number, isOver: () => boolean): boolean {
     while (!isOver()) {
       const next = this.heap[0];
-      if (next === undefined || next.atMs > untilMs) return;
+      if (next === undefined || next.atMs > untilMs) return false;
       this.pop();
       this.nowMs = next.atMs;
       next.work();
       if (!this.hasPromises) continue;
       this.hasPromises = false;
-      // Promises that wait for nothing but each other are all done before the next tick of the process.
-      await new Promise<void>((resolve) => {
-        process.nextTick(resolve);
-      });
+      return true;
     }
+    return false;
   }
 
   /** Something that must never happen has happened. */

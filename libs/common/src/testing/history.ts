@@ -160,17 +160,18 @@ class Search {
     if (this.steps > SEARCH_LIMIT) return false;
     const first = this.taken.indexOf(false);
     // What changes nothing can as well be next as later, if it can be next at all: no other order need be tried.
-    for (const index of this.open(first)) {
+    for (let index = this.open(first, first); index !== null; index = this.open(index + 1, first)) {
       const entry = this.entries[index];
-      if (entry === undefined || !changesNothing(entry) || effects(entry, state, this.group).length === 0) continue;
+      if (entry === undefined || !changesNothing(entry) || stateAfter(entry, state, this.group) === null) continue;
       return this.take(index, entry, state);
     }
     // Most searches never turn back; only those that have need to know where.
     if (this.failed.size > 0 && this.isHopeless(this.nameOf(state, first))) return false;
-    for (const index of this.open(first)) {
+    for (let index = this.open(first, first); index !== null; index = this.open(index + 1, first)) {
       const entry = this.entries[index];
       if (entry === undefined || changesNothing(entry)) continue;
-      for (const next of effects(entry, state, this.group)) if (this.take(index, entry, next)) return true;
+      const next = stateAfter(entry, state, this.group);
+      if (next !== null && this.take(index, entry, next)) return true;
     }
     const name = this.nameOf(state, first);
     this.failed.set(name, [...(this.failed.get(name) ?? []), this.optional]);
@@ -181,12 +182,17 @@ class Search {
     return this.failed.get(name)?.some((optional) => (optional & this.optional) === optional) === true;
   }
 
-  /** Which entries may be next: none that has not been taken ended before they were called. */
-  private *open(first: number): Iterable<number> {
-    const firstEnd = this.entries[first]?.answered ?? Infinity;
-    for (let index = first; index < this.entries.length; index += 1) {
-      if (this.taken[index] !== true && (this.entries[index]?.called ?? Infinity) <= firstEnd) yield index;
+  /**
+   * The next entry from `index` on that may come next, or null. None may that was called after another one ended that has not been taken:
+   * the first of those is `first`.
+   */
+  private open(index: number, first: number): number | null {
+    const { entries, taken } = this;
+    const firstEnd = entries[first]?.answered ?? Infinity;
+    for (let place = index; place < entries.length; place += 1) {
+      if (taken[place] !== true && (entries[place]?.called ?? Infinity) <= firstEnd) return place;
     }
+    return null;
   }
 
   /** Which entries with an answer have been taken, up to the first that has not and beyond, and where all has led to. */
@@ -219,18 +225,18 @@ function changesNothing({ operation, ending }: Entry): boolean {
   return operation.kind === 'read' || ending.how === 'refused' || (ending.how === 'done' && ending.added === 0);
 }
 
-/** The states to which the operation can lead from this one, given what its client was told: none or one. */
-function effects({ operation, ending }: Entry, state: State, group: readonly number[]): State[] {
+/** The state to which the operation leads from this one, given what its client was told; null when it cannot happen there. */
+function stateAfter({ operation, ending }: Entry, state: State, group: readonly number[]): State | null {
+  if (operation.kind === 'clear') return group.map(() => null);
   const valueOf = (key: number): string | null => state[group.indexOf(key)] ?? null;
-  if (operation.kind === 'clear') return [group.map(() => null)];
   if (operation.kind === 'read') {
     const values = ending?.how === 'seen' ? ending.values : [];
-    return operation.keys.every((key, place) => valueOf(key) === values[place]) ? [state] : [];
+    return operation.keys.every((key, place) => valueOf(key) === values[place]) ? state : null;
   }
   const living = operation.keys.filter((key) => valueOf(key) !== null).length;
   const mayHappen = operation.kind === 'write' ? operation.onConflict !== 'error' || living === 0 : living === 1;
-  if (ending?.how === 'refused') return mayHappen ? [] : [state];
-  if (!mayHappen) return [];
+  if (ending?.how === 'refused') return mayHappen ? null : state;
+  if (!mayHappen) return null;
   const next = [...state];
   let added = 0;
   operation.keys.forEach((key, place) => {
@@ -239,5 +245,5 @@ function effects({ operation, ending }: Entry, state: State, group: readonly num
     next[group.indexOf(key)] = 'tokens' in operation ? (operation.tokens[place] ?? null) : null;
     added += 1;
   });
-  return ending?.how === 'done' && ending.added !== added ? [] : [next];
+  return ending?.how === 'done' && ending.added !== added ? null : next;
 }
