@@ -315,6 +315,11 @@ describe('a server that is to go and does not run', () => {
   });
 });
 
+/** The server tells the new leader of the shard. */
+function hear(world: Removing, server: string): void {
+  world.cluster.told.add(server, { configId: 1, shards: [{ shard: 'a' } as never] });
+}
+
 describe('as long as nobody knows what a shard has acknowledged', () => {
   const unresolved = (leaving: string[], replicas: string[]): Removing => {
     const world = new Removing([shardRecord('a', replicas)], { servers, leaving });
@@ -337,10 +342,12 @@ describe('as long as nobody knows what a shard has acknowledged', () => {
     const world = unresolved(['S1'], ['S0', 'S1', 'S2']);
     world.server('S1').dead = true;
     world.server('S2').dead = true;
+    hear(world, 'S0');
     world.look(true);
     expect(world.stored).not.toContain('shard.a');
     expect(world.replicas()).toEqual(['S0', 'S1', 'S2']);
     world.server('S2').dead = false;
+    hear(world, 'S2');
     world.look();
     expect(world.replicas()).toEqual(['S0', 'S1', 'S2', 'S3']);
   });
@@ -355,6 +362,7 @@ it.each([
   world.shard().decided = world.shard().resolved = isKnown;
   world.server('S1').dead = true;
   world.server('S2').dead = isKnown;
+  for (const server of ['S0', 'S2']) hear(world, server);
   world.look();
   expect(world.replicas()).toEqual(replicas);
 });

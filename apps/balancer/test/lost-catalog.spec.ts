@@ -116,6 +116,67 @@ describe('a catalog that was lost', () => {
   });
 });
 
+describe('a catalog that was lost, and of those that hold the newest only one that is silent still has it', () => {
+  it('half of four replicas, and one without its disk, are not believed', async () => {
+    const world = await SmallWorld.of(4);
+    for (const server of ['S2', 'S3']) world.powerOff(server);
+    await world.until(() => world.shard.inSync.join() === 'S0,S1');
+    await world.write(6);
+    await restart(world, () => {
+      world.catalog.lose();
+      world.wipe('S0');
+    }, ['S0', 'S2', 'S3']);
+    await expectUnserved(world);
+    world.powerOn('S1');
+    await untilWhole(world);
+    expect(world.keys('S2')).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  it('one that was removed, and is there again with nothing, does not count for the one that it was', async () => {
+    const world = await SmallWorld.laidOut({ S0: [SHARD], S1: [SHARD], S2: [] });
+    world.powerOff('S1');
+    await world.until(() => world.shard.inSync.join() === 'S0');
+    expect(await remove(world, 'S0')).toMatchObject({ ok: true });
+    await world.write(6);
+    expect(await add(world, { S0: [] })).toMatchObject({ ok: true });
+    await restart(world, () => {
+      world.catalog.lose();
+    }, ['S0', 'S1']);
+    await expectUnserved(world);
+    world.powerOn('S2');
+    let number = 30;
+    await world.until(() => {
+      if (!world.balancer.isAlive) world.changeLeader(`L${number++}`);
+      return world.balancer.cluster.shards.has(SHARD) && [...world.shard.inSync].sort().join() === 'S1,S2';
+    }, 30_000);
+    expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+});
+
+describe('a catalog that was lost while a member was found to be wrong', () => {
+  it('does not have it serve', async () => {
+    const world = await SmallWorld.of(3);
+    world.powerOff('S2');
+    await world.until(() => world.shard.inSync.join() === 'S0,S1');
+    world.intercept = (ask) => ask.do === 'catchup';
+    const disk = world.disk('S1');
+    disk.delete([...disk.keys()].find((name) => name.startsWith('3/'))!);
+    await world.until(() => world.divergences.length > 0, 20_000);
+    expect(world.shard.record).toMatchObject({ inSync: ['S0', 'S1'], diverged: ['S1'] });
+    await world.pass(1_000);
+    await restart(world, () => {
+      world.catalog.lose();
+    }, ['S0', 'S1']);
+    let number = 3;
+    await world.until(() => {
+      if (!world.balancer.isAlive) world.changeLeader(`L${number++}`);
+      const { cluster } = world.balancer;
+      return cluster.shards.has(SHARD) && cluster.isReadable(world.shard);
+    }, 30_000);
+    expect(world.balancer.cluster.serving(world.shard)).toEqual(['S0']);
+  });
+});
+
 describe('a catalog that was set back', () => {
   it('with two replicas: the one that lacks a write is not believed alone', async () => {
     const world = await SmallWorld.of(2);

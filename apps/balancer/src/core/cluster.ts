@@ -8,6 +8,7 @@ import { FailureDetector } from './failure-detector';
 import { HashRing, type RingHash } from './hash-ring';
 import type { Shard } from './shard';
 import type { SuspicionSettings } from './suspicion';
+import { ToldRecords } from './told-records';
 
 export interface ServerState {
   readonly name: string;
@@ -56,6 +57,8 @@ export class Cluster {
   /** Of all configurations that left a record anywhere. */
   highestConfigId = 0;
   record: ClusterRecord | null = null;
+  /** What servers told when this balancer began to lead. */
+  readonly told = new ToldRecords();
   /** How far the catalog is known, for replicas to remember; null until every shard of what is found in it is resolved. */
   mark: (() => BucketMark) | null = null;
   /** Whether it is certain right now that nobody else leads. As long as it is not, orders to the launcher wait. */

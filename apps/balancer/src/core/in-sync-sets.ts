@@ -9,7 +9,6 @@ import type { ConfigRequest, NodeShardState } from '#common/contracts/node';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
-import { answersNeeded } from '#common/protocol/in-sync-set';
 import { entered, following, joined, settled } from './record-changes';
 import { isWhole, RollCall } from './roll-call';
 import { minimumOf, type Shard, type ShardRecord } from './shard';
@@ -235,11 +234,11 @@ export class InSyncSets {
 
   /**
    * The catalog may have been set back, and a replica know a later record, with other members. A change of the old one would pass for
-   * newer than that. So before the shard is decided so many must run, and have told what they know, that none can be missed.
+   * newer than that. So before the shard is decided so many must have told what they know that none can be missed.
    */
-  private isNewest({ decided, record, copies }: Shard): boolean {
-    const isHeard = (server: string): boolean => !record.joining.includes(server) && this.cluster.isReachable(server);
-    return decided || record.replicas.filter(isHeard).length >= answersNeeded(copies);
+  private isNewest({ decided, record }: Shard): boolean {
+    const { told, servers } = this.cluster;
+    return decided || told.isNewest(record, servers.keys());
   }
 
   private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {

@@ -166,10 +166,6 @@ export class Shard {
   get mustHold(): number {
     return this.decided ? this.vat : this.heardVat;
   }
-  /** Replicas that count: those that have been in sync at least once. */
-  get copies(): number {
-    return this.record.replicas.length - this.record.joining.length;
-  }
 
   /** The replica shows the same as another one. */
   prove(server: string, proof: Proof): void {
@@ -253,11 +249,12 @@ export class Shard {
 
   private syncReplicas(): void {
     for (const server of this.record.replicas) {
-      if (this.replicas.has(server)) continue;
-      // Of a replica that diverged and is still a member, a new leader learns from the record.
-      const suspended = this.isDiverged(server) && this.record.inSync.includes(server);
-      const unknown = { rows: null, purgedTo: 0, proven: null, nextCopyMs: 0 };
-      this.replicas.set(server, { syncing: false, suspended, ...unknown, examined: false });
+      if (!this.replicas.has(server)) {
+        const unknown = { rows: null, purgedTo: 0, proven: null, nextCopyMs: 0 };
+        this.replicas.set(server, { syncing: false, suspended: false, ...unknown, examined: false });
+      }
+      // Of a replica that diverged and is still a member, a new leader learns from the record, be it from the catalog or from a server.
+      if (this.isDiverged(server) && this.record.inSync.includes(server)) this.suspend(server, true);
     }
     for (const server of this.replicas.keys()) {
       if (this.record.replicas.includes(server)) continue;

@@ -7,7 +7,7 @@
  * on the replicas by an empty round, and only after that is the shard served.
  */
 import { highestOf } from '#common/protocol/extremes';
-import { answersNeeded, compareConfigs } from '#common/protocol/in-sync-set';
+import { compareConfigs } from '#common/protocol/in-sync-set';
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { EpochStart, FenceReply, NewestRound, NodeShardState } from '#common/contracts/node';
@@ -40,12 +40,6 @@ const GROUPS_AT_ONCE = 32;
 /** A group of more shards is resolved in several steps. */
 const SHARDS_AT_ONCE = 64;
 
-/** What a server told when it was fenced. */
-interface Report {
-  configId: number;
-  shards: ReadonlyMap<string, NodeShardState>;
-}
-
 /** What becomes of a shard, and by whose word. */
 interface Decision extends ShardOutlook {
   shard: Shard;
@@ -55,7 +49,6 @@ interface Decision extends ShardOutlook {
 }
 
 export class TakeOver {
-  private readonly reports = new Map<string, Report>();
   /** Shards that are not resolved yet. */
   private readonly open = new Set<Shard>();
   /** Shards of which a replica had a newer record than the catalog; it is stored there before the shard is decided. */
@@ -96,7 +89,9 @@ export class TakeOver {
   /** Servers that have not told yet what they hold, so that nobody leads yet. */
   awaited(): string[] {
     const { awaited } = this.foundation;
-    return awaited.length > 0 ? awaited : [...this.cluster.servers.keys()].filter((name) => !this.reports.has(name));
+    return awaited.length > 0
+      ? awaited
+      : [...this.cluster.servers.keys()].filter((name) => !this.cluster.told.has(name));
   }
 
   /** Gets one server to answer, by starting it where nobody listens, and fences it. */
@@ -109,8 +104,7 @@ export class TakeOver {
     const server = this.cluster.servers.get(name);
     if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
     yield* this.foundation.hear(reply);
-    const shards = new Map(reply.shards.map((state) => [state.shard, state]));
-    this.reports.set(name, { configId: reply.configId, shards });
+    this.cluster.told.add(name, reply);
     if (reply.configId === this.cluster.configId) for (const told of reply.shards) this.hear(told);
     this.adoptNewer(reply);
     this.health.admit(server);
@@ -191,11 +185,11 @@ export class TakeOver {
       // An /init may have put others in their place.
       for (const shard of this.open) if (this.cluster.shards.get(shard.id) !== shard) this.open.delete(shard);
       const { adoptions } = this;
-      const heard = this.reports.size;
+      const heard = this.cluster.told.size;
       const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
       if (groups.length > 0) yield* this.breathe();
       // Who has told something meanwhile may tie them to others.
-      if (this.reports.size > heard) continue;
+      if (this.cluster.told.size > heard) continue;
       const works = groups.map((shards) => (): Workflow => this.resolve(shards, adoptions));
       yield* pooled(GROUPS_AT_ONCE, works);
       if (this.open.size > 0) yield* this.untilSomethingHappens();
@@ -241,10 +235,10 @@ export class TakeOver {
       if (!(yield* this.catalog.put(BUCKET_KEYS.shard(id), record))) return;
     }
     for (const shard of shards) {
-      const silent = shard.inSync.filter((server) => !this.reports.has(server));
+      const silent = shard.inSync.filter((server) => !this.cluster.told.has(server));
       if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
     }
-    if (shards.some((shard) => shard.inSync.some((server) => !this.reports.has(server)))) return;
+    if (shards.some((shard) => shard.inSync.some((server) => !this.cluster.told.has(server)))) return;
     const decisions = yield* this.findDecisions(shards);
     // Meanwhile a server may have told of a later record, with other members, which hold other rounds.
     if (this.adoptions > adoptions) return;
@@ -313,7 +307,7 @@ export class TakeOver {
   private decidable(graceIsOver: boolean): Shard[][] {
     const open = [...this.open];
     const votes = this.votesOfNow(open);
-    const silent = open.some((shard) => !shard.inSync.some((server) => this.reports.has(server)));
+    const silent = open.some((shard) => !shard.inSync.some((server) => this.cluster.told.has(server)));
     if (silent && !graceIsOver) return [];
     const ready = new Set(open.filter((shard) => votes(shard).length > 0 && this.hasTold(shard, graceIsOver)));
     // Who may still answer is waited for; after that, what is missing may be missing for ever.
@@ -324,7 +318,7 @@ export class TakeOver {
   }
 
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
-    const isTold = shard.inSync.every((server) => this.reports.has(server));
+    const isTold = shard.inSync.every((server) => this.cluster.told.has(server));
     if (!this.isBelieved(shard, graceIsOver)) return false;
     if (isTold || !graceIsOver) return isTold;
     const whole = shard.inSync.filter((server) => isWhole(this.stateOf(shard, server), shard.mustHold));
@@ -333,18 +327,14 @@ export class TakeOver {
 
   /** What the catalog says of the shard may be old; as long as that is possible nobody decides on the word of too few. */
   private isBelieved(shard: Shard, graceIsOver: boolean): boolean {
-    if (this.answered(shard) >= answersNeeded(shard.copies)) return true;
+    const { told, servers } = this.cluster;
+    if (told.isNewest(shard.record, servers.keys())) return true;
     return !this.foundation.isCatalogDoubted && (graceIsOver || this.isVouchedFor());
-  }
-
-  /** Replicas that count and have told which configuration of the shard they know. */
-  private answered({ record }: Shard): number {
-    return record.replicas.filter((server) => !record.joining.includes(server) && this.reports.has(server)).length;
   }
 
   /** Most servers have answered, and none of them knows of anything that the catalog does not. */
   private isVouchedFor(): boolean {
-    return this.reports.size > this.cluster.servers.size / 2;
+    return this.cluster.told.size > this.cluster.servers.size / 2;
   }
 
   /**
@@ -368,9 +358,7 @@ export class TakeOver {
     return (shard) => votes.get(shard) ?? this.votes(shard);
   }
 
-  private stateOf(shard: Shard, server: string): NodeShardState | undefined {
-    const reply = this.reports.get(server);
-    if (reply?.configId !== this.cluster.configId) return undefined;
-    return reply.shards.get(shard.id);
+  private stateOf({ record }: Shard, server: string): NodeShardState | undefined {
+    return this.cluster.told.stateOf(record, server);
   }
 }
