@@ -8,7 +8,7 @@ SOURCES := $(shell find apps libs -name '*.ts' -not -name '*.spec.ts' -not -name
 .DEFAULT_GOAL := help
 .PHONY: help demo run stop clean distclean lint format typecheck test sim explore guards cost faults build install load node
 
-help: ## say what there is
+help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  ARGS="--port 5000 --data-dir .shardline --nats-port 4222" says where the cluster is (these are the defaults)'
@@ -31,7 +31,7 @@ distclean: clean ## clean, and remove what was installed
 lint: install ## check the code: ESLint, Prettier, direction of imports
 	@npm run --silent lint
 
-format: install ## mend what lint can mend by itself
+format: install ## fix what the linters can fix by themselves
 	@npm run --silent format
 
 typecheck: install ## check the types
@@ -48,7 +48,7 @@ explore: install ## look at small worlds with every pair of things that can go w
 	@node_modules/.bin/tsc -p tsconfig.exploration.json
 	@exec node --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/exploration/main.js
 
-guards: install ## switch off every guard of the cores, one by one, and see who notices: SEEDS=2000 JOBS=2 ONLY=
+guards: install ## mutation tests: switch off each guard of the cores and see which check notices: SEEDS=2000 JOBS=2 ONLY=
 	@node_modules/.bin/tsc -p tsconfig.guards.json
 	@exec node dist/apps/balancer/test/mutation/main.js
 
@@ -56,7 +56,7 @@ cost: install ## measure what a take-over and waiting writes cost the balancer's
 	@node_modules/.bin/tsc -p tsconfig.cost.json
 	@exec node dist/apps/balancer/test/cost/main.js
 
-faults: build ## hurt a real cluster in every way there is and see that nothing is lost (SEED= FAULTS= ROUNDS=)
+faults: build ## inject faults into a real cluster and check that nothing is lost (SEED= FAULTS= ROUNDS=)
 	@node_modules/.bin/tsc -p tsconfig.faults.json
 	@exec node --enable-source-maps dist/apps/local/test/faults/main.js
 

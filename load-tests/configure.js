@@ -77,7 +77,7 @@ if (require.main === module) {
         console.log(`configured: 4 shards of ${shardSize} keys on 6 servers, ${rows} rows, ${seconds} s`);
       },
       (error) => {
-        console.error(error.cause?.code === 'ECONNREFUSED' ? `nobody answers on ${baseUrl}` : error.message);
+        console.error(error.cause?.code === 'ECONNREFUSED' ? `no answer from ${baseUrl}` : error.message);
         process.exit(1);
       },
     );

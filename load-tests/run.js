@@ -71,7 +71,7 @@ async function prepare(options) {
     fetch(`${options.baseUrl}/status`, { signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) }).then(
       (response) => response.json(),
       () => {
-        throw new Error(`nobody answers on ${options.baseUrl}: start a cluster with "make run" in another terminal`);
+        throw new Error(`no answer from ${options.baseUrl}: start a cluster with "make run" in another terminal`);
       },
     );
   let status = await ask();

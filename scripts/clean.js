@@ -24,7 +24,7 @@ function main() {
   rmSync(join(__dirname, '..', 'dist'), { recursive: true, force: true });
   if (!existsSync(dataDir)) return;
   if (!existsSync(join(dataDir, 'shardline-data')))
-    throw new Error(`${shown} is not a data directory of ours: left alone`);
+    throw new Error(`${shown} is not a data directory of Shardline: left alone`);
   rmSync(dataDir, { recursive: true, force: true });
   console.log(`removed dist and ${shown}`);
 }

@@ -150,7 +150,7 @@ test('services that die are started again, and the cluster goes on', async () =>
     await untilReadable(cluster);
     await untilAnother(cluster, name, pid);
     expect(cluster.output.join('\n')).toMatch(
-      new RegExp(`${name} ended by itself \\(SIGKILL|${name} ended by itself \\(exit status 137`),
+      new RegExp(`${name} exited unexpectedly \\(SIGKILL|${name} exited unexpectedly \\(exit status 137`),
     );
   }
 }, 180_000);

@@ -106,6 +106,6 @@ test('a shard-node that cannot start says why on the terminal and to who asked f
   await expect(cluster.init(EXAMPLE)).rejects.toThrow(/Server1 cannot start: .*Postgres/);
   // NODE_START_TIMEOUT_MS is 30 s.
   expect(performance.now() - startMs).toBeLessThan(20_000);
-  const said = /the shard-node could not start: it is started again Server1: .*Postgres/;
+  const said = /the shard-node could not start: retrying Server1: .*Postgres/;
   expect(cluster.output.filter((line) => said.test(line)).length).toBeGreaterThan(0);
 }, 120_000);

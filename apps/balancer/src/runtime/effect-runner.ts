@@ -202,7 +202,7 @@ export class EffectRunner {
 
   private failureOf(thrown: unknown): ErrorBody {
     const error = ShardlineError.from(thrown);
-    if (error.code === 'INTERNAL') this.ports.logger.error({ err: thrown }, 'an effect failed in an unforeseen way');
+    if (error.code === 'INTERNAL') this.ports.logger.error({ err: thrown }, 'an effect failed unexpectedly');
     return error.toBody();
   }
 }

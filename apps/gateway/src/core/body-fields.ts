@@ -77,7 +77,7 @@ export function nameOf(value: unknown, what: string): string {
 /** The name of a shard or of a server. @throws ShardlineError BAD_REQUEST */
 export function freeNameOf(value: unknown, what: string): string {
   const name = nameOf(value, what);
-  if (!isFreeName(name)) throw badRequest(`${what} is ${quote(name)}, a word of JavaScript's: choose another name`);
+  if (!isFreeName(name)) throw badRequest(`${what} is ${quote(name)}, a reserved name: choose another name`);
   return name;
 }
 

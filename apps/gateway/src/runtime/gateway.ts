@@ -48,7 +48,7 @@ export class Gateway {
       metrics.observeBatch(kind, ops);
     });
     bus.watchConnection().catch((error: unknown) => {
-      logger.error({ err: error }, 'the connection is not watched any more');
+      logger.error({ err: error }, 'no longer watching the connection');
     });
     const app = await NestFactory.create<NestFastifyApplication>(
       GatewayModule.of({ config, nats, logger, metrics, routes, bus }),

@@ -6,7 +6,7 @@ import { EXIT, Refusal } from '../refusal';
 export const USAGE = `usage: node dist/apps/local/main.js [run|demo|stop] [options]
 
   run    start a cluster in the foreground; Ctrl-C stops all of it (this is the default)
-  demo   start one in the background, fill it, kill a shard-node and watch it heal; it goes on running
+  demo   start one in the background, fill it, kill a shard-node and watch it heal; it keeps running
   stop   stop the cluster of the data directory and wait until it is gone
 
   --port 5000            where the gateway listens

@@ -143,7 +143,7 @@ class Demo {
     const { terminal, options } = this;
     const args = argumentsOf(options);
     terminal.say();
-    terminal.say(`The cluster goes on running in the background. Try next:`);
+    terminal.say(`The cluster keeps running in the background. Try next:`);
     terminal.say();
     const pidFile = join(options.shownDataDir, 'servers', 'Server1', 'node.pid');
     terminal.say(`  curl '${baseUrl}/read?low=100&high=105'`);

@@ -164,7 +164,7 @@ export class Cluster implements Watcher {
   }
 
   ended(name: string, how: string, pauseMs: number): void {
-    this.warn(`${name} ended by itself (${how}); starting it again in ${pauseMs} ms`);
+    this.warn(`${name} exited unexpectedly (${how}); restarting it in ${pauseMs} ms`);
   }
 
   refused(name: string, why: string): void {

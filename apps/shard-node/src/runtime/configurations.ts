@@ -90,7 +90,7 @@ export class Configurations {
     this.sweeping = this.store
       .sweep()
       .catch((error: unknown) => {
-        this.logger.warn({ err: error }, 'tables that are not needed any more could not be removed yet');
+        this.logger.warn({ err: error }, 'could not remove unused tables yet');
       })
       .finally(() => {
         this.sweeping = null;

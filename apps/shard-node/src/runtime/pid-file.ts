@@ -8,6 +8,6 @@ export async function removeOwnPidFile(path: string | undefined, logger: Logger)
   try {
     if ((await readFile(path, 'utf8')).trim() === String(process.pid)) await rm(path);
   } catch (error) {
-    logger.warn({ err: error, pidFile: path }, 'could not remove the file with our process id');
+    logger.warn({ err: error, pidFile: path }, 'could not remove the pid file');
   }
 }

@@ -27,7 +27,7 @@ export class MeasuredVitals implements ProcessVitals {
       const { bavail, bsize } = await statfs(this.dataDir);
       return bavail * bsize;
     } catch (error) {
-      this.logger.warn({ err: error }, 'cannot tell how much room there is');
+      this.logger.warn({ err: error }, 'cannot read the free disk space');
       return null;
     }
   }

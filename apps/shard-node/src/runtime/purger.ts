@@ -48,7 +48,7 @@ export class Purger {
         await this.purgeShard(shard);
         await this.forgetIds(shard);
       } catch (error) {
-        this.logger.warn({ err: error, shard }, 'could not purge; the next mark tries again');
+        this.logger.warn({ err: error, shard }, 'could not purge; will retry');
       }
     }
   }

@@ -328,7 +328,7 @@ export class Replica {
         return { state: { ...withShards(state, told), mark: mark ?? state.mark }, result: undefined };
       })
       .catch((error: unknown) => {
-        this.logger.warn({ err: error }, 'could not store the VATs that a ping told');
+        this.logger.warn({ err: error }, 'could not store the committed VATs of a ping');
       })
       .finally(() => {
         this.telling = null;

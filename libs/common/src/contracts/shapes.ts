@@ -35,7 +35,7 @@ export const milliseconds = z.number();
 
 export const identifier = z.string().regex(IDENTIFIER);
 /** Of a shard or a server, where one is made. */
-export const freshName = identifier.refine(isFreeName, "is a word of JavaScript's");
+export const freshName = identifier.refine(isFreeName, 'is a reserved name');
 export const names = z.array(z.string());
 
 /** A list that nobody changes. Only the type says so: `z.readonly` would freeze every message. */

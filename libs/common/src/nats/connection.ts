@@ -88,7 +88,7 @@ export function isTimeout(cause: unknown): boolean {
 }
 
 function asRequestFailure(cause: unknown, subject: string, timeoutMs: number): ShardlineError {
-  if (isNoResponders(cause)) return new ShardlineError('NO_LEADER', `nobody answers on ${subject}`, true, { cause });
+  if (isNoResponders(cause)) return new ShardlineError('NO_LEADER', `no responders on ${subject}`, true, { cause });
   const why = isTimeout(cause) ? `within ${timeoutMs} ms` : String(cause);
   return new ShardlineError('OUTCOME_UNKNOWN', `no answer on ${subject}: ${why}`, false, { cause });
 }

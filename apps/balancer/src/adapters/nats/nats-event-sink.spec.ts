@@ -126,7 +126,7 @@ describe('events on NATS', () => {
       server.resume();
     }
     const words = lines.map((line) => line.msg);
-    expect(words.filter((word) => word.startsWith('too many events wait'))).toHaveLength(2);
+    expect(words.filter((word) => word.startsWith('the event queue is full'))).toHaveLength(2);
     expect(words).toContain('events were not published in time');
   });
 

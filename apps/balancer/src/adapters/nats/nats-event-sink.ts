@@ -83,7 +83,7 @@ export class NatsEventSink implements EventSink {
     const { kind, subject, data } = event;
     this.logger.info({ event: kind, subject, ...data }, LOG_WORDS[kind] ?? kind);
     if (this.queue.length >= this.queueLimit) {
-      this.logger.error({ event: kind, subject }, 'too many events wait: this one is not published');
+      this.logger.error({ event: kind, subject }, 'the event queue is full: dropped this event');
       return;
     }
     this.queue.push(envelope(event, this.source));
@@ -118,7 +118,7 @@ export class NatsEventSink implements EventSink {
         return;
       } catch (error) {
         if (attempt === ATTEMPTS) {
-          this.logger.error({ err: error, event: event.type, subject: event.subject }, 'an event could not be kept');
+          this.logger.error({ err: error, event: event.type, subject: event.subject }, 'could not store an event');
           return;
         }
       }
@@ -132,7 +132,7 @@ export class NatsEventSink implements EventSink {
     try {
       await ensureStream(this.jetstream);
     } catch (error) {
-      this.logger.debug({ err: error }, 'the stream of events is not there');
+      this.logger.debug({ err: error }, 'the event stream is missing');
     }
   }
 }

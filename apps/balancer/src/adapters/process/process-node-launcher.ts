@@ -168,7 +168,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
   /** Until it stays, or something else is demanded: whoever waits for the node would not hear of its end. */
   private startAgain(server: string, demand: number, why: string): void {
     if (this.demands.get(server) !== demand) return;
-    this.logger.warn({ server, why }, 'the shard-node could not start: it is started again');
+    this.logger.warn({ server, why }, 'the shard-node could not start: retrying');
     const again = async (place: NodePlace): Promise<void> => {
       if (this.demands.get(server) !== demand || (await runningPid(place)) !== undefined) return;
       await this.spawn(place, demand);
@@ -185,7 +185,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
     if (pid === undefined) return;
     signalProcess(pid, 'SIGTERM');
     if (await waitUntilGone(() => isNode(place, pid), this.stopTimeoutMs)) return;
-    this.logger.warn({ server: place.server, nodePid: pid }, 'the shard-node takes too long to stop: it is killed');
+    this.logger.warn({ server: place.server, nodePid: pid }, 'the shard-node did not stop in time: killing it');
     await this.kill(place, pid);
   }
 
@@ -199,7 +199,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
   /** One thing at a time per server, in the order in which they were asked for. */
   private inTurn(server: string, work: (place: NodePlace) => Promise<void>): Promise<void> {
     if (!IDENTIFIER.test(server)) {
-      return Promise.reject(new ShardlineError('BAD_REQUEST', `${JSON.stringify(server)} is no name of a server`));
+      return Promise.reject(new ShardlineError('BAD_REQUEST', `${JSON.stringify(server)} is not a server name`));
     }
     const before = this.doing.get(server) ?? Promise.resolve();
     const now = before

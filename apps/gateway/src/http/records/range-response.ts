@@ -83,7 +83,7 @@ export class RangeResponder {
 
   /** An answer that stops in the middle must not look complete. */
   private breakOff(reply: FastifyReply, error: ShardlineError): void {
-    if (!reply.raw.destroyed) this.logger.warn({ code: error.code, why: error.message }, 'a range read was broken off');
+    if (!reply.raw.destroyed) this.logger.warn({ code: error.code, why: error.message }, 'a range read was aborted');
     reply.raw.destroy();
   }
 }
@@ -171,12 +171,12 @@ class RangeAnswer {
 
   private mustGoOn(): void {
     if (this.isLost()) throw snapshotGone();
-    if (this.reply.raw.destroyed) throw new ShardlineError('BAD_REQUEST', 'the client has gone');
+    if (this.reply.raw.destroyed) throw new ShardlineError('BAD_REQUEST', 'the client disconnected');
   }
 }
 
 function snapshotGone(): ShardlineError {
-  return new ShardlineError('SNAPSHOT_GONE', 'the leader does not hold the snapshot any more', true);
+  return new ShardlineError('SNAPSHOT_GONE', 'the leader no longer holds the snapshot', true);
 }
 
 /** Waits until the client has taken what was written. @throws ShardlineError when it goes or takes nothing for too long */

@@ -33,7 +33,7 @@ export class HttpErrorFilter implements ExceptionFilter<unknown> {
     if (request.is404) return this.routes.failure(request.method, request.raw.url ?? '');
     if (thrown instanceof HttpFailure) return thrown;
     if (thrown instanceof ShardlineError) {
-      if (thrown.code === 'INTERNAL') this.logger.error({ err: thrown }, 'a defect');
+      if (thrown.code === 'INTERNAL') this.logger.error({ err: thrown }, 'unhandled error');
       return httpFailureOf(thrown);
     }
     // Nest wraps what Fastify throws, but not always.
@@ -41,7 +41,7 @@ export class HttpErrorFilter implements ExceptionFilter<unknown> {
       thrown instanceof HttpException ? thrown.getStatus() : (thrown as Partial<FastifyError> | null)?.statusCode;
     if (status !== undefined && status >= 400 && status < 500)
       return new HttpFailure(status, `the request cannot be read: ${(thrown as Error).message}`);
-    this.logger.error({ err: thrown }, 'a defect');
+    this.logger.error({ err: thrown }, 'unhandled error');
     return new HttpFailure(500, 'the gateway failed, and it is not your fault: please report it');
   }
 }

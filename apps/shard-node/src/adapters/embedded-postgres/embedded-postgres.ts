@@ -71,7 +71,7 @@ export class EmbeddedPostgres {
   ) {
     this.connection = { host: place.socketDir, port: SOCKET_PORT, user: DATABASE_USER, database: DATABASE_NAME };
     this.onExit((exit) => {
-      logger.error(exit, 'Postgres ended by itself');
+      logger.error(exit, 'Postgres exited unexpectedly');
     });
   }
 
@@ -116,7 +116,7 @@ export class EmbeddedPostgres {
   private async end(): Promise<void> {
     this.server.signal('SIGINT');
     if (!(await this.server.endsWithin(FAST_STOP_MS))) {
-      this.logger.warn('Postgres takes too long to stop: it is told to quit, and recovers at its next start');
+      this.logger.warn('Postgres did not stop in time: sent SIGQUIT, so it recovers at its next start');
       this.server.signal('SIGQUIT');
       if (!(await this.server.endsWithin(QUIT_MS))) await killPostmaster(this.place.clusterDir, this.logger);
     }

@@ -24,7 +24,7 @@ const KILL_MS = 5_000;
 export async function endLeftover(clusterDir: string, logger: Logger): Promise<void> {
   const runs = async (): Promise<boolean> => (await postmastersOn(clusterDir)).length > 0;
   if (await runs()) {
-    logger.warn({ clusterDir }, 'another Postgres is still on our data');
+    logger.warn({ clusterDir }, 'another Postgres still uses this data directory');
     if (!(await waitUntilGone(runs, OWN_END_MS))) await killPostmaster(clusterDir, logger);
   }
   await rm(join(clusterDir, 'postmaster.pid'), { force: true });

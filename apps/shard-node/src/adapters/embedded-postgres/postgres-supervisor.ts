@@ -94,7 +94,7 @@ export class PostgresSupervisor {
     this.looking = setInterval(() => {
       if (postgres.isFound) return;
       clearInterval(this.looking);
-      this.options.logger.warn('somebody has removed the socket of Postgres: starting it again');
+      this.options.logger.warn('the socket of Postgres was removed: restarting Postgres');
       postgres.abandon();
     }, LOOK_MS).unref();
     postgres.onExit((exit) => {
@@ -129,7 +129,7 @@ export class PostgresSupervisor {
           return;
         }
         why = error instanceof Error ? error.message : String(error);
-        this.options.logger.error({ err: error, failuresInARow: this.failuresInARow }, 'Postgres does not start again');
+        this.options.logger.error({ err: error, failuresInARow: this.failuresInARow }, 'Postgres does not restart');
       }
     }
   }
@@ -137,7 +137,7 @@ export class PostgresSupervisor {
   /** False when nothing is wanted any more. */
   private async pause(): Promise<boolean> {
     const pauseMs = Math.min(this.policy.pauseMs * 2 ** (this.failuresInARow - 1), LONGEST_PAUSE_MS);
-    this.options.logger.warn({ pauseMs, failuresInARow: this.failuresInARow }, 'starting Postgres again');
+    this.options.logger.warn({ pauseMs, failuresInARow: this.failuresInARow }, 'restarting Postgres');
     try {
       await delay(pauseMs, undefined, { signal: this.stopping.signal });
       return true;
