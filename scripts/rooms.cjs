@@ -12,7 +12,7 @@ const ROOMS = {
   'apps/shard-node/src/adapters': [['postgres', 'memory', 'nats', 'embedded-postgres']],
   'apps/shard-node/src/adapters/postgres': [['.'], ['pages', 'migrations'], ['sql'], ['entities']],
   'apps/local/src': [['demo'], ['cli'], ['supervision'], ['.']],
-  'libs/common/src': [['testing'], ['nats'], ['process'], ['config', 'logging', 'protocol'], ['contracts']],
+  'libs/common/src': [['testing'], ['nats'], ['process'], ['config', 'logging', 'protocol', 'waiting'], ['contracts']],
 };
 
 /** The files of a room, as a regular expression. */

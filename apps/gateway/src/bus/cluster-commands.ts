@@ -16,7 +16,7 @@ import { requestJson, throwFailure } from '#common/nats/codec';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { request } from '#common/nats/connection';
 import type { Message } from '#common/nats/message';
-import { withPatience } from './patience';
+import { retryQuestion } from './retry-question';
 
 /** Deadlines of administration, in milliseconds. */
 export interface ClusterTimes {
@@ -60,7 +60,7 @@ export class ClusterCommands {
 
   /** @throws ShardlineError NO_LEADER, also when the leader is there but does not answer: it is safe to ask again */
   status(): Promise<ClusterStatus> {
-    return withPatience(this.times.holdMs, () =>
+    return retryQuestion(this.times.holdMs, () =>
       this.statusNow(Math.min(QUESTION_TIMEOUT_MS, this.times.requestTimeoutMs)),
     );
   }
@@ -69,7 +69,7 @@ export class ClusterCommands {
   operation(operation: string): Promise<OperationStatus> {
     const { holdMs, requestTimeoutMs } = this.times;
     const timeoutMs = Math.min(QUESTION_TIMEOUT_MS, requestTimeoutMs);
-    return withPatience(holdMs, () =>
+    return retryQuestion(holdMs, () =>
       this.asQuestion(() => {
         const { reply } = COMMAND_MESSAGES.operation;
         return requestJson(this.nats, SUBJECTS.cmd.operation, { operation }, timeoutMs, reply);
@@ -92,7 +92,7 @@ export class ClusterCommands {
   }
 
   private administer<T>(subject: string, command: object, reply: Message<T>): Promise<T> {
-    return withPatience(this.times.holdMs, async () => {
+    return retryQuestion(this.times.holdMs, async () => {
       try {
         return await requestJson(this.nats, subject, command, this.times.adminTimeoutMs, reply);
       } catch (thrown) {

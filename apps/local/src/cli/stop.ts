@@ -1,6 +1,6 @@
 /** `stop`: end the cluster of a data directory. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { commandOf, signalProcess, waitUntilGone } from '#common/process/process-table';
+import { pollUntil } from '#common/waiting/retry';
 import { stopLauncher } from '../supervision/control';
 import { DataDir, type FoundLauncher } from '../supervision/data-dir';
 import type { Options } from './options';
@@ -59,10 +59,11 @@ async function signalLauncher(dataDir: DataDir, pid: number | undefined): Promis
 
 /** The launcher that uses the folder; one that does not answer is given the time to be found again. */
 async function findLauncher(dataDir: DataDir): Promise<FoundLauncher | undefined> {
-  const end = performance.now() + FOUND_DEADLINE_MS;
-  for (;;) {
-    const found = await dataDir.launcher();
-    if (found === undefined || found.answers || performance.now() > end) return found;
-    await delay(POLL_MS);
-  }
+  let found: FoundLauncher | undefined;
+  const look = async (): Promise<true | undefined> => {
+    found = await dataDir.launcher();
+    return found === undefined || found.answers ? true : undefined;
+  };
+  await pollUntil(look, { deadlineMs: FOUND_DEADLINE_MS, pauseMs: POLL_MS });
+  return found;
 }

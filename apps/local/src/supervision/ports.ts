@@ -1,6 +1,6 @@
 /** Ports are looked at before anything is started, so that the word about a port in use is a clear one. */
 import { createServer } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import { pollUntil } from '#common/waiting/retry';
 import { EXIT, Refusal } from '../refusal';
 
 const RETRY_MS = 100;
@@ -14,18 +14,14 @@ export async function checkPort(
   { port, what, option, hosts }: { port: number; what: string; option: string; hosts: readonly string[] },
   patienceMs: number,
 ): Promise<void> {
-  const end = performance.now() + patienceMs;
-  for (;;) {
-    const code = await firstFailure(port, hosts);
-    if (code === undefined) return;
-    if (code !== 'EADDRINUSE' || performance.now() >= end) {
-      throw new Refusal(
-        `port ${port} (${what}) ${reason(code, port)}; choose another with ${option}`,
-        EXIT.unavailable,
-      );
-    }
-    await delay(RETRY_MS);
-  }
+  let code: string | undefined;
+  const look = async (): Promise<true | undefined> => {
+    code = await firstFailure(port, hosts);
+    return code === 'EADDRINUSE' ? undefined : true;
+  };
+  await pollUntil(look, { deadlineMs: patienceMs, pauseMs: RETRY_MS });
+  if (code === undefined) return;
+  throw new Refusal(`port ${port} (${what}) ${reason(code, port)}; choose another with ${option}`, EXIT.unavailable);
 }
 
 async function firstFailure(port: number, hosts: readonly string[]): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 /** When a cluster is ready: the gateway answers, a leader answers it, and every shard that is configured can be written. */
-import { setTimeout as delay } from 'node:timers/promises';
+import { pollUntil } from '#common/waiting/retry';
 
 const POLL_MS = 50;
 const ANSWER_DEADLINE_MS = 5_000;
@@ -18,13 +18,12 @@ export function gatewayUrl(port: number, host = '127.0.0.1'): string {
  * `answering`: it answers, but not every shard could be written in time. `silent`: it does not answer.
  */
 export async function waitUntilReady(baseUrl: string, deadlineMs: number, signal?: AbortSignal): Promise<Readiness> {
-  const end = performance.now() + deadlineMs;
   let readiness: Readiness = 'silent';
-  while (performance.now() < end && signal?.aborted !== true) {
+  const look = async (): Promise<true | undefined> => {
     readiness = await readinessOf(baseUrl);
-    if (readiness === 'ready') break;
-    await delay(POLL_MS);
-  }
+    return readiness === 'ready' ? true : undefined;
+  };
+  await pollUntil(look, { deadlineMs, pauseMs: POLL_MS, signal });
   return readiness;
 }
 

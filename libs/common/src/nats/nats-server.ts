@@ -3,8 +3,8 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { spawnGuarded } from '../process/guard';
+import { pollUntil } from '../waiting/retry';
 
 /** The largest message that the broker takes; the gateway's body limit must stay below it. */
 export const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
@@ -57,12 +57,8 @@ export async function natsServerAnswers(
   deadlineMs: number,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const end = performance.now() + deadlineMs;
-  while (performance.now() < end && signal?.aborted !== true) {
-    if (await greets(host, port)) return true;
-    await delay(RETRY_MS);
-  }
-  return false;
+  const look = async (): Promise<true | undefined> => ((await greets(host, port)) ? true : undefined);
+  return (await pollUntil(look, { deadlineMs, pauseMs: RETRY_MS, signal })) === true;
 }
 
 function greets(host: string, port: number): Promise<boolean> {

@@ -1,8 +1,8 @@
 /** Processes that are not our children: whether they run, what they run, and waiting for their end. */
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { pollUntil } from '../waiting/retry';
 
 const POLL_MS = 20;
 
@@ -79,12 +79,8 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
 
 /** Waits until `isRunning` says no, at most `timeoutMs`; resolves to whether it did. */
 export async function waitUntilGone(isRunning: () => Promise<boolean>, timeoutMs: number): Promise<boolean> {
-  const deadline = performance.now() + timeoutMs;
-  while (await isRunning()) {
-    if (performance.now() >= deadline) return false;
-    await delay(POLL_MS);
-  }
-  return true;
+  const look = async (): Promise<true | undefined> => ((await isRunning()) ? undefined : true);
+  return (await pollUntil(look, { deadlineMs: timeoutMs, pauseMs: POLL_MS })) === true;
 }
 
 /** Whether the failure is the system's error of this code, `ENOENT` for example. */

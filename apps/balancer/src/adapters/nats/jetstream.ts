@@ -1,8 +1,8 @@
 /** What the adapters on JetStream have in common: naming its failures, and waiting for it to come up. */
 import { NatsError, type JetStreamOptions, type NatsConnection } from 'nats';
-import { setTimeout as delay } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
 import { isNoResponders } from '#common/nats/connection';
+import { retryUntilDeadline } from '#common/waiting/retry';
 
 /** JetStream's number for "the last sequence of this subject is not the one you expected". */
 const WRONG_LAST_SEQUENCE = 10071;
@@ -51,14 +51,10 @@ export function asStoreFailure(thrown: unknown, what: string): ShardlineError {
  * @throws ShardlineError with the last failure, when it has not succeeded within `timeoutMs`
  */
 export async function untilJetStreamIsUp<T>(work: () => Promise<T>, timeoutMs: number, what: string): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (performance.now() + RETRY_MS > deadline) throw asStoreFailure(error, what);
-    }
-    await delay(RETRY_MS);
+  try {
+    return await retryUntilDeadline(work, { deadlineMs: timeoutMs, firstPauseMs: RETRY_MS, isRetryable: () => true });
+  } catch (error) {
+    throw asStoreFailure(error, what);
   }
 }
 

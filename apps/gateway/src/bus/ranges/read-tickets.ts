@@ -10,7 +10,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
 import { requestJson } from '#common/nats/codec';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
-import { withPatience } from '../patience';
+import { retryQuestion } from '../retry-question';
 
 type Plan = RangeRead['plan'];
 
@@ -117,7 +117,7 @@ export class ReadTickets {
       questions.filter((question) => question.kind === kind).map((question) => question.plan.ticket);
     const asked: ReadDoneRequest = { done: tickets('done'), keep: tickets('keep') };
     try {
-      const reply = await withPatience(this.holdMs, () => this.askOnce(asked));
+      const reply = await retryQuestion(this.holdMs, () => this.askOnce(asked));
       const unknown = new Set(reply.unknown);
       for (const { plan, resolve } of questions) {
         // Another epoch counts its tickets anew: that it knows the number means nothing.

@@ -6,12 +6,12 @@
  * else the connection is broken off. Pages are pulled only as the client's socket takes them.
  */
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { RangeRead } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
+import { retryUntilDeadline } from '#common/waiting/retry';
 import type { PageReader } from '../../bus/ranges/page-reader';
 import type { ReadTickets } from '../../bus/ranges/read-tickets';
 import { READ_ANSWER } from '../../core/answers';
@@ -32,8 +32,7 @@ export interface RangeTimes {
 type Attempt = 'answered' | 'snapshot lost';
 
 /** Before an attempt is made again; it doubles up to the second. */
-const FIRST_PAUSE_MS = 25;
-const MAX_PAUSE_MS = 400;
+const PAUSES = { firstPauseMs: 25, longestPauseMs: 400 };
 
 export class RangeResponder {
   constructor(
@@ -45,18 +44,18 @@ export class RangeResponder {
 
   /** Answers the client with what `ask` finds. @throws ShardlineError while nothing has been sent */
   async respond(reply: FastifyReply, ask: () => Promise<ReadOutcome>): Promise<void> {
-    const endMs = performance.now() + this.times.holdMs;
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    let lost: ShardlineError | null = null;
+    const attempt = async (): Promise<void> => {
       const outcome = await ask();
       if (outcome.plan === undefined) {
         sendJsonText(reply, outcome.text);
         return;
       }
-      const lost = await this.attempt(reply, outcome);
-      if (lost === null) return;
-      if (performance.now() + pauseMs >= endMs) throw lost;
-      await sleep(pauseMs);
-    }
+      lost = await this.attempt(reply, outcome);
+      if (lost !== null) throw lost;
+    };
+    const isRetryable = (thrown: unknown): boolean => thrown === lost;
+    await retryUntilDeadline(attempt, { deadlineMs: this.times.holdMs, ...PAUSES, isRetryable });
   }
 
   /** Null when the client has been answered; why not, when it can be tried again. @throws ShardlineError when it cannot */

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CannotStartError } from '#common/process/cannot-start';
 import { FolderLock } from '#common/process/folder-lock';
 import { makeFolder } from '#common/process/folders';
+import { pollUntil } from '#common/waiting/retry';
 import {
   EmbeddedPostgres,
   type EmbeddedPostgresOptions,
@@ -155,13 +156,9 @@ export class PostgresSupervisor {
 
 /** @throws CannotStartError when another process has the data and keeps them */
 async function claim(dataDir: string): Promise<FolderLock> {
-  const deadline = performance.now() + LOCK_WAIT_MS;
-  for (;;) {
-    const lock = await FolderLock.acquire(dataDir);
-    if (lock !== null) return lock;
-    if (performance.now() > deadline) break;
-    await delay(LOCK_POLL_MS);
-  }
+  const look = async (): Promise<FolderLock | undefined> => (await FolderLock.acquire(dataDir)) ?? undefined;
+  const lock = await pollUntil(look, { deadlineMs: LOCK_WAIT_MS, pauseMs: LOCK_POLL_MS });
+  if (lock !== undefined) return lock;
   const what = `another process has the data in ${dataDir} (it holds the lock of that folder)`;
   throw new CannotStartError(`${what}: end it first, also when it is suspended`);
 }
