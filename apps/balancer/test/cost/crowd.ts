@@ -2,7 +2,8 @@
  * A leader among many shards, and what its events cost: the real core, with a bucket and servers around it that answer at once and
  * say what they must. What is measured is what happens within `step` alone, and what it asks of the world.
  */
-import type { FenceReply, NodeShardState, PartReply, ShardConfig } from '#common/contracts/node';
+import { deserialize, serialize } from 'node:v8';
+import type { NodeShardState, PartReply, ShardConfig } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
 import type { AdminResult, CatalogValue, CoreEvent, Effect, Outcome } from '../../src/core/effects';
 import { PUBLISHED_HASH } from '../../src/core/hash-ring';
@@ -38,6 +39,15 @@ type Ask = Extract<Effect, { token: number }>;
 /** What a server stores of one shard. */
 type Held = NodeShardState;
 
+/** The world around a core. */
+interface Saved {
+  shards: number;
+  bucket: ReadonlyMap<string, CatalogValue>;
+  servers: ReadonlyMap<string, Map<string, Held>>;
+  revision: number;
+  nowMs: number;
+}
+
 /** What steps have cost, in the unit of the meter. */
 export interface Cost {
   steps: number;
@@ -71,7 +81,6 @@ export class Crowd {
   private revision = 0;
   private readonly bucket = new Map<string, CatalogValue>();
   private readonly servers = new Map<string, Map<string, Held>>();
-  private readonly records = new Map<string, FenceReply['cluster']>();
   private readonly inbox: Happening[] = [];
   private administered: Outcome<AdminResult> | null = null;
 
@@ -97,6 +106,23 @@ export class Crowd {
     crowd.happen({ on: 'admin', command: { request: 1, op: 'init', command } });
     crowd.run(() => crowd.administered !== null);
     if (crowd.administered?.ok !== true) throw new Error(`no /init: ${JSON.stringify(crowd.administered)}`);
+    return crowd;
+  }
+
+  /** The bucket and the servers as they are, for another process. */
+  saved(): Buffer {
+    const { shards, bucket, servers, revision, nowMs } = this;
+    return serialize({ shards, bucket, servers, revision, nowMs } satisfies Saved);
+  }
+
+  /** Those, in a process in which the core has not run yet: only a take-over can follow. */
+  static restored(from: Buffer): Crowd {
+    const { shards, bucket, servers, revision, nowMs } = deserialize(from) as Saved;
+    const crowd = new Crowd(shards);
+    crowd.nowMs = nowMs;
+    crowd.revision = revision;
+    for (const [key, value] of bucket) crowd.bucket.set(key, value);
+    for (const [server, held] of servers) crowd.servers.set(server, held);
     return crowd;
   }
 
@@ -243,7 +269,6 @@ export class Crowd {
         };
       case 'config':
         for (const config of ask.request.shards) this.configure(ask.server, config);
-        if (ask.request.cluster !== undefined) this.records.set(ask.server, ask.request.cluster);
         return { instance: 'i', shards: this.told(ask.server) };
       case 'apply':
         return ask.round.parts.map((part): PartReply => {
