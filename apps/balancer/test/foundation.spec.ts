@@ -6,10 +6,11 @@ import type { CatalogValue, Outcome } from '../src/core/effects';
 import { Foundation } from '../src/core/foundation';
 import { Health } from '../src/core/health';
 import { Recovery } from '../src/core/recovery';
+import type { Shard } from '../src/core/shard';
 import { wait, type Workflow } from '../src/core/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { Bench, type Ask } from './support/bench';
-import { EPOCH, SILENCE } from './support/parts-of-the-core';
+import { EPOCH, SILENCE, stateOf } from './support/parts-of-the-core';
 
 const { nodeStartMs } = SETTINGS;
 const SHARDS = ['sh0', 'sh1'];
@@ -320,11 +321,13 @@ describe('a server that knows of another configuration', () => {
   });
 });
 
-function* proven(): Workflow<boolean> {
+function* answered(value: boolean): Workflow<boolean> {
   return yield* wait((resume) => {
-    resume(true);
+    resume(value);
   });
 }
+const proven = (): Workflow<boolean> => answered(true);
+const unproven = (): Workflow<boolean> => answered(false);
 
 describe('servers that hold nothing of this configuration', () => {
   function withStrays(): Beginning {
@@ -376,6 +379,57 @@ describe('servers that hold nothing of this configuration', () => {
     expect(bench.asked('removeNode')).toEqual([]);
     const ask = bench.open.find((one) => one.do === 'fence')!;
     bench.resolve(ask, { ok: true, value: beginning.reply({ configId }) });
+    expect(bench.asked('removeNode').map(({ server }) => server)).toEqual(expected);
+  });
+
+  it('are left alone when they answer late and the launcher has no data of them', () => {
+    const beginning = new Beginning();
+    const { bench, foundation } = beginning;
+    beginning.census = { ok: true, value: [{ server: 'foreign', configId: 1 }] };
+    beginning.replies.set('foreign', null);
+    expect(beginning.lay(1_000).result).toBe(true);
+    bench.begin(foundation.settle(proven));
+    const ask = bench.open.find((one) => one.do === 'fence')!;
+    bench.resolve(ask, { ok: true, value: beginning.reply({ configId: 1 }) });
+    expect(bench.asked('removeNode')).toEqual([]);
+  });
+
+  it('are looked for among those alone that are no members: nobody is asked about the shards of these', () => {
+    const beginning = new Beginning();
+    const { bench, foundation } = beginning;
+    for (const server of ['S0', 'S1'])
+      beginning.replies.set(server, { shards: [stateOf({ ...beginning.record.born[0]!, configId: CONFIG_ID }, 5)] });
+    beginning.lay();
+    const asked: string[] = [];
+    const askMembers = (shards: readonly Shard[]): Workflow<boolean> => {
+      asked.push(...shards.map(({ id }) => id));
+      return proven();
+    };
+    bench.begin(foundation.settle(askMembers));
+    expect(asked).toEqual([]);
+  });
+
+  it('are removed without a word of members when what they hold is of an earlier configuration', () => {
+    const beginning = withStrays();
+    const { bench, foundation, record } = beginning;
+    const state = stateOf({ ...record.born[0]!, configId: 1 }, 5);
+    beginning.foundation.heard('older')!.shards.push(state);
+    bench.begin(foundation.settle((shards) => (shards.length === 0 ? proven() : unproven())));
+    bench.pass(2_000);
+    expect(bench.asked('removeNode').map(({ server }) => server)).toEqual(['empty', 'older']);
+  });
+
+  it.each([
+    ['nothing was written there', 0, ['leftover']],
+    ['something was', 4, []],
+  ])('are removed with a shard that nobody else knows when %s', (_, term, expected) => {
+    const beginning = new Beginning();
+    const { bench, foundation, record } = beginning;
+    beginning.known = ['S0', 'S1', 'leftover'];
+    const state = stateOf({ ...record.born[0]!, shard: 'sh7', configId: CONFIG_ID }, term);
+    beginning.replies.set('leftover', { shards: [state] });
+    beginning.lay();
+    bench.begin(foundation.settle(proven));
     expect(bench.asked('removeNode').map(({ server }) => server)).toEqual(expected);
   });
 

@@ -102,6 +102,7 @@ describe.each(changes)('%s', (_, change) => {
     bench.begin(changing);
     expect(bench.over).toHaveLength(1);
     expect(bench.shard.record).toBe(record);
+    expect([...bench.shard.untold]).toEqual([]);
     expect(bench.asked('config')).toEqual([]);
     expect(bench.told('shard.stale')).toEqual([]);
   });

@@ -589,6 +589,19 @@ describe('while nobody is found who misses nothing', () => {
     expect(asked).toEqual(Array.from({ length: 8 }, () => ['S0', 'S1', 'S2']).flat());
   });
 
+  test('nobody is asked any more when a member is back before the lane is free', () => {
+    const bench = stranded();
+    bench.begin(bench.writer.lockLane(bench.shard));
+    bench.pass(500);
+    bench.shard.suspend('S0', false);
+    const { configVersion } = bench.shard.record;
+    bench.writer.lanes.release([SHARD]);
+    bench.settle();
+    expect(bench.asked('ping')).toEqual([]);
+    expect(bench.shard.record.configVersion).toBe(configVersion);
+    expect(bench.writer.lanes.isLocked(SHARD)).toBe(false);
+  });
+
   test('nothing else is begun as long as an answer is outstanding', () => {
     const bench = lost();
     bench.answer = (ask) => (ask.do === 'ping' ? null : undefined);

@@ -280,7 +280,7 @@ export class BalancerCore {
   }
 
   private refuse(command: RecordCommand, why: ErrorBody): void {
-    const error = command.op === 'read' ? why : this.writer.underWay.toldOf(command.operation, why);
+    const error = this.writer.underWay.toldOf(command.operation, why);
     this.desk.emit({ do: 'answer', batch: command.batch, answered: { result: { id: command.id, error } } });
   }
 

@@ -97,6 +97,17 @@ describe('the record is told', () => {
     expect(told).toEqual([false, true]);
   });
 
+  test('to nobody who is just leaving: it may hang', () => {
+    const { news, cluster, desk } = newsOf(RECORD);
+    cluster.serverNamed('S0').leaving = true;
+    const untold: string[][] = [];
+    run(news.tellAll(), (servers) => untold.push(servers));
+    const asks = configs(desk);
+    expect(asks.map(({ server }) => server)).toEqual(['S1']);
+    desk.deliver(asks[0]!.token, { ok: true, value: {} });
+    expect(untold).toEqual([['S0']]);
+  });
+
   test('to nobody when there is none', () => {
     const { news, desk } = newsOf(null);
     const told: boolean[] = [];

@@ -106,7 +106,7 @@ export type RecordCommand = { batch: number; id: number } & (
   | ({ op: 'write'; onConflict: OnConflict; keys: number[]; rows: string[] } & OperationName)
   | ({ op: 'update'; key: number; row: string } & OperationName)
   | ({ op: 'delete'; key: number } & OperationName)
-  | { op: 'read'; low: number; high: number }
+  | { op: 'read'; low: number; high: number; operation?: undefined }
 );
 
 export type AdminCommand = { request: number } & (

@@ -160,7 +160,7 @@ export class Foundation {
 
   /** Enough members of all that it holds of the configuration in force show that they have everything. */
   private *isNeedless({ configId, shards }: FenceReply, areProven: AreProven): Workflow<boolean> {
-    if (configId !== this.cluster.configId || this.cluster.phase === 'steppedDown') return true;
+    if (configId !== this.cluster.configId) return true;
     return yield* areProven(shards.flatMap(({ shard }) => this.cluster.shards.get(shard) ?? []));
   }
 

@@ -9,10 +9,10 @@ import type { ConfigRequest, NodeShardState } from '#common/contracts/node';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { Desk } from './desk';
-import { entered, following, joined, settled } from './record-changes';
+import { entered, joined, settled } from './record-changes';
+import { RecordStorage, type Stored } from './record-storage';
 import { isWhole, RollCall } from './roll-call';
 import { minimumOf, type Shard, type ShardRecord } from './shard';
-import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { all, run, running, wait, type Workflow } from './workflow';
 
 /**
@@ -21,14 +21,13 @@ import { all, run, running, wait, type Workflow } from './workflow';
  */
 export type ChangeOutcome = 'done' | 'belowMinimum' | 'unproven' | 'steppedDown';
 
-type Stored = 'stored' | 'unproven' | 'steppedDown';
-
 const SILENT = 'did not store the configuration';
 /** How soon a shard that waits is looked at again. */
 const RETRY_MS = 250;
 
 export class InSyncSets {
   private readonly rollCall: RollCall;
+  private readonly storage: RecordStorage;
   /** Shards of which a member should leave that could not so far, or has not been told who has left. */
   private readonly waiting = new Set<Shard>();
   private nextTryMs = 0;
@@ -36,9 +35,10 @@ export class InSyncSets {
   constructor(
     private readonly desk: Desk,
     private readonly cluster: Cluster,
-    private readonly catalog: Catalog,
+    catalog: Catalog,
   ) {
     this.rollCall = new RollCall(desk, cluster);
+    this.storage = new RecordStorage(cluster, catalog, this.rollCall);
   }
 
   /** Tries again what could not be done so far. */
@@ -46,7 +46,7 @@ export class InSyncSets {
     if (this.waiting.size === 0 || this.desk.nowMs < this.nextTryMs) return;
     this.nextTryMs = this.desk.nowMs + RETRY_MS;
     for (const shard of [...this.waiting]) {
-      if (!this.isCurrent(shard)) this.waiting.delete(shard);
+      if (!this.storage.isCurrent(shard)) this.waiting.delete(shard);
       else if (!shard.configLock.isHeld) run(this.tryAgain(shard));
     }
   }
@@ -95,7 +95,7 @@ export class InSyncSets {
       const diverged = [...new Set([...(shard.record.diverged ?? []), ...leaving])];
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
       const record = { ...(settles ? settled(shard.record) : shard.record), diverged };
-      const without = yield* this.store(shard, { ...record, inSync });
+      const without = yield* this.storage.store(shard, { ...record, inSync });
       if (without === 'unproven') {
         const marked = yield* this.mark(shard, record);
         return marked === 'stored' ? this.postpone(shard, leaving, cause, 'belowMinimum') : 'steppedDown';
@@ -131,7 +131,7 @@ export class InSyncSets {
       if (shard.record.disputed !== true) return;
       const leaving = unheard.filter((server) => shard.inSync.includes(server));
       const inSync = shard.inSync.filter((server) => !leaving.includes(server));
-      const stored = yield* this.store(shard, { ...settled(shard.record), inSync });
+      const stored = yield* this.storage.store(shard, { ...settled(shard.record), inSync });
       if (stored !== 'stored' || leaving.length === 0) return;
       this.left(shard, leaving, 'it was silent while the others showed that they are right');
       yield* this.tellAll(shard);
@@ -202,7 +202,7 @@ export class InSyncSets {
     try {
       const record = reshaped(shard.record);
       if (record === shard.record) return true;
-      if (!this.isNewest(shard) || (yield* this.store(shard, record)) !== 'stored') return false;
+      if (!this.isNewest(shard) || (yield* this.storage.store(shard, record)) !== 'stored') return false;
       this.cluster.buildRing(shard);
       yield* this.tellAll(shard);
       return true;
@@ -222,14 +222,8 @@ export class InSyncSets {
    * what everything is.
    */
   private *isProven(shard: Shard): Workflow<boolean> {
-    if (!shard.resolved || !this.isCurrent(shard)) return false;
-    return yield* this.areEnough(shard, shard.record, minimumOf(shard.record));
-  }
-
-  /** A shard whose configuration is being replaced is not changed any more, and none when somebody else leads. */
-  private isCurrent(shard: Shard): boolean {
-    const { phase, shards } = this.cluster;
-    return shards.get(shard.id) === shard && phase !== 'configuring' && phase !== 'steppedDown';
+    if (!shard.resolved || !this.storage.isCurrent(shard)) return false;
+    return yield* this.storage.areEnough(shard, shard.record, minimumOf(shard.record));
   }
 
   /**
@@ -248,7 +242,7 @@ export class InSyncSets {
     if (inSync.length < shard.minInSync) return this.postpone(shard, leaving, cause, 'belowMinimum');
     // Those who are silent have a word in it, too.
     if (shard.record.disputed === true) return this.postpone(shard, leaving, cause, 'unproven');
-    const stored = yield* this.store(shard, { ...shard.record, inSync });
+    const stored = yield* this.storage.store(shard, { ...shard.record, inSync });
     if (stored === 'unproven') return this.postpone(shard, leaving, cause, stored);
     if (stored === 'steppedDown') return stored;
     this.left(shard, leaving, cause);
@@ -286,47 +280,17 @@ export class InSyncSets {
     return shard.isSuspended(server) ? 'its data is gone' : null;
   }
 
-  /** Stores the record under the next version and puts it in force; when a copy leaves, only with enough proof. */
-  private *store(shard: Shard, record: ShardRecord): Workflow<Stored> {
-    if (!this.isCurrent(shard)) return 'unproven';
-    const isSmaller = shard.inSync.some((server) => !record.inSync.includes(server));
-    // Who is no member may have everything all the same, while the members have lost it.
-    const isFewer = shard.record.replicas.some((server) => !record.replicas.includes(server));
-    if (isSmaller || isFewer) return yield* this.storeSmaller(shard, record, isSmaller ? minimumOf(record) : 1);
-    const next = following(record, this.cluster.epoch);
-    if (!(yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), next))) return 'steppedDown';
-    shard.setRecord(next);
-    return 'stored';
-  }
-
   /**
    * Stores what is not to be believed of members, or not yet. They are told, too, and nothing is acknowledged before: should the bucket
    * be lost or set back, any of them tells the next leader.
    */
   private *mark(shard: Shard, record: ShardRecord): Workflow<Stored> {
-    const stored = yield* this.store(shard, record);
+    const stored = yield* this.storage.store(shard, record);
     if (stored !== 'stored') return stored;
     for (const server of shard.inSync) shard.untold.add(server);
     this.waiting.add(shard);
     yield* this.tell(shard, shard.inSync);
     return stored;
-  }
-
-  private *storeSmaller(shard: Shard, record: ShardRecord, least: number): Workflow<Stored> {
-    const stored = yield* this.storeProven(shard, record, () => this.areEnough(shard, record, least));
-    if (stored === 'stored') shard.untold = new Set(shard.inSync);
-    return stored;
-  }
-
-  /** Stores what is right only while somebody is whole. While the bucket is away a disk may be lost: it is asked again. */
-  private *storeProven(shard: Shard, record: ShardRecord, isRight: () => Workflow<boolean>): Workflow<Stored> {
-    if (!this.isCurrent(shard) || !(yield* isRight())) return 'unproven';
-    const next = following(record, this.cluster.epoch);
-    const stored = yield* this.catalog.replace(BUCKET_KEYS.shard(shard.id), shard.record, next, isRight);
-    if (stored === 'withdrawn') return 'unproven';
-    if (stored === 'over') return 'steppedDown';
-    shard.setRecord(next);
-    return 'stored';
   }
 
   /**
@@ -341,19 +305,12 @@ export class InSyncSets {
   ): Workflow<string[] | null> {
     const record = servers.reduce((old, server) => entered(joined(old, [server]), server), shard.record);
     // An /init may have come into force during the copy: of what is gone nobody is told anything.
-    if (!this.isCurrent(shard) || !(yield* this.rollCall.taught(shard, servers))) return null;
-    if ((yield* this.storeProven(shard, record, isRight)) !== 'stored') return null;
+    if (!this.storage.isCurrent(shard) || !(yield* this.rollCall.taught(shard, servers))) return null;
+    if ((yield* this.storage.storeProven(shard, record, isRight)) !== 'stored') return null;
     for (const server of servers) shard.suspend(server, false);
     const silent = yield* this.tell(shard, shard.inSync);
     for (const server of servers) if (silent.includes(server)) shard.suspend(server, true);
     return silent;
-  }
-
-  /** Whether so many of the record's members show that they are whole. Those that are suspended cannot. */
-  private *areEnough(shard: Shard, record: ShardRecord, least: number): Workflow<boolean> {
-    const present = yield* this.rollCall.present(shard, record.inSync);
-    const fit = present.filter((server) => shard.replicas.get(server)?.suspended === false);
-    return fit.length >= least;
   }
 
   /** What is to be done waits until the world has changed; told once. */
@@ -378,7 +335,7 @@ export class InSyncSets {
    */
   private *tell(shard: Shard, members: readonly string[]): Workflow<string[]> {
     // Another shard may have its name by now.
-    const asked = this.isCurrent(shard) ? members.filter((server) => this.cluster.isReachable(server)) : [];
+    const asked = this.storage.isCurrent(shard) ? members.filter((server) => this.cluster.isReachable(server)) : [];
     const { mustHold } = shard;
     const isOurs = (state: NodeShardState): boolean => state.shard === shard.id;
     const news = (): ConfigRequest => this.cluster.configRequest([shard.config()]);

@@ -46,7 +46,8 @@ export class StrandedShards {
   private *look(shard: Shard): Workflow {
     this.looked.add(shard);
     yield* this.writer.lockLane(shard);
-    const found = this.others(shard);
+    // Somebody may be back by now.
+    const found = this.isStranded(shard) ? this.others(shard) : [];
     for (const server of found) shard.returning.add(server);
     try {
       yield* this.requests.callOff(shard, found);
@@ -80,13 +81,12 @@ export class StrandedShards {
   }
 
   /**
-   * Servers outside of the set, and members that do not count since their data was gone, and have been copied since; none that is being
-   * copied. Whether they run, and hold anything, the roll call finds out.
+   * Servers that are not known to be wrong, nor being copied. Whether they run, and hold anything, the roll call finds out: as long as no
+   * member serves, those that run are outside of the set, or members whose data was gone, and that have been copied since.
    */
   private others(shard: Shard): string[] {
-    const isOutside = (server: string): boolean => !shard.inSync.includes(server) || shard.isSuspended(server);
     return [...this.cluster.servers.keys()].filter(
-      (server) => isOutside(server) && !shard.isDiverged(server) && shard.replicas.get(server)?.syncing !== true,
+      (server) => !shard.isDiverged(server) && shard.replicas.get(server)?.syncing !== true,
     );
   }
 }

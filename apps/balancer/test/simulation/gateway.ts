@@ -198,7 +198,7 @@ function commandOf(batch: number, operation: Operation, name: string | null): Re
     case 'delete':
       return { op: 'delete', key: keys[0], ...request };
     case 'read':
-      return { op: 'read', low: keys[0], high: keys[keys.length - 1]!, ...request };
+      return { op: 'read', low: keys[0], high: keys[keys.length - 1]!, batch, id: 1 };
   }
 }
 
