@@ -14,6 +14,8 @@ type Lookup = Extract<Effect, { do: 'operation' }>;
 
 /** Asks for what became of `change` where these servers hold these shards. */
 function find(placed: Record<string, string[]>): {
+  desk: Desk;
+  cluster: Cluster;
   shards: Map<string, Shard>;
   outcomes: unknown[];
   fenced: string[];
@@ -36,6 +38,7 @@ function find(placed: Record<string, string[]>): {
   const outcomes: unknown[] = [];
   let open: Lookup[] = [];
   return {
+    ...{ desk, cluster },
     shards: new Map(shards.map((shard) => [shard.id, shard])),
     outcomes,
     fenced,
@@ -143,4 +146,40 @@ test('versions are kept for the question, and released with its answer', () => {
   expect(shard.purgeMark(1, 0)).toBe(4);
   answer('S0', found());
   expect(shard.purgeMark(1, 0)).toBe(9);
+});
+
+test('what a server told is asked of another one when members turned out to differ meanwhile: it may be the wrong one', () => {
+  const { desk, shards, ask, asks, answer, outcomes } = find({ S0: ['a', 'b'], S1: ['a'] });
+  desk.nowMs = 5;
+  ask();
+  expect(asks()).toEqual({ S0: ['a', 'b'] });
+  shards.get('a')!.divergedMs = 5;
+  shards.get('a')!.suspend('S0', true);
+  desk.nowMs = 6;
+  answer('S0', found(['b', 1]));
+  expect(outcomes).toEqual([]);
+  expect(asks()).toEqual({ S1: ['a'] });
+  answer('S1', found(['a', 2]));
+  expect(outcomes).toEqual([committed({ added: 3 })]);
+});
+
+test('it is asked itself once more when it was not the wrong one', () => {
+  const { desk, shards, ask, asks, answer, outcomes } = find({ S0: ['a'] });
+  ask();
+  asks();
+  shards.get('a')!.divergedMs = 0;
+  desk.nowMs = 1;
+  answer('S0', found(['a', 1]));
+  expect(asks()).toEqual({ S0: ['a'] });
+  answer('S0', found(['a', 1]));
+  expect(outcomes).toEqual([committed({ added: 1 })]);
+});
+
+test('nothing is told by a shard that has taken the place of the one that was meant', () => {
+  const { cluster, ask, asks, answer, outcomes } = find({ S0: ['a'] });
+  ask();
+  asks();
+  cluster.shards.delete('a');
+  answer('S0', found(['a', 1]));
+  expect(outcomes).toMatchObject([{ ok: false, error: { code: 'CONFIG_CHANGED', retryable: true } }]);
 });

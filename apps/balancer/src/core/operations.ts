@@ -10,7 +10,7 @@ import type { Desk } from './desk';
 import type { Outcome } from './effects';
 import type { Shard } from './shard';
 import { all, wait, type Workflow } from './workflow';
-import { refusalOf, unavailable } from './refusals';
+import { refusalOf, REPLACED, unavailable } from './refusals';
 
 type Found = OperationLookupReply['found'];
 
@@ -45,6 +45,8 @@ export class Operations {
       open = open.filter((look) => !told.answered.has(look));
     }
     for (const { shard, vat } of looks) shard.release(vat);
+    // Another shard of this name may have answered, of other terms.
+    if (looks.some(({ shard }) => this.cluster.shards.get(shard.id) !== shard)) return { ok: false, error: REPLACED };
     return judge(operation, found, open);
   }
 
@@ -82,14 +84,19 @@ export class Operations {
       for (const { tried } of looks) tried.add(server);
       return this.desk.ask('operation', { server, request: { epoch: this.cluster.epoch, id, shards } });
     });
+    const askedMs = this.desk.nowMs;
     const outcomes = yield* wait(all(questions));
     let found: Found = [];
     const answered = new Set<Look>();
     [...asked.values()].forEach((looks, index) => {
       const outcome = outcomes[index];
       if (outcome?.ok === true) {
-        found = [...found, ...outcome.value.found];
-        for (const look of looks) answered.add(look);
+        // Whoever has turned out to be wrong meanwhile may be the one that was asked.
+        const sound = looks.filter(({ shard }) => shard.divergedMs < askedMs);
+        const names = new Set(sound.map(({ shard }) => shard.id));
+        found = [...found, ...outcome.value.found.filter(({ shard }) => names.has(shard))];
+        for (const look of looks) look.tried.clear();
+        for (const look of sound) answered.add(look);
       } else if (outcome?.error.code === 'FENCED') this.fenced(outcome.error);
     });
     return { found, answered };

@@ -13,15 +13,10 @@ import type { Desk } from './desk';
 import { Patience, WakingClock } from './patience';
 import type { CoreSettings } from './settings';
 import type { Shard } from './shard';
-import { unavailable } from './refusals';
+import { REPLACED, unavailable } from './refusals';
 
 /** Tickets of different leaders differ, so that none is given back to the wrong one. */
 const TICKETS_PER_EPOCH = 1_000_000_000;
-const REPLACED: ErrorBody = {
-  code: 'CONFIG_CHANGED',
-  message: 'the configuration has been replaced meanwhile',
-  retryable: true,
-};
 
 interface Ticket {
   /** The shards read, each with its VAT, and the replica that is asked first. */

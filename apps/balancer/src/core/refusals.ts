@@ -28,3 +28,10 @@ export function unavailable(shards: readonly string[]): ErrorBody {
   const names = shards.slice(0, SHARDS_NAMED).join(', ') + (more > 0 ? ` and ${more} more` : '');
   return { code: 'SHARD_UNAVAILABLE', message: `too few in-sync replicas of ${names} answer now`, retryable: true };
 }
+
+/** What an answer of the configuration before says nothing of. */
+export const REPLACED: ErrorBody = {
+  code: 'CONFIG_CHANGED',
+  message: 'the configuration has been replaced meanwhile',
+  retryable: true,
+};
