@@ -58,7 +58,6 @@ export class Health {
       if (outcome.ok) {
         this.cluster.heardOfConfig(outcome.value.configId, outcome.value.prepared);
         this.cluster.heardOfProcess(name, outcome.value.instance);
-        if (outcome.value.configId === this.cluster.configId) this.hearForgotten(outcome.value.shards);
         return outcome.value;
       }
       if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
@@ -175,7 +174,8 @@ export class Health {
     server.holds = new Set(reply.shards.map(({ shard }) => shard));
     if (this.news.isAhead(reply.cluster)) this.superseded(server.name);
     else if (this.news.isBehind(reply)) run(this.news.tell(server.name));
-    this.hearForgotten(reply.shards);
+    // What a replica may have forgotten counts for the others neither.
+    for (const { shard, idsAfter = 0 } of reply.shards) this.cluster.shards.get(shard)?.forgottenIds.told(idsAfter);
     for (const state of reply.shards) {
       const replica = this.cluster.shards.get(state.shard)?.replicas.get(server.name);
       if (replica === undefined) continue;
@@ -184,11 +184,6 @@ export class Health {
     }
     this.recovery.learn(server.name, reply.shards);
     this.checkData(server, reply.shards, mustHave);
-  }
-
-  /** What a replica may have forgotten counts for the others neither. */
-  private hearForgotten(states: readonly NodeShardState[]): void {
-    for (const { shard, idsAfter } of states) this.cluster.shards.get(shard)?.forgottenIds.told(idsAfter ?? 0);
   }
 
   private flatline(server: ServerState, cause: string): void {

@@ -145,9 +145,12 @@ export class TakeOver {
     return true;
   }
 
-  private hear({ shard: id, toldVat }: NodeShardState): void {
+  /** Members refuse rounds that ask for ids which they have forgotten: what they tell of that counts from the first round on. */
+  private hear({ shard: id, toldVat, idsAfter = 0 }: NodeShardState): void {
     const shard = this.cluster.shards.get(id);
-    if (shard !== undefined) shard.heardVat = Math.max(shard.heardVat, toldVat);
+    if (shard === undefined) return;
+    shard.heardVat = Math.max(shard.heardVat, toldVat);
+    shard.forgottenIds.told(idsAfter);
   }
 
   /** A replica may know a later configuration than the catalog, when that has been set back. */

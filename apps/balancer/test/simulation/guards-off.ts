@@ -273,7 +273,9 @@ function hearsNoForgottenIds(): Flaws {
       faults: ['leader ends', 'leader stops'],
     },
     patchCore: (core) => {
-      insides(core).health.hearForgotten = () => undefined;
+      eachShard(core, ({ forgottenIds }) => {
+        forgottenIds.told = () => undefined;
+      });
     },
   };
 }
@@ -301,7 +303,6 @@ interface Insides {
     store: (shard: Shard, record: ShardRecord) => Workflow<string>;
     tellAll: (shard: Shard) => Workflow<unknown>;
   };
-  health: { hearForgotten: (states: readonly NodeShardState[]) => void };
 }
 
 function insides(core: BalancerCore): Insides {
