@@ -7,7 +7,7 @@ import type { Message } from '#common/nats/message';
 import type { RecordCommand } from '../core/effects';
 
 /** A command whose batch has no number yet. */
-export type NewCommand = RecordCommand extends infer C ? (C extends RecordCommand ? Omit<C, 'batch'> : never) : never;
+type NewCommand = RecordCommand extends infer C ? (C extends RecordCommand ? Omit<C, 'batch'> : never) : never;
 
 export interface NewCommands {
   configId: number;

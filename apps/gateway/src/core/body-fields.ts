@@ -62,7 +62,7 @@ export function keyOf(value: unknown, what: string): number {
 }
 
 /** A column's name; those of shards and servers are `freeNameOf`. @throws ShardlineError BAD_REQUEST */
-export function nameOf(value: unknown, what: string): string {
+function nameOf(value: unknown, what: string): string {
   if (typeof value !== 'string') throw badRequest(`${what} must be a text, not ${describe(value)}`);
   if (!IDENTIFIER.test(value)) {
     throw badRequest(

@@ -7,9 +7,9 @@ import { badRequest } from '../core/body-fields';
 import { HttpFailure, httpFailureOf } from './error-status';
 
 /** The header by which a client names its request. Node spells names of headers in lower case. */
-export const IDEMPOTENCY_KEY = 'idempotency-key';
+const IDEMPOTENCY_KEY = 'idempotency-key';
 /** The header by which every change is answered. */
-export const OPERATION_ID = 'operation-id';
+const OPERATION_ID = 'operation-id';
 /** Readers of a path take no more than this; each character of an id may be spelled with three. */
 export const MAX_ID_LENGTH_IN_PATH = 3 * 128;
 

@@ -10,7 +10,7 @@ import type { RouteTable } from '../http/routes';
 import { UnreadableRequests } from './unreadable-requests';
 
 /** How patient the server is with clients, in milliseconds. */
-export interface HttpTimes {
+interface HttpTimes {
   /** How long a client may take to send a request. */
   requestDeadlineMs: number;
   /** How often that is looked at. */

@@ -4,11 +4,6 @@ import { EXAMPLE, type Student } from './students';
 
 const ANSWER_DEADLINE_MS = 120_000;
 
-export interface ReplicaRow {
-  server: string;
-  state: string;
-}
-
 /** What the demo looks at in `GET /status`. */
 export interface Status {
   N: number;

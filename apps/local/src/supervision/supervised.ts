@@ -33,7 +33,6 @@ export interface Watcher {
 
 export class Supervised {
   private child: ChildProcess | undefined;
-  private tail: LogTail | undefined;
   private stopping = false;
   private pauseMs = FIRST_PAUSE_MS;
   private restart: NodeJS.Timeout | undefined;
@@ -95,7 +94,6 @@ export class Supervised {
     const child = this.program.spawn(log);
     closeSync(log);
     this.child = child;
-    this.tail = tail;
     let over = false;
     const end = (how: string, status: number | null): void => {
       if (over) return;

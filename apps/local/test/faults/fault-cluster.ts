@@ -13,7 +13,7 @@ import { SmallDisk } from './small-disk';
 import { CONFIGURATION, REPLICAS } from './table';
 
 /** A flatline within 1.2 s, so that faults that must outlast it are short. Everything else is as it comes. */
-export const SETTINGS = { HEARTBEAT_INTERVAL_MS: '300', HEARTBEAT_MISSES: '4' } as const;
+const SETTINGS = { HEARTBEAT_INTERVAL_MS: '300', HEARTBEAT_MISSES: '4' } as const;
 export const FLATLINE_MS = 1_200;
 const POLL_MS = 100;
 

@@ -10,7 +10,7 @@ import type { Frame } from './nats-frames';
 import type { Treatment } from './nats-proxy';
 import { SERVERS, SHARDS } from './table';
 
-export interface Scene {
+interface Scene {
   cluster: FaultCluster;
   chance: Chance;
   /** What was done to whom, for the report. */

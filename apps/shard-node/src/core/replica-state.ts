@@ -24,7 +24,7 @@ export interface CatchUp {
 }
 
 /** The newest request for a copy that was taken: older ones come late. */
-export interface CopyTurn {
+interface CopyTurn {
   epoch: number;
   turn: number;
 }

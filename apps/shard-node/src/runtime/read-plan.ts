@@ -2,7 +2,7 @@
 import type { PageRead } from '#common/contracts/node';
 
 /** Reads of single keys of one shard at one VAT: `places` are their positions in the message. */
-export interface PointGroup {
+interface PointGroup {
   shard: string;
   vat: number;
   keys: number[];

@@ -7,7 +7,8 @@ import { connectNats, request, type NatsConnection } from '#common/nats/connecti
 import { requestJson } from '#common/nats/codec';
 import type { Message } from '#common/nats/message';
 import { NODE_MESSAGES } from '#common/nats/node-messages';
-import { decodeLines, encodeLines, type Lines } from '#common/nats/lines';
+import { encodeLines, type Lines } from '#common/nats/lines';
+import { decodeLines } from '#common/testing/decode-lines';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { SCHEMA, shardConfig } from '../../test/support/builders';
 import { runSql, TestPostgres } from '../../test/support/test-postgres';

@@ -25,7 +25,7 @@ export const requestPrint = z.string().regex(PRINT_PATTERN);
  * By what a change is known again when it comes a second time: then it gets its first outcome, and nothing is written.
  * Outcomes are kept for a bounded time (`OPERATION_HORIZON_S`).
  */
-export const operationName = z.strictObject({
+const operationName = z.strictObject({
   /** 1 to 128 visible ASCII characters, unlike those of any other change. Those that grow with time are stored faster. */
   operation: operationId.exactOptional(),
   /**
@@ -36,7 +36,7 @@ export const operationName = z.strictObject({
 });
 export type OperationName = z.infer<typeof operationName>;
 /** One client's write: all of its rows or none. Its rows are the next `keys.length` lines of the message. */
-export const writeOp = z.strictObject({
+const writeOp = z.strictObject({
   ...operationName.shape,
   /** Unique within the batch. */
   id: term,
@@ -46,7 +46,7 @@ export const writeOp = z.strictObject({
 export type WriteOp = z.infer<typeof writeOp>;
 
 /** One client's update of one record; its new row is the next line of the message. */
-export const updateOp = z.strictObject({
+const updateOp = z.strictObject({
   ...operationName.shape,
   id: term,
   key,
@@ -54,7 +54,7 @@ export const updateOp = z.strictObject({
 export type UpdateOp = z.infer<typeof updateOp>;
 
 /** One client's delete of one record. */
-export const deleteOp = z.strictObject({
+const deleteOp = z.strictObject({
   ...operationName.shape,
   id: term,
   key,
@@ -62,7 +62,7 @@ export const deleteOp = z.strictObject({
 export type DeleteOp = z.infer<typeof deleteOp>;
 
 /** One client's read of every record with `low <= key <= high`. */
-export const readOp = z.strictObject({
+const readOp = z.strictObject({
   id: term,
   low: key,
   high: key,
@@ -83,7 +83,7 @@ export type RecordBatch<Op> = z.infer<ReturnType<typeof batchOf<z.ZodType<Op>>>>
 export type OpResult<T> = ({ id: number } & T & { error?: undefined }) | { id: number; error: ErrorBody };
 
 /** `added`: how many rows the write put there (fewer than asked with `onConflict: ignore`). */
-export const writeDone = z.strictObject({
+const writeDone = z.strictObject({
   added: term,
 });
 export type WriteDone = z.infer<typeof writeDone>;
@@ -91,14 +91,14 @@ export type WriteDone = z.infer<typeof writeDone>;
 export type ChangeDone = WriteDone;
 
 /** One key was asked for: the answer carries its row, if any, in the next `count` (0 or 1) lines. */
-export const pointRead = z.strictObject({
+const pointRead = z.strictObject({
   shards: names,
   count: term,
 });
 export type PointRead = z.infer<typeof pointRead>;
 
 /** A part of a range read: ask any of `servers` (best first) for the shard's rows that are visible at `vat`. */
-export const readPart = z.strictObject({
+const readPart = z.strictObject({
   shard: z.string(),
   vat: term,
   low: key,
@@ -112,7 +112,7 @@ export type ReadPart = z.infer<typeof readPart>;
  * the parts (in key order). The snapshot is held until `read-done` names the ticket or `ttlMs` have passed since it was
  * last named.
  */
-export const rangeRead = z.strictObject({
+const rangeRead = z.strictObject({
   shards: names,
   plan: z.strictObject({ ticket: term, epoch: term, ttlMs: milliseconds, parts: z.array(readPart) }),
 });
@@ -161,7 +161,6 @@ export type TakeOverNews = z.infer<typeof takeOverNews>;
 export const operationRequest = z.strictObject({
   operation: operationId,
 });
-export type OperationRequest = z.infer<typeof operationRequest>;
 /**
  * `unknown`: it was never decided, is not decided yet, or was so long ago that it has been forgotten. `added` only with
  * `committed`: rows written or removed; `refusal` only with `refused`: what the asker was told (not `error`, which would
@@ -222,19 +221,19 @@ export const scrubDone = z.strictObject({
 });
 export type ScrubDone = z.infer<typeof scrubDone>;
 
-export const syncState = z.enum(['in-sync', 'syncing', 'stale']);
+const syncState = z.enum(['in-sync', 'syncing', 'stale']);
 export type SyncState = z.infer<typeof syncState>;
 /** `suspect`: it may be asked, but others are asked first. `dead`: its flatline has been called. */
-export const serverHealth = z.enum(['starting', 'healthy', 'suspect', 'dead']);
+const serverHealth = z.enum(['starting', 'healthy', 'suspect', 'dead']);
 export type ServerHealth = z.infer<typeof serverHealth>;
 
 /** Why a server is suspect. */
 export const SUSPECT_CAUSES = ['missed', 'postgres', 'disk', 'event-loop', 'slow'] as const;
-export const suspectCause = z.enum(SUSPECT_CAUSES);
+const suspectCause = z.enum(SUSPECT_CAUSES);
 export type SuspectCause = z.infer<typeof suspectCause>;
 
 /** What a server told with its last heartbeat; null where it is not known. */
-export const vitalSigns = z.strictObject({
+const vitalSigns = z.strictObject({
   postgres: z.enum(['ok', 'down']).nullable(),
   diskFreeBytes: term.nullable(),
   eventLoopDelayMs: milliseconds.nullable(),
@@ -244,7 +243,7 @@ export const vitalSigns = z.strictObject({
 export type VitalSigns = z.infer<typeof vitalSigns>;
 
 /** The published design's MapT, one row per replica, with what we know of it. */
-export const replicaStatus = z.strictObject({
+const replicaStatus = z.strictObject({
   server: z.string(),
   state: syncState,
   /**
@@ -256,7 +255,7 @@ export const replicaStatus = z.strictObject({
 export type ReplicaStatus = z.infer<typeof replicaStatus>;
 
 /** Slots `from` … `to` of a ring, both included, belong to one server. */
-export const ringArc = z.strictObject({
+const ringArc = z.strictObject({
   from: term,
   to: term,
   server: z.string(),
@@ -264,7 +263,7 @@ export const ringArc = z.strictObject({
 export type RingArc = z.infer<typeof ringArc>;
 
 /** The published design's ShardT, one row per shard. */
-export const shardStatus = z.strictObject({
+const shardStatus = z.strictObject({
   ...shardRange.shape,
   vat: term,
   replicas: z.array(replicaStatus),
@@ -281,7 +280,7 @@ export const shardStatus = z.strictObject({
 });
 export type ShardStatus = z.infer<typeof shardStatus>;
 
-export const serverStatus = z.strictObject({
+const serverStatus = z.strictObject({
   server: z.string(),
   number: term,
   health: serverHealth,

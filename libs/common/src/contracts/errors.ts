@@ -99,6 +99,3 @@ export class ShardlineError extends Error {
     return new ShardlineError(code, message, retryable, { cause: thrown });
   }
 }
-
-/** The answer to a request: a result, or an error. */
-export type Answer<T> = (T & { error?: undefined }) | { error: ErrorBody };

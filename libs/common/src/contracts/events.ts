@@ -1,7 +1,7 @@
 /** Events as CloudEvents 1.0 in JSON; see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md */
 import { z } from 'zod';
 
-export const EVENT_KINDS = [
+const EVENT_KINDS = [
   'server.flatline',
   'server.respawned',
   'server.recovered',
@@ -18,7 +18,7 @@ export const EVENT_KINDS = [
   'leader.elected',
   'leader.lost',
 ] as const;
-export const eventKind = z.enum(EVENT_KINDS);
+const eventKind = z.enum(EVENT_KINDS);
 export type EventKind = z.infer<typeof eventKind>;
 
 /** What happened, before it is put into an envelope. `subject` names the server, or `<shard>/<server>` for a replica. */

@@ -10,10 +10,6 @@ export type {
   RoundId,
   OpName,
   OpOutcome,
-  CreateOp,
-  ReplaceOp,
-  RemoveOp,
-  NoteOp,
   RoundOp,
   OpRecord,
   EpochStart,
@@ -142,7 +138,7 @@ export type PingReply = z.infer<typeof pingReply>;
  * One page of the rows of one shard that are visible at `vat` with `low <= key <= high` in key order.
  * A page holds at most `maxBytes` (but at least one row when there is one).
  */
-export const pageRead = z.strictObject({
+const pageRead = z.strictObject({
   shard: z.string(),
   vat: term,
   low: key,
@@ -222,7 +218,7 @@ export const catchupReply = z.strictObject({
 export type CatchupReply = z.infer<typeof catchupReply>;
 
 /** `low <= key <= high`, to be told in so many parts, each with as many keys as the others (the last with fewer). */
-export const digestRange = z
+const digestRange = z
   .strictObject({
     low: key,
     high: key,
@@ -248,14 +244,14 @@ export const digestRequest = z.strictObject({
 });
 export type DigestRequest = z.infer<typeof digestRequest>;
 /** What is visible of `low <= key <= high`. */
-export const digestPart = z.strictObject({
+const digestPart = z.strictObject({
   low: key,
   high: key,
   digest: z.string(),
   rows: term,
 });
 export type DigestPart = z.infer<typeof digestPart>;
-export const versionDigest = z.strictObject({
+const versionDigest = z.strictObject({
   key,
   cat: term,
   digest: z.string(),

@@ -16,7 +16,7 @@ export const copyCursor = z.strictObject({
 });
 export type CopyCursor = z.infer<typeof copyCursor>;
 /** A copy of `(from, to]` that is under way, as stored with its last page: `after` is the last thing that is there. */
-export const copyProgress = z.strictObject({
+const copyProgress = z.strictObject({
   /** The replica that its last page came from; any that still has the snapshot may send the next. */
   source: z.string(),
   from: term,
@@ -26,7 +26,7 @@ export const copyProgress = z.strictObject({
 export type CopyProgress = z.infer<typeof copyProgress>;
 
 /** The newest round that reached a shard on a replica, stored in the round's own transaction. */
-export const newestRound = z.strictObject({
+const newestRound = z.strictObject({
   ...roundId.shape,
   /** The last term of the round in every shard that it touches, this one included. */
   lastTerms: terms,
@@ -95,7 +95,7 @@ export const clusterStamp = z.strictObject({
 export type ClusterStamp = z.infer<typeof clusterStamp>;
 
 /** A replica that is to be made on a server, and the one whose place it takes, where it takes one's: that leaves after it. */
-export const replicaMove = z.strictObject({
+const replicaMove = z.strictObject({
   shard: z.string(),
   to: z.string(),
   from: z.string().exactOptional(),

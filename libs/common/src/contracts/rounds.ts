@@ -14,7 +14,7 @@ export type RoundId = z.infer<typeof roundId>;
  * By what a replica knows an op again: the operation's id, and a digest of what it asks for. Its outcome is stored with the
  * round; when the id comes again, that outcome is given and nothing is written.
  */
-export const opName = z.strictObject({
+const opName = z.strictObject({
   id: operationId.exactOptional(),
   print: requestPrint.exactOptional(),
 });
@@ -38,40 +38,36 @@ export const opOutcome: z.ZodType<OpOutcome> = outcomeShape;
  * `spans`: the request has rows in other shards too, so that a refusal here undoes the whole round. So does an id that is
  * known: whether the other shards know it as well only the leader sees.
  */
-export const createOp = z.strictObject({
+const createOp = z.strictObject({
   ...opName.shape,
   op: z.literal('create'),
   onConflict,
   keys: z.array(key),
   spans: flag,
 });
-export type CreateOp = z.infer<typeof createOp>;
 /** The next line of the message is the record's new row. */
-export const replaceOp = z.strictObject({
+const replaceOp = z.strictObject({
   ...opName.shape,
   op: z.literal('update'),
   key,
 });
-export type ReplaceOp = z.infer<typeof replaceOp>;
-export const removeOp = z.strictObject({
+const removeOp = z.strictObject({
   ...opName.shape,
   op: z.literal('delete'),
   key,
 });
-export type RemoveOp = z.infer<typeof removeOp>;
 /**
  * Stores what became of an op elsewhere: of a request over several shards that one of them refused, so that the round was run
  * again without it. It uses one term, and touches no key.
  */
-export const noteOp = z.strictObject({
+const noteOp = z.strictObject({
   ...opName.shape,
   op: z.literal('note'),
   id: operationId,
   outcome: opOutcome,
 });
-export type NoteOp = z.infer<typeof noteOp>;
 /** What one client request asks of one shard. Ops are decided in order; each sees what those before it did. */
-export const roundOp = z.discriminatedUnion('op', [createOp, replaceOp, removeOp, noteOp]);
+const roundOp = z.discriminatedUnion('op', [createOp, replaceOp, removeOp, noteOp]);
 export type RoundOp = z.infer<typeof roundOp>;
 
 /** The outcome of an op as it is stored: under the op's first term, until that is at or below the shard's `idsAfter`. */
@@ -96,7 +92,7 @@ export const epochStart = z.strictObject({
 export type EpochStart = z.infer<typeof epochStart>;
 
 /** A round's part for one shard. The ops use terms from `firstTerm` to `lastTerm`, both reserved by the leader. */
-export const shardPart = z.strictObject({
+const shardPart = z.strictObject({
   shard: z.string(),
   /** The VAT that the round builds on; the replica keeps it as its told VAT. */
   vat: term,
@@ -114,7 +110,7 @@ export const shardPart = z.strictObject({
 export type ShardPart = z.infer<typeof shardPart>;
 
 /** One round as one server sees it. `lastTerms` names every shard that the round touches, on whatever server. */
-export const roundPart = z.strictObject({
+const roundPart = z.strictObject({
   round: term,
   /** Of the configuration that the shards are of: one that is replaced may have had others under the same names. Absent: any. */
   configId: term.exactOptional(),
@@ -129,7 +125,7 @@ export const applyRequest = z.strictObject({
   rounds: z.array(roundPart),
 });
 export type ApplyRequest = z.infer<typeof applyRequest>;
-export const partReply = z.strictObject({
+const partReply = z.strictObject({
   shard: z.string(),
   outcomes: z.array(opOutcome),
   /** Over everything that the part did; equal on replicas that agree. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { ShardlineError } from '../contracts/errors';
-import { decodeLines, decodeRawLines, encodeLines, encodeRawLines, joinRows, splitRows } from './lines';
+import { decodeRawLines, encodeLines, encodeRawLines, joinRows, splitRows } from './lines';
+import { decodeLines } from '../testing/decode-lines';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (data: Uint8Array): string => new TextDecoder().decode(data);

@@ -49,12 +49,6 @@ export function decodeRawLines<H>(data: Uint8Array): RawLines<H> {
   }
 }
 
-/** The header, and each row behind it. @throws ShardlineError BAD_MESSAGE */
-export function decodeLines<H>(data: Uint8Array): Lines<H> {
-  const { header, text } = decodeRawLines<H>(data);
-  return { header, rows: splitRows(text) };
-}
-
 /** Rows that were joined by `,\n`. */
 export function splitRows(text: string): string[] {
   return text === '' ? [] : text.split(SEPARATOR);

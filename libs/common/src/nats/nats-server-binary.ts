@@ -23,7 +23,7 @@ function runProgram(
 }
 
 /** JetStream's `sync_interval: always` and what the services use of JetStream are there from this version on. */
-export const OLDEST_USABLE = { major: 2, minor: 10 } as const;
+const OLDEST_USABLE = { major: 2, minor: 10 } as const;
 
 /** The version that is fetched when there is none. */
 const PINNED_VERSION = '2.15.1';

@@ -17,7 +17,7 @@ import { connectionOptions } from './connection';
 import { jsonBytes, textBytes } from './text';
 
 /** Hands the bytes of a message to the handler, untouched. */
-export class BytesDeserializer implements ConsumerDeserializer {
+class BytesDeserializer implements ConsumerDeserializer {
   deserialize(value: unknown, options?: Record<string, unknown>): IncomingRequest {
     const channel = typeof options?.channel === 'string' ? options.channel : '';
     return { pattern: channel, data: bytesOf(value), id: 'reply' };

@@ -8,8 +8,8 @@ import type { EpochStart, NewestRound } from '../contracts/node';
 import { highestOf } from '../protocol/extremes';
 import { decider, type InSyncReports, type ShardOutlook } from '../protocol/take-over';
 
-export const MODEL_SHARDS = ['A', 'B'] as const;
-export type ModelShard = (typeof MODEL_SHARDS)[number];
+const MODEL_SHARDS = ['A', 'B'] as const;
+type ModelShard = (typeof MODEL_SHARDS)[number];
 
 const REPLICAS = [0, 1];
 

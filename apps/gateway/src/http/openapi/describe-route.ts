@@ -13,7 +13,7 @@ const FAILURES = {
   503: 'It cannot be done now; nothing was changed, ask again after `Retry-After` seconds',
   504: 'No answer in time; the outcome is not known',
 } as const;
-export type FailureStatus = keyof typeof FAILURES;
+type FailureStatus = keyof typeof FAILURES;
 
 const NOTES: Partial<Record<FailureStatus, { headers: Record<string, object> }>> = {
   503: { headers: { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' } } } },

@@ -12,7 +12,7 @@ import {
 } from '#common/contracts/schema';
 
 /** A whole number, or the text of one. */
-export function wholeNumberSchema(minimum: number, maximum: number): { oneOf: object[] } {
+function wholeNumberSchema(minimum: number, maximum: number): { oneOf: object[] } {
   return {
     oneOf: [
       { type: 'integer', minimum, maximum },

@@ -19,7 +19,7 @@ export const REPLACED_PREFIX = 'replaced_';
  * How a column of a dtype is stored. The key, the first column, is a bigint. JSON is kept as the text it came as: `jsonb` spells
  * values anew, and a few bytes of it (`1e300`) can come back as hundreds, so that no bound for a row would hold.
  */
-export const COLUMN_TYPES = {
+const COLUMN_TYPES = {
   Number: 'double precision',
   String: 'text',
   Boolean: 'boolean',
@@ -45,7 +45,7 @@ export function shardColumns(schema: TableSchema): [ShardColumn, ...ShardColumn[
 }
 
 /** The entity of one shard's table. */
-export function shardEntity(shard: string, schema: TableSchema, within = SHARDS_SCHEMA): EntitySchema {
+function shardEntity(shard: string, schema: TableSchema, within = SHARDS_SCHEMA): EntitySchema {
   // Properties get names of our own: a column may be called `constructor`.
   const own = shardColumns(schema).map(({ name, dtype, type }, index): [string, EntitySchemaColumnOptions] => {
     const nullable = index > 0 && dtype === 'JSON';

@@ -5,7 +5,7 @@ import { CopiedRows } from '../sql/copy-statements';
 import type { RowSizes } from './page-reader';
 
 /** What Postgres is asked for. */
-export interface CopyAsk {
+interface CopyAsk {
   range: VersionRange;
   after: CopyCursor | null;
   limit: number;

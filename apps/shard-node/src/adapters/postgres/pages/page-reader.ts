@@ -14,7 +14,7 @@ export interface Chunk<C> {
   last: C | null;
 }
 
-export interface ChunkAsk<C> {
+interface ChunkAsk<C> {
   after: C | null;
   limit: number;
   /** Bytes that the rows may have together. */

@@ -11,7 +11,7 @@ const LOCK_WAIT_MS = 1_000;
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /** One cell as `pg` hands it over. */
-export type Cell = string | number | boolean | null;
+type Cell = string | number | boolean | null;
 /** A row of a result as an array of its columns. */
 export type Cells = Cell[];
 
