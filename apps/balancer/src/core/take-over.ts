@@ -297,7 +297,7 @@ export class TakeOver {
   /** Members that had an older configuration than the one in force when they were fenced. */
   private behind(shard: Shard): string[] {
     return shard.inSync.filter((server) => {
-      const told = this.stateOf(shard, server);
+      const told = this.cluster.told.stateOf(shard.record, server);
       return told !== undefined && compareConfigs(told, shard.record) < 0;
     });
   }
@@ -324,7 +324,9 @@ export class TakeOver {
     const isTold = shard.inSync.every((server) => this.cluster.told.has(server));
     if (!this.isBelieved(shard, graceIsOver)) return false;
     if (isTold || !graceIsOver) return isTold;
-    const whole = shard.inSync.filter((server) => isWhole(this.stateOf(shard, server), shard.mustHold));
+    const whole = shard.inSync.filter((server) =>
+      isWhole(this.cluster.told.stateOf(shard.record, server), shard.mustHold),
+    );
     return whole.length >= shard.minInSync;
   }
 
@@ -349,7 +351,7 @@ export class TakeOver {
     if (decidedBy !== undefined) return decidedBy;
     const votes: NodeShardState[] = [];
     for (const server of shard.inSync) {
-      const state = shard.isDiverged(server) ? undefined : this.stateOf(shard, server);
+      const state = shard.isDiverged(server) ? undefined : this.cluster.told.stateOf(shard.record, server);
       if (state?.catchingUp === false) votes.push(state);
     }
     return votes;
@@ -359,9 +361,5 @@ export class TakeOver {
   private votesOfNow(shards: readonly Shard[]): (shard: Shard) => readonly ReplicaReport[] {
     const votes = new Map(shards.map((shard) => [shard, this.votes(shard)]));
     return (shard) => votes.get(shard) ?? this.votes(shard);
-  }
-
-  private stateOf({ record }: Shard, server: string): NodeShardState | undefined {
-    return this.cluster.told.stateOf(record, server);
   }
 }
