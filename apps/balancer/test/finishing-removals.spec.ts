@@ -177,6 +177,41 @@ describe('a server that was to take the replica of one that is to go is removed 
   });
 });
 
+it('a copy that is not begun stays what is to be made when another server is removed, though its own does not run', () => {
+  const world = new Removing([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S1'])], {
+    servers: [...servers, 'S4'],
+    leaving: ['S0'],
+    moves: [toS3('a')],
+  });
+  world.server('S3').dead = true;
+  world.remove('S2');
+  expect(world.cluster.record?.moves).toContainEqual(toS3('a'));
+  expect(world.replicas()).not.toContain('S4');
+});
+
+it('a server that is removed while it takes a replica is replaced alone, and not who was to leave for it as well', () => {
+  const world = new Removing([shardRecord('a', ['S0', 'S1', 'S3'], { inSync: ['S0', 'S1'], joining: ['S3'] })], {
+    servers: [...servers, 'S4'],
+    leaving: ['S0'],
+    moves: [toS3('a')],
+  });
+  world.remove('S3');
+  const moves = world.cluster.record?.moves ?? [];
+  expect(moves.map(({ from }) => from)).toEqual(['S0', 'S3']);
+  expect(world.replicas()).toEqual(['S0', 'S1', 'S3', moves[1]!.to]);
+});
+
+it('nothing is begun as long as a shard that would lose a replica has none that serves', () => {
+  const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S0'], moves: [toS3('a')] });
+  for (const server of ['S0', 'S1']) world.shard().suspend(server, true);
+  world.look();
+  expect(world.stored).toEqual([]);
+  expect(world.replicas()).toEqual(['S0', 'S1']);
+  for (const server of ['S0', 'S1']) world.shard().suspend(server, false);
+  world.look();
+  expect(world.replicas()).toContain('S3');
+});
+
 it('nothing more is begun when somebody else is found to lead', () => {
   const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S2', 'S3'] });
   world.reply('store', () => done(null));
