@@ -211,6 +211,30 @@ describe('a catalog that was set back', () => {
     expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
+  it('while somebody leads, who writes on: what it has lost is not forgotten when as many revisions have been given again', async () => {
+    const world = await SmallWorld.laidOut({ S0: [SHARD], S1: [SHARD], S2: [] });
+    await world.pass(2_000);
+    const backupMs = world.scheduler.nowMs;
+    world.powerOff('S1');
+    await world.until(() => world.shard.inSync.join() === 'S0');
+    await world.write(6);
+    await world.pass(1_500);
+    world.catalog.setBack(world.scheduler.nowMs - backupMs);
+    await world.pass(10_000);
+    if (!world.balancer.isAlive) world.changeLeader('L2');
+    await world.pass(2_000);
+    await restart(world, () => undefined, ['S1', 'S2']);
+    await expectUnserved(world);
+    world.powerOn('S0');
+    let number = 40;
+    await world.until(() => {
+      if (!world.balancer.isAlive) world.changeLeader(`L${number++}`);
+      const { cluster } = world.balancer;
+      return cluster.shards.has(SHARD) && cluster.isWritable(world.shard) && world.shard.inSync.length === 2;
+    }, 30_000);
+    expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
   it('to an earlier /init: the later one is served', async () => {
     const world = await SmallWorld.of(2);
     const backupMs = world.scheduler.nowMs;

@@ -11,7 +11,7 @@ const TICK_MS = 50;
 /** The bucket: one key, every change a compare-and-set. */
 class Bucket {
   entry: CatalogValue | null = null;
-  private revision = 0;
+  revision = 0;
 
   put(value: unknown, expected: number): number | null {
     if ((this.entry?.revision ?? 0) !== expected) return null;
@@ -63,6 +63,11 @@ class Candidate {
   get holds(): boolean {
     this.desk.nowMs = this.localMs;
     return this.leadership.holds;
+  }
+
+  /** Something else is stored in the bucket. */
+  saw(key: string, revision: number): void {
+    this.catalog.saw(key, revision);
   }
 
   do(work: () => void): void {
@@ -456,6 +461,40 @@ describe('the lease', () => {
     world.run(LEASE_MS);
     expect(a.deposed).toBe('the bucket knows of no leader any more');
     expect(a.holds).toBe(false);
+  });
+
+  it('is over when the bucket was set back to an earlier renewal of it: what was lost behind that would be forgotten', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(200);
+    const { entry, revision } = world.bucket;
+    world.run(LEASE_MS);
+    expect(a.deposed).toBeNull();
+    Object.assign(world.bucket, { entry, revision });
+    world.run(LEASE_MS);
+    expect(a.deposed).toBe('the catalog was set back to an earlier state');
+  });
+
+  it('and when only something else was lost, of which the revision is given again', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(200);
+    a.saw('cluster', world.bucket.revision + 1);
+    world.run(LEASE_MS);
+    expect(a.deposed).toBe('the catalog was set back to an earlier state');
+  });
+
+  it('and not when something else was stored behind a renewal, and was answered first', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(200);
+    world.slowDown(500);
+    world.run(1_000);
+    a.saw('cluster', world.bucket.revision + 2);
+    world.run(500);
+    world.bucket.revision += 1;
+    world.run(2 * LEASE_MS);
+    expect(a.deposed).toBeNull();
   });
 
   it('is no present one where this process wrote it under another epoch, before the bucket was set back', () => {

@@ -42,6 +42,8 @@ const HURRY = 4;
 /** What is announced is stored within milliseconds; each look takes about one. */
 const EAGER_LOOKS = 30;
 
+const SET_BACK = 'the catalog was set back to an earlier state';
+
 type Role = 'standby' | 'claiming' | 'leader' | 'gone';
 
 /** Why the lease could be taken. */
@@ -200,18 +202,24 @@ export class Leadership {
     this.isBusy = true;
     const askedMs = this.desk.nowMs;
     const record = this.nextRecord();
+    const { highest } = this.catalog;
     this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, record), (outcome) => {
       this.isBusy = false;
       if (this.role !== 'leader') return;
-      if (outcome.ok && outcome.value !== null) this.stored(outcome.value, askedMs);
+      if (outcome.ok && outcome.value !== null && outcome.value <= highest) this.deposed(SET_BACK);
+      else if (outcome.ok && outcome.value !== null) this.stored(outcome.value, askedMs);
       else if (outcome.ok) this.lookAgain();
       else this.nextMs = this.desk.nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
     });
   }
 
-  /** Somebody has written the key: ourselves, in a renewal whose answer was lost, or another leader. */
+  /**
+   * Somebody has written the key: ourselves, in a renewal whose answer was lost, or another leader. Or the catalog was set back: then we
+   * give way at once, before as many revisions have been given again as were lost, and nobody can tell any more.
+   */
   private lookAgain(): void {
     this.isBusy = true;
+    const { expected } = this.catalog.change(BUCKET_KEYS.leader, null);
     this.desk.request('readKey', { key: BUCKET_KEYS.leader }, (outcome) => {
       this.isBusy = false;
       if (this.role !== 'leader') return;
@@ -221,6 +229,10 @@ export class Leadership {
         return;
       }
       const record = outcome.value.value as LeaderRecord;
+      if (outcome.value.revision < expected) {
+        this.deposed(SET_BACK);
+        return;
+      }
       // How long that renewal is good for is not known any more; the next one, at once, will be.
       if (this.isOurs(record)) this.catalog.saw(BUCKET_KEYS.leader, outcome.value.revision);
       else this.deposed(`${record.balancer} leads under epoch ${record.epoch}`);
