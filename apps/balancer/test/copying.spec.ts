@@ -240,6 +240,18 @@ describe('a copy is made from', () => {
     expect(world.allAsks('digest')).toEqual([]);
   });
 
+  it('the first one to its end, also when another one has fewer reads by then', () => {
+    const world = new Copying();
+    let pages = 0;
+    world.reply('catchup', () => {
+      pages += 1;
+      world.shard().countRead('S0', 1);
+      return done(pages === 1 ? MORE : PAGE);
+    });
+    world.start();
+    expect(world.pages.map(({ request }) => request.source)).toEqual(['S0', 'S0']);
+  });
+
   it('another one when the first does not serve any more', () => {
     const world = new Copying();
     world.reply('catchup', () => undefined);
@@ -469,6 +481,16 @@ describe('the last of it is copied with the lane held', () => {
     expect(world.isIn).toBe(true);
     expect(world.told('shard.insync')).toHaveLength(1);
   });
+});
+
+test('nothing is copied as long as nobody knows what the shard has acknowledged', () => {
+  const world = new Copying();
+  world.shard().resolved = false;
+  world.start();
+  expect(world.asked).toEqual([]);
+  world.shard().resolved = true;
+  world.start();
+  expect(world.isIn).toBe(true);
 });
 
 test('nothing is copied as long as there is no configuration', () => {
