@@ -574,6 +574,23 @@ describe('a member whose data was gone, and that was copied since from one that 
   });
 });
 
+test('a request for a copy that was refused for good is not in doubt', () => {
+  const bench = new Bench(3);
+  const requests = new CopyRequests(bench.desk, bench.cluster);
+  const { ended } = requests.next(bench.shard, 'S2', { instance: 'i', source: 'S0', from: 0, to: VAT, maxBytes: 1 });
+  expect(bench.shard.copiesInDoubt.get('S2')).toBe('i');
+  ended({ ok: false, error: { code: 'BAD_REQUEST', message: 'no', retryable: false } });
+  expect(bench.shard.copiesInDoubt.has('S2')).toBe(false);
+});
+
+test('a request for a copy is called off with those alone that are believed to run', () => {
+  const bench = stranded();
+  bench.shard.copiesInDoubt.set('S2', 'i');
+  bench.cluster.serverNamed('S2').dead = true;
+  bench.pass(500);
+  expect(bench.asked('catchup')).toEqual([]);
+});
+
 describe('while nobody is found who misses nothing', () => {
   /** Nobody holds anything. */
   function lost(): Bench {
