@@ -120,7 +120,8 @@ class History {
   private readonly naive = new NaiveShard();
   private round = 0;
   private purgedTo = 0;
-  private turn = 0;
+  /** Grows over all histories: they have one epoch and the same processes. */
+  private static turn = 0;
 
   constructor(private readonly pairs: Pair[]) {}
 
@@ -192,9 +193,9 @@ class History {
     const to = this.naive.vat;
     const from = pair.copied < this.purgedTo ? 0 : pair.copied;
     const ask = (): Promise<CatchupReply> => {
-      this.turn += 1;
+      History.turn += 1;
       const range = { shard: 'sh', source: `${pair.name}-first`, from, to };
-      return pair.copy.catchup({ epoch: EPOCH, turn: this.turn, ...range, maxBytes: 1 });
+      return pair.copy.catchup({ epoch: EPOCH, turn: History.turn, ...range, maxBytes: 1 });
     };
     while ((await ask()).next !== null);
     pair.copied = to;
