@@ -1,6 +1,6 @@
 /** What administrators are told, and that nothing is changed by what cannot be done. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
-import type { Effect, Outcome } from '../src/core/effects';
+import type { Effect, Outcome } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';
 
 type Ask = Extract<Effect, { token: number }>;

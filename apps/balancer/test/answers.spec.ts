@@ -1,7 +1,7 @@
 /** What a balancer answers when it has nothing to answer with, may not lead any more, or is about to end. */
-import type { Effect } from '../src/core/effects';
-import { run } from '../src/core/workflow';
-import type { Writer } from '../src/core/writer';
+import type { Effect } from '../src/core/kernel/effects';
+import { run } from '../src/core/kernel/workflow';
+import type { Writer } from '../src/core/requests/writer';
 import { SETTINGS } from './simulation/balancer';
 import { SHARD, SmallWorld as World } from './support/small-world';
 

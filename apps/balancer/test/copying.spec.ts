@@ -1,8 +1,8 @@
 /** How a replica is brought in sync: whom it copies from, from where on, what stops it, and when it enters. */
 import type { CatchupReply, ConfigReply, DigestReply, PingReply } from '#common/contracts/node';
-import type { Outcome } from '../src/core/effects';
-import type { CoreSettings } from '../src/core/settings';
-import { wait, run } from '../src/core/workflow';
+import type { Outcome } from '../src/core/kernel/effects';
+import type { CoreSettings } from '../src/core/detection/settings';
+import { wait, run } from '../src/core/kernel/workflow';
 import {
   clusterRecord,
   done,

@@ -2,7 +2,7 @@
  * A balancer that is deposed in the middle of an administrator's command: whoever leads then goes on from what is stored, and the one
  * before begins nothing more. It would end servers, or tell them of a configuration, that may be somebody else's by then.
  */
-import type { Effect } from '../src/core/effects';
+import type { Effect } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';
 
 const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };

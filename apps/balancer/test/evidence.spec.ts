@@ -3,8 +3,8 @@
  * whole: else a dead or empty replica could be all that is left, while the last whole copy is left out for ever.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { InSyncSets } from '../src/core/in-sync-sets';
-import { run, type Workflow } from '../src/core/workflow';
+import type { InSyncSets } from '../src/core/replicas/in-sync-sets';
+import { run, type Workflow } from '../src/core/kernel/workflow';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];

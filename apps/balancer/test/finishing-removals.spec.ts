@@ -1,12 +1,12 @@
 /** What a leader does, each time it looks, about servers that an /rm has promised to remove. */
 import type { NodeShardState, ReplicaMove } from '#common/contracts/node';
-import { Membership } from '../src/core/membership';
-import type { MembershipParts } from '../src/core/membership-parts';
-import { seededRandom } from '../src/core/random';
-import { Reader } from '../src/core/reader';
-import { finishRemovals, removeServers } from '../src/core/removal';
-import type { ShardRecord } from '../src/core/shard';
-import { run } from '../src/core/workflow';
+import { Membership } from '../src/core/membership/membership';
+import type { MembershipParts } from '../src/core/membership/membership-parts';
+import { seededRandom } from '../src/core/kernel/random';
+import { Reader } from '../src/core/requests/reader';
+import { finishRemovals, removeServers } from '../src/core/membership/removal';
+import type { ShardRecord } from '../src/core/cluster/shard';
+import { run } from '../src/core/kernel/workflow';
 import { clusterRecord, done, EPOCH, PartsOfTheCore, shardRecord, SILENCE, stateOf } from './support/parts-of-the-core';
 
 const VAT = 9;

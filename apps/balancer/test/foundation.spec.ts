@@ -1,13 +1,13 @@
 /** What a new leader builds on, piece by piece: `lost-catalog.spec.ts` and `reinit.spec.ts` have the whole picture. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
-import { ClusterNews } from '../src/core/cluster-news';
-import { CopyRequests } from '../src/core/copy-requests';
-import type { CatalogValue, Outcome } from '../src/core/effects';
-import { Foundation } from '../src/core/foundation';
-import { Health } from '../src/core/health';
-import { Recovery } from '../src/core/recovery';
-import type { Shard } from '../src/core/shard';
-import { wait, type Workflow } from '../src/core/workflow';
+import { ClusterNews } from '../src/core/cluster/cluster-news';
+import { CopyRequests } from '../src/core/healing/copy-requests';
+import type { CatalogValue, Outcome } from '../src/core/kernel/effects';
+import { Foundation } from '../src/core/leadership/foundation';
+import { Health } from '../src/core/healing/health';
+import { Recovery } from '../src/core/healing/recovery';
+import type { Shard } from '../src/core/cluster/shard';
+import { wait, type Workflow } from '../src/core/kernel/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { Bench, type Ask } from './support/bench';
 import { EPOCH, SILENCE, stateOf } from './support/parts-of-the-core';

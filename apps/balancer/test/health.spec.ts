@@ -1,11 +1,11 @@
 /** Heartbeats one by one: who gets them, what an answer and a miss come to, and how a replacement is waited for. */
 import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
-import { ClusterNews } from '../src/core/cluster-news';
-import type { ServerState } from '../src/core/cluster';
-import { CopyRequests } from '../src/core/copy-requests';
-import { Health } from '../src/core/health';
-import { Recovery } from '../src/core/recovery';
-import { run, wait } from '../src/core/workflow';
+import { ClusterNews } from '../src/core/cluster/cluster-news';
+import type { ServerState } from '../src/core/cluster/cluster';
+import { CopyRequests } from '../src/core/healing/copy-requests';
+import { Health } from '../src/core/healing/health';
+import { Recovery } from '../src/core/healing/recovery';
+import { run, wait } from '../src/core/kernel/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { Bench, FENCED, VAT, type Ask } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';

@@ -1,7 +1,7 @@
 /** Changes of a shard's in-sync set: what is stored, who is told, and what is tried again. `evidence.spec.ts` has the whole picture. */
-import type { ChangeOutcome } from '../src/core/in-sync-sets';
-import { minimumOf, type Shard } from '../src/core/shard';
-import type { Workflow } from '../src/core/workflow';
+import type { ChangeOutcome } from '../src/core/replicas/in-sync-sets';
+import { minimumOf, type Shard } from '../src/core/cluster/shard';
+import type { Workflow } from '../src/core/kernel/workflow';
 import { Bench, VAT, type Ask } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';
 

@@ -3,7 +3,7 @@
  * replica that lacks something and has a word in what is committed would have that undone.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { Effect, Outcome } from '../src/core/effects';
+import type { Effect, Outcome } from '../src/core/kernel/effects';
 import { add } from './support/administrator';
 import { SHARD, SmallWorld as World } from './support/small-world';
 

@@ -1,6 +1,6 @@
 /** A disk that is lost while the leader waits for something else: what its server said before counts for nothing. */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { ShardRecord } from '../src/core/shard';
+import type { ShardRecord } from '../src/core/cluster/shard';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const LONG_MS = 3_000;

@@ -1,5 +1,5 @@
 /** `/init` over another configuration, with the leader ending at every point of it: the old one is served, or the new one. */
-import type { Effect } from '../src/core/effects';
+import type { Effect } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';
 
 const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };

@@ -1,7 +1,7 @@
 /** Which servers an /rm takes, where their copies go, and what it waits for. */
 import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { Effect } from '../src/core/effects';
+import type { Effect } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 type Ask = Extract<Effect, { token: number }>;

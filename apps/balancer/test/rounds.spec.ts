@@ -1,5 +1,5 @@
 /** Rounds beside other things that go on with their shard: who has to have them, and what they wait for. */
-import { run, wait } from '../src/core/workflow';
+import { run, wait } from '../src/core/kernel/workflow';
 import { UNKNOWN, WriteBench, type Apply } from './support/write-bench';
 
 /** Two of three replicas are needed. */

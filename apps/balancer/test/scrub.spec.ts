@@ -1,7 +1,7 @@
 /** Which shard is compared when, what counts as proof, and what is done about replicas that differ: see also `divergence.spec.ts`. */
-import type { Outcome } from '../src/core/effects';
-import { Scrub } from '../src/core/scrub';
-import { run, wait } from '../src/core/workflow';
+import type { Outcome } from '../src/core/kernel/effects';
+import { Scrub } from '../src/core/healing/scrub';
+import { run, wait } from '../src/core/kernel/workflow';
 import { Bench, FENCED, VAT, type Ask } from './support/bench';
 import { SILENCE } from './support/parts-of-the-core';
 

@@ -4,11 +4,11 @@
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { Outcome } from '../src/core/effects';
-import { StrandedShards } from '../src/core/stranded-shards';
+import type { Outcome } from '../src/core/kernel/effects';
+import { StrandedShards } from '../src/core/healing/stranded-shards';
 import { Bench, VAT } from './support/bench';
 import { SHARD, SmallWorld as World } from './support/small-world';
-import { CopyRequests } from '../src/core/copy-requests';
+import { CopyRequests } from '../src/core/healing/copy-requests';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
 /** Long enough for flatlines, and for whoever is tried again at a pace. */

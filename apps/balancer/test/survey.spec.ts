@@ -1,7 +1,7 @@
 /** What a new leader finds out by asking around, and how long it waits for whom. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
-import { Survey } from '../src/core/survey';
-import { run } from '../src/core/workflow';
+import { Survey } from '../src/core/leadership/survey';
+import { run } from '../src/core/kernel/workflow';
 import { clusterRecord, done, EPOCH, fenceReply, GRACE_MS, PartsOfTheCore, SILENCE } from './support/parts-of-the-core';
 
 /** A survey in a world in which the launcher has data of some servers, and others answer the broadcast. */

@@ -1,8 +1,8 @@
 /** What a new leader decides, when, and by whose word. */
 import type { FenceReply, NewestRound, NodeShardState } from '#common/contracts/node';
-import type { CatalogValue, Outcome } from '../src/core/effects';
-import type { ShardRecord } from '../src/core/shard';
-import { run } from '../src/core/workflow';
+import type { CatalogValue, Outcome } from '../src/core/kernel/effects';
+import type { ShardRecord } from '../src/core/cluster/shard';
+import { run } from '../src/core/kernel/workflow';
 import {
   clusterRecord,
   done,

@@ -1,12 +1,12 @@
 /** What counts as a sign that a member is whole, and what does not; what waits for such signs, and for how long. */
 import type { NodeShardState, PingReply } from '#common/contracts/node';
-import { Cluster } from '../src/core/cluster';
-import { Desk } from '../src/core/desk';
-import { PUBLISHED_HASH } from '../src/core/hash-ring';
-import type { InSyncSets } from '../src/core/in-sync-sets';
-import { RollCall } from '../src/core/roll-call';
-import { Shard, type ShardRecord } from '../src/core/shard';
-import { run } from '../src/core/workflow';
+import { Cluster } from '../src/core/cluster/cluster';
+import { Desk } from '../src/core/kernel/desk';
+import { PUBLISHED_HASH } from '../src/core/cluster/hash-ring';
+import type { InSyncSets } from '../src/core/replicas/in-sync-sets';
+import { RollCall } from '../src/core/replicas/roll-call';
+import { Shard, type ShardRecord } from '../src/core/cluster/shard';
+import { run } from '../src/core/kernel/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { SHARD, SmallWorld as World } from './support/small-world';
 

@@ -47,7 +47,7 @@ const CODE = [
 
 test.each([
   'apps/gateway/src/bus/batching/request-batcher.ts',
-  'apps/balancer/src/core/writer.ts',
+  'apps/balancer/src/core/requests/writer.ts',
   'apps/shard-node/src/core/serving.ts',
 ])(
   'in %s no list of unknown length becomes arguments, and no regular expression is slower than linear',

@@ -7,15 +7,15 @@ import type { Logger } from '#common/logging/logger';
 import { WorkInFlight } from '#common/process/work-in-flight';
 import type { BalancerConfig } from '#common/config/balancer-config';
 import { BalancerCore, type NamedRingHash } from '../core/balancer-core';
-import { seededRandom } from '../core/random';
-import type { CoreSettings } from '../core/settings';
+import { seededRandom } from '../core/kernel/random';
+import type { CoreSettings } from '../core/detection/settings';
 import type { CatalogStore } from '../ports/catalog-store';
 import type { EventSink } from '../ports/event-sink';
 import type { NodeLauncher } from '../ports/node-launcher';
 import type { ShardTransport } from '../ports/shard-transport';
 import { BalancerMetrics } from './balancer-metrics';
 import { BatchReplies } from './batch-replies';
-import type { AdminResult } from '../core/effects';
+import type { AdminResult } from '../core/kernel/effects';
 import { EffectRunner, type AdminRequest } from './effect-runner';
 import * as tokens from './tokens';
 

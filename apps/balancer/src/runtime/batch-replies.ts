@@ -6,7 +6,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import { encodeLines } from '#common/nats/lines';
 import type { WorkInFlight } from '#common/process/work-in-flight';
 import { Observable, type Subscriber } from 'rxjs';
-import type { Answered } from '../core/effects';
+import type { Answered } from '../core/kernel/effects';
 
 interface Batch {
   subscriber: Subscriber<Uint8Array>;

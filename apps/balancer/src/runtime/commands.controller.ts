@@ -14,7 +14,7 @@ import { SUBJECTS } from '#common/contracts/subjects';
 import { readMessage, readNothing } from '#common/nats/codec';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { ShardlineRpcFilter } from '#common/nats/nest-transport';
-import type { RecordCommand } from '../core/effects';
+import type { RecordCommand } from '../core/kernel/effects';
 import { readCommand } from './admin-shapes';
 import { BalancerService } from './balancer.service';
 import { readCommands, type NewCommands } from './record-commands';

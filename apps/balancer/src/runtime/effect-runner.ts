@@ -5,8 +5,8 @@ import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands'
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Logger } from '#common/logging/logger';
 import type { BalancerCore } from '../core/balancer-core';
-import type { AdminCommand, AdminResult, CoreEvent, Effect, Outcome } from '../core/effects';
-import type { LeaderRecord } from '../core/leadership';
+import type { AdminCommand, AdminResult, CoreEvent, Effect, Outcome } from '../core/kernel/effects';
+import type { LeaderRecord } from '../core/leadership/leadership';
 import type { CatalogStore } from '../ports/catalog-store';
 import type { EventSink } from '../ports/event-sink';
 import type { NodeLauncher } from '../ports/node-launcher';

@@ -4,7 +4,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import { readLines } from '#common/nats/codec';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import type { Message } from '#common/nats/message';
-import type { RecordCommand } from '../core/effects';
+import type { RecordCommand } from '../core/kernel/effects';
 
 /** A command whose batch has no number yet. */
 type NewCommand = RecordCommand extends infer C ? (C extends RecordCommand ? Omit<C, 'batch'> : never) : never;

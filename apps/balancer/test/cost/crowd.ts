@@ -5,10 +5,10 @@
 import { deserialize, serialize } from 'node:v8';
 import type { NodeShardState, PartReply, ShardConfig } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
-import type { AdminResult, CatalogValue, CoreEvent, Effect, Outcome } from '../../src/core/effects';
-import { PUBLISHED_HASH } from '../../src/core/hash-ring';
-import { seededRandom } from '../../src/core/random';
-import type { CoreSettings } from '../../src/core/settings';
+import type { AdminResult, CatalogValue, CoreEvent, Effect, Outcome } from '../../src/core/kernel/effects';
+import { PUBLISHED_HASH } from '../../src/core/cluster/hash-ring';
+import { seededRandom } from '../../src/core/kernel/random';
+import type { CoreSettings } from '../../src/core/detection/settings';
 import { CpuTime, type Meter } from './meters';
 
 /** Replicas of each shard. */

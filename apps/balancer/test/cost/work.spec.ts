@@ -1,5 +1,5 @@
 /** What a take-over does, counted and not timed: messages by kind and by server, steps, and function calls within the core. */
-import type { Effect } from '../../src/core/effects';
+import type { Effect } from '../../src/core/kernel/effects';
 import { COPIES, Crowd, type Cost } from './crowd';
 import { Calls } from './meters';
 

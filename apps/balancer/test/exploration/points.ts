@@ -3,7 +3,7 @@
  * before its answer leaves, and before a leader has a process started or removed. Up to the first fault a world has the same points each
  * time.
  */
-import type { Outcome } from '../../src/core/effects';
+import type { Outcome } from '../../src/core/kernel/effects';
 import { Network, type Request } from '../simulation/network';
 
 /** What becomes of the message at a point. */

@@ -1,5 +1,5 @@
 /** What a script may do. */
-import type { AdminCommand } from '../../src/core/effects';
+import type { AdminCommand } from '../../src/core/kernel/effects';
 import type { SimBalancer } from '../simulation/balancer';
 import type { JudgedWorld } from '../simulation/world';
 

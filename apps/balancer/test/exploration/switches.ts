@@ -3,14 +3,14 @@
  * came into the core since somebody had thought of the world.
  */
 import type { BalancerCore } from '../../src/core/balancer-core';
-import type { Catalog } from '../../src/core/catalog';
-import type { ChangesUnderWay } from '../../src/core/changes-under-way';
-import type { Cluster } from '../../src/core/cluster';
-import type { InSyncSets } from '../../src/core/in-sync-sets';
-import type { RollCall } from '../../src/core/roll-call';
-import type { Shard } from '../../src/core/shard';
-import type { StrandedShards } from '../../src/core/stranded-shards';
-import type { Workflow } from '../../src/core/workflow';
+import type { Catalog } from '../../src/core/cluster/catalog';
+import type { ChangesUnderWay } from '../../src/core/requests/changes-under-way';
+import type { Cluster } from '../../src/core/cluster/cluster';
+import type { InSyncSets } from '../../src/core/replicas/in-sync-sets';
+import type { RollCall } from '../../src/core/replicas/roll-call';
+import type { Shard } from '../../src/core/cluster/shard';
+import type { StrandedShards } from '../../src/core/healing/stranded-shards';
+import type { Workflow } from '../../src/core/kernel/workflow';
 import type { WorldFlaws } from '../simulation/world';
 
 export interface Switch {

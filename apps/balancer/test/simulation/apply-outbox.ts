@@ -4,7 +4,7 @@
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { ApplyRequest, PartReply } from '#common/contracts/node';
-import type { AskTypes, Outcome } from '../../src/core/effects';
+import type { AskTypes, Outcome } from '../../src/core/kernel/effects';
 import type { Scheduler } from './scheduler';
 
 export type Apply = AskTypes['apply']['ask'];

@@ -2,11 +2,11 @@
 import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
 import type { ApplyReply, CensusReply, RoundPart } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
-import type { Cluster } from '../../src/core/cluster';
-import type { AdminResult, Answered, CoreEvent, Effect, Outcome } from '../../src/core/effects';
-import { PUBLISHED_HASH } from '../../src/core/hash-ring';
-import { seededRandom } from '../../src/core/random';
-import type { CoreSettings } from '../../src/core/settings';
+import type { Cluster } from '../../src/core/cluster/cluster';
+import type { AdminResult, Answered, CoreEvent, Effect, Outcome } from '../../src/core/kernel/effects';
+import { PUBLISHED_HASH } from '../../src/core/cluster/hash-ring';
+import { seededRandom } from '../../src/core/kernel/random';
+import type { CoreSettings } from '../../src/core/detection/settings';
 import { ApplyOutbox } from './apply-outbox';
 import type { SimCatalog } from './catalog';
 import { Clock } from './clock';

@@ -1,6 +1,6 @@
 /** The simulated bucket: durable, every change a compare-and-set; requests and answers may come late, twice or not at all. */
-import type { CatalogValue, Outcome } from '../../src/core/effects';
-import type { ShardRecord } from '../../src/core/shard';
+import type { CatalogValue, Outcome } from '../../src/core/kernel/effects';
+import type { ShardRecord } from '../../src/core/cluster/shard';
 import type { Network } from './network';
 import type { Scheduler } from './scheduler';
 

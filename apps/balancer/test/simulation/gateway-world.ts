@@ -1,6 +1,6 @@
 /** What gateways live among, and how answers find them. */
 import type { Operation } from '#common/testing/history';
-import type { Answered } from '../../src/core/effects';
+import type { Answered } from '../../src/core/kernel/effects';
 import type { SimBalancer } from './balancer';
 import type { Network } from './network';
 import type { Scheduler } from './scheduler';

@@ -8,7 +8,7 @@
 import type { OperationStatus, WriteDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { Ending, Operation } from '#common/testing/history';
-import type { Answered, RecordCommand } from '../../src/core/effects';
+import type { Answered, RecordCommand } from '../../src/core/kernel/effects';
 import type { SimBalancer } from './balancer';
 import { KnownTable, type GatewayWorld } from './gateway-world';
 import { ReadAttempt } from './read-attempt';

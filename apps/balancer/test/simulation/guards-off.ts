@@ -5,9 +5,9 @@
 import type { NodeShardState } from '#common/contracts/node';
 import type { Replica } from '../../../shard-node/src/runtime/replica';
 import type { BalancerCore } from '../../src/core/balancer-core';
-import type { Cluster } from '../../src/core/cluster';
-import type { Shard, ShardRecord } from '../../src/core/shard';
-import { wait, type Workflow } from '../../src/core/workflow';
+import type { Cluster } from '../../src/core/cluster/cluster';
+import type { Shard, ShardRecord } from '../../src/core/cluster/shard';
+import { wait, type Workflow } from '../../src/core/kernel/workflow';
 import type { Flaws } from './simulation';
 import type { Weakness } from './weakness';
 

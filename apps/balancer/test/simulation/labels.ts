@@ -1,7 +1,7 @@
 /** How requests to replicas look in the timeline. */
 import type { RoundPart } from '#common/contracts/node';
 import { keysOf } from '#common/protocol/round';
-import type { Effect } from '../../src/core/effects';
+import type { Effect } from '../../src/core/kernel/effects';
 
 export type NodeAsk = Extract<
   Effect,

@@ -1,6 +1,6 @@
 /** The network between the processes of the simulated world: messages get lost, are late, come twice, overtake each other, are cut off. */
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Outcome } from '../../src/core/effects';
+import type { Outcome } from '../../src/core/kernel/effects';
 import type { Dice, Scheduler } from './scheduler';
 
 /** How badly messages fare. */

@@ -1,5 +1,5 @@
 /** Rings follow from their servers alone, and every world has the same few: each is built once. */
-import { HashRing } from '../../src/core/hash-ring';
+import { HashRing } from '../../src/core/cluster/hash-ring';
 
 const RINGS_KEPT = 1_000;
 

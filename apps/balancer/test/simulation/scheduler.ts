@@ -2,7 +2,7 @@
  * The simulated world's clock: everything that happens is an event at some millisecond, and all chance comes from the seed.
  * Nothing here waits for real time, so a run depends on its seed alone.
  */
-import { mix32, randomBelow, seededRandom, type Random } from '../../src/core/random';
+import { mix32, randomBelow, seededRandom, type Random } from '../../src/core/kernel/random';
 
 const AT_REST = Promise.resolve();
 

@@ -5,7 +5,7 @@ import { MemoryVersionStore } from '../../../shard-node/src/adapters/memory/memo
 import type { CopySource } from '../../../shard-node/src/ports/copy-source';
 import type { VersionStore, WriteTransaction } from '../../../shard-node/src/ports/version-store';
 import { Replica } from '../../../shard-node/src/runtime/replica';
-import type { Outcome } from '../../src/core/effects';
+import type { Outcome } from '../../src/core/kernel/effects';
 import { Clock } from './clock';
 import type { Network } from './network';
 import type { Dice, Scheduler } from './scheduler';

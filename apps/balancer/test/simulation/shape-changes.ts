@@ -4,7 +4,7 @@
  */
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
 import type { ShardRange } from '#common/contracts/schema';
-import type { AdminCommand } from '../../src/core/effects';
+import type { AdminCommand } from '../../src/core/kernel/effects';
 import type { SimBalancer } from './balancer';
 import { SCHEMA } from './rows';
 import type { Dice, Scheduler } from './scheduler';

@@ -2,9 +2,9 @@
 import type { ClusterRecord, RoundPart } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { History } from '#common/testing/history';
-import type { AdminCommand, AdminResult, Answered, Outcome } from '../../src/core/effects';
+import type { AdminCommand, AdminResult, Answered, Outcome } from '../../src/core/kernel/effects';
 import type { ShardState } from '../../../shard-node/src/core/replica-state';
-import type { ShardRecord } from '../../src/core/shard';
+import type { ShardRecord } from '../../src/core/cluster/shard';
 import type { BalancerWatcher, SimBalancer } from './balancer';
 import type { CatalogWatcher, SimCatalog } from './catalog';
 import { Acknowledgements } from './checkers/acknowledgements';

@@ -9,7 +9,14 @@ import { encodeLines } from '#common/nats/lines';
 import type { Message } from '#common/nats/message';
 import { jsonBytes } from '#common/nats/text';
 import { readReply } from '../../../gateway/src/bus/batching/batch';
-import type { AdminCommand, AdminResult, Answered, CoreEvent, Outcome, RecordCommand } from '../../src/core/effects';
+import type {
+  AdminCommand,
+  AdminResult,
+  Answered,
+  CoreEvent,
+  Outcome,
+  RecordCommand,
+} from '../../src/core/kernel/effects';
 import { readCommand } from '../../src/runtime/admin-shapes';
 import { readCommands } from '../../src/runtime/record-commands';
 

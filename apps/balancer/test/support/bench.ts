@@ -3,9 +3,9 @@
  * bucket say, when they say it, and how time passes.
  */
 import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
-import type { Effect, Outcome } from '../../src/core/effects';
-import { Shard, type ShardRecord } from '../../src/core/shard';
-import { run, type Workflow } from '../../src/core/workflow';
+import type { Effect, Outcome } from '../../src/core/kernel/effects';
+import { Shard, type ShardRecord } from '../../src/core/cluster/shard';
+import { run, type Workflow } from '../../src/core/kernel/workflow';
 import { SETTINGS } from '../simulation/balancer';
 import { EPOCH, PartsOfTheCore, SILENCE } from './parts-of-the-core';
 

@@ -3,8 +3,8 @@
  * what the test does.
  */
 import type { BalancerCore } from '../../src/core/balancer-core';
-import type { Effect, Outcome } from '../../src/core/effects';
-import type { Shard } from '../../src/core/shard';
+import type { Effect, Outcome } from '../../src/core/kernel/effects';
+import type { Shard } from '../../src/core/cluster/shard';
 import { SimBalancer, type BalancerFlaws, type BalancerWatcher } from '../simulation/balancer';
 import { SimCatalog } from '../simulation/catalog';
 import { Network } from '../simulation/network';

@@ -1,8 +1,8 @@
 /** The writer on a bench: what each server says to a round, and when, is what the test says. */
 import type { ErrorBody, ErrorCode } from '#common/contracts/errors';
 import type { PartReply } from '#common/contracts/node';
-import type { Outcome } from '../../src/core/effects';
-import type { RequestPart } from '../../src/core/shard-lane';
+import type { Outcome } from '../../src/core/kernel/effects';
+import type { RequestPart } from '../../src/core/requests/shard-lane';
 import { Bench, type Ask } from './bench';
 
 export type Apply = Extract<Ask, { do: 'apply' }>;

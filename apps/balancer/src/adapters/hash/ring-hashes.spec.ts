@@ -1,5 +1,5 @@
-import { HashRing, RING_SLOTS, type RingHash, type RingServer } from '../../core/hash-ring';
-import { randomBelow, seededRandom, shuffled } from '../../core/random';
+import { HashRing, RING_SLOTS, type RingHash, type RingServer } from '../../core/cluster/hash-ring';
+import { randomBelow, seededRandom, shuffled } from '../../core/kernel/random';
 import { makeRingHash, RING_HASHES } from './ring-hashes';
 
 const KEYS = Array.from({ length: 4096 }, (_, index) => 100_000 + index * 219);

@@ -1,6 +1,6 @@
 /** The hashes that a ring can be built with, by name. */
 import { hash as digest } from 'node:crypto';
-import { PUBLISHED_HASH, type RingHash } from '../../core/hash-ring';
+import { PUBLISHED_HASH, type RingHash } from '../../core/cluster/hash-ring';
 
 export const RING_HASHES = ['quadratic', 'md5', 'xxhash'] as const;
 export type RingHashName = (typeof RING_HASHES)[number];

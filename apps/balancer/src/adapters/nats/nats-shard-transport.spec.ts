@@ -12,7 +12,7 @@ import type { z } from 'zod';
 import { encodeLines } from '#common/nats/lines';
 import { decodeLines } from '#common/testing/decode-lines';
 import { TestNatsServer } from '#common/testing/nats-server';
-import { certainlyLacks } from '../../core/write-round';
+import { certainlyLacks } from '../../core/requests/write-round';
 import { NatsShardTransport, refusalOfRepeat, type NatsShardTransportOptions } from './nats-shard-transport';
 
 jest.setTimeout(60_000);

@@ -1,5 +1,5 @@
 /** The bucket of a story: every change a compare-and-set, answered at once; it can be set back to an earlier state. */
-import type { CatalogValue } from '../../../src/core/effects';
+import type { CatalogValue } from '../../../src/core/kernel/effects';
 
 export class Bucket {
   private entries = new Map<string, CatalogValue>();

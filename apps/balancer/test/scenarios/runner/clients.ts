@@ -2,7 +2,7 @@
 import type { OperationStatus, RangeRead, WriteDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import { splitRows } from '#common/nats/lines';
-import type { Answered, RecordCommand } from '../../../src/core/effects';
+import type { Answered, RecordCommand } from '../../../src/core/kernel/effects';
 import type { Balancer, World } from './world';
 
 type Change = Exclude<RecordCommand, { op: 'read' }>;

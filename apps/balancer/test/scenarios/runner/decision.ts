@@ -1,6 +1,6 @@
 /** What a new leader heard of a shard, and what it made of it. The reasons are worked out here, from what was heard. */
 import type { FenceReply, NodeShardState } from '#common/contracts/node';
-import type { Shard } from '../../../src/core/shard';
+import type { Shard } from '../../../src/core/cluster/shard';
 
 export function describeDecision(leader: string, shard: Shard, replies: ReadonlyMap<string, FenceReply>): string[] {
   const told = new Map<string, NodeShardState>();

@@ -3,9 +3,9 @@ import type { FenceReply, PartReply, RoundOp, RoundPart } from '#common/contract
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { keysOf } from '#common/protocol/round';
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Answered, AskTypes, Effect, Outcome } from '../../../src/core/effects';
-import type { LeaderRecord } from '../../../src/core/leadership';
-import type { ShardRecord } from '../../../src/core/shard';
+import type { Answered, AskTypes, Effect, Outcome } from '../../../src/core/kernel/effects';
+import type { LeaderRecord } from '../../../src/core/leadership/leadership';
+import type { ShardRecord } from '../../../src/core/cluster/shard';
 import { describeDecision } from './decision';
 import { describeEvent } from './events';
 import type { Ask } from './post';

@@ -1,6 +1,6 @@
 /** What becomes of the messages of a story: each arrives, unless the story says otherwise. */
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Effect, Outcome } from '../../../src/core/effects';
+import type { Effect, Outcome } from '../../../src/core/kernel/effects';
 import type { StillScheduler } from './still-scheduler';
 
 export type Ask = Extract<Effect, { token: number }>;

@@ -4,7 +4,7 @@
  */
 import type { RoundPart } from '#common/contracts/node';
 import type { Operation } from '#common/testing/history';
-import type { ShardRecord } from '../../../src/core/shard';
+import type { ShardRecord } from '../../../src/core/cluster/shard';
 import { markOf } from '../rows';
 import { fewestOf, shardOn, type Seen } from './seen';
 

@@ -5,8 +5,8 @@
  */
 import type { ClusterRecord } from '#common/contracts/node';
 import type { ShardRange } from '#common/contracts/schema';
-import type { AdminCommand } from '../../../src/core/effects';
-import type { ShardRecord } from '../../../src/core/shard';
+import type { AdminCommand } from '../../../src/core/kernel/effects';
+import type { ShardRecord } from '../../../src/core/cluster/shard';
 
 /** What came of a record that was stored. */
 export interface InForceChange {

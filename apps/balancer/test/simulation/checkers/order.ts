@@ -5,7 +5,7 @@
  * each group of keys is judged by itself.
  */
 import { faultOf, UNDECIDED, type Entry, type History } from '#common/testing/history';
-import type { ShardRecord } from '../../../src/core/shard';
+import type { ShardRecord } from '../../../src/core/cluster/shard';
 import type { KeySpace } from '../clients';
 import { markOf } from '../rows';
 import { rowsAt, shardOn, type Seen } from './seen';

@@ -1,5 +1,5 @@
 /** I7: VATs, epochs and configuration versions never go back: not on a disk, not in the bucket, not in what leaders show. */
-import type { ShardRecord } from '../../../src/core/shard';
+import type { ShardRecord } from '../../../src/core/cluster/shard';
 import type { SimBalancer } from '../balancer';
 import { diskOf, type Seen } from './seen';
 import type { WholeCopies } from './whole-copies';

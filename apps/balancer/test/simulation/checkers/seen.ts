@@ -1,6 +1,6 @@
 /** What those who judge look at: the disks themselves, and rules of their own about them. Nothing here uses the code that is judged. */
 import type { NodeIdentity, ShardState } from '../../../../shard-node/src/core/replica-state';
-import type { ShardRecord } from '../../../src/core/shard';
+import type { ShardRecord } from '../../../src/core/cluster/shard';
 import type { SimBalancer } from '../balancer';
 import type { Scheduler } from '../scheduler';
 import type { Servers, SimServer } from '../servers';

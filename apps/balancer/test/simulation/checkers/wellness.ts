@@ -4,7 +4,7 @@
  * no other, but for what `blocked.ts` says.
  */
 import type { History } from '#common/testing/history';
-import type { Shard } from '../../../src/core/shard';
+import type { Shard } from '../../../src/core/cluster/shard';
 import type { SimBalancer } from '../balancer';
 import { isBlocked } from './blocked';
 import { fewestOf, shardOn, type Seen } from './seen';

@@ -1,0 +1,76 @@
+/**
+ * Spreads the cluster's record, and how far the catalog is known, to every server: should the catalog be lost, any of them can tell. A
+ * server that has an older record, or is in an older configuration, is told when its heartbeat says so.
+ */
+import type { BucketMark, ClusterStamp, PingReply } from '#common/contracts/node';
+import { compareClusters } from '#common/protocol/bucket-history';
+import type { Catalog } from './catalog';
+import type { Cluster } from './cluster';
+import type { Desk } from '../kernel/desk';
+import type { CoreSettings } from '../detection/settings';
+import { all, running, wait, type Workflow } from '../kernel/workflow';
+
+/** After so many lengths of the lease servers are told a newer revision, though nothing but the lease has changed. */
+const LEASES_PER_MARK = 2;
+
+export class ClusterNews {
+  /** Servers that are being told. */
+  private readonly telling = new Set<string>();
+  private marked = { revision: 0, change: 0, ms: -Infinity };
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly cluster: Cluster,
+    private readonly catalog: Pick<Catalog, 'highest' | 'newestChange'>,
+    private readonly settings: Pick<CoreSettings, 'instance' | 'leaseMs'>,
+  ) {}
+
+  /** From now on servers are told how far the catalog is known: nothing that is found in it is in doubt any more. */
+  vouch(): void {
+    this.cluster.mark = () => this.mark();
+  }
+
+  /**
+   * Renewals of the lease count, too, so that whoever has lived for a while knows that the catalog was there then; but not each of them,
+   * since it is stored.
+   */
+  private mark(): BucketMark {
+    const { highest, newestChange } = this.catalog;
+    const { nowMs } = this.desk;
+    if (newestChange > this.marked.change || nowMs - this.marked.ms >= LEASES_PER_MARK * this.settings.leaseMs)
+      this.marked = { revision: highest, change: newestChange, ms: nowMs };
+    return { epoch: this.cluster.epoch, instance: this.settings.instance, revision: this.marked.revision };
+  }
+
+  /** Tells every server that can be asked. Returns those that have not confirmed it; they are told again with their heartbeats. */
+  *tellAll(): Workflow<string[]> {
+    const servers = [...this.cluster.servers.keys()];
+    const told = yield* wait(all(servers.map((server) => running(this.tell(server)))));
+    return servers.filter((_, index) => told[index] !== true);
+  }
+
+  /** A heartbeat was answered: whether the server knows what there is to know. */
+  isBehind({ configId, cluster }: Pick<PingReply, 'configId' | 'cluster'>): boolean {
+    const { record } = this.cluster;
+    if (record === null || this.cluster.mark === null) return false;
+    return configId < record.configId || cluster === null || compareClusters(cluster, record) < 0;
+  }
+
+  /** It knows of a later record than we do. */
+  isAhead<T extends ClusterStamp>(cluster: T | null): cluster is T {
+    const { record } = this.cluster;
+    return record !== null && cluster !== null && compareClusters(cluster, record) > 0;
+  }
+
+  *tell(server: string): Workflow<boolean> {
+    const { record } = this.cluster;
+    // Whoever is just leaving is told nothing any more: it may hang.
+    const isLeaving = this.cluster.servers.get(server)?.leaving === true;
+    if (record === null || this.telling.has(server) || isLeaving || !this.cluster.isReachable(server)) return false;
+    const request = { ...this.cluster.requestUnder(record, []), cluster: record };
+    this.telling.add(server);
+    const outcome = yield* wait(this.desk.ask('config', { server, request }));
+    this.telling.delete(server);
+    return outcome.ok;
+  }
+}

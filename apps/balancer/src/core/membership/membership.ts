@@ -1,0 +1,104 @@
+/**
+ * Changes of the cluster's shape, one at a time: what it consists of at first (`/init`), more servers and shards (`/add`),
+ * fewer servers (`/rm`). Each is checked as a whole before anything is done, and done in an order in which every step leaves
+ * a cluster that can be taken over.
+ */
+import { addServers } from './addition';
+import { unconfigured } from '../cluster/cluster';
+import type { AdminCommand } from '../kernel/effects';
+import { initCluster } from './initialisation';
+import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
+import { finishRemovals, removeServers } from './removal';
+import { forgetMade, goOnWithMoves } from './replica-moves';
+import { Mutex, run, wait, type Workflow } from '../kernel/workflow';
+
+const ADMIN_QUEUE_LIMIT = 16;
+/** How often it is looked whether a server that is to go can go. */
+const LOOK_MS = 500;
+
+/** A command that changes the cluster's shape. */
+export type MembershipCommand = Exclude<AdminCommand, { op: 'scrub' }>;
+
+export class Membership {
+  private readonly turn = new Mutex('administrators');
+  private waiting = 0;
+  private nextLookMs = 0;
+  /** From when on what is being made on servers that do not run is made elsewhere. */
+  private nextPlanMs = 0;
+
+  constructor(private readonly parts: MembershipParts) {}
+
+  /** This balancer has begun to lead: goes on with what the one before it was asked for. */
+  resume(): void {
+    this.nextPlanMs = this.parts.desk.nowMs + this.parts.settings.adminWaitMs;
+    run(this.goOn());
+  }
+
+  /** Goes on with removals that have been promised, at a pace, unless a command is being carried out. */
+  tick(): void {
+    const { desk, cluster } = this.parts;
+    if (this.turn.isHeld || cluster.phase !== 'serving' || desk.nowMs < this.nextLookMs) return;
+    this.nextLookMs = desk.nowMs + LOOK_MS;
+    run(this.goOnRemoving());
+  }
+
+  private *goOnRemoving(): Workflow {
+    const { desk, cluster, settings } = this.parts;
+    const plansAnew = desk.nowMs >= this.nextPlanMs;
+    if (plansAnew) this.nextPlanMs = desk.nowMs + settings.adminWaitMs;
+    yield* wait(this.turn.acquire());
+    try {
+      cluster.isReshaping = true;
+      yield* finishRemovals(this.parts, plansAnew);
+    } finally {
+      cluster.isReshaping = false;
+      this.turn.release();
+    }
+  }
+
+  private *goOn(): Workflow {
+    yield* goOnWithMoves(this.parts);
+    yield* wait(this.turn.acquire());
+    yield* forgetMade(this.parts);
+    this.turn.release();
+  }
+
+  /** Takes a command; its outcome is answered when it is done. */
+  submit(command: MembershipCommand): void {
+    if (this.waiting >= ADMIN_QUEUE_LIMIT) {
+      this.answer(command, refused('BUSY', 'too many changes of the cluster are waiting', true));
+      return;
+    }
+    this.waiting += 1;
+    run(this.inTurn(command), (outcome) => {
+      this.waiting -= 1;
+      this.answer(command, outcome);
+    });
+  }
+
+  private *inTurn(command: MembershipCommand): Workflow<AdminOutcome> {
+    yield* wait(this.turn.acquire());
+    try {
+      this.parts.cluster.isReshaping = true;
+      if (command.op === 'init') return yield* initCluster(command.command, this.parts);
+      if (this.parts.cluster.record === null) {
+        return { ok: false, error: unconfigured(this.parts.cluster) };
+      }
+      if (command.op === 'add') {
+        const outcome = yield* addServers(command.command, this.parts);
+        // Replicas that could not be made yet.
+        run(this.goOn());
+        return outcome;
+      }
+      this.nextPlanMs = this.parts.desk.nowMs + 2 * this.parts.settings.adminWaitMs;
+      return yield* removeServers(command.command, this.parts);
+    } finally {
+      this.parts.cluster.isReshaping = false;
+      this.turn.release();
+    }
+  }
+
+  private answer(command: MembershipCommand, outcome: AdminOutcome): void {
+    this.parts.desk.emit({ do: 'answerAdmin', request: command.request, outcome });
+  }
+}
