@@ -88,8 +88,8 @@ test('goes through every process in bounded memory, however slowly the client ta
   }, 50);
   try {
     const answer = await askForAll();
-    // The client stands still; whoever went on reading for it would now fill up.
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    // This client stands still while another one takes all: whoever went on reading for this one, too, has filled up by then.
+    await takeAll(await askForAll());
     await takeAll(answer);
   } finally {
     clearInterval(sampler);

@@ -102,10 +102,15 @@ describe('events on NATS', () => {
   });
 
   it('are kept once although the server stood still while the first answer was due', async () => {
-    const sink = await open();
+    let retrying: () => void;
+    const firstIsOver = new Promise<void>((resolve) => (retrying = resolve));
+    const write = (line: string): void => {
+      if (line.includes('could not store an event yet; retrying')) retrying();
+    };
+    const sink = await open(pino({ level: 'debug' }, { write }));
     server.pause();
     sink.publish(numbered(1));
-    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    await firstIsOver;
     server.resume();
     await sink.flush();
     expect((await replay()).map((event) => event.data.i)).toEqual([1]);

@@ -121,6 +121,7 @@ export class NatsEventSink implements EventSink {
           this.logger.error({ err: error, event: event.type, subject: event.subject }, 'could not store an event');
           return;
         }
+        this.logger.debug({ err: error, event: event.type, attempt }, 'could not store an event yet; retrying');
       }
       await delay(RETRY_MS * attempt);
       await this.restoreStream();
