@@ -5,6 +5,11 @@ ARGS =
 LOCAL = node dist/apps/local/main.js
 SOURCES := $(shell find apps libs -name '*.ts' -not -name '*.spec.ts' -not -name '*.e2e-spec.ts' 2>/dev/null)
 
+# `make clean run` builds anew, also where MAKEFLAGS says -j: goals are made in their order, so nothing is looked at before it is gone.
+ifneq ($(filter clean distclean,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help demo run stop clean distclean lint format typecheck test sim explore guards cost faults build install load node
 
