@@ -11,7 +11,7 @@ ifneq ($(filter clean distclean,$(MAKECMDGOALS)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run stop clean distclean lint format typecheck test sim explore guards cost faults build install load node
+.PHONY: help demo run stop clean distclean check lint format typecheck unit test sim explore guards cost faults build install load node
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ clean: ## remove what was built, and the data of the cluster (only when it is st
 distclean: clean ## clean, and remove what was installed
 	rm -rf node_modules .tools
 
+check: install ## lint, types and unit tests side by side: what needs no processes (a minute and a half)
+	@$(MAKE) --no-print-directory -j3 lint typecheck unit
+
 lint: install ## check the code: ESLint, Prettier, direction of imports
 	@npm run --silent lint
 
@@ -41,6 +44,9 @@ format: install ## fix what the linters can fix by themselves
 
 typecheck: install ## check the types
 	@npm run --silent typecheck
+
+unit: install ## run the tests that start no process
+	@npm run --silent test:unit
 
 test: lint typecheck build ## run every check and every test
 	@npm run --silent test:only -- $(ARGS)
