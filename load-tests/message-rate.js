@@ -14,7 +14,7 @@ const apply = (ops) => ({
   rounds: [{ round: 7, lastTerms: { a: 12 }, parts: [part(ops)] }],
 });
 const part = (ops) => ({
-  ...{ shard: 'a', vat: 9, idsAfter: 2, firstTerm: 10, lastTerm: 9 + ops },
+  ...{ shard: 'a', vat: 9, forgottenUpTo: 2, firstTerm: 10, lastTerm: 9 + ops },
   ops: Array.from({ length: ops }, (_, index) => ({
     ...{ op: 'create', onConflict: 'error', keys: [index * 77], id: `0mabcdefg0000abcdefgh${index}` },
   })),

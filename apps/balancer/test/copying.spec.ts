@@ -59,7 +59,9 @@ class Copying extends PartsOfTheCore {
   stored(shards: readonly string[] = ['a'], changes: Partial<ReturnType<typeof stateOf>> = {}): ConfigReply {
     return {
       instance: 'i',
-      shards: shards.map((id) => stateOf(this.shard(id).record, this.shard(id).vat, { toldVat: TOLD, ...changes })),
+      shards: shards.map((id) =>
+        stateOf(this.shard(id).record, this.shard(id).vat, { committedVat: TOLD, ...changes }),
+      ),
     };
   }
   digest(digest: string): DigestReply {
@@ -105,7 +107,7 @@ describe('a replica that has its data', () => {
   });
 
   it.each<[string, Partial<ReturnType<typeof stateOf>>, string]>([
-    ['copies everything where it was told more than is committed', { toldVat: VAT + 1 }, `(0, ${VAT}]`],
+    ['copies everything where it was told more than is committed', { committedVat: VAT + 1 }, `(0, ${VAT}]`],
     ['goes on with a difference that was broken off', { copy: { from: 8, to: 18, after: null } as never }, '(8, 18]'],
     ['goes on with a snapshot that was broken off', { copy: { from: 0, to: 18, after: null } as never }, '(0, 18]'],
     [
@@ -133,7 +135,7 @@ describe('a replica that has its data', () => {
 
   it('is believed only for the shard in question', () => {
     const world = new Copying();
-    const other = { ...stateOf(shardRecord('b', ['S2']), 99, { toldVat: 3 }) };
+    const other = { ...stateOf(shardRecord('b', ['S2']), 99, { committedVat: 3 }) };
     world.reply('config', () => done({ instance: 'i', shards: [other, ...world.stored().shards] }));
     world.start();
     expect(world.copied[0]).toBe(`S0>(${TOLD}, ${VAT}]`);

@@ -78,7 +78,7 @@ class Removing extends PartsOfTheCore {
 
   private heldBy(server: string): NodeShardState[] {
     const held = [...this.cluster.shards.values()].filter(({ record }) => record.replicas.includes(server));
-    const changes = this.empty.has(server) ? { currentTerm: 0, toldVat: 0 } : {};
+    const changes = this.empty.has(server) ? { currentTerm: 0, committedVat: 0 } : {};
     return held.map(({ record }) => stateOf(record, VAT, changes));
   }
 }

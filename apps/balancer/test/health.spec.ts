@@ -131,7 +131,7 @@ describe('a heartbeat', () => {
   it('tells which shards are there, and what may have been forgotten', () => {
     const { bench } = withHealth(2);
     pong(bench, 'S1', {
-      shards: [{ shard: 'sh0', idsAfter: 3, currentTerm: VAT, copy: null, rows: 7 } as NodeShardState],
+      shards: [{ shard: 'sh0', forgottenUpTo: 3, currentTerm: VAT, copy: null, rows: 7 } as NodeShardState],
     });
     bench.pass(heartbeatIntervalMs);
     expect(bench.shard.forgottenIds.upTo).toBe(3);

@@ -74,8 +74,8 @@ test('tables of shards that were added', async () => {
   await world.write(12);
   await loseAndTakeOver(world, 'S3', again);
   await world.until(() => isServed(world, 'new'), 20_000);
-  const { rows, toldVat } = (await world.replicas.server('S2').disk.load()).shards.get('new')!;
-  expect({ rows, toldVat }).toMatchObject({ rows: 1, toldVat: 1 });
+  const { rows, committedVat } = (await world.replicas.server('S2').disk.load()).shards.get('new')!;
+  expect({ rows, committedVat }).toMatchObject({ rows: 1, committedVat: 1 });
 });
 
 test('a copy of what was there once', async () => {

@@ -136,7 +136,9 @@ describe('whoever left last is a member again', () => {
     isCopied = false;
     world.powerOn('S1');
     await world.until(() => world.balancer.cluster.isReachable('S1'), 10_000);
-    expect((await world.replicas.server('S1').disk.load()).shards.get(SHARD)!.toldVat).toBeLessThan(world.shard.vat);
+    expect((await world.replicas.server('S1').disk.load()).shards.get(SHARD)!.committedVat).toBeLessThan(
+      world.shard.vat,
+    );
     isCopied = true;
     world.loseDisk('S0');
     await servedByAll(world, [...ALL_KEYS, 6]);
@@ -539,7 +541,7 @@ describe('a member whose data was gone, and that was copied since from one that 
   /** S0 misses nothing by now; nobody else holds anything. */
   function copied(): Bench {
     const bench = stranded();
-    bench.node('S0').states.set(SHARD, { ...bench.node('S0').states.get(SHARD), currentTerm: VAT, toldVat: VAT });
+    bench.node('S0').states.set(SHARD, { ...bench.node('S0').states.get(SHARD), currentTerm: VAT, committedVat: VAT });
     for (const server of ['S1', 'S2']) bench.loseDisk(server);
     return bench;
   }

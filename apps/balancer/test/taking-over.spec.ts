@@ -219,7 +219,8 @@ describe('by what members tell', () => {
     ['S1', 'S0'],
   ])('one that lags behind what another was told does not count after the time of grace: %s first', (...order) => {
     const world = new TakingOver(one());
-    for (const server of order) world.tell(server, server === 'S0' ? {} : { currentTerm: VAT - 1, toldVat: VAT - 2 });
+    for (const server of order)
+      world.tell(server, server === 'S0' ? {} : { currentTerm: VAT - 1, committedVat: VAT - 2 });
     world.beGone('S2');
     world.pass(3 * GRACE_MS);
     expect(world.served).toEqual([]);
@@ -255,7 +256,7 @@ describe('by what members tell', () => {
     world.beGone(...S);
     world.pass(2 * GRACE_MS);
     world.reply('fence', ({ server }) => {
-      const changes = server === 'S0' ? {} : { catchingUp: true, currentTerm: 0, toldVat: 0 };
+      const changes = server === 'S0' ? {} : { catchingUp: true, currentTerm: 0, committedVat: 0 };
       return done(fenceReply([stateOf(world.records[0]!, VAT, changes)]));
     });
     world.pass(2_000);
@@ -264,8 +265,8 @@ describe('by what members tell', () => {
   });
 
   it.each<[string, Partial<ShardRecord>, Partial<NodeShardState>]>([
-    ['was found to be wrong', { diverged: ['S2'] }, { toldVat: 50, currentTerm: 50 }],
-    ['is being copied', {}, { toldVat: 50, currentTerm: 50, catchingUp: true }],
+    ['was found to be wrong', { diverged: ['S2'] }, { committedVat: 50, currentTerm: 50 }],
+    ['is being copied', {}, { committedVat: 50, currentTerm: 50, catchingUp: true }],
   ])('one that %s has no word in it', (_, record, told) => {
     const world = new TakingOver(one(record));
     for (const server of ['S0', 'S1']) world.tell(server);
@@ -278,7 +279,7 @@ describe('by what members tell', () => {
     const world = new TakingOver(one());
     world.tell('S0');
     world.tell('S1');
-    world.tell('S2', { toldVat: VAT - 2, currentTerm: VAT - 1 });
+    world.tell('S2', { committedVat: VAT - 2, currentTerm: VAT - 1 });
     world.pass(50);
     expect(world.decidedVat()).toBe(VAT);
   });
@@ -286,8 +287,8 @@ describe('by what members tell', () => {
   it('a round counts that another shard was told to be committed, though that shard is decided by itself', () => {
     const round = roundOf({ a: VAT, b: 14 });
     const world = new TakingOver([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S3'])], [...S, 'S3']);
-    for (const server of ['S0', 'S1']) world.tell(server, { toldVat: VAT - 2, newestRound: round });
-    for (const server of ['S2', 'S3']) world.tell(server, { toldVat: 14, currentTerm: 14, newestRound: round });
+    for (const server of ['S0', 'S1']) world.tell(server, { committedVat: VAT - 2, newestRound: round });
+    for (const server of ['S2', 'S3']) world.tell(server, { committedVat: 14, currentTerm: 14, newestRound: round });
     world.pass(50);
     expect(world.served.sort()).toEqual(['a', 'b']);
     expect(world.decidedVat()).toBe(VAT);
@@ -297,14 +298,14 @@ describe('by what members tell', () => {
     const round = roundOf({ b: 14, c: 4 });
     const records = [shardRecord('b', ['S0', 'S1']), shardRecord('c', ['S2', 'S3'])];
     const world = new TakingOver(records, [...S, 'S3']);
-    world.tell('S0', { toldVat: 12, currentTerm: 14, newestRound: round });
-    world.tell('S1', { toldVat: 12, currentTerm: 12 });
+    world.tell('S0', { committedVat: 12, currentTerm: 14, newestRound: round });
+    world.tell('S1', { committedVat: 12, currentTerm: 12 });
     world.beGone('S2', 'S3');
     world.pass(GRACE_MS + 100);
     expect(world.served).toEqual(['b']);
     expect(world.decidedVat('b')).toBe(12);
     world.shard('b').setRecord({ ...world.shard('b').record, inSync: ['S0'] });
-    const late = { toldVat: 1, currentTerm: 4, newestRound: round };
+    const late = { committedVat: 1, currentTerm: 4, newestRound: round };
     world.reply('fence', () => done(fenceReply([stateOf(records[1]!, 4, late)])));
     world.pass(2_000);
     expect(world.served).toEqual(['b', 'c']);
@@ -313,7 +314,7 @@ describe('by what members tell', () => {
 
   it('a round does not count over a shard that there is not any more', () => {
     const world = new TakingOver(one());
-    for (const server of S) world.tell(server, { toldVat: VAT - 2, newestRound: roundOf({ a: VAT, z: 3 }) });
+    for (const server of S) world.tell(server, { committedVat: VAT - 2, newestRound: roundOf({ a: VAT, z: 3 }) });
     world.pass(50);
     expect(world.served).toEqual(['a']);
     expect(world.decidedVat()).toBe(VAT - 2);
@@ -331,7 +332,7 @@ describe('by what members tell', () => {
 
   it.each<[string, Partial<NodeShardState>, Partial<FenceReply>]>([
     ['a shard that there is not', { shard: 'z' }, {}],
-    ['another configuration', { configVersion: 9, inSync: ['S2'], toldVat: 99 }, { configId: 9 }],
+    ['another configuration', { configVersion: 9, inSync: ['S2'], committedVat: 99 }, { configId: 9 }],
   ])('nothing follows from %s', (_, told, reply) => {
     const world = new TakingOver(one());
     for (const server of ['S0', 'S1']) world.tell(server);
@@ -407,7 +408,8 @@ it('many shards that are decided together are so in steps, with time for others 
   );
   const round = roundOf(Object.fromEntries(ids.map((id) => [id, VAT])));
   world.reply('pause', () => undefined);
-  for (const server of ['S0', 'S1']) world.tell(server, { toldVat: VAT - 2, newestRound: round, configVersion: 0 });
+  for (const server of ['S0', 'S1'])
+    world.tell(server, { committedVat: VAT - 2, newestRound: round, configVersion: 0 });
   let steps: string[][] = [];
   const goOn = (): void => {
     const before = world.asked.length;

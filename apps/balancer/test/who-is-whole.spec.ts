@@ -282,7 +282,7 @@ test('a server that is just being let go is not taken back', () => {
     run(new RollCall(desk, cluster).complete(shard, ['S0']), (servers) => {
       found.push(servers);
     });
-    const shards = [{ shard: 'a', currentTerm: 1, toldVat: 1, newestRound: null, catchingUp: false }];
+    const shards = [{ shard: 'a', currentTerm: 1, committedVat: 1, newestRound: null, catchingUp: false }];
     for (const ask of desk.take() as { token: number }[])
       desk.deliver(ask.token, { ok: true, value: { postgres: 'ok', configId: 0, shards } });
   };

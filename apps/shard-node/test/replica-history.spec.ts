@@ -142,7 +142,7 @@ class History {
         return this.ping({ sh: this.purgedTo });
       case 'forget':
         this.naive.settle(true);
-        this.naive.idsAfter = this.naive.vat;
+        this.naive.forgottenUpTo = this.naive.vat;
         await this.applyRounds([[]], '');
         this.naive.settle(true);
         return this.ping({});
@@ -170,8 +170,8 @@ class History {
       rows.push(...own);
       this.round += 1;
       const lastTerm = firstTerm + list.reduce((sum, one) => sum + termsOf(one), 0) - 1;
-      const { vat, idsAfter } = this.naive;
-      const part = { shard: 'sh', vat, idsAfter, firstTerm, lastTerm, ops: list };
+      const { vat, forgottenUpTo } = this.naive;
+      const part = { shard: 'sh', vat, forgottenUpTo, firstTerm, lastTerm, ops: list };
       return { round: this.round, lastTerms: { sh: lastTerm }, parts: [part] };
     });
     const replies: ApplyReply[] = [];
@@ -199,8 +199,8 @@ class History {
     };
     while ((await ask()).next !== null);
     pair.copied = to;
-    const told = await digests(pair.copy, to, this.naive.idsAfter);
-    expect(told).toEqual(await digests(pair.replica, to, this.naive.idsAfter));
+    const told = await digests(pair.copy, to, this.naive.forgottenUpTo);
+    expect(told).toEqual(await digests(pair.replica, to, this.naive.forgottenUpTo));
     await expectSame(pair.copy, this.naive, [to]);
   }
 
@@ -222,8 +222,8 @@ function rowsFor(one: RoundOp, name: string): string[] {
   return keys.slice(0, rowsOf(one)).map((value) => rowText(value, name));
 }
 
-function digests(replica: Replica, vat: number, idsAfter: number): Promise<unknown> {
-  return replica.digest({ epoch: EPOCH, shard: 'sh', vat, idsAfter });
+function digests(replica: Replica, vat: number, forgottenUpTo: number): Promise<unknown> {
+  return replica.digest({ epoch: EPOCH, shard: 'sh', vat, forgottenUpTo });
 }
 
 async function expectSame(replica: Replica, naive: NaiveShard, vats: number[]): Promise<void> {

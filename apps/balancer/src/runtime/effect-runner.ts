@@ -83,9 +83,9 @@ export class EffectRunner {
   }
 
   /** Lets the core handle what happened, and begins what it wants done. */
-  dispatch(happening: UntimedEvent): void {
+  dispatch(event: UntimedEvent): void {
     if (this.stopped) return;
-    const effects = this.core.step({ ...happening, nowMs: this.nowMs() });
+    const effects = this.core.step({ ...event, nowMs: this.nowMs() });
     for (const effect of effects) this.begin(effect);
   }
 

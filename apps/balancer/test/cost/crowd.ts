@@ -33,7 +33,7 @@ const LOST: Outcome<unknown> = {
   error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false },
 };
 
-type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
+type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 type Ask = Extract<Effect, { token: number }>;
 
 /** What a server stores of one shard. */
@@ -81,7 +81,7 @@ export class Crowd {
   private revision = 0;
   private readonly bucket = new Map<string, CatalogValue>();
   private readonly servers = new Map<string, Map<string, Held>>();
-  private readonly inbox: Happening[] = [];
+  private readonly inbox: UntimedEvent[] = [];
   private administered: Outcome<AdminResult> | null = null;
 
   private constructor(private readonly shards: number) {
@@ -167,7 +167,7 @@ export class Crowd {
     this.drain();
     if (!isTold) return;
     for (const held of this.servers.values())
-      for (const [shard, state] of held) held.set(shard, { ...state, toldVat: state.currentTerm });
+      for (const [shard, state] of held) held.set(shard, { ...state, committedVat: state.currentTerm });
   }
 
   /** Costs are counted from now on. */
@@ -191,8 +191,8 @@ export class Crowd {
     return status?.shards.every(({ writable }) => writable) === true;
   }
 
-  private happen(happening: Happening): void {
-    this.inbox.push(happening);
+  private happen(event: UntimedEvent): void {
+    this.inbox.push(event);
   }
 
   private run(isOver: () => boolean): void {
@@ -207,9 +207,9 @@ export class Crowd {
     }
   }
 
-  private step(happening: Happening): void {
+  private step(event: UntimedEvent): void {
     this.meter.start();
-    const effects = this.core.step({ ...happening, nowMs: this.nowMs });
+    const effects = this.core.step({ ...event, nowMs: this.nowMs });
     const spent = this.meter.stop();
     this.cost.steps += 1;
     this.cost.total += spent;
@@ -284,7 +284,7 @@ export class Crowd {
               ...held,
               newestRound,
               currentTerm: part.lastTerm,
-              toldVat: part.vat,
+              committedVat: part.vat,
             });
           }
           return { shard: part.shard, outcomes: part.ops.map(() => ({ ok: 1 })), digest: 'same' };
@@ -315,7 +315,7 @@ export class Crowd {
     const before = this.heldBy(server).get(config.shard);
     const fresh = {
       currentTerm: 0,
-      toldVat: 0,
+      committedVat: 0,
       purgedTo: 0,
       newestRound: null,
       catchingUp: false,

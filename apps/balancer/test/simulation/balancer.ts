@@ -13,7 +13,7 @@ import { Clock } from './clock';
 import { labelOf, labelOfRound, type NodeAsk } from './labels';
 import type { Dice, Scheduler } from './scheduler';
 import type { Call, Servers } from './servers';
-import { wiredAnswer, wiredHappening, wiredOutcome, wiredReadDone } from './wired-commands';
+import { wiredAnswer, wiredEvent, wiredOutcome, wiredReadDone } from './wired-commands';
 
 const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
@@ -43,7 +43,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   defaultReplicas: 3,
 };
 
-type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
+type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 type Ask = Extract<Effect, { token: number }>;
 type Answer = (outcome: Outcome<unknown>) => void;
 
@@ -89,7 +89,7 @@ export class SimBalancer {
   isServing = false;
   readonly core: BalancerCore;
   private isPaused = false;
-  private readonly inbox: Happening[] = [];
+  private readonly inbox: UntimedEvent[] = [];
   private readonly clock: Clock;
   private readonly outboxes = new Map<string, ApplyOutbox>();
 
@@ -132,7 +132,7 @@ export class SimBalancer {
     this.world.scheduler.after(ms, () => {
       this.isPaused = false;
       this.note(() => `${this.name} goes on`);
-      for (const happening of this.inbox.splice(0)) this.dispatch(happening);
+      for (const event of this.inbox.splice(0)) this.dispatch(event);
     });
   }
 
@@ -150,14 +150,14 @@ export class SimBalancer {
     this.isServing = false;
   }
 
-  dispatch(sent: Happening): void {
+  dispatch(sent: UntimedEvent): void {
     if (!this.isAlive) return;
-    const happening = wiredHappening(sent);
+    const event = wiredEvent(sent);
     if (this.isPaused) {
-      this.inbox.push(happening);
+      this.inbox.push(event);
       return;
     }
-    const effects = this.core.step({ nowMs: this.clock.nowMs, ...happening });
+    const effects = this.core.step({ nowMs: this.clock.nowMs, ...event });
     for (const effect of effects) this.begin(effect);
     this.world.watcher.stepped(this);
   }

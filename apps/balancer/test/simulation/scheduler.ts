@@ -6,7 +6,7 @@ import { mix32, randomBelow, seededRandom, type Random } from '../../src/core/ke
 
 const AT_REST = Promise.resolve();
 
-interface Happening {
+interface UntimedEvent {
   atMs: number;
   order: number;
   work: () => void;
@@ -41,7 +41,7 @@ export class Scheduler extends Dice {
   readonly timeline: string[] | null;
   /** What went wrong in a way that must never happen; the run ends with the first. */
   violation: string | null = null;
-  private readonly heap: Happening[] = [];
+  private readonly heap: UntimedEvent[] = [];
   private nextOrder = 0;
   private hasPromises = false;
 
@@ -120,16 +120,16 @@ export class Scheduler extends Dice {
     this.timeline?.push(`${String(this.nowMs).padStart(6)} ${text()}`);
   }
 
-  private push(happening: Happening): void {
+  private push(event: UntimedEvent): void {
     const { heap } = this;
-    let place = heap.push(happening) - 1;
+    let place = heap.push(event) - 1;
     while (place > 0) {
       const parent = (place - 1) >> 1;
-      if (!isBefore(happening, heap[parent]!)) break;
+      if (!isBefore(event, heap[parent]!)) break;
       heap[place] = heap[parent]!;
       place = parent;
     }
-    heap[place] = happening;
+    heap[place] = event;
   }
 
   private pop(): void {
@@ -149,6 +149,6 @@ export class Scheduler extends Dice {
   }
 }
 
-function isBefore(a: Happening, b: Happening): boolean {
+function isBefore(a: UntimedEvent, b: UntimedEvent): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }

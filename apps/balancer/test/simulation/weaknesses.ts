@@ -117,7 +117,7 @@ function losesLastDifference(): Flaws {
 }
 
 function believesHighestTerm(): Flaws {
-  return changeFenceReply((state) => ({ ...state, toldVat: state.currentTerm }));
+  return changeFenceReply((state) => ({ ...state, committedVat: state.currentTerm }));
 }
 
 type ShardTold = AskTypes['fence']['answer']['shards'][number];
@@ -236,8 +236,8 @@ function purgesAtOnce(): Flaws {
         store.transact(async (transaction) => {
           const result = await work(transaction);
           const { state } = result as { state?: ReplicaState };
-          for (const { shard, toldVat, catchUp } of state?.shards.values() ?? [])
-            if (catchUp === null) await transaction.purge(shard, toldVat, 1_000);
+          for (const { shard, committedVat, catchUp } of state?.shards.values() ?? [])
+            if (catchUp === null) await transaction.purge(shard, committedVat, 1_000);
           return result;
         });
       return Object.assign(Object.create(store) as typeof store, { transact });
@@ -316,8 +316,8 @@ function believesLowestTerm(): Flaws {
       const votes = takeOver.votes.bind(takeOver);
       takeOver.votes = (shard) => {
         const told = votes(shard);
-        const toldVat = Math.min(...told.map(({ currentTerm }) => currentTerm));
-        return told.map((report) => ({ ...report, toldVat, newestRound: null }));
+        const committedVat = Math.min(...told.map(({ currentTerm }) => currentTerm));
+        return told.map((report) => ({ ...report, committedVat, newestRound: null }));
       };
     },
   };
@@ -391,7 +391,7 @@ function copiesFromNewestTerm(): Flaws {
           for (const { shard, inSync } of request.shards) {
             const held = shards.get(shard);
             if (held?.catchUp !== null || inSync.includes(state.server)) continue;
-            const believed = { ...held, toldVat: held.currentTerm };
+            const believed = { ...held, committedVat: held.currentTerm };
             shards.set(shard, believed);
             transaction.saveShard(believed);
           }

@@ -5,7 +5,7 @@ import { MemoryVersionStore } from '../../../shard-node/src/adapters/memory/memo
 import { Replica } from '../../../shard-node/src/runtime/replica';
 import { shardConfig } from '../../../shard-node/test/support/builders';
 import { WiredReplica } from './wire';
-import { wiredAnswer, wiredHappening } from './wired-commands';
+import { wiredAnswer, wiredEvent } from './wired-commands';
 
 const BAD_MESSAGE: unknown = expect.objectContaining({ code: 'BAD_MESSAGE' });
 const OPTIONS = {
@@ -54,9 +54,9 @@ test('an answer with a field that its definition lacks is refused by who asked',
 
 test('commands to a balancer and its answers are read as the services read them', () => {
   const command = { batch: 3, id: 1, op: 'delete' as const, key: 7 };
-  const happening = { on: 'records' as const, configId: 1, commands: [command] };
-  expect(wiredHappening(happening)).toEqual(happening);
-  expect(() => wiredHappening({ ...happening, commands: [{ ...command, key: 0.5 }] })).toThrow(BAD_MESSAGE as Error);
+  const event = { on: 'records' as const, configId: 1, commands: [command] };
+  expect(wiredEvent(event)).toEqual(event);
+  expect(() => wiredEvent({ ...event, commands: [{ ...command, key: 0.5 }] })).toThrow(BAD_MESSAGE as Error);
   expect(wiredAnswer({ result: { id: 1, shards: ['sh1'], count: 1 } as never, row: '{"id":1}' })).toEqual({
     result: { id: 1, shards: ['sh1'], count: 1 },
     row: '{"id":1}',

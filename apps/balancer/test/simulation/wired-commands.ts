@@ -20,19 +20,19 @@ import type {
 import { readCommand } from '../../src/runtime/admin-shapes';
 import { readCommands } from '../../src/runtime/record-commands';
 
-type Happening = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
+type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 
 /** What happens to a balancer; as it arrives there, where somebody sent it. @throws ShardlineError BAD_MESSAGE, BAD_REQUEST */
-export function wiredHappening(happening: Happening): Happening {
-  if (happening.on === 'records') {
-    const { configId } = happening;
-    return { ...happening, commands: happening.commands.map((command) => wiredRecord(configId, command)) };
+export function wiredEvent(event: UntimedEvent): UntimedEvent {
+  if (event.on === 'records') {
+    const { configId } = event;
+    return { ...event, commands: event.commands.map((command) => wiredRecord(configId, command)) };
   }
-  if (happening.on === 'operation') {
-    const { operation } = happening;
-    return { ...happening, ...readMessage(COMMAND_MESSAGES.operation.request, jsonBytes({ operation })) };
+  if (event.on === 'operation') {
+    const { operation } = event;
+    return { ...event, ...readMessage(COMMAND_MESSAGES.operation.request, jsonBytes({ operation })) };
   }
-  return happening.on === 'admin' ? { ...happening, command: wiredAdmin(happening.command) } : happening;
+  return event.on === 'admin' ? { ...event, command: wiredAdmin(event.command) } : event;
 }
 
 /** The answer to one operation. */

@@ -233,7 +233,7 @@ export class Bench {
     return {
       shard,
       currentTerm: VAT,
-      toldVat: VAT,
+      committedVat: VAT,
       catchingUp: false,
       rows: 1,
       purgedTo: 0,

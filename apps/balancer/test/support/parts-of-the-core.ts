@@ -55,7 +55,7 @@ export function shardRecord(
 export function stateOf(record: ShardRecord, vat: number, changes: Partial<NodeShardState> = {}): NodeShardState {
   const { diverged = [], ...config } = configOf(record);
   return {
-    ...{ ...config, diverged, currentTerm: vat, toldVat: vat, purgedTo: 0, newestRound: null },
+    ...{ ...config, diverged, currentTerm: vat, committedVat: vat, purgedTo: 0, newestRound: null },
     ...{ catchingUp: false, copy: null, rows: 1, ...changes },
   };
 }

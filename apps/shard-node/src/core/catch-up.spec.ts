@@ -6,7 +6,7 @@ import { tellShard, type ReplicaState, type ShardState } from './replica-state';
 const AFTER = { key: 7, cat: 3 };
 
 function replica(changed: Partial<ShardState> = {}): ReplicaState {
-  const shard = shardState('sh', { currentTerm: 20, toldVat: 18, purgedTo: 5, ...changed });
+  const shard = shardState('sh', { currentTerm: 20, committedVat: 18, purgedTo: 5, ...changed });
   return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNTOLD, shards: new Map([['sh', shard]]) };
 }
 
@@ -24,15 +24,15 @@ it('from the beginning drops everything, and ends as a snapshot that knows nothi
   const step = admitCatchUp(replica(), ask(0, 30));
   expect(step.kind).toBe('drop');
   const begun = beginCatchUp(step, ask(0, 30));
-  expect(begun).toMatchObject({ currentTerm: 0, toldVat: 0, newestRound: null, catchUp: { from: 0, to: 30 } });
-  expect(storedUpTo(begun, null)).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 30, catchUp: null });
+  expect(begun).toMatchObject({ currentTerm: 0, committedVat: 0, newestRound: null, catchUp: { from: 0, to: 30 } });
+  expect(storedUpTo(begun, null)).toMatchObject({ currentTerm: 30, committedVat: 30, purgedTo: 30, catchUp: null });
 });
 
-it('by difference undoes what is above the told VAT, and keeps its history', () => {
+it('by difference undoes what is above the committed VAT, and keeps its history', () => {
   const step = admitCatchUp(replica(), ask(18, 30));
   expect(step.kind).toBe('undo');
   const ended = storedUpTo(beginCatchUp(step, ask(18, 30)), null);
-  expect(ended).toMatchObject({ currentTerm: 30, toldVat: 30, purgedTo: 5, catchUp: null });
+  expect(ended).toMatchObject({ currentTerm: 30, committedVat: 30, purgedTo: 5, catchUp: null });
 });
 
 it('tells how far it has got, and goes on there when the same range is asked for, whatever the source', () => {

@@ -25,8 +25,8 @@ export function admitCatchUp(state: ReplicaState, request: CatchupRequest): Catc
     return { kind: 'resume', shard, after: catchUp.after };
   }
   if (from === 0) return { kind: 'drop', shard, after: null };
-  if (from > shard.toldVat) refuse(request, `the replica was told no more than ${shard.toldVat}`);
-  if (to < shard.toldVat) refuse(request, `the replica was told ${shard.toldVat} already`);
+  if (from > shard.committedVat) refuse(request, `the replica was told no more than ${shard.committedVat}`);
+  if (to < shard.committedVat) refuse(request, `the replica was told ${shard.committedVat} already`);
   return { kind: 'undo', shard, after: null };
 }
 
@@ -43,7 +43,7 @@ export function admitNextPage(state: ReplicaState, request: CatchupRequest, afte
   return { kind: 'resume', shard, after };
 }
 
-/** The shard while the page is stored: nothing above the told VAT counts any more, and after a drop nothing at all. */
+/** The shard while the page is stored: nothing above the committed VAT counts any more, and after a drop nothing at all. */
 export function beginCatchUp({ kind, shard }: CatchUpStep, request: CatchupRequest): ShardState {
   const { epoch, turn, from, to, source } = request;
   const copyTurn = { epoch, turn };
@@ -51,7 +51,7 @@ export function beginCatchUp({ kind, shard }: CatchUpStep, request: CatchupReque
   if (kind === 'resume') return { ...shard, copyTurn, catchUp };
   const begun = { ...shard, newestRound: null, copyTurn, catchUp: { ...catchUp, after: null } };
   if (kind === 'undo') return begun;
-  return { ...begun, currentTerm: 0, toldVat: 0, purgedTo: 0, rows: 0, maxRowBytes: 0 };
+  return { ...begun, currentTerm: 0, committedVat: 0, purgedTo: 0, rows: 0, maxRowBytes: 0 };
 }
 
 /** The shard with a page stored: more is to come behind `next`, or null. */
@@ -64,7 +64,7 @@ export function storedUpTo(shard: ShardState, next: CopyCursor | null): ShardSta
 function endCatchUp(shard: ShardState): ShardState {
   const { from, to } = shard.catchUp ?? { from: 0, to: 0 };
   const purgedTo = from === 0 ? to : shard.purgedTo;
-  return { ...shard, currentTerm: to, toldVat: to, purgedTo, catchUp: null };
+  return { ...shard, currentTerm: to, committedVat: to, purgedTo, catchUp: null };
 }
 
 /** Cursors are what they are written as: stored, and told, as JSON. */

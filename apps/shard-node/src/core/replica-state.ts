@@ -37,11 +37,11 @@ export interface ShardState {
   /** The highest term seen, committed or not. */
   currentTerm: number;
   /** Everything up to here is known to be committed. */
-  toldVat: number;
+  committedVat: number;
   /** Versions that died at or before this term may be gone. */
   purgedTo: number;
   /** Outcomes of ops that are stored under this term or a lower one are forgotten, and may be gone. */
-  idsAfter: number;
+  forgottenUpTo: number;
   newestRound: NewestRound | null;
   epochStarts: readonly EpochStart[];
   configEpoch: number;
@@ -93,9 +93,9 @@ export function emptyShard(config: ShardConfig): ShardState {
     low: config.low,
     size: config.size,
     currentTerm: 0,
-    toldVat: 0,
+    committedVat: 0,
     purgedTo: 0,
-    idsAfter: 0,
+    forgottenUpTo: 0,
     newestRound: null,
     epochStarts: config.epochStarts ?? [],
     configEpoch: config.configEpoch,
@@ -137,9 +137,9 @@ export function tellShard(state: ShardState): NodeShardState {
   return {
     shard: state.shard,
     currentTerm: state.currentTerm,
-    toldVat: state.toldVat,
+    committedVat: state.committedVat,
     purgedTo: state.purgedTo,
-    idsAfter: state.idsAfter,
+    forgottenUpTo: state.forgottenUpTo,
     newestRound: state.newestRound,
     epochStarts: state.epochStarts,
     catchingUp: state.catchUp !== null,

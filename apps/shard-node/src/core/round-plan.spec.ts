@@ -34,7 +34,7 @@ function task(ops: RoundOp[], rows: string[], changed: Partial<ShardPart> = {}, 
 /** A shard whose newest round is 2/5 and ended, committed, at term 10. */
 function held(changed: Partial<ShardState> = {}): ReadonlyMap<string, ShardState> {
   const newestRound = { epoch: 2, round: 5, lastTerms: { sh: 10 }, refused: false };
-  return new Map([['sh', shardState('sh', { currentTerm: 10, toldVat: 8, newestRound, rows: 4, ...changed })]]);
+  return new Map([['sh', shardState('sh', { currentTerm: 10, committedVat: 8, newestRound, rows: 4, ...changed })]]);
 }
 
 describe('planSteps', () => {
@@ -103,7 +103,7 @@ describe('admitPart', () => {
       task([remove], []),
       { catchUp: { from: 0, to: 9, source: 'Server1', after: null } },
     ],
-    ['STALE_ROUND', 'ids that are forgotten here', task([remove], [], { idsAfter: 4 }), { idsAfter: 5 }],
+    ['STALE_ROUND', 'ids that are forgotten here', task([remove], [], { forgottenUpTo: 4 }), { forgottenUpTo: 5 }],
     ['UNKNOWN_SHARD', 'another shard', task([remove], [], { shard: 'other' }), {}],
     ['BAD_MESSAGE', 'a key of another shard', task([{ op: 'delete', key: 1000 }], []), {}],
     ['BAD_MESSAGE', 'more terms than were reserved', task([remove], [], { lastTerm: 10 }), {}],
@@ -148,7 +148,7 @@ describe('decidePart', () => {
     expect(write.state).toEqual({
       ...before,
       currentTerm: 19,
-      toldVat: 10,
+      committedVat: 10,
       newestRound: { epoch: 2, round: 6, lastTerms: { sh: 19 }, refused: false },
       rows: 4 - 1 + 2 - 2,
       maxRowBytes: Math.max(...[rowText(1, 'a'), rowText(2, 'é')].map((row) => Buffer.byteLength(row))),
@@ -188,7 +188,7 @@ describe('decidePart', () => {
       ],
       [rowText(1, 'a')],
       {
-        idsAfter: 4,
+        forgottenUpTo: 4,
       },
     );
     const { reply, write } = decidePart(before, 0, known([]), one, MEASURES);
@@ -197,7 +197,7 @@ describe('decidePart', () => {
       { term: 11, id: 'a', print: 'p', outcome: { ok: 1 } },
       { term: 12, id: 'b', outcome: { refused: 'KEY_NOT_FOUND', key: 9 } },
     ]);
-    expect(write.state.idsAfter).toBe(4);
+    expect(write.state.forgottenUpTo).toBe(4);
   });
 
   it('writes nothing for an op that is known, and its digest says so', () => {
@@ -251,7 +251,7 @@ describe('the work on a message grows no faster than the message', () => {
     ['many deletes', (count) => keys(count).map((key) => ({ op: 'delete', key }))],
   ])('%s', (_, opsOf) => {
     const living = new Set(keys(4_000).filter((key) => key % 2 === 0));
-    const shard = shardState('sh', { currentTerm: 10, toldVat: 8, size: 100_000 });
+    const shard = shardState('sh', { currentTerm: 10, committedVat: 8, size: 100_000 });
     const work = (ops: RoundOp[]): void => {
       const rows = ops.flatMap((op) => (op.op === 'create' ? op.keys : op.op === 'update' ? [op.key] : [])).map(String);
       const planned = task(ops, rows, { lastTerm: 11 + 2 * ops.length });

@@ -34,7 +34,7 @@ export interface PartTask {
 export interface Known {
   /** Which of the task's keys have a version that is visible then. */
   living: ReadonlySet<number>;
-  /** The outcomes of those of the task's ids that are stored in `(idsAfter, vat]`. */
+  /** The outcomes of those of the task's ids that are stored in `(forgottenUpTo, vat]`. */
   ops: KnownOps;
 }
 
@@ -135,10 +135,10 @@ export function admitPart(shards: ReadonlyMap<string, ShardState>, task: PartTas
   // terms have been used: all rounds of an epoch come from one process, whose VAT never goes back.)
   if (part.vat > shard.currentTerm)
     refuse(`it builds on VAT ${part.vat}, but the replica ends at ${shard.currentTerm}`);
-  const idsAfter = part.idsAfter ?? 0;
+  const forgottenUpTo = part.forgottenUpTo ?? 0;
   // The leader has not been told yet what may be gone here; others would know ids that this replica does not.
-  if (idsAfter < shard.idsAfter)
-    refuse(`it asks for ids behind term ${idsAfter}, but those up to ${shard.idsAfter} are forgotten`);
+  if (forgottenUpTo < shard.forgottenUpTo)
+    refuse(`it asks for ids behind term ${forgottenUpTo}, but those up to ${shard.forgottenUpTo} are forgotten`);
   checkPart(shard, task);
   return shard;
 }
@@ -174,8 +174,8 @@ export function decidePart(
   const state: ShardState = {
     ...before,
     currentTerm: part.lastTerm,
-    toldVat: part.vat,
-    idsAfter: part.idsAfter ?? 0,
+    committedVat: part.vat,
+    forgottenUpTo: part.forgottenUpTo ?? 0,
     newestRound: { epoch: id.epoch, round: id.round, lastTerms, refused: decision.refused },
     epochStarts: part.epochStarts ?? before.epochStarts,
     rows: before.rows + undone + births.length - deaths.length,

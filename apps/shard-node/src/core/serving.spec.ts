@@ -6,7 +6,7 @@ import { admitCopy, admitSnapshot, planConfig, purgeTarget, toldByPing } from '.
 const CATCHING_UP = { catchUp: { from: 0, to: 20, source: 'Server1', after: null } };
 
 function replica(changed: Partial<ShardState> = {}): ReplicaState {
-  const shard = shardState('sh', { currentTerm: 20, toldVat: 18, purgedTo: 5, ...changed });
+  const shard = shardState('sh', { currentTerm: 20, committedVat: 18, purgedTo: 5, ...changed });
   return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNTOLD, shards: new Map([['sh', shard]]) };
 }
 
@@ -51,10 +51,10 @@ describe('a ping', () => {
     newestRound: { epoch, round: 1, lastTerms: {}, refused: false },
   });
 
-  it('raises the told VAT of a replica that takes part under its epoch', () => {
-    expect(toldByPing(replica(newest(4)), ping(20)).map((shard) => shard.toldVat)).toEqual([20]);
+  it('raises the committed VAT of a replica that takes part under its epoch', () => {
+    expect(toldByPing(replica(newest(4)), ping(20)).map((shard) => shard.committedVat)).toEqual([20]);
     const byConfig = { configEpoch: 4, inSync: ['Server0'] };
-    expect(toldByPing(replica(byConfig), ping(19)).map((shard) => shard.toldVat)).toEqual([19]);
+    expect(toldByPing(replica(byConfig), ping(19)).map((shard) => shard.committedVat)).toEqual([19]);
   });
 
   it.each<[string, ReplicaState, PingRequest]>([

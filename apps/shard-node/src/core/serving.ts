@@ -42,8 +42,8 @@ export function toldByPing(state: ReplicaState, request: PingRequest): ShardStat
   if (request.configId !== state.configId) return told;
   for (const shard of state.shards.values()) {
     const vat = request.vats[shard.shard] ?? 0;
-    if (vat > shard.toldVat && vat <= shard.currentTerm && takesPart(state, shard, request.epoch)) {
-      told.push({ ...shard, toldVat: vat });
+    if (vat > shard.committedVat && vat <= shard.currentTerm && takesPart(state, shard, request.epoch)) {
+      told.push({ ...shard, committedVat: vat });
     }
   }
   return told;
@@ -51,7 +51,7 @@ export function toldByPing(state: ReplicaState, request: PingRequest): ShardStat
 
 /** How far a shard may be purged now: never above what is known to be committed, or a death to be undone would be lost. */
 export function purgeTarget(shard: ShardState, mark: number): number {
-  return shard.catchUp === null ? Math.min(mark, shard.toldVat) : 0;
+  return shard.catchUp === null ? Math.min(mark, shard.committedVat) : 0;
 }
 
 function takesPart(state: ReplicaState, shard: ShardState, epoch: number): boolean {

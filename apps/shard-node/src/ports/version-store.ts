@@ -44,7 +44,7 @@ export interface PartQuestion {
   vat: number;
   keys: readonly number[];
   /** Outcomes under this term or a lower one do not count. */
-  idsAfter: number;
+  forgottenUpTo: number;
   ids: readonly string[];
 }
 
@@ -127,8 +127,8 @@ export interface WriteTransaction {
   countLiving(shard: string): Promise<number>;
   /** Rule 1: removes up to `limit` versions that died at or before `mark`; answers how many it removed. */
   purge(shard: string, mark: number, limit: number): Promise<number>;
-  /** Removes up to `limit` outcomes under terms up to `idsAfter`; answers how many it removed. */
-  forget(shard: string, idsAfter: number, limit: number): Promise<number>;
+  /** Removes up to `limit` outcomes under terms up to `forgottenUpTo`; answers how many it removed. */
+  forget(shard: string, forgottenUpTo: number, limit: number): Promise<number>;
 }
 
 export interface VersionStore {

@@ -43,5 +43,5 @@ export async function applyStep(
 const NOTHING_KNOWN: Known = { living: new Set(), ops: new Map() };
 
 function questionOf({ part, keys, ids }: PartTask): PartQuestion {
-  return { shard: part.shard, vat: part.vat, keys, idsAfter: part.idsAfter ?? 0, ids };
+  return { shard: part.shard, vat: part.vat, keys, forgottenUpTo: part.forgottenUpTo ?? 0, ids };
 }

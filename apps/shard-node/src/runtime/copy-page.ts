@@ -5,16 +5,16 @@ import type { VersionPage, VersionStore } from '../ports/version-store';
 /** Outcomes wait for the next page when so little of this one is left. */
 const LEAST_ROOM_BYTES = 512;
 
-/** @param idsAfter outcomes up to this term are forgotten and not copied */
+/** @param forgottenUpTo outcomes up to this term are forgotten and not copied */
 export async function readCopyPage(
   store: VersionStore,
   { shard, from, to, after, maxBytes }: CopyRequest,
-  idsAfter: number,
+  forgottenUpTo: number,
 ): Promise<VersionPage> {
   let versions: VersionPage = { count: 0, text: '', largestRowBytes: 0, next: null };
   if (after?.op === undefined) versions = await store.copyPage({ shard, from, to }, after, maxBytes);
   if (versions.next !== null) return versions;
-  const behind = Math.max(from, idsAfter, after?.op ?? 0);
+  const behind = Math.max(from, forgottenUpTo, after?.op ?? 0);
   const room = maxBytes - Buffer.byteLength(versions.text);
   const range = { shard, after: behind, upTo: to };
   const { records, next } = await store.recordPage(range, Math.max(room, LEAST_ROOM_BYTES));

@@ -109,7 +109,7 @@ export class CopyTarget {
       async (transaction, state) => {
         const step = admit(state);
         if (step.kind === 'drop') await drop(transaction, state, step, request);
-        const undone = step.kind === 'undo' ? await transaction.undoAbove(name, step.shard.toldVat) : 0;
+        const undone = step.kind === 'undo' ? await transaction.undoAbove(name, step.shard.committedVat) : 0;
         const put = await transaction.putVersions(name, page, request.from === 0);
         transaction.putRecords(name, page.records ?? []);
         const begun = beginCatchUp(step, request);

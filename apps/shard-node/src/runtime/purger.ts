@@ -70,16 +70,16 @@ export class Purger {
   private async forgetIds(shard: string): Promise<void> {
     const { configId, shards } = this.guarded.current;
     const name = `${configId} ${shard}`;
-    const idsAfter = shards.get(shard)?.idsAfter ?? 0;
-    if (idsAfter <= (this.forgotten.get(name) ?? 0)) return;
+    const forgottenUpTo = shards.get(shard)?.forgottenUpTo ?? 0;
+    if (forgottenUpTo <= (this.forgotten.get(name) ?? 0)) return;
     let removed = BATCH_RECORDS;
     while (removed === BATCH_RECORDS && !this.stopped) {
       removed = await this.guarded.change(null, async (transaction, state) => {
-        const mark = Math.min(idsAfter, state.shards.get(shard)?.idsAfter ?? 0);
+        const mark = Math.min(forgottenUpTo, state.shards.get(shard)?.forgottenUpTo ?? 0);
         return { state, result: mark === 0 ? 0 : await transaction.forget(shard, mark, BATCH_RECORDS) };
       });
     }
-    if (!this.stopped) this.forgotten.set(name, idsAfter);
+    if (!this.stopped) this.forgotten.set(name, forgottenUpTo);
   }
 
   /** Nobody may read below the target any more: that is durable before the first version goes. */

@@ -56,10 +56,11 @@ it('of a whole shard is the sum of its slices, and each row is in one of them', 
 
 it('tells of the outcomes of ops with the last slice, when it is asked for them', async () => {
   const replica = await filled(0, new NotingStore('Server0'));
-  expect(await replica.digest({ ...asked, idsAfter: 0 })).not.toHaveProperty('records');
+  expect(await replica.digest({ ...asked, forgottenUpTo: 0 })).not.toHaveProperty('records');
   const last = { ...asked, after: 6 };
   expect(await replica.digest(last)).not.toHaveProperty('records');
-  const records = async (idsAfter: number): Promise<unknown> => (await replica.digest({ ...last, idsAfter })).records;
+  const records = async (forgottenUpTo: number): Promise<unknown> =>
+    (await replica.digest({ ...last, forgottenUpTo })).records;
   expect(typeof (await records(0))).toBe('string');
   expect(await records(3)).not.toBe(await records(0));
 });

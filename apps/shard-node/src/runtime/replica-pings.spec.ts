@@ -98,7 +98,7 @@ describe('a heartbeat', () => {
       await replica.ping(ping({ vats: { sh: round }, bucket: MARK }));
       await replica.idle();
     }
-    expect((await store.load()).shards.get('sh')?.toldVat).toBe(2);
+    expect((await store.load()).shards.get('sh')?.committedVat).toBe(2);
     expect(store.marks).toBe(1);
   });
 
@@ -113,7 +113,7 @@ describe('a heartbeat', () => {
     go();
     await replica.idle();
     expect(store.transactions).toBe(transactions + 1);
-    expect((await store.load()).shards.get('sh')?.toldVat).toBe(1);
+    expect((await store.load()).shards.get('sh')?.committedVat).toBe(1);
   });
 
   it('has nothing purged by what it tells of another configuration’s shard of that name', async () => {

@@ -202,7 +202,7 @@ describe('purging', () => {
     await replica.idle();
     await replica.ping({ epoch: 1, configId: 1, vats: {}, marks: { sh: 2 } });
     await replica.idle();
-    expect((await store.load()).shards.get('sh')).toMatchObject({ toldVat: 2, purgedTo: 2 });
+    expect((await store.load()).shards.get('sh')).toMatchObject({ committedVat: 2, purgedTo: 2 });
     expect(await store.readKeys('sh', 1, [5])).toEqual(new Map());
     await expect(keysAt(replica, 1)).rejects.toMatchObject({ code: 'SNAPSHOT_GONE' });
     expect(await keysAt(replica, 2)).toEqual([]);
@@ -233,7 +233,7 @@ describe('catching up', () => {
     expect(page).toMatchObject({ rows: 9 - copied, next: null });
     expect(await keysAt(copy, 9)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect((await copy.fence({ epoch: 1 })).shards).toMatchObject([
-      { currentTerm: 9, toldVat: 9, purgedTo: 9, rows: 9, copy: null },
+      { currentTerm: 9, committedVat: 9, purgedTo: 9, rows: 9, copy: null },
     ]);
 
     await copy.apply(...creating(10, 77)); // reaches only this one, and is never committed

@@ -221,7 +221,7 @@ export class Replica {
       return admitCopy(this.guarded.current, request);
     };
     admitted();
-    const { text, ...header } = await this.reads.run(() => readCopyPage(this.store, request, admitted().idsAfter));
+    const { text, ...header } = await this.reads.run(() => readCopyPage(this.store, request, admitted().forgottenUpTo));
     admitted();
     return { header, text };
   }
@@ -251,7 +251,7 @@ export class Replica {
   }
 
   private async digestOnwards(request: DigestRequest, maxRowBytes: number): Promise<DigestReply> {
-    const { shard, vat, idsAfter } = request;
+    const { shard, vat, forgottenUpTo } = request;
     const maxKeys = Math.min(this.options.digestPageKeys, Math.ceil(DIGEST_PAGE_BYTES / (maxRowBytes + 1)));
     const deadlineMs = this.options.nowMs() + this.options.digestSliceMs;
     let sum = 0n;
@@ -265,8 +265,8 @@ export class Replica {
       next = page.next;
     } while (next !== null && this.options.nowMs() < deadlineMs);
     const reply = { digest: String(sum), rows, next };
-    if (next !== null || idsAfter === undefined) return reply;
-    const records = await this.reads.run(() => this.store.digestRecords({ shard, after: idsAfter, upTo: vat }));
+    if (next !== null || forgottenUpTo === undefined) return reply;
+    const records = await this.reads.run(() => this.store.digestRecords({ shard, after: forgottenUpTo, upTo: vat }));
     return { records, ...reply };
   }
 
@@ -277,7 +277,7 @@ export class Replica {
       for (const { shard, vat } of request.shards) this.admitRead(shard, vat);
     };
     admitAll();
-    const ranges = request.shards.map(({ shard, vat, idsAfter }) => ({ shard, after: idsAfter, upTo: vat }));
+    const ranges = request.shards.map(({ shard, vat, forgottenUpTo }) => ({ shard, after: forgottenUpTo, upTo: vat }));
     const found = await this.reads.run(() => this.store.findRecords(request.id, ranges));
     admitEpoch(this.guarded.current, request.epoch);
     admitAll();

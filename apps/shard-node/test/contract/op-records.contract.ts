@@ -23,7 +23,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
       await store.transact(async (transaction) => {
         transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD });
         for (const shard of ['sh', 'other']) await transaction.createShard(shardState(shard), SCHEMA);
-        transaction.write({ state: shardState('sh', { idsAfter: 1 }), births: [], deaths: [], records: RECORDS });
+        transaction.write({ state: shardState('sh', { forgottenUpTo: 1 }), births: [], deaths: [], records: RECORDS });
         const foreign = [{ term: 4, id: 'plain', outcome: { ok: 99 } }];
         transaction.write({ state: shardState('other'), births: [], deaths: [], records: foreign });
       });
@@ -34,9 +34,9 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
     });
 
     /** What a part that builds on `vat` is told of the ids. */
-    async function known(idsAfter: number, vat: number, ids = IDS): Promise<[string, unknown][]> {
+    async function known(forgottenUpTo: number, vat: number, ids = IDS): Promise<[string, unknown][]> {
       return store.transact(async (transaction) => {
-        const { ops } = await transaction.lookUp({ shard: 'sh', vat, keys: [], idsAfter, ids });
+        const { ops } = await transaction.lookUp({ shard: 'sh', vat, keys: [], forgottenUpTo, ids });
         return ids.filter((id) => ops.has(id)).map((id) => [id, ops.get(id)]);
       });
     }
@@ -57,7 +57,13 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
       await store.transact(async (transaction) => {
         const records: OpRecord[] = [{ term: 11, id: 'new', outcome: { ok: 3 } }];
         transaction.write({ state: shardState('sh'), births: [], deaths: [], records });
-        const { ops } = await transaction.lookUp({ shard: 'sh', vat: 11, keys: [1], idsAfter: 0, ids: ['new', 'no'] });
+        const { ops } = await transaction.lookUp({
+          shard: 'sh',
+          vat: 11,
+          keys: [1],
+          forgottenUpTo: 0,
+          ids: ['new', 'no'],
+        });
         expect([...ops].map(([id, { outcome }]) => [id, outcome])).toEqual([['new', { ok: 3 }]]);
       });
     });
@@ -65,7 +71,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
     it('remembers them and the mark over a restart', async () => {
       await store.close();
       store = await factory.reopen(store);
-      expect((await store.load()).shards.get('sh')?.idsAfter).toBe(1);
+      expect((await store.load()).shards.get('sh')?.forgottenUpTo).toBe(1);
       expect(await all()).toEqual(RECORDS);
     });
 

@@ -55,9 +55,9 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       const newestRound = { epoch: 3, round: 4, lastTerms: { sh: 5, other: 9 }, refused: true };
       const state: Partial<ShardState> = {
         currentTerm: 5,
-        toldVat: 4,
+        committedVat: 4,
         purgedTo: 2,
-        idsAfter: 3,
+        forgottenUpTo: 3,
         newestRound,
         epochStarts: [
           { epoch: 2, vat: 1 },
@@ -366,7 +366,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
 
 /** Which of the keys 1 to 3 live at the VAT. */
 async function livingAt(transaction: WriteTransaction, vat: number): Promise<ReadonlySet<number>> {
-  return (await transaction.lookUp({ shard: 'sh', vat, keys: [1, 2, 3], idsAfter: 0, ids: [] })).living;
+  return (await transaction.lookUp({ shard: 'sh', vat, keys: [1, 2, 3], forgottenUpTo: 0, ids: [] })).living;
 }
 
 async function copyVersions(

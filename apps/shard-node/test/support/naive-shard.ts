@@ -19,7 +19,7 @@ export class NaiveShard {
   private attempt: { lastTerm: number; table: Table; memories: ReadonlyMap<string, Memory> } | null = null;
   private memories: ReadonlyMap<string, Memory> = new Map();
   /** Nobody remembers ops up to this term. */
-  idsAfter = 0;
+  forgottenUpTo = 0;
   vat = 0;
   /** The highest term ever used. */
   term = 0;
@@ -39,7 +39,7 @@ export class NaiveShard {
     const before = this.at(this.vat);
     let table = new Map(before);
     let next = 0;
-    const memories = new Map([...this.memories].filter(([, { term }]) => term > this.idsAfter));
+    const memories = new Map([...this.memories].filter(([, { term }]) => term > this.forgottenUpTo));
     const outcomes = ops.map((op): OpOutcome => {
       const own = rows.slice(next, next + rowsOf(op));
       next += rowsOf(op);

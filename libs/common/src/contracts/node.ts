@@ -187,8 +187,8 @@ export type CopyReply = z.infer<typeof copyReply>;
 /**
  * To a replica that is not in sync: fetch pages of `(from, to]` from `source` and store them, each with the cursor behind it in
  * one transaction. It goes on where a copy of the same range has got to, whatever it was fetched from. Else it begins: from 0
- * everything held so far is dropped (or with `setAside` kept out of reach, instead of what was kept before), from any other term what lies above the told VAT is undone. After the last page the
- * replica's told VAT and term are `to`. Failures of the source: SNAPSHOT_GONE as it says, anything else as SHARD_UNAVAILABLE.
+ * everything held so far is dropped (or with `setAside` kept out of reach, instead of what was kept before), from any other term what lies above the committed VAT is undone. After the last page the
+ * replica's committed VAT and term are `to`. Failures of the source: SNAPSHOT_GONE as it says, anything else as SHARD_UNAVAILABLE.
  */
 export const catchupRequest = z.strictObject({
   epoch: term,
@@ -230,7 +230,7 @@ export type DigestRange = z.infer<typeof digestRange>;
  * A digest over the versions of the shard that are visible at `vat`: key, cat and row. The asker sees to it that the shard's mark is
  * not raised meanwhile. A shard of any size takes several requests: each covers keys `after` the one named, in key order, for as long as
  * a replica works on one request. Digests are sums, so what the requests answered is added up. With the last keys come, with
- * `idsAfter`, the outcomes of ops in `(idsAfter, vat]`. With `within` only versions of a range of keys are covered, at once, without
+ * `forgottenUpTo`, the outcomes of ops in `(forgottenUpTo, vat]`. With `within` only versions of a range of keys are covered, at once, without
  * outcomes, and told in more detail.
  */
 export const digestRequest = z.strictObject({
@@ -239,7 +239,7 @@ export const digestRequest = z.strictObject({
   vat: term,
   /** Left out: from the first key on. */
   after: key.exactOptional(),
-  idsAfter: term.exactOptional(),
+  forgottenUpTo: term.exactOptional(),
   within: digestRange.exactOptional(),
 });
 export type DigestRequest = z.infer<typeof digestRequest>;
@@ -276,7 +276,7 @@ export type DigestReply = z.infer<typeof digestReply>;
 export const operationLookup = z.strictObject({
   epoch: term,
   id: operationId,
-  shards: z.array(z.strictObject({ shard: z.string(), vat: term, idsAfter: term })),
+  shards: z.array(z.strictObject({ shard: z.string(), vat: term, forgottenUpTo: term })),
 });
 export type OperationLookup = z.infer<typeof operationLookup>;
 export const operationLookupReply = z.strictObject({

@@ -41,11 +41,11 @@ export const nodeShardState = z.strictObject({
   /** The highest term that the replica has seen, committed or not. */
   currentTerm: term,
   /** Everything up to here is known to be committed. */
-  toldVat: term,
+  committedVat: term,
   /** Versions that died at or before this VAT may be gone. */
   purgedTo: term,
-  /** The highest `idsAfter` that it was told: outcomes up to this term may be gone. Absent: 0. */
-  idsAfter: term.exactOptional(),
+  /** The highest `forgottenUpTo` that it was told: outcomes up to this term may be gone. Absent: 0. */
+  forgottenUpTo: term.exactOptional(),
   newestRound: newestRound.nullable(),
   /** It holds only a part of the shard, if anything: what it tells says nothing about what was acknowledged. */
   catchingUp: z.boolean(),

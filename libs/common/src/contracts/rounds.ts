@@ -70,7 +70,7 @@ const noteOp = z.strictObject({
 const roundOp = z.discriminatedUnion('op', [createOp, replaceOp, removeOp, noteOp]);
 export type RoundOp = z.infer<typeof roundOp>;
 
-/** The outcome of an op as it is stored: under the op's first term, until that is at or below the shard's `idsAfter`. */
+/** The outcome of an op as it is stored: under the op's first term, until that is at or below the shard's `forgottenUpTo`. */
 export const opRecord = z.strictObject({
   term,
   id: operationId,
@@ -94,13 +94,13 @@ export type EpochStart = z.infer<typeof epochStart>;
 /** A round's part for one shard. The ops use terms from `firstTerm` to `lastTerm`, both reserved by the leader. */
 const shardPart = z.strictObject({
   shard: z.string(),
-  /** The VAT that the round builds on; the replica keeps it as its told VAT. */
+  /** The VAT that the round builds on; the replica keeps it as its committed VAT. */
   vat: term,
   /**
    * Outcomes that are stored under this term or a lower one are forgotten, though a replica may still hold them. It never goes
    * back, so that all replicas decide alike whenever they remove what is forgotten. Absent: 0.
    */
-  idsAfter: term.exactOptional(),
+  forgottenUpTo: term.exactOptional(),
   firstTerm: term,
   lastTerm: term,
   ops: z.array(roundOp),

@@ -5,7 +5,7 @@ import { shareRounds, unshareRounds } from './shared-rounds';
 const NAMES = Array.from({ length: 1_024 }, (_, index) => `shard${index}`);
 
 function state(shard: string, newestRound: NodeShardState['newestRound']): NodeShardState {
-  return { ...({ shard, currentTerm: 1, toldVat: 1 } as NodeShardState), newestRound };
+  return { ...({ shard, currentTerm: 1, committedVat: 1 } as NodeShardState), newestRound };
 }
 
 test('what was shared is the same again, whichever shards share rounds', () => {

@@ -6,7 +6,7 @@
  * them and no replica can come to others.
  *
  * An op whose id is known gets the outcome of the first time and does nothing. What is known follows from the part alone as
- * well: outcomes stored in `(idsAfter, vat]`, and those of the ops before it in the same round.
+ * well: outcomes stored in `(forgottenUpTo, vat]`, and those of the ops before it in the same round.
  */
 import type { OpOutcome, OpRecord, RoundOp } from '../contracts/node';
 import { ALIVE } from './visibility';
@@ -89,7 +89,7 @@ export function idsOf(ops: readonly RoundOp[]): string[] {
  *
  * @param living the keys among `keysOf(ops)` that have a version visible at the VAT the round builds on
  * @param firstTerm the first of the terms that the leader reserved
- * @param known outcomes of those among `idsOf(ops)` that are stored in `(idsAfter, vat]`
+ * @param known outcomes of those among `idsOf(ops)` that are stored in `(forgottenUpTo, vat]`
  */
 export function decideRound(
   living: ReadonlySet<number>,

@@ -130,18 +130,18 @@ function findWronglyRuledOut({ reports, world }: Crash): string | null {
 }
 
 function replica(
-  toldVat: number,
+  committedVat: number,
   currentTerm: number,
   round: number,
   lastTerms: Record<string, number>,
   refused = false,
 ) {
-  return { toldVat, currentTerm, newestRound: { epoch: 1, round, lastTerms, refused } };
+  return { committedVat, currentTerm, newestRound: { epoch: 1, round, lastTerms, refused } };
 }
 /** A replica whose newest round, of epoch 4, is known to be committed. */
 function later(vat: number, epochStarts: ReplicaReport['epochStarts'] & object): ReplicaReport {
   return {
-    toldVat: vat,
+    committedVat: vat,
     currentTerm: vat,
     newestRound: { epoch: 4, round: 9, lastTerms: { B: vat }, refused: false },
     epochStarts,
@@ -151,7 +151,7 @@ function later(vat: number, epochStarts: ReplicaReport['epochStarts'] & object):
 function ofEpoch<R extends { newestRound: NewestRound }>(epoch: number, told: R): R {
   return { ...told, newestRound: { ...told.newestRound, epoch } };
 }
-const EMPTY: ReplicaReport = { toldVat: 0, currentTerm: 0, newestRound: null };
+const EMPTY: ReplicaReport = { committedVat: 0, currentTerm: 0, newestRound: null };
 
 describe('decideVats on examples', () => {
   const both = { A: 7, B: 4 };
@@ -244,7 +244,7 @@ describe('decideVats on examples', () => {
   });
 
   it('uses no term again that was told to be committed, not even where the replicas know of no such term', () => {
-    const behind = { ...EMPTY, toldVat: 9, currentTerm: 5 };
+    const behind = { ...EMPTY, committedVat: 9, currentTerm: 5 };
     expect(decideVats(new Map([['A', [behind, EMPTY]]])).get('A')).toEqual({ vat: 9, nextTerm: 10 });
   });
 

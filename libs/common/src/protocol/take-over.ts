@@ -23,7 +23,7 @@ import { highestOf } from './extremes';
 
 /** What one in-sync replica tells of one shard. */
 export interface ReplicaReport {
-  toldVat: number;
+  committedVat: number;
   currentTerm: number;
   newestRound: NewestRound | null;
   /** What earlier take-overs decided of the shard, the newest last. Absent: nothing. */
@@ -68,7 +68,7 @@ function vatOf(shard: string, reportsOf: ReportsOf, verdicts: Map<string, boolea
 /** The highest VAT that any of the replicas was told. */
 export function highestTold(replicas: readonly ReplicaReport[]): number {
   return highestOf(
-    replicas.map((replica) => replica.toldVat),
+    replicas.map((replica) => replica.committedVat),
     0,
   );
 }
@@ -116,7 +116,7 @@ function wordOn(
 ): 'committed' | 'holds' | 'lacks' {
   const decision = decisionOn(round, replicas);
   if (decision !== undefined) return decision.vat >= lastTerm ? 'committed' : 'lacks';
-  if (replicas.some((replica) => replica.toldVat >= lastTerm)) return 'committed';
+  if (replicas.some((replica) => replica.committedVat >= lastTerm)) return 'committed';
   const holds = ({ newestRound }: ReplicaReport): boolean => isSameRound(newestRound, round) && !newestRound?.refused;
   return replicas.every(holds) ? 'holds' : 'lacks';
 }

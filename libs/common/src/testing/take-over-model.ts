@@ -313,7 +313,7 @@ function reportsOf(world: World): InSyncReports {
 
 /** What a replica tells; `held` is for the checker only. */
 function report({ told, currentTerm, newest, epochStarts, held }: ModelReplica) {
-  return { toldVat: told, currentTerm, newestRound: newest, epochStarts, held };
+  return { committedVat: told, currentTerm, newestRound: newest, epochStarts, held };
 }
 
 /** What can be judged of the world while all replicas of one shard are silent: rounds over it are decided for the other one alone. */

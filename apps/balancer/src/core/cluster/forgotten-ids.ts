@@ -1,5 +1,5 @@
 /**
- * Up to which term a shard has forgotten the outcomes of ops: the `idsAfter` that the leader sends with every round.
+ * Up to which term a shard has forgotten the outcomes of ops: the `forgottenUpTo` that the leader sends with every round.
  *
  * Replicas remove outcomes at different times, so this is what they go by when they decide whether an id is known. It never
  * goes back, over take-overs neither: no leader sends less than any replica has told it, since what lies below may be gone
@@ -20,8 +20,8 @@ export class ForgottenIds {
   }
 
   /** A replica has been told this much by some leader. */
-  told(idsAfter: number): void {
-    this.mark = Math.max(this.mark, idsAfter);
+  told(forgottenUpTo: number): void {
+    this.mark = Math.max(this.mark, forgottenUpTo);
   }
 
   /** Time goes on: forgets what is older than the horizon, unless somebody compares replicas just now. */

@@ -71,11 +71,11 @@ export function planCopy(
   };
 }
 
-/** The told VAT, when the source still has everything that died since; else 0, for a copy of everything. */
+/** The committed VAT, when the source still has everything that died since; else 0, for a copy of everything. */
 function startingPoint(shard: Shard, target: string, source: string, state: NodeShardState | undefined): number {
-  if (state === undefined || state.toldVat > shard.vat || shard.isDiverged(target)) return 0;
+  if (state === undefined || state.committedVat > shard.vat || shard.isDiverged(target)) return 0;
   const purgedTo = shard.replicas.get(source)?.purgedTo ?? 0;
-  return state.toldVat >= purgedTo ? state.toldVat : 0;
+  return state.committedVat >= purgedTo ? state.committedVat : 0;
 }
 
 /** What a source must not purge for a copy of `(from, to]`: for a snapshot what is visible at its end, else what died since. */

@@ -175,7 +175,8 @@ export class Health {
     if (this.news.isAhead(reply.cluster)) this.superseded(server.name);
     else if (this.news.isBehind(reply)) run(this.news.tell(server.name));
     // What a replica may have forgotten counts for the others neither.
-    for (const { shard, idsAfter = 0 } of reply.shards) this.cluster.shards.get(shard)?.forgottenIds.told(idsAfter);
+    for (const { shard, forgottenUpTo = 0 } of reply.shards)
+      this.cluster.shards.get(shard)?.forgottenIds.told(forgottenUpTo);
     for (const state of reply.shards) {
       const replica = this.cluster.shards.get(state.shard)?.replicas.get(server.name);
       if (replica === undefined) continue;

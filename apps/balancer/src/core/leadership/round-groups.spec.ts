@@ -14,8 +14,8 @@ function round(number: number, ...shards: string[]): NewestRound {
   return { epoch: 1, round: number, lastTerms: Object.fromEntries(shards.map((shard) => [shard, 5])), refused: false };
 }
 
-function holding(newestRound: NewestRound | null, toldVat = 4): ReplicaReport {
-  return { toldVat, currentTerm: 5, newestRound };
+function holding(newestRound: NewestRound | null, committedVat = 4): ReplicaReport {
+  return { committedVat, currentTerm: 5, newestRound };
 }
 
 /** The groups by the names in them, when the replicas tell this. */

@@ -146,11 +146,11 @@ export class TakeOver {
   }
 
   /** Members refuse rounds that ask for ids which they have forgotten: what they tell of that counts from the first round on. */
-  private hear({ shard: id, toldVat, idsAfter = 0 }: NodeShardState): void {
+  private hear({ shard: id, committedVat, forgottenUpTo = 0 }: NodeShardState): void {
     const shard = this.cluster.shards.get(id);
     if (shard === undefined) return;
-    shard.heardVat = Math.max(shard.heardVat, toldVat);
-    shard.forgottenIds.told(idsAfter);
+    shard.heardVat = Math.max(shard.heardVat, committedVat);
+    shard.forgottenIds.told(forgottenUpTo);
   }
 
   /** A replica may know a later configuration than the catalog, when that has been set back. */

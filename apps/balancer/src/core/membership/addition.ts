@@ -15,7 +15,7 @@ import {
   type AdminOutcome,
   type MembershipParts,
 } from './membership-parts';
-import { faultOfAdd } from './membership-rules';
+import { validateAdd } from './membership-rules';
 import { unusedServerName } from './placement';
 import { forgetMade, join, leavingOf, movesOf } from './replica-moves';
 import { configOf, Shard } from '../cluster/shard';
@@ -28,7 +28,7 @@ export function* addServers(command: AddCommand, parts: MembershipParts): Workfl
   const { cluster, desk } = parts;
   const going = Object.keys(command.servers).find((name) => leavingOf(parts).includes(name));
   if (going !== undefined) return refused('BAD_REQUEST', `server ${going} is being removed: add it when it is gone`);
-  const fault = faultOfAdd(command, standing(parts));
+  const fault = validateAdd(command, standing(parts));
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const newcomers = named(command.servers, parts);
   const names = [...newcomers.keys()];

@@ -19,7 +19,7 @@ import {
   type AdminOutcome,
   type MembershipParts,
 } from './membership-parts';
-import { faultOfInit, isSameInit } from './membership-rules';
+import { validateInit, isSameInit } from './membership-rules';
 import { missingServerNames, placeShards } from './placement';
 import { configOf, Shard, type ShardRecord } from '../cluster/shard';
 import { all, running, wait, type Workflow } from '../kernel/workflow';
@@ -32,7 +32,7 @@ interface Blueprint {
 
 export function* initCluster(command: InitCommand, parts: MembershipParts): Workflow<AdminOutcome> {
   const { cluster } = parts;
-  const fault = faultOfInit(command);
+  const fault = validateInit(command);
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const { record } = cluster;
   if (record !== null && isSameInit(record.init, command)) return { ok: true, value: { init: null } };

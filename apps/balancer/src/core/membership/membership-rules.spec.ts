@@ -1,7 +1,7 @@
 import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/commands';
 import { DEFAULT_SCHEMA } from '#common/contracts/schema';
 import { growthFault } from '#common/testing/growth';
-import { faultOfAdd, faultOfInit, faultOfRm, isSameInit, type Standing } from './membership-rules';
+import { validateAdd, validateInit, validateRm, isSameInit, type Standing } from './membership-rules';
 
 const SHARDS = [
   { shard: 'sh1', low: 0, size: 4096 },
@@ -21,10 +21,10 @@ const manyServers = (count: number, shards: readonly { shard: string }[]): Recor
 describe('a cluster may have', () => {
   test('1,024 shards and 64 servers from the beginning, and no more', () => {
     const full = { shards: manyShards(1_024), servers: manyServers(64, manyShards(1_024)), n: 64 };
-    expect(faultOfInit(init(full))).toBeNull();
-    expect(faultOfInit(init({ ...full, shards: manyShards(1_025) }))).toBe('1025 shards are more than 1024');
-    expect(faultOfInit(init({ ...full, servers: manyServers(65, full.shards) }))).toBe('65 servers are more than 64');
-    expect(faultOfInit(init({ ...full, servers: null, n: 65 }))).toBe('65 servers are more than 64');
+    expect(validateInit(init(full))).toBeNull();
+    expect(validateInit(init({ ...full, shards: manyShards(1_025) }))).toBe('1025 shards are more than 1024');
+    expect(validateInit(init({ ...full, servers: manyServers(65, full.shards) }))).toBe('65 servers are more than 64');
+    expect(validateInit(init({ ...full, servers: null, n: 65 }))).toBe('65 servers are more than 64');
   });
 
   test('as many by and by, and no more', () => {
@@ -32,11 +32,11 @@ describe('a cluster may have', () => {
     const newShard = { shard: 'new', low: 2_000, size: 1 };
     const other = { shard: 'other', low: 3_000, size: 1 };
     const add = { n: 1, newShards: [newShard], servers: { New: ['new'] } };
-    expect(faultOfAdd(add, standing)).toBeNull();
-    expect(faultOfAdd({ n: 2, newShards: [newShard], servers: { New: ['new'], Other: [] } }, standing)).toMatch(
+    expect(validateAdd(add, standing)).toBeNull();
+    expect(validateAdd({ n: 2, newShards: [newShard], servers: { New: ['new'], Other: [] } }, standing)).toMatch(
       /no more than 64 servers/,
     );
-    expect(faultOfAdd({ ...add, newShards: [newShard, other], servers: { New: ['new', 'other'] } }, standing)).toBe(
+    expect(validateAdd({ ...add, newShards: [newShard, other], servers: { New: ['new', 'other'] } }, standing)).toBe(
       '1025 shards are more than 1024',
     );
   });
@@ -47,7 +47,7 @@ describe('a cluster may have', () => {
       { shard: 'b', low: 0, size: 2 ** 53 },
       { shard: 'c', low: 2 ** 53, size: 1 },
     ];
-    expect(faultOfInit(init({ shards, servers: { S: ['a', 'b', 'c'] }, n: 1 }))).toBeNull();
+    expect(validateInit(init({ shards, servers: { S: ['a', 'b', 'c'] }, n: 1 }))).toBeNull();
   });
 });
 
@@ -56,10 +56,10 @@ test('the rules look at each name once', () => {
   const lists = (count: number): InitCommand =>
     init({ shards: manyShards(count / 8), servers: manyServers(8, manyShards(count / 8)), n: 8 });
   const named = (count: number): RmCommand => ({ n: count, servers: Object.keys(manyServers(count, [])) });
-  expect(growthFault(1_024, shards, (command) => void faultOfInit(command))).toBeNull();
-  expect(growthFault(1_024, lists, (command) => void faultOfInit(command))).toBeNull();
+  expect(growthFault(1_024, shards, (command) => void validateInit(command))).toBeNull();
+  expect(growthFault(1_024, lists, (command) => void validateInit(command))).toBeNull();
   const standing = { servers: new Set(named(8_192).servers), shards: SHARDS };
-  expect(growthFault(1_024, named, (command) => void faultOfRm(command, standing))).toBeNull();
+  expect(growthFault(1_024, named, (command) => void validateRm(command, standing))).toBeNull();
 });
 
 describe('/init', () => {
@@ -106,7 +106,7 @@ describe('/init', () => {
     ],
     ['too many servers', { n: 1000 }, /more than 64/],
   ])('%s', (_, change, expected) => {
-    const fault = faultOfInit(init(change));
+    const fault = validateInit(init(change));
     if (expected === null) expect(fault).toBeNull();
     else expect(fault).toMatch(expected);
   });
@@ -142,7 +142,7 @@ describe('/add', () => {
     ['a new shard nowhere', { newShards: [{ shard: 'sh3', low: 9000, size: 1 }] }, /no new server lists/],
     ['nothing', { n: 0, servers: {} }, /at least one/],
   ])('%s', (_, change, expected) => {
-    const fault = faultOfAdd({ n: 1, newShards: [], servers: { Server2: ['sh1'] }, ...change }, STANDING);
+    const fault = validateAdd({ n: 1, newShards: [], servers: { Server2: ['sh1'] }, ...change }, STANDING);
     if (expected === null) expect(fault).toBeNull();
     else expect(fault).toMatch(expected);
   });
@@ -163,7 +163,7 @@ describe('/rm', () => {
     ['all of them', { n: 2, servers: [] }, /last server/],
     ['none', { n: 0, servers: [] }, /at least 1/],
   ])('%s', (_, command, expected) => {
-    const fault = faultOfRm(command, STANDING);
+    const fault = validateRm(command, STANDING);
     if (expected === null) expect(fault).toBeNull();
     else expect(fault).toMatch(expected);
   });

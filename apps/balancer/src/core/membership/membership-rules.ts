@@ -5,7 +5,7 @@ import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/comma
 import { firstRepeated, KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange } from '#common/contracts/schema';
 
 /** What is wrong with the shards of a configuration, those that exist counted. */
-export function faultOfShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
+export function validateShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
   const every = [...existing, ...shards];
   if (every.length > MAX_SHARDS) return `${every.length} shards are more than ${MAX_SHARDS}`;
   const twice = firstRepeated(every.map((range) => range.shard));
@@ -22,7 +22,7 @@ export function faultOfShards(shards: readonly ShardRange[], existing: readonly 
 }
 
 /** What is wrong with the servers' shard lists. */
-export function faultOfServers(
+export function validateServers(
   servers: Readonly<Record<string, readonly string[]>>,
   shards: ReadonlySet<string>,
 ): string | null {
@@ -39,13 +39,13 @@ export function faultOfServers(
   return null;
 }
 
-export function faultOfInit(command: InitCommand): string | null {
+export function validateInit(command: InitCommand): string | null {
   const { n, shards, servers } = command;
   if (shards.length === 0) return 'at least one shard is needed';
   if (servers === null && n !== null && n < 1) return 'N, the number of servers, must be at least 1';
   if ((n ?? 0) > MAX_SERVERS) return `${n ?? 0} servers are more than ${MAX_SERVERS}`;
   const ids = new Set(shards.map((range) => range.shard));
-  const fault = faultOfShards(shards) ?? faultOfServers(servers ?? {}, ids);
+  const fault = validateShards(shards) ?? validateServers(servers ?? {}, ids);
   if (fault !== null || servers === null) return fault;
   const listed = Object.keys(servers).length;
   if (listed === 0 && (n ?? 0) < 1) return 'at least one server is needed';
@@ -61,7 +61,7 @@ export interface Standing {
   shards: readonly ShardRange[];
 }
 
-export function faultOfAdd(command: AddCommand, standing: Standing): string | null {
+export function validateAdd(command: AddCommand, standing: Standing): string | null {
   const listed = Object.keys(command.servers);
   if (command.n > listed.length) return 'Number of new servers (n) is greater than newly added instances';
   if (command.n < listed.length) return 'Number of new servers (n) is smaller than newly added instances';
@@ -72,14 +72,14 @@ export function faultOfAdd(command: AddCommand, standing: Standing): string | nu
   const inUse = listed.find((name) => taken.has(name.toLowerCase()));
   if (inUse !== undefined) return `server ${inUse} exists already`;
   const ids = new Set([...standing.shards, ...command.newShards].map((range) => range.shard));
-  const fault = faultOfShards(command.newShards, standing.shards) ?? faultOfServers(command.servers, ids);
+  const fault = validateShards(command.newShards, standing.shards) ?? validateServers(command.servers, ids);
   if (fault !== null) return fault;
   const placed = new Set(Object.values(command.servers).flat());
   const homeless = command.newShards.find((range) => !placed.has(range.shard));
   return homeless === undefined ? null : `no new server lists the new shard ${homeless.shard}`;
 }
 
-export function faultOfRm(command: RmCommand, standing: Standing): string | null {
+export function validateRm(command: RmCommand, standing: Standing): string | null {
   if (command.servers.length > command.n) return 'Length of server list is more than removable instances';
   if (command.n < 1) return 'at least one server is to be named or n to be at least 1';
   const unknown = command.servers.find((name) => !standing.servers.has(name));

@@ -8,7 +8,7 @@ import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { ServerState } from '../cluster/cluster';
 import { dropServer, refused, standing, type AdminOutcome, type MembershipParts } from './membership-parts';
-import { faultOfRm } from './membership-rules';
+import { validateRm } from './membership-rules';
 import { chooseReplacement } from './placement';
 import { shuffled } from '../kernel/random';
 import { without } from '../replicas/record-changes';
@@ -24,7 +24,7 @@ const POLL_MS = 50;
  */
 export function* removeServers(command: RmCommand, parts: MembershipParts): Workflow<AdminOutcome> {
   const { cluster, desk, settings } = parts;
-  const fault = faultOfRm(command, standing(parts));
+  const fault = validateRm(command, standing(parts));
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const chosen = choose(command, parts);
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
@@ -46,7 +46,7 @@ export function* removeServers(command: RmCommand, parts: MembershipParts): Work
  */
 export function* finishRemovals(parts: MembershipParts, plansAnew: boolean): Workflow {
   const leaving = leavingOf(parts);
-  if (faultOfRemoval(leaving, parts) !== null) return;
+  if (validateRemoval(leaving, parts) !== null) return;
   if (plansAnew) yield* begin(planMoves(leaving, parts), leaving, parts);
   else yield* join(parts, movesFor(leaving, parts));
   yield* silence(leaving, parts);
@@ -60,7 +60,7 @@ export function* finishRemovals(parts: MembershipParts, plansAnew: boolean): Wor
 function choose(command: RmCommand, parts: MembershipParts): string[] | string {
   const begun = leavingOf(parts);
   const chosen = [...command.servers];
-  const fault = faultOfRemoval([...begun, ...chosen], parts);
+  const fault = validateRemoval([...begun, ...chosen], parts);
   if (fault !== null) return fault;
   const others = shuffled(
     [...parts.cluster.servers.keys()].filter((name) => !chosen.includes(name)),
@@ -70,14 +70,14 @@ function choose(command: RmCommand, parts: MembershipParts): string[] | string {
   others.sort((a, b) => Number(begun.includes(b)) - Number(begun.includes(a)));
   for (const candidate of others) {
     if (chosen.length === command.n) break;
-    if (faultOfRemoval([...begun, ...chosen, candidate], parts) === null) chosen.push(candidate);
+    if (validateRemoval([...begun, ...chosen, candidate], parts) === null) chosen.push(candidate);
   }
   if (chosen.length < command.n) return `only ${chosen.length} servers can be removed without losing data`;
   return chosen;
 }
 
 /** Every shard must keep an in-sync copy that answers, or have one to be copied from and somewhere to go. */
-function faultOfRemoval(leaving: readonly string[], { cluster }: MembershipParts): string | null {
+function validateRemoval(leaving: readonly string[], { cluster }: MembershipParts): string | null {
   for (const shard of cluster.inKeyOrder()) {
     if (!leaving.some((server) => shard.replicas.has(server))) continue;
     // Whoever serves it and stays is one of them.

@@ -166,7 +166,7 @@ export class Divergence {
     vat: number,
     servers: readonly string[],
   ): Workflow<{ replies: Map<string, WholeDigest>; failures: Map<string, ErrorBody> }> {
-    const question = { shard, epoch: this.cluster.epoch, vat, idsAfter: shard.forgottenIds.hold() };
+    const question = { shard, epoch: this.cluster.epoch, vat, forgottenUpTo: shard.forgottenIds.hold() };
     const asks = servers.map((server) => running(wholeDigest(this.desk, { ...question, server })));
     const outcomes = yield* wait(all(asks));
     shard.forgottenIds.release();

@@ -43,8 +43,8 @@ export class RollCall {
   *complete(shard: Shard, servers: readonly string[]): Workflow<string[]> {
     const { vat, lastFound } = shard;
     const { epoch } = this.cluster;
-    const isOurs = ({ toldVat, newestRound }: NodeShardState): boolean =>
-      toldVat >= vat || newestRound?.epoch === epoch || isSameRound(newestRound, lastFound);
+    const isOurs = ({ committedVat, newestRound }: NodeShardState): boolean =>
+      committedVat >= vat || newestRound?.epoch === epoch || isSameRound(newestRound, lastFound);
     const staying = servers.filter((server) => this.cluster.servers.get(server)?.leaving !== true);
     return yield* this.showing(shard, staying, (told) => isWhole(told, vat) && isOurs(told));
   }

@@ -22,7 +22,7 @@ function ask(answer: Answer): { outcome: Outcome<WholeDigest> | undefined; asked
   const desk = new Desk();
   const asked: (number | undefined)[] = [];
   let outcome: Outcome<WholeDigest> | undefined;
-  run(wholeDigest(desk, { server: 'S0', shard: SHARD, epoch: 1, vat: 7, idsAfter: 0 }), (done) => {
+  run(wholeDigest(desk, { server: 'S0', shard: SHARD, epoch: 1, vat: 7, forgottenUpTo: 0 }), (done) => {
     outcome = done;
   });
   for (let turns = 0; turns < 100 && outcome === undefined; turns += 1) {

@@ -23,13 +23,13 @@ export interface WholeDigest {
   rows: number;
 }
 
-/** Who is asked for what. `idsAfter`: up to where outcomes count no more; left out where they do not count at all. */
+/** Who is asked for what. `forgottenUpTo`: up to where outcomes count no more; left out where they do not count at all. */
 export interface DigestQuestion {
   server: string;
   shard: Shard;
   epoch: number;
   vat: number;
-  idsAfter?: number;
+  forgottenUpTo?: number;
 }
 
 /** Asks until the last page has come; the error is that of a page that did not. */

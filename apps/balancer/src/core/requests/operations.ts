@@ -18,7 +18,7 @@ type Found = OperationLookupReply['found'];
 interface Look {
   shard: Shard;
   vat: number;
-  idsAfter: number;
+  forgottenUpTo: number;
   /** Replicas that were asked and did not tell. */
   tried: Set<string>;
 }
@@ -33,7 +33,7 @@ export class Operations {
   *find(operation: string): Workflow<Outcome<OperationStatus>> {
     const looks = this.cluster.inKeyOrder().map((shard): Look => {
       shard.hold(shard.vat);
-      return { shard, vat: shard.vat, idsAfter: shard.forgottenIds.upTo, tried: new Set() };
+      return { shard, vat: shard.vat, forgottenUpTo: shard.forgottenIds.upTo, tried: new Set() };
     });
     let found: Found = [];
     let open = looks;
@@ -80,7 +80,7 @@ export class Operations {
 
   private *ask(id: string, asked: ReadonlyMap<string, Look[]>): Workflow<{ found: Found; answered: Set<Look> }> {
     const questions = [...asked].map(([server, looks]) => {
-      const shards = looks.map(({ shard, vat, idsAfter }) => ({ shard: shard.id, vat, idsAfter }));
+      const shards = looks.map(({ shard, vat, forgottenUpTo }) => ({ shard: shard.id, vat, forgottenUpTo }));
       for (const { tried } of looks) tried.add(server);
       return this.desk.ask('operation', { server, request: { epoch: this.cluster.epoch, id, shards } });
     });

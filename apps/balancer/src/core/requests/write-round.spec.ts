@@ -122,7 +122,7 @@ describe('a round that is run again', () => {
 
 it('tells the replicas up to where ids are forgotten', () => {
   shardOf('a').forgottenIds.told(3);
-  expect([...roundOf([]).shards.values()].map(({ part }) => part.idsAfter)).toEqual([3, 0]);
+  expect([...roundOf([]).shards.values()].map(({ part }) => part.forgottenUpTo)).toEqual([3, 0]);
 });
 
 it('doubts what may be due to a request that is itself in doubt', () => {

@@ -189,8 +189,8 @@ export class WriteRound {
   }
 
   private open(shard: Shard): RoundShard {
-    const idsAfter = shard.forgottenIds.upTo;
-    const part: ShardPart = { shard: shard.id, vat: shard.vat, idsAfter, firstTerm: 0, lastTerm: 0, ops: [] };
+    const forgottenUpTo = shard.forgottenIds.upTo;
+    const part: ShardPart = { shard: shard.id, vat: shard.vat, forgottenUpTo, firstTerm: 0, lastTerm: 0, ops: [] };
     if (shard.epochStartsAreNew) part.epochStarts = shard.epochStarts;
     const entry: RoundShard = {
       shard,

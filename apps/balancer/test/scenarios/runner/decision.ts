@@ -15,19 +15,19 @@ export function describeDecision(leader: string, shard: Shard, replies: Readonly
 }
 
 function describeState(shard: Shard, server: string, state: NodeShardState): string {
-  const { toldVat, newestRound } = state;
+  const { committedVat, newestRound } = state;
   const round =
     newestRound === null ? 'no round yet' : `newest round ${roundOf(state)} up to term ${state.currentTerm}`;
   const refused = newestRound?.refused === true ? ', refused there' : '';
   const others = Object.keys(newestRound?.lastTerms ?? {}).filter((id) => id !== shard.id);
   const also = others.length > 0 ? `, also on ${others.join(' ')}` : '';
   const outside = shard.inSync.includes(server) ? '' : ' (not in sync)';
-  return `told VAT ${toldVat}, ${round}${also}${refused}${outside}`;
+  return `told VAT ${committedVat}, ${round}${also}${refused}${outside}`;
 }
 
 function reasonOf(shard: Shard, told: ReadonlyMap<string, NodeShardState>): string {
   const states = shard.inSync.flatMap((server) => told.get(server) ?? []);
-  const highest = Math.max(...states.map(({ toldVat }) => toldVat));
+  const highest = Math.max(...states.map(({ committedVat }) => committedVat));
   const rounds = new Set(states.map(roundOf));
   if (shard.vat > highest) {
     const isHeldByAll = rounds.size === 1 && states.every(({ currentTerm }) => currentTerm === shard.vat);

@@ -206,7 +206,7 @@ function nameOfRound(balancer: Balancer, { epoch, round }: Apply): string {
 
 /** Not for naming the keys in which two replicas differ. */
 function isOfWhole({ request }: Digest): boolean {
-  return request.within === undefined && request.idsAfter !== undefined;
+  return request.within === undefined && request.forgottenUpTo !== undefined;
 }
 
 function digestName(balancer: Balancer, { request: { shard, vat } }: Digest): string {

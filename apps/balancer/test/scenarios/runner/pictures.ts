@@ -49,9 +49,9 @@ async function pictureOf(
 }
 
 async function pictureOfDisk(world: World, server: string, state: ShardState): Promise<string> {
-  const { shard, newestRound: round, toldVat, catchUp, purgedTo } = state;
+  const { shard, newestRound: round, committedVat, catchUp, purgedTo } = state;
   const name = round === null ? 'no round' : `newest round ${round.epoch}/${round.round}`;
-  const facts = [`told VAT ${toldVat}`, name];
+  const facts = [`told VAT ${committedVat}`, name];
   if (purgedTo > 0) facts.push(`purged up to ${purgedTo}`);
   if (catchUp !== null) facts.push('a copy is under way');
   const known = await world.outcomes(server, shard);

@@ -8,11 +8,11 @@ const OTHER: NewestRound = { epoch: 2, round: 5, refused: false, lastTerms: { a:
 
 interface Held {
   newestRound: NewestRound | null;
-  toldVat: number;
+  committedVat: number;
   epochStarts?: object[];
   catchUp?: object | null;
 }
-const holding = (newestRound: NewestRound | null, toldVat = 2): Held => ({ newestRound, toldVat });
+const holding = (newestRound: NewestRound | null, committedVat = 2): Held => ({ newestRound, committedVat });
 
 /** By shard and server what there is on the disks; null: nothing any more, `buried`: nobody can look. */
 type Disks = Record<string, Record<string, Held | null | 'buried'>>;

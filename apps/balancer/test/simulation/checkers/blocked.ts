@@ -24,13 +24,13 @@ export function isBlocked(shard: string, lacking: ReadonlySet<string>, seen: See
 
 /** Whether every disk that counts holds the round, and none knows what became of it. */
 function isSilentOn(round: NewestRound, shard: string, seen: Seen): boolean {
-  return disksOf(shard, seen).every(({ newestRound, toldVat, epochStarts }) => {
+  return disksOf(shard, seen).every(({ newestRound, committedVat, epochStarts }) => {
     const { epoch, round: number, refused } = newestRound ?? { epoch: 0, round: 0, refused: false };
     const isHeld = epoch === round.epoch && number === round.round && !refused;
     const knows = epochStarts.some(
       (start) => start.epoch > epoch || (start.epoch === epoch && (start.round ?? 0) > number),
     );
-    return isHeld && !knows && toldVat < (round.lastTerms[shard] ?? 0);
+    return isHeld && !knows && committedVat < (round.lastTerms[shard] ?? 0);
   });
 }
 

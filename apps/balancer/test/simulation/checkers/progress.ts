@@ -76,8 +76,13 @@ export class Progress {
     for (const server of this.seen.servers.all) {
       const { epoch, configId, shards } = diskOf(server);
       const now: Disk = { disk: server.disk, epoch, configId, shards: new Map() };
-      for (const [id, { configEpoch, configVersion, toldVat, catchUp }] of shards) {
-        now.shards.set(id, { epoch: configEpoch, version: configVersion, told: toldVat, isWhole: catchUp === null });
+      for (const [id, { configEpoch, configVersion, committedVat, catchUp }] of shards) {
+        now.shards.set(id, {
+          epoch: configEpoch,
+          version: configVersion,
+          told: committedVat,
+          isWhole: catchUp === null,
+        });
       }
       const last = this.disks.get(server.name);
       if (last?.disk === server.disk) this.compare(server.name, last, now);

@@ -67,10 +67,10 @@ function isKnown(shard: string, server: string, seen: Seen, leader?: SimBalancer
   const known = leader?.cluster.shards.get(shard);
   const state = shardOn(seen.servers.byName.get(server), shard, seen.configId())?.state;
   if (known?.decided !== true || state === undefined || known.isDiverged(server)) return false;
-  const { toldVat, newestRound } = state;
+  const { committedVat, newestRound } = state;
   const found = known.lastFound;
   const isFound = found !== null && newestRound?.epoch === found.epoch && newestRound.round === found.round;
-  return isFound || toldVat >= known.vat || newestRound?.epoch === leader?.cluster.epoch;
+  return isFound || committedVat >= known.vat || newestRound?.epoch === leader?.cluster.epoch;
 }
 
 function illnessOfShard({ cluster }: SimBalancer, shard: Shard, seen: Seen, isBusy: boolean): string | null {

@@ -195,9 +195,9 @@ class MemoryTransaction implements WriteTransaction {
 
   constructor(private readonly draft: Contents) {}
 
-  async lookUp({ shard, vat, keys, idsAfter, ids }: PartQuestion): Promise<Known> {
+  async lookUp({ shard, vat, keys, forgottenUpTo, ids }: PartQuestion): Promise<Known> {
     const asked = new Set(ids);
-    const stored = asked.size === 0 ? [] : recordsWithin(this.draft, { shard, after: idsAfter, upTo: vat });
+    const stored = asked.size === 0 ? [] : recordsWithin(this.draft, { shard, after: forgottenUpTo, upTo: vat });
     const ops = new Map(stored.filter(({ id }) => asked.has(id)).map((record) => [record.id, record]));
     return { living: this.livingKeys(shard, vat, keys), ops };
   }
@@ -337,9 +337,9 @@ class MemoryTransaction implements WriteTransaction {
     return dead.length;
   }
 
-  async forget(shard: string, idsAfter: number, limit: number): Promise<number> {
+  async forget(shard: string, forgottenUpTo: number, limit: number): Promise<number> {
     const records = this.recordsOf(shard);
-    const kept = records.findIndex(({ term }) => term > idsAfter);
+    const kept = records.findIndex(({ term }) => term > forgottenUpTo);
     const gone = Math.min(limit, kept === -1 ? records.length : kept);
     this.setRecords(shard, records.slice(gone));
     return gone;

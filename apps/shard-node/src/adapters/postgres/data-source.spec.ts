@@ -44,7 +44,12 @@ it('opens the data of a node that knew nothing of the ids of changes', async () 
   const store = await openStore(address, 'Server0');
   try {
     const shard = (await store.load()).shards.get('sh');
-    expect(shard).toMatchObject({ currentTerm: 5, toldVat: 4, idsAfter: 0, newestRound: { epoch: 3, round: 9 } });
+    expect(shard).toMatchObject({
+      currentTerm: 5,
+      committedVat: 4,
+      forgottenUpTo: 0,
+      newestRound: { epoch: 3, round: 9 },
+    });
     expect(await store.recordPage({ shard: 'sh', after: 0, upTo: 5 }, 1000)).toEqual({ records: [], next: null });
   } finally {
     await store.close();

@@ -8,6 +8,7 @@ import { CopyProgress1763800000000 } from './migrations/1763800000000-copy-progr
 import { EpochStarts1763900000000 } from './migrations/1763900000000-epoch-starts';
 import { ClusterRecords1764200000000 } from './migrations/1764200000000-cluster-records';
 import { EpochOwner1764300000000 } from './migrations/1764300000000-epoch-owner';
+import { NamesOfTheField1764400000000 } from './migrations/1764400000000-names-of-the-field';
 import { NodeT, OpT, TermT } from './entities/node-entities';
 
 /** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
@@ -43,6 +44,7 @@ export async function openDataSource({
       EpochStarts1763900000000,
       ClusterRecords1764200000000,
       EpochOwner1764300000000,
+      NamesOfTheField1764400000000,
     ],
     migrationsTableName: 'migrations',
     migrationsRun: true,

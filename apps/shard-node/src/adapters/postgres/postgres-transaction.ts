@@ -87,10 +87,10 @@ export class PostgresTransaction implements WriteTransaction {
     private readonly context: TransactionContext,
   ) {}
 
-  async lookUp({ shard, vat, keys, idsAfter, ids }: PartQuestion): Promise<Known> {
+  async lookUp({ shard, vat, keys, forgottenUpTo, ids }: PartQuestion): Promise<Known> {
     const [living, ops] = await Promise.all([
       this.livingKeys(shard, vat, keys),
-      ids.length === 0 ? [] : this.ask(KNOWN_OPS, [shard, texts(ids), idsAfter, vat]),
+      ids.length === 0 ? [] : this.ask(KNOWN_OPS, [shard, texts(ids), forgottenUpTo, vat]),
     ]);
     return { living, ops: new Map(ops.map(recordOf).map((record) => [record.id, record])) };
   }
@@ -230,8 +230,8 @@ export class PostgresTransaction implements WriteTransaction {
     return countOf(await this.ask(this.statements(shard).purge, [mark, limit]));
   }
 
-  async forget(shard: string, idsAfter: number, limit: number): Promise<number> {
-    return countOf(await this.ask(FORGET_OPS, [shard, idsAfter, limit]));
+  async forget(shard: string, forgottenUpTo: number, limit: number): Promise<number> {
+    return countOf(await this.ask(FORGET_OPS, [shard, forgottenUpTo, limit]));
   }
 
   async commit(): Promise<void> {

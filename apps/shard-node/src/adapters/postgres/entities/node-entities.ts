@@ -24,7 +24,7 @@ export interface TermRow {
   low: number;
   size: number;
   currentTerm: number;
-  toldVat: number;
+  committedVat: number;
   purgedTo: number;
   newestEpoch: number | null;
   newestRound: number | null;
@@ -42,7 +42,7 @@ export interface TermRow {
   maxRowBytes: number;
   catchUpFrom: number | null;
   catchUpTo: number | null;
-  idsAfter: number;
+  forgottenUpTo: number;
   catchUpSource: string | null;
   catchUpAfter: CopyCursor | null;
   copyEpoch: number;
@@ -97,7 +97,7 @@ export const TermT = new EntitySchema<TermRow>(
       low: { ...bigint },
       size: { ...bigint },
       currentTerm: { ...bigint, name: 'current_term' },
-      toldVat: { ...bigint, name: 'told_vat' },
+      committedVat: { ...bigint, name: 'committed_vat' },
       purgedTo: { ...bigint, name: 'purged_to' },
       newestEpoch: { ...optionalBigint, name: 'newest_epoch' },
       newestRound: { ...optionalBigint, name: 'newest_round' },
@@ -114,7 +114,7 @@ export const TermT = new EntitySchema<TermRow>(
       maxRowBytes: { ...bigint, name: 'max_row_bytes' },
       catchUpFrom: { ...optionalBigint, name: 'catch_up_from' },
       catchUpTo: { ...optionalBigint, name: 'catch_up_to' },
-      idsAfter: { ...bigint, name: 'ids_after', default: 0 },
+      forgottenUpTo: { ...bigint, name: 'forgotten_up_to', default: 0 },
       catchUpSource: { type: 'text', nullable: true, name: 'catch_up_source' },
       catchUpAfter: { type: 'json', nullable: true, name: 'catch_up_after' },
       copyEpoch: { ...bigint, name: 'copy_epoch' },

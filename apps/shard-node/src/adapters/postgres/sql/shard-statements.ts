@@ -67,14 +67,14 @@ function valueAsJson({ name, dtype }: ShardColumn, index: number): string {
 /** Columns that a round changes in `term_t`, in the order of their parameters `$3…`. */
 const ROUND_COLUMNS = [
   'current_term',
-  'told_vat',
+  'committed_vat',
   'newest_epoch',
   'newest_round',
   'newest_last_terms',
   'newest_refused',
   'live_rows',
   'max_row_bytes',
-  'ids_after',
+  'forgotten_up_to',
 ] as const;
 
 /** What a round writes besides the shard's state. */

@@ -15,18 +15,18 @@ export const SAVE_NODE = prepared(`
 export const SAVE_MARK = prepared('UPDATE node_t SET mark = $1 WHERE id = 1');
 
 export const INSERT_TERM = prepared(`
-  INSERT INTO term_t (shard, version, low, size, current_term, told_vat, purged_to, newest_epoch, newest_round,
+  INSERT INTO term_t (shard, version, low, size, current_term, committed_vat, purged_to, newest_epoch, newest_round,
     newest_last_terms, newest_refused, config_epoch, config_version, in_sync, live_rows, max_row_bytes, catch_up_from, catch_up_to,
-    ids_after, catch_up_source, catch_up_after, copy_epoch, copy_turn, epoch_starts, replicas, joining,
+    forgotten_up_to, catch_up_source, catch_up_after, copy_epoch, copy_turn, epoch_starts, replicas, joining,
     diverged, disputed)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)`);
 
 /** Fails when the row has another version than `$2`. */
 export const UPDATE_TERM = prepared(`
-  WITH term AS (UPDATE term_t SET version = version + 1, low = $3, size = $4, current_term = $5, told_vat = $6,
+  WITH term AS (UPDATE term_t SET version = version + 1, low = $3, size = $4, current_term = $5, committed_vat = $6,
     purged_to = $7, newest_epoch = $8, newest_round = $9, newest_last_terms = $10, newest_refused = $11, config_epoch = $12,
     config_version = $13, in_sync = $14, live_rows = $15, max_row_bytes = $16, catch_up_from = $17, catch_up_to = $18,
-    ids_after = $19, catch_up_source = $20, catch_up_after = $21, copy_epoch = $22, copy_turn = $23, epoch_starts = $24, replicas = $25,
+    forgotten_up_to = $19, catch_up_source = $20, catch_up_after = $21, copy_epoch = $22, copy_turn = $23, epoch_starts = $24, replicas = $25,
     joining = $26, diverged = $27, disputed = $28
     WHERE shard = $1 AND version = $2 RETURNING 1)
   SELECT 1 / count(*) FROM term`);
@@ -48,7 +48,7 @@ export function termValues(state: ShardState, version: number): unknown[] {
     state.low,
     state.size,
     state.currentTerm,
-    state.toldVat,
+    state.committedVat,
     state.purgedTo,
     newest?.epoch ?? null,
     newest?.round ?? null,
@@ -61,7 +61,7 @@ export function termValues(state: ShardState, version: number): unknown[] {
     state.maxRowBytes,
     state.catchUp?.from ?? null,
     state.catchUp?.to ?? null,
-    state.idsAfter,
+    state.forgottenUpTo,
     state.catchUp?.source ?? null,
     afterAsJson(state),
     state.copyTurn.epoch,
@@ -99,14 +99,14 @@ export function roundValues(state: ShardState, version: number): unknown[] {
     state.shard,
     version,
     state.currentTerm,
-    state.toldVat,
+    state.committedVat,
     newest?.epoch ?? null,
     newest?.round ?? null,
     newest === null ? null : lastTermsAsJson(newest.lastTerms),
     newest?.refused ?? false,
     state.rows,
     state.maxRowBytes,
-    state.idsAfter,
+    state.forgottenUpTo,
   ];
 }
 
@@ -123,9 +123,9 @@ export function shardStateOf(row: TermRow): ShardState {
     low: row.low,
     size: row.size,
     currentTerm: row.currentTerm,
-    toldVat: row.toldVat,
+    committedVat: row.committedVat,
     purgedTo: row.purgedTo,
-    idsAfter: row.idsAfter,
+    forgottenUpTo: row.forgottenUpTo,
     newestRound: epoch === null || round === null ? null : { epoch, round, lastTerms: lastTerms ?? {}, refused },
     epochStarts: row.epochStarts,
     configEpoch: row.configEpoch,
