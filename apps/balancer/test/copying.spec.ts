@@ -88,8 +88,8 @@ class Copying extends PartsOfTheCore {
   }
   /** What may be purged, when the VAT of now is as old as it must be for that. */
   purgeMark(): number {
-    this.shard().sample(this.desk.nowMs, 1);
-    return this.shard().purgeMark(this.desk.nowMs + 1, 1);
+    this.shard().sample(this.context.nowMs, 1);
+    return this.shard().purgeMark(this.context.nowMs + 1, 1);
   }
 }
 
@@ -194,7 +194,7 @@ describe('what a copy needs is not purged', () => {
     world.shard().sample(0, 1);
     tell();
     expect(markAfter(HORIZON_MS - 1)).toBe(8);
-    world.desk.nowMs = HORIZON_MS - 1;
+    world.context.nowMs = HORIZON_MS - 1;
     tell();
     expect(markAfter(HORIZON_MS)).toBe(VAT);
   });
@@ -204,7 +204,7 @@ describe('what a copy needs is not purged', () => {
     world.reply('catchup', () => undefined);
     world.start();
     world.recovery.learn('S2', world.stored(['a'], { copy: broken }).shards);
-    world.desk.nowMs += 10 * HORIZON_MS;
+    world.context.nowMs += 10 * HORIZON_MS;
     expect(world.purgeMark()).toBe(TOLD);
   });
 
@@ -383,7 +383,7 @@ describe('before it enters', () => {
     world.reply('probe', () => undefined);
     world.start();
     world.pass(world.settings.patience.floorMs);
-    expect(world.patience.mayReturn('S2', world.desk.nowMs)).toBe(false);
+    expect(world.patience.mayReturn('S2', world.context.nowMs)).toBe(false);
     expect(world.told('shard.insync')).toEqual([]);
     expect(world.writer.lanes.isLocked('a')).toBe(false);
     world.answer('probe', done({}));
@@ -395,7 +395,7 @@ describe('before it enters', () => {
     world.reply('probe', () => failed('STORE_FAILED'));
     world.start();
     world.pass(world.settings.patience.floorMs);
-    expect(world.patience.mayReturn('S2', world.desk.nowMs)).toBe(true);
+    expect(world.patience.mayReturn('S2', world.context.nowMs)).toBe(true);
     expect(world.isIn).toBe(false);
   });
 });
@@ -440,9 +440,9 @@ describe('the last of it is copied with the lane held', () => {
 
   it('nor when members were found to differ since it began', () => {
     const world = new Hurried();
-    world.desk.nowMs = 100;
+    world.context.nowMs = 100;
     world.reply('catchup', () => {
-      world.shard().divergedMs = world.desk.nowMs;
+      world.shard().divergedMs = world.context.nowMs;
       return done(PAGE);
     });
     world.reply('ping', () => undefined);

@@ -274,7 +274,7 @@ describe('who is right', () => {
     'is open where %s: nobody enters the set, and what was copied until now is not relied on',
     (_, digests, silent) => {
       const made = bench(...digests);
-      made.desk.nowMs = 9;
+      made.context.nowMs = 9;
       expect(areAlike(made, silent)).toBe(false);
       expect(made.shard.record.disputed).toBe(true);
       expect(made.shard.divergedMs).toBe(9);

@@ -31,10 +31,10 @@ class Removing extends PartsOfTheCore {
       records.map(({ shard }) => shard),
     );
     this.serve({ ...record, leaving, moves }, records, VAT);
-    const { desk, cluster, catalog, news, inSyncSets, health, recovery, writer, settings } = this;
-    const reader = new Reader(desk, cluster, settings, this.fenced);
+    const { context, cluster, catalog, news, inSyncSets, health, recovery, writer, settings } = this;
+    const reader = new Reader(context, cluster, settings, this.fenced);
     const random = seededRandom(1);
-    this.parts = { desk, cluster, catalog, news, inSyncSets, health, recovery, writer, reader, settings, random };
+    this.parts = { context, cluster, catalog, news, inSyncSets, health, recovery, writer, reader, settings, random };
     this.membership = new Membership(this.parts);
     const vitals = { uptimeMs: 1, postgres: 'ok' as const, diskFreeBytes: null, eventLoopDelayMs: null };
     const told = { ...vitals, server: 'S', instance: 'i', epoch: EPOCH, configId: 1, cluster: null };

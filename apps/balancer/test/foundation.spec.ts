@@ -31,7 +31,7 @@ class Beginning {
 
   constructor() {
     const { bench } = this;
-    const { desk, cluster, inSyncSets, divergence, writer, patience, settings, catalog, fenced } = bench;
+    const { context, cluster, inSyncSets, divergence, writer, patience, settings, catalog, fenced } = bench;
     const shards = SHARDS.map((id) => ({ ...bench.shardOf(id).record, configId: CONFIG_ID }));
     this.record = { ...cluster.record!, configId: CONFIG_ID, born: shards };
     const values = [this.record, ...shards, { epoch: 2, configId: 0 }];
@@ -40,11 +40,21 @@ class Beginning {
     for (const server of ['S0', 'S1']) this.replies.set(server, {});
     cluster.clear();
     cluster.phase = 'takingOver';
-    const requests = new CopyRequests(desk, cluster);
-    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings, requests);
-    const news = new ClusterNews(desk, cluster, catalog, settings);
-    const health = new Health(desk, cluster, inSyncSets, recovery, patience, settings, news, () => undefined, fenced);
-    this.foundation = new Foundation(desk, cluster, catalog, news, health, settings, fenced);
+    const requests = new CopyRequests(context, cluster);
+    const recovery = new Recovery(context, cluster, inSyncSets, divergence, writer, patience, settings, requests);
+    const news = new ClusterNews(context, cluster, catalog, settings);
+    const health = new Health(
+      context,
+      cluster,
+      inSyncSets,
+      recovery,
+      patience,
+      settings,
+      news,
+      () => undefined,
+      fenced,
+    );
+    this.foundation = new Foundation(context, cluster, catalog, news, health, settings, fenced);
     bench.answer = (ask) => this.answer(ask);
   }
 

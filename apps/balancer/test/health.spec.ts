@@ -21,15 +21,15 @@ interface Made {
 
 function withHealth(servers = 3, shards?: readonly string[]): Made {
   const bench = new Bench(servers, shards);
-  const { desk, cluster, inSyncSets, divergence, writer, patience, settings, catalog } = bench;
-  const requests = new CopyRequests(desk, cluster);
-  const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings, requests);
-  const news = new ClusterNews(desk, cluster, catalog, settings);
+  const { context, cluster, inSyncSets, divergence, writer, patience, settings, catalog } = bench;
+  const requests = new CopyRequests(context, cluster);
+  const recovery = new Recovery(context, cluster, inSyncSets, divergence, writer, patience, settings, requests);
+  const news = new ClusterNews(context, cluster, catalog, settings);
   const ahead: string[] = [];
   const superseded = (server: string): void => {
     ahead.push(server);
   };
-  const health = new Health(desk, cluster, inSyncSets, recovery, patience, settings, news, superseded, bench.fenced);
+  const health = new Health(context, cluster, inSyncSets, recovery, patience, settings, news, superseded, bench.fenced);
   bench.tick = () => {
     health.tick();
   };

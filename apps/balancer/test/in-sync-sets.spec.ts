@@ -328,7 +328,7 @@ describe('a newcomer', () => {
 
   it('does not where members were found to differ since it was begun to be copied', () => {
     const bench = newcomer();
-    bench.desk.nowMs = 10;
+    bench.context.nowMs = 10;
     bench.shard.divergedMs = 5;
     expect(promote(bench, 5)).toBe(false);
     expect(bench.stored.size).toBe(0);

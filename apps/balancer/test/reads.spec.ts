@@ -14,7 +14,7 @@ const ALL = { low: -1_000, high: 1_000 };
 
 /** A reader of shards whose replicas answer nothing by themselves. */
 class ReadBench extends Bench {
-  readonly reader = new Reader(this.desk, this.cluster, this.settings, this.fenced);
+  readonly reader = new Reader(this.context, this.cluster, this.settings, this.fenced);
   private nextRead = 1;
 
   constructor(shards?: readonly string[]) {
@@ -143,10 +143,10 @@ describe('a replica that cannot answer', () => {
 
 describe('what a replica says', () => {
   it('does not count when replicas were found to differ after it was asked: all may be asked anew', () => {
-    bench.desk.nowMs = 1_000;
+    bench.context.nowMs = 1_000;
     const read = bench.read(1);
     bench.pass(100);
-    bench.shard.divergedMs = bench.desk.nowMs;
+    bench.shard.divergedMs = bench.context.nowMs;
     bench.pass(100);
     bench.reply({ ok: true, value: 'wrong' });
     expect(bench.answerTo(read)).toBeUndefined();
@@ -155,7 +155,7 @@ describe('what a replica says', () => {
   });
 
   it('counts when they were found to differ before that', () => {
-    bench.desk.nowMs = 1_000;
+    bench.context.nowMs = 1_000;
     bench.shard.divergedMs = 999;
     const read = bench.read(1);
     bench.reply({ ok: true, value: ROW });
@@ -227,8 +227,8 @@ describe('the reader of a range', () => {
   function mark(): number {
     bench.shard.vat = 20;
     const { tombstoneHorizonMs } = bench.settings;
-    for (const at of [0, tombstoneHorizonMs]) bench.shard.sample(bench.desk.nowMs + at, tombstoneHorizonMs);
-    return bench.shard.purgeMark(bench.desk.nowMs + tombstoneHorizonMs, tombstoneHorizonMs);
+    for (const at of [0, tombstoneHorizonMs]) bench.shard.sample(bench.context.nowMs + at, tombstoneHorizonMs);
+    return bench.shard.purgeMark(bench.context.nowMs + tombstoneHorizonMs, tombstoneHorizonMs);
   }
 
   it('keeps what was committed then from being purged as long as it renews its ticket', () => {
@@ -255,7 +255,7 @@ describe('the reader of a range', () => {
 
   it('is told that what it has read does not count where replicas were found to differ since', () => {
     const { ticket } = bench.plan(0, 9);
-    bench.shard.divergedMs = bench.desk.nowMs;
+    bench.shard.divergedMs = bench.context.nowMs;
     expect(bench.reader.done({ done: [ticket], keep: [] }).unknown).toEqual([ticket]);
   });
 });

@@ -9,7 +9,7 @@ const RECORD = shardRecord('a', SERVERS);
 const VAT = 7;
 
 class Called extends PartsOfTheCore {
-  readonly rollCall = new RollCall(this.desk, this.cluster);
+  readonly rollCall = new RollCall(this.context, this.cluster);
   readonly present: string[][] = [];
 
   constructor() {

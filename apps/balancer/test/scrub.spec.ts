@@ -10,8 +10,8 @@ const SHARDS = ['a', 'b', 'c'];
 
 function withScrub(servers: number, shards?: readonly string[]): { bench: Bench; scrub: Scrub } {
   const bench = new Bench(servers, shards);
-  const { desk, cluster, divergence, writer, settings, fenced } = bench;
-  const scrub = new Scrub(desk, cluster, divergence, writer, settings, fenced);
+  const { context, cluster, divergence, writer, settings, fenced } = bench;
+  const scrub = new Scrub(context, cluster, divergence, writer, settings, fenced);
   bench.tick = () => {
     scrub.tick();
   };

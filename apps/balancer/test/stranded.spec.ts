@@ -529,8 +529,8 @@ function stranded(): Bench {
   shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
   for (const server of ['S0', 'S1']) shard.suspend(server, true);
   bench.inSyncSets.reconsider(shard);
-  const requests = new CopyRequests(bench.desk, bench.cluster);
-  const search = new StrandedShards(bench.desk, bench.cluster, bench.inSyncSets, bench.writer, requests);
+  const requests = new CopyRequests(bench.context, bench.cluster);
+  const search = new StrandedShards(bench.context, bench.cluster, bench.inSyncSets, bench.writer, requests);
   bench.tick = () => {
     search.tick();
   };
@@ -578,7 +578,7 @@ describe('a member whose data was gone, and that was copied since from one that 
 
 test('a request for a copy that was refused for good is not in doubt', () => {
   const bench = new Bench(3);
-  const requests = new CopyRequests(bench.desk, bench.cluster);
+  const requests = new CopyRequests(bench.context, bench.cluster);
   const { ended } = requests.next(bench.shard, 'S2', { instance: 'i', source: 'S0', from: 0, to: VAT, maxBytes: 1 });
   expect(bench.shard.copiesInDoubt.get('S2')).toBe('i');
   ended({ ok: false, error: { code: 'BAD_REQUEST', message: 'no', retryable: false } });

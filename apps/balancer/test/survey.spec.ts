@@ -14,7 +14,9 @@ class Surveyed extends PartsOfTheCore {
   constructor(stored: ClusterRecord | null, known: readonly string[], present: readonly string[] | null = []) {
     super();
     this.cluster.begin(EPOCH);
-    this.survey = new Survey(this.desk, this.cluster, this.health, this.settings, (server) => this.late.push(server));
+    this.survey = new Survey(this.context, this.cluster, this.health, this.settings, (server) =>
+      this.late.push(server),
+    );
     this.reply('listNodes', () => done([...known]));
     const heard = (present ?? []).map((server) => ({ server, configId: 0 }));
     this.reply('census', () => (present === null ? SILENCE : done(heard)));
@@ -77,7 +79,7 @@ describe('whom a survey asks', () => {
     for (const isOver of [false, true]) {
       const other = new PartsOfTheCore();
       other.cluster.begin(EPOCH);
-      const survey = new Survey(other.desk, other.cluster, other.health, other.settings, () => undefined);
+      const survey = new Survey(other.context, other.cluster, other.health, other.settings, () => undefined);
       other.reply('census', () => done([]));
       other.reply('listNodes', () => SILENCE);
       let isDone = false;

@@ -1,7 +1,7 @@
 /** What counts as a sign that a member is whole, and what does not; what waits for such signs, and for how long. */
 import type { NodeShardState, PingReply } from '#common/contracts/node';
 import { Cluster } from '../src/core/cluster/cluster';
-import { Desk } from '../src/core/kernel/desk';
+import { StepContext } from '../src/core/kernel/step-context';
 import { PUBLISHED_HASH } from '../src/core/cluster/hash-ring';
 import type { InSyncSets } from '../src/core/replicas/in-sync-sets';
 import { RollCall } from '../src/core/replicas/roll-call';
@@ -234,7 +234,7 @@ test('a shard that is made anew by /init is not changed by what was asked of the
 });
 
 test('an answer counts for those alone who had asked when the question was sent', () => {
-  const desk = new Desk();
+  const context = new StepContext();
   const cluster = new Cluster(3, SETTINGS.suspicion, PUBLISHED_HASH);
   cluster.begin(1);
   cluster.addServer('S0', 0).starting = false;
@@ -244,10 +244,10 @@ test('an answer counts for those alone who had asked when the question was sent'
     shard.vat = 5;
     return shard;
   };
-  const rollCall = new RollCall(desk, cluster);
+  const rollCall = new RollCall(context, cluster);
   const present: Record<string, string[]> = {};
   const call = (id: string, atMs: number): void => {
-    desk.nowMs = atMs;
+    context.nowMs = atMs;
     run(rollCall.present(shardOf(id), ['S0']), (servers) => {
       present[id] = servers;
     });
@@ -256,21 +256,21 @@ test('an answer counts for those alone who had asked when the question was sent'
   call('b', 1);
   call('c', 2);
   call('d', 3);
-  const asks = desk.take() as { token: number }[];
+  const asks = context.take() as { token: number }[];
   expect(asks).toHaveLength(3);
   const states = (currentTerm: number): Partial<NodeShardState>[] =>
     ['a', 'b', 'c', 'd'].map((shard) => ({ shard, currentTerm, catchingUp: false }));
-  desk.deliver(asks[0]!.token, { ok: true, value: { postgres: 'ok', configId: 0, shards: states(5) } });
+  context.deliver(asks[0]!.token, { ok: true, value: { postgres: 'ok', configId: 0, shards: states(5) } });
   expect(present).toEqual({ a: ['S0'], b: ['S0'] });
-  desk.deliver(asks[1]!.token, { ok: true, value: { postgres: 'ok', configId: 0, shards: states(4) } });
+  context.deliver(asks[1]!.token, { ok: true, value: { postgres: 'ok', configId: 0, shards: states(4) } });
   expect(present.c).toEqual([]);
   // What it holds is of shards of another configuration that have the same names.
-  desk.deliver(asks[2]!.token, { ok: true, value: { postgres: 'ok', configId: 7, shards: states(5) } });
+  context.deliver(asks[2]!.token, { ok: true, value: { postgres: 'ok', configId: 7, shards: states(5) } });
   expect(present.d).toEqual([]);
 });
 
 test('a server that is just being let go is not taken back', () => {
-  const desk = new Desk();
+  const context = new StepContext();
   const cluster = new Cluster(3, SETTINGS.suspicion, PUBLISHED_HASH);
   cluster.begin(1);
   const server = cluster.addServer('S0', 0);
@@ -279,12 +279,12 @@ test('a server that is just being let go is not taken back', () => {
   const shard = new Shard({ ...record, replicas: ['S0'], joining: [], inSync: [] }, true);
   const found: string[][] = [];
   const look = (): void => {
-    run(new RollCall(desk, cluster).complete(shard, ['S0']), (servers) => {
+    run(new RollCall(context, cluster).complete(shard, ['S0']), (servers) => {
       found.push(servers);
     });
     const shards = [{ shard: 'a', currentTerm: 1, committedVat: 1, newestRound: null, catchingUp: false }];
-    for (const ask of desk.take() as { token: number }[])
-      desk.deliver(ask.token, { ok: true, value: { postgres: 'ok', configId: 0, shards } });
+    for (const ask of context.take() as { token: number }[])
+      context.deliver(ask.token, { ok: true, value: { postgres: 'ok', configId: 0, shards } });
   };
   look();
   server.leaving = true;

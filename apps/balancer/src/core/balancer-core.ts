@@ -18,7 +18,7 @@ import { Catalog } from './cluster/catalog';
 import { Cluster, unconfigured } from './cluster/cluster';
 import { ClusterNews } from './cluster/cluster-news';
 import { CopyRequests } from './healing/copy-requests';
-import { Desk } from './kernel/desk';
+import { StepContext } from './kernel/step-context';
 import { Divergence } from './replicas/divergence';
 import type { CoreEvent, Effect, RecordCommand } from './kernel/effects';
 import { Foundation } from './leadership/foundation';
@@ -48,7 +48,7 @@ export interface NamedRingHash {
 }
 
 export class BalancerCore {
-  private readonly desk = new Desk();
+  private readonly context = new StepContext();
   private readonly cluster: Cluster;
   private readonly catalog: Catalog;
   private readonly leadership: Leadership;
@@ -76,10 +76,10 @@ export class BalancerCore {
     const stepDown = (why: string): void => {
       this.stepDown(why);
     };
-    const { desk } = this;
+    const { context } = this;
     const cluster = new Cluster(settings.heartbeatMisses, settings.suspicion, ring.hash);
-    const catalog = new Catalog(desk, stepDown);
-    const inSyncSets = new InSyncSets(desk, cluster, catalog);
+    const catalog = new Catalog(context, stepDown);
+    const inSyncSets = new InSyncSets(context, cluster, catalog);
     this.inSyncSets = inSyncSets;
     this.cluster = cluster;
     this.catalog = catalog;
@@ -89,38 +89,47 @@ export class BalancerCore {
     const fenced = (error: ErrorBody): void => {
       this.giveWay(error);
     };
-    this.leadership = new Leadership(desk, catalog, settings, elected, stepDown);
+    this.leadership = new Leadership(context, catalog, settings, elected, stepDown);
     cluster.isCertain = () => this.leadership.holds;
-    const divergence = new Divergence(desk, cluster, inSyncSets);
+    const divergence = new Divergence(context, cluster, inSyncSets);
     const patience = new Patience(settings.patience);
-    this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced);
-    const copyRequests = new CopyRequests(desk, cluster);
-    this.stranded = new StrandedShards(desk, cluster, inSyncSets, this.writer, copyRequests);
-    this.reader = new Reader(desk, cluster, settings, fenced);
-    this.operations = new Operations(desk, cluster, fenced);
-    this.recovery = new Recovery(desk, cluster, inSyncSets, divergence, this.writer, patience, settings, copyRequests);
-    const news = new ClusterNews(desk, cluster, catalog, settings);
+    this.writer = new Writer(context, cluster, inSyncSets, divergence, settings, patience, fenced);
+    const copyRequests = new CopyRequests(context, cluster);
+    this.stranded = new StrandedShards(context, cluster, inSyncSets, this.writer, copyRequests);
+    this.reader = new Reader(context, cluster, settings, fenced);
+    this.operations = new Operations(context, cluster, fenced);
+    this.recovery = new Recovery(
+      context,
+      cluster,
+      inSyncSets,
+      divergence,
+      this.writer,
+      patience,
+      settings,
+      copyRequests,
+    );
+    const news = new ClusterNews(context, cluster, catalog, settings);
     const superseded = (server: string): void => {
       run(this.foundation.ask(server));
     };
-    this.health = new Health(desk, cluster, inSyncSets, this.recovery, patience, settings, news, superseded, fenced);
-    this.foundation = new Foundation(desk, cluster, catalog, news, this.health, settings, fenced);
-    this.scrub = new Scrub(desk, cluster, divergence, this.writer, settings, fenced);
+    this.health = new Health(context, cluster, inSyncSets, this.recovery, patience, settings, news, superseded, fenced);
+    this.foundation = new Foundation(context, cluster, catalog, news, this.health, settings, fenced);
+    this.scrub = new Scrub(context, cluster, divergence, this.writer, settings, fenced);
     const { writer, reader, recovery, health } = this;
     const { foundation } = this;
-    this.takeOver = new TakeOver(desk, cluster, foundation, catalog, inSyncSets, health, writer, settings, fenced);
+    this.takeOver = new TakeOver(context, cluster, foundation, catalog, inSyncSets, health, writer, settings, fenced);
     this.membership = new Membership({
-      ...{ desk, cluster, catalog, news, inSyncSets, health, recovery, writer, reader, settings, random },
+      ...{ context, cluster, catalog, news, inSyncSets, health, recovery, writer, reader, settings, random },
     });
   }
 
   /** Handles one event. The effects are to be begun in the order in which they stand. */
   step(event: CoreEvent): Effect[] {
     if (this.cluster.phase === 'steppedDown') return [];
-    this.desk.nowMs = event.nowMs;
+    this.context.nowMs = event.nowMs;
     this.handle(event);
     this.writer.flush();
-    return this.outgoing(this.desk.take());
+    return this.outgoing(this.context.take());
   }
 
   /** Under which it leads, or led last; 0 before. */
@@ -130,19 +139,19 @@ export class BalancerCore {
 
   /** What `/status` shows; changes nothing. Null when somebody else may lead. */
   status(nowMs: number): ClusterStatus | null {
-    this.desk.nowMs = nowMs;
+    this.context.nowMs = nowMs;
     return this.leadership.holds ? statusOf(this.cluster, this.settings, this.ring.name, nowMs) : null;
   }
 
   /** The end of reads, and the renewal of others: answered at once, and without effects. Null when somebody else may lead. */
   readDone(request: ReadDoneRequest, nowMs: number): ReadDoneReply | null {
-    this.desk.nowMs = nowMs;
+    this.context.nowMs = nowMs;
     return this.leadership.holds ? this.reader.done(request) : null;
   }
 
   /** What this balancer waits for before it leads; null when it does not, or when somebody else may. */
   awaited(nowMs: number): TakeOverNews | null {
-    this.desk.nowMs = nowMs;
+    this.context.nowMs = nowMs;
     if (!this.leadership.holds || this.cluster.phase !== 'takingOver') return null;
     const waitingFor = this.takeOver.awaited();
     return waitingFor.length === 0 ? null : { epoch: this.epoch, waitingFor };
@@ -177,7 +186,7 @@ export class BalancerCore {
         else this.membership.submit(event.command);
         break;
       case 'answered':
-        this.desk.deliver(event.token, event.outcome);
+        this.context.deliver(event.token, event.outcome);
         break;
       case 'tick':
         this.tick();
@@ -187,24 +196,24 @@ export class BalancerCore {
 
   private takeTheLead(lease: Lease): void {
     const { epoch, cause } = lease;
-    const sinceMs = this.desk.nowMs;
-    this.desk.emit({ do: 'log', level: 'info', message: 'ELECTED', data: { epoch, cause } });
+    const sinceMs = this.context.nowMs;
+    this.context.emit({ do: 'log', level: 'info', message: 'ELECTED', data: { epoch, cause } });
     run(this.takeOver.lead(lease), () => {
-      if (this.cluster.phase !== 'steppedDown') this.begin(cause, Math.round(this.desk.nowMs - sinceMs));
+      if (this.cluster.phase !== 'steppedDown') this.begin(cause, Math.round(this.context.nowMs - sinceMs));
     });
   }
 
   private begin(cause: string, durationMs: number): void {
     const { balancerId } = this.settings;
     const data = { cause, epoch: this.cluster.epoch, shards: this.cluster.shards.size, durationMs };
-    this.desk.emit({ do: 'publish', event: { kind: 'leader.elected', subject: balancerId, data } });
-    this.desk.emit({ do: 'serve' });
+    this.context.emit({ do: 'publish', event: { kind: 'leader.elected', subject: balancerId, data } });
+    this.context.emit({ do: 'serve' });
     this.membership.resume();
   }
 
   private tick(): void {
     this.leadership.tick();
-    this.desk.wakeSleepers();
+    this.context.wakeSleepers();
     this.health.tick();
     this.inSyncSets.tick();
     this.stranded.tick();
@@ -213,8 +222,8 @@ export class BalancerCore {
     for (const shard of this.cluster.inKeyOrder()) {
       // Time must not make good that nobody has told a new leader what was forgotten: it would serve late, and nobody would see why.
       if (!shard.resolved) continue;
-      shard.sample(this.desk.nowMs, this.settings.tombstoneHorizonMs);
-      shard.forgottenIds.age(this.desk.nowMs, shard.vat, this.settings.operationHorizonMs);
+      shard.sample(this.context.nowMs, this.settings.tombstoneHorizonMs);
+      shard.forgottenIds.age(this.context.nowMs, shard.vat, this.settings.operationHorizonMs);
     }
     this.recovery.startAll();
     this.membership.tick();
@@ -231,7 +240,7 @@ export class BalancerCore {
   /** Tells what became of a change. */
   private find(operation: string, batch: number): void {
     const answer = (told: { status: OperationStatus } | { error: ErrorBody }): void => {
-      this.desk.emit({ do: 'answer', batch, answered: { result: { id: 0, ...told } } });
+      this.context.emit({ do: 'answer', batch, answered: { result: { id: 0, ...told } } });
     };
     const refusal = this.refusalOf(this.cluster.configId);
     if (refusal !== null) {
@@ -271,17 +280,17 @@ export class BalancerCore {
     if (parts.size > 1) for (const { op } of parts.values()) if (op.op === 'create') op.spans = true;
     const { batch, id } = command;
     const bytes = sizeOf(command);
-    const request: LaneRequest = { batch, id, parts, name, bytes, arrivedMs: this.desk.nowMs };
+    const request: LaneRequest = { batch, id, parts, name, bytes, arrivedMs: this.context.nowMs };
     if (parts.size > 0) this.writer.submit(request);
     else {
       const result = { id: command.id, added: 0 };
-      this.desk.emit({ do: 'answer', batch: command.batch, answered: { result } });
+      this.context.emit({ do: 'answer', batch: command.batch, answered: { result } });
     }
   }
 
   private refuse(command: RecordCommand, why: ErrorBody): void {
     const error = this.writer.underWay.toldOf(command.operation, why);
-    this.desk.emit({ do: 'answer', batch: command.batch, answered: { result: { id: command.id, error } } });
+    this.context.emit({ do: 'answer', batch: command.batch, answered: { result: { id: command.id, error } } });
   }
 
   /**
@@ -305,7 +314,7 @@ export class BalancerCore {
     this.isReleasing = true;
     if (this.leadership.holds) this.publishLost('it stops, and hands over');
     this.leadership.release(() => {
-      this.desk.emit({ do: 'released' });
+      this.context.emit({ do: 'released' });
     });
     this.catalog.end();
   }
@@ -329,12 +338,12 @@ export class BalancerCore {
     this.leadership.end();
     this.catalog.end();
     this.publishLost(why);
-    this.desk.emit({ do: 'stepDown', why });
+    this.context.emit({ do: 'stepDown', why });
   }
 
   private publishLost(cause: string): void {
     const data = { cause, epoch: this.cluster.epoch };
-    this.desk.emit({ do: 'publish', event: { kind: 'leader.lost', subject: this.settings.balancerId, data } });
+    this.context.emit({ do: 'publish', event: { kind: 'leader.lost', subject: this.settings.balancerId, data } });
   }
 }
 

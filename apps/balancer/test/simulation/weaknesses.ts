@@ -8,7 +8,7 @@ import type { AskTypes, CatalogValue, Effect } from '../../src/core/kernel/effec
 import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Catalog } from '../../src/core/cluster/catalog';
 import type { Cluster } from '../../src/core/cluster/cluster';
-import type { Desk } from '../../src/core/kernel/desk';
+import type { StepContext } from '../../src/core/kernel/step-context';
 import type { GivenUpRounds } from '../../src/core/requests/given-up-rounds';
 import type { LaneRequest, ShardLanes } from '../../src/core/requests/shard-lane';
 import type { Shard, ShardRecord } from '../../src/core/cluster/shard';
@@ -158,10 +158,10 @@ function withEpoch(ask: Ask, epoch: number): Ask {
 function supersedesNothing(): Flaws {
   return {
     patchCore: (core) => {
-      const { writer, cluster, desk } = insides(core);
+      const { writer, cluster, context } = insides(core);
       writer.runAgain = (failed, requests, refusals) => {
         for (const [request, outcome] of refusals) writer.answer(request, outcome);
-        const again = new WriteRound(writer.nextRound++, requests, (id) => cluster.shards.get(id)!, desk.nowMs);
+        const again = new WriteRound(writer.nextRound++, requests, (id) => cluster.shards.get(id)!, context.nowMs);
         writer.lanes.release([...failed.shards.keys()].filter((id) => !again.shards.has(id)));
         if (requests.length > 0) writer.send(again, () => undefined);
       };
@@ -470,7 +470,7 @@ interface Insides {
   };
   catalog: Catalog;
   cluster: Cluster;
-  desk: Desk;
+  context: StepContext;
 }
 
 function insides(core: BalancerCore): Insides {

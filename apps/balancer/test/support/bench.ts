@@ -33,7 +33,7 @@ export interface Node {
 export class Bench {
   private readonly parts = new PartsOfTheCore({ scrubIntervalMs: SETTINGS.scrubIntervalMs });
   readonly settings = this.parts.settings;
-  readonly desk = this.parts.desk;
+  readonly context = this.parts.context;
   readonly cluster = this.parts.cluster;
   readonly catalog = this.parts.catalog;
   readonly inSyncSets = this.parts.inSyncSets;
@@ -112,9 +112,9 @@ export class Bench {
   /** Lets time pass, with ticks, and gives the answers that come. */
   pass(ms: number): void {
     this.settle();
-    for (const endMs = this.desk.nowMs + ms; this.desk.nowMs < endMs;) {
-      this.desk.nowMs += TICK_MS;
-      this.desk.wakeSleepers();
+    for (const endMs = this.context.nowMs + ms; this.context.nowMs < endMs;) {
+      this.context.nowMs += TICK_MS;
+      this.context.wakeSleepers();
       this.tick();
       this.settle();
     }
@@ -130,7 +130,7 @@ export class Bench {
   /** Answers what stayed open. */
   resolve(ask: Ask, outcome?: Outcome<unknown>): void {
     this.open.splice(this.open.indexOf(ask), 1);
-    this.desk.deliver(ask.token, outcome ?? this.said(ask));
+    this.context.deliver(ask.token, outcome ?? this.said(ask));
     this.settle();
   }
 
@@ -160,7 +160,7 @@ export class Bench {
   }
 
   private take(): Effect[] {
-    const effects = this.desk.take();
+    const effects = this.context.take();
     this.effects.push(...effects);
     return effects;
   }
@@ -168,7 +168,7 @@ export class Bench {
   private respond(ask: Ask): void {
     const outcome = this.answer(ask);
     if (outcome === null) this.open.push(ask);
-    else this.desk.deliver(ask.token, outcome ?? this.said(ask));
+    else this.context.deliver(ask.token, outcome ?? this.said(ask));
   }
 
   /** What the servers and the bucket say. */

@@ -8,7 +8,7 @@ import { Catalog } from '../../src/core/cluster/catalog';
 import { Cluster, type ServerState } from '../../src/core/cluster/cluster';
 import { ClusterNews } from '../../src/core/cluster/cluster-news';
 import { CopyRequests } from '../../src/core/healing/copy-requests';
-import { Desk } from '../../src/core/kernel/desk';
+import { StepContext } from '../../src/core/kernel/step-context';
 import { Divergence } from '../../src/core/replicas/divergence';
 import type { AskKind, AskTypes, Effect, Outcome } from '../../src/core/kernel/effects';
 import { Foundation } from '../../src/core/leadership/foundation';
@@ -67,7 +67,7 @@ export function fenceReply(shards: readonly NodeShardState[], changes: Partial<F
 
 export class PartsOfTheCore {
   readonly settings = { ...CORE_SETTINGS };
-  readonly desk = new Desk();
+  readonly context = new StepContext();
   readonly cluster: Cluster;
   readonly catalog: Catalog;
   readonly inSyncSets: InSyncSets;
@@ -93,7 +93,7 @@ export class PartsOfTheCore {
 
   constructor(changes: Partial<CoreSettings> = {}) {
     Object.assign(this.settings, changes);
-    const { desk, settings } = this;
+    const { context, settings } = this;
     const { fenced } = this;
     const stepDown = (why: string): void => {
       this.givenUp.push(why);
@@ -101,19 +101,19 @@ export class PartsOfTheCore {
       this.catalog.end();
     };
     const cluster = (this.cluster = new Cluster(settings.heartbeatMisses, settings.suspicion, PUBLISHED_HASH));
-    const catalog = (this.catalog = new Catalog(desk, stepDown));
-    const inSyncSets = (this.inSyncSets = new InSyncSets(desk, cluster, catalog));
-    const divergence = (this.divergence = new Divergence(desk, cluster, inSyncSets));
+    const catalog = (this.catalog = new Catalog(context, stepDown));
+    const inSyncSets = (this.inSyncSets = new InSyncSets(context, cluster, catalog));
+    const divergence = (this.divergence = new Divergence(context, cluster, inSyncSets));
     const patience = (this.patience = new Patience(settings.patience));
-    const writer = (this.writer = new Writer(desk, cluster, inSyncSets, divergence, settings, patience, fenced));
-    const requests = new CopyRequests(desk, cluster);
-    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, settings, requests);
+    const writer = (this.writer = new Writer(context, cluster, inSyncSets, divergence, settings, patience, fenced));
+    const requests = new CopyRequests(context, cluster);
+    const recovery = new Recovery(context, cluster, inSyncSets, divergence, writer, patience, settings, requests);
     this.recovery = recovery;
-    const news = (this.news = new ClusterNews(desk, cluster, catalog, settings));
-    const health = new Health(desk, cluster, inSyncSets, recovery, patience, settings, news, stepDown, fenced);
+    const news = (this.news = new ClusterNews(context, cluster, catalog, settings));
+    const health = new Health(context, cluster, inSyncSets, recovery, patience, settings, news, stepDown, fenced);
     this.health = health;
-    const foundation = (this.foundation = new Foundation(desk, cluster, catalog, news, health, settings, fenced));
-    this.takeOver = new TakeOver(desk, cluster, foundation, catalog, inSyncSets, health, writer, settings, fenced);
+    const foundation = (this.foundation = new Foundation(context, cluster, catalog, news, health, settings, fenced));
+    this.takeOver = new TakeOver(context, cluster, foundation, catalog, inSyncSets, health, writer, settings, fenced);
     catalog.lead(EPOCH);
     this.reply('pause', () => ({ ok: true, value: null }));
   }
@@ -142,7 +142,7 @@ export class PartsOfTheCore {
     for (let turns = 0; ; turns += 1) {
       if (turns > 1_000) throw new Error('there is no end of what the core asks for');
       this.writer.flush();
-      const effects = this.desk.take();
+      const effects = this.context.take();
       if (effects.length === 0) return;
       for (const effect of effects) {
         if (effect.do === 'publish') this.events.push(effect.event);
@@ -150,7 +150,7 @@ export class PartsOfTheCore {
         this.asked.push(effect);
         const outcome = this.replies.get(effect.do)?.(effect);
         if (outcome === undefined) this.open.push(effect);
-        else this.desk.deliver(effect.token, outcome);
+        else this.context.deliver(effect.token, outcome);
       }
     }
   }
@@ -159,8 +159,8 @@ export class PartsOfTheCore {
   pass(ms: number): void {
     this.settle();
     for (let left = ms; left > 0; left -= 50) {
-      this.desk.nowMs += Math.min(50, left);
-      this.desk.wakeSleepers();
+      this.context.nowMs += Math.min(50, left);
+      this.context.wakeSleepers();
       this.settle();
     }
   }
@@ -173,7 +173,7 @@ export class PartsOfTheCore {
     const index = this.open.findIndex(fits);
     const [ask] = index === -1 ? [] : this.open.splice(index, 1);
     if (ask === undefined) throw new Error(`no ${kind} ${server ?? ''} is asked for: ${this.openAsks().join(', ')}`);
-    this.desk.deliver(ask.token, outcome);
+    this.context.deliver(ask.token, outcome);
     this.settle();
   }
 

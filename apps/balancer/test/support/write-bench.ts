@@ -41,7 +41,7 @@ export class WriteBench extends Bench {
       const { low } = this.shardOf(shard).record;
       return [shard, { op: { op: 'create', onConflict: 'replace', keys: [low] }, rows: ['{}'] }];
     });
-    const request = { batch: 1, id, name: {}, bytes: 1, arrivedMs: this.desk.nowMs };
+    const request = { batch: 1, id, name: {}, bytes: 1, arrivedMs: this.context.nowMs };
     this.writer.submit({ ...request, parts: new Map(parts) });
     this.settle();
     return id;

@@ -1,6 +1,6 @@
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from './catalog';
-import { Desk } from '../kernel/desk';
+import { StepContext } from '../kernel/step-context';
 import type { CatalogValue, Effect, Outcome } from '../kernel/effects';
 import { run, type Workflow } from '../kernel/workflow';
 
@@ -13,12 +13,12 @@ type Answer = Outcome<number | null> | Outcome<CatalogValue | null>;
 
 /** A catalog whose questions to the bucket are answered by the test, one by one. */
 class Questions {
-  readonly desk = new Desk();
+  readonly context = new StepContext();
   readonly stepped: string[] = [];
   readonly catalog: Catalog;
 
   constructor() {
-    this.catalog = new Catalog(this.desk, (why) => {
+    this.catalog = new Catalog(this.context, (why) => {
       this.stepped.push(why);
       this.catalog.end();
     });
@@ -34,7 +34,7 @@ class Questions {
 
   /** The one question that is open. */
   question(): Ask {
-    const asks = this.desk.take() as Ask[];
+    const asks = this.context.take() as Ask[];
     expect(asks).toHaveLength(1);
     return asks[0]!;
   }
@@ -43,18 +43,18 @@ class Questions {
   expectAnd(asked: object, answer: Answer): void {
     const ask = this.question();
     expect(ask).toMatchObject(asked);
-    this.desk.deliver(ask.token, answer);
+    this.context.deliver(ask.token, answer);
   }
 
   expectSilent(): void {
-    expect(this.desk.take()).toEqual([]);
+    expect(this.context.take()).toEqual([]);
   }
 
   /** The pause before the next attempt is over. */
   pauseEnds(): void {
     this.expectSilent();
-    this.desk.nowMs += 1_000;
-    this.desk.wakeSleepers();
+    this.context.nowMs += 1_000;
+    this.context.wakeSleepers();
   }
 }
 

@@ -6,7 +6,7 @@
  * balancer leads: the core steps down.
  */
 import type { AskTypes, CatalogValue, Outcome } from '../kernel/effects';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { wait, type Workflow } from '../kernel/workflow';
 
@@ -25,7 +25,7 @@ export class Catalog {
   private isOver = false;
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly stepDown: (why: string) => void,
   ) {}
 
@@ -60,7 +60,7 @@ export class Catalog {
     for (;;) {
       const stored = yield* this.attempt(key, value);
       if (stored !== null) return stored;
-      yield* wait(this.desk.sleep(RETRY_MS));
+      yield* wait(this.context.sleep(RETRY_MS));
     }
   }
 
@@ -72,7 +72,7 @@ export class Catalog {
     for (;;) {
       const stored = yield* this.attempt(key, value);
       if (stored !== null) return stored ? 'stored' : 'over';
-      yield* wait(this.desk.sleep(RETRY_MS));
+      yield* wait(this.context.sleep(RETRY_MS));
       if (!(yield* isRight())) return yield* this.withdraw(key, before, value);
     }
   }
@@ -81,7 +81,7 @@ export class Catalog {
     while (!this.isOver) {
       const change = this.change(key, before);
       const { highest } = this;
-      const outcome = yield* wait(this.desk.ask('store', change));
+      const outcome = yield* wait(this.context.ask('store', change));
       if (this.isSetBack(outcome, highest)) return 'over';
       if (outcome.ok && outcome.value !== null) {
         this.saw(key, outcome.value);
@@ -93,7 +93,7 @@ export class Catalog {
         if (isBefore === true) return 'withdrawn';
         if (isBefore === false) this.lost(key);
       }
-      yield* wait(this.desk.sleep(RETRY_MS));
+      yield* wait(this.context.sleep(RETRY_MS));
     }
     return 'over';
   }
@@ -104,7 +104,7 @@ export class Catalog {
     const change = this.change(key, value);
     if (value === null && change.expected === 0) return true;
     const { highest } = this;
-    const outcome = yield* wait(this.desk.ask('store', change));
+    const outcome = yield* wait(this.context.ask('store', change));
     if (this.isSetBack(outcome, highest)) return false;
     if (outcome.ok && outcome.value !== null) {
       this.saw(key, value === null ? 0 : outcome.value);
@@ -132,7 +132,7 @@ export class Catalog {
 
   /** Whether the key has this very value, which only we can have written; null when that cannot be found out now. */
   private *isStored(key: string, value: unknown): Workflow<boolean | null> {
-    const outcome = yield* wait(this.desk.ask('readKey', { key }));
+    const outcome = yield* wait(this.context.ask('readKey', { key }));
     if (!outcome.ok) return null;
     const stored: CatalogValue | null = outcome.value;
     // A value that we wanted removed may have been removed by us only: others write values, and mark them as theirs.

@@ -1,7 +1,7 @@
 import type { ClusterRecord } from '#common/contracts/node';
 import { Cluster } from './cluster';
 import { ClusterNews } from './cluster-news';
-import { Desk } from '../kernel/desk';
+import { StepContext } from '../kernel/step-context';
 import type { Effect } from '../kernel/effects';
 import { PUBLISHED_HASH } from './hash-ring';
 import { run } from '../kernel/workflow';
@@ -15,25 +15,25 @@ const RECORD = { ...STAMP, schema: SCHEMA, servers: ['S0', 'S1'] } as ClusterRec
 function newsOf(record: ClusterRecord | null): {
   news: ClusterNews;
   cluster: Cluster;
-  desk: Desk;
+  context: StepContext;
   catalog: { highest: number; newestChange: number };
 } {
-  const desk = new Desk();
+  const context = new StepContext();
   const cluster = new Cluster(3, SUSPICION, PUBLISHED_HASH);
   cluster.epoch = 2;
   cluster.record = record;
   for (const name of ['S0', 'S1']) cluster.addServer(name, Number(name.slice(1))).starting = false;
   const catalog = { highest: 10, newestChange: 10 };
   return {
-    news: new ClusterNews(desk, cluster, catalog, { instance: 'i1', leaseMs: LEASE_MS }),
+    news: new ClusterNews(context, cluster, catalog, { instance: 'i1', leaseMs: LEASE_MS }),
     cluster,
-    desk,
+    context,
     catalog,
   };
 }
 
-const configs = (desk: Desk): Extract<Effect, { do: 'config' }>[] =>
-  desk.take().filter((effect) => effect.do === 'config');
+const configs = (context: StepContext): Extract<Effect, { do: 'config' }>[] =>
+  context.take().filter((effect) => effect.do === 'config');
 
 describe('a server is behind', () => {
   test.each<[string, number, { configVersion: number } | null, boolean]>([
@@ -68,66 +68,66 @@ test('a server is ahead when it knows a later record, which only another leader 
 
 describe('the record is told', () => {
   test('to all; whoever does not confirm it, or cannot be asked, is returned', () => {
-    const { news, cluster, desk } = newsOf(RECORD);
+    const { news, cluster, context } = newsOf(RECORD);
     cluster.addServer('S2', 2);
     const untold: string[][] = [];
     run(news.tellAll(), (servers) => untold.push(servers));
-    const asks = configs(desk);
+    const asks = configs(context);
     expect(asks.map(({ server }) => server)).toEqual(['S0', 'S1']);
     for (const { request } of asks) expect(request).toMatchObject({ configId: 4, epoch: 2, cluster: RECORD });
-    desk.deliver(asks[0]!.token, { ok: true, value: {} });
-    desk.deliver(asks[1]!.token, { ok: false, error: { code: 'STORE_FAILED', message: 'no', retryable: true } });
+    context.deliver(asks[0]!.token, { ok: true, value: {} });
+    context.deliver(asks[1]!.token, { ok: false, error: { code: 'STORE_FAILED', message: 'no', retryable: true } });
     expect(untold).toEqual([['S1', 'S2']]);
   });
 
   test('to one that is being told already not once more, until that has come to an end', () => {
-    const { news, desk } = newsOf(RECORD);
+    const { news, context } = newsOf(RECORD);
     const told: boolean[] = [];
     const tell = (): void => {
       run(news.tell('S0'), (isTold) => told.push(isTold));
     };
     tell();
     tell();
-    const asks = configs(desk);
+    const asks = configs(context);
     expect(asks).toHaveLength(1);
     expect(told).toEqual([false]);
-    desk.deliver(asks[0]!.token, { ok: true, value: {} });
+    context.deliver(asks[0]!.token, { ok: true, value: {} });
     tell();
-    expect(configs(desk)).toHaveLength(1);
+    expect(configs(context)).toHaveLength(1);
     expect(told).toEqual([false, true]);
   });
 
   test('to nobody who is just leaving: it may hang', () => {
-    const { news, cluster, desk } = newsOf(RECORD);
+    const { news, cluster, context } = newsOf(RECORD);
     cluster.serverNamed('S0').leaving = true;
     const untold: string[][] = [];
     run(news.tellAll(), (servers) => untold.push(servers));
-    const asks = configs(desk);
+    const asks = configs(context);
     expect(asks.map(({ server }) => server)).toEqual(['S1']);
-    desk.deliver(asks[0]!.token, { ok: true, value: {} });
+    context.deliver(asks[0]!.token, { ok: true, value: {} });
     expect(untold).toEqual([['S0']]);
   });
 
   test('to nobody when there is none', () => {
-    const { news, desk } = newsOf(null);
+    const { news, context } = newsOf(null);
     const told: boolean[] = [];
     run(news.tell('S0'), (isTold) => told.push(isTold));
     expect(told).toEqual([false]);
-    expect(desk.take()).toEqual([]);
+    expect(context.take()).toEqual([]);
   });
 });
 
 test('how far the catalog is known is told anew when anything but the lease has changed, and otherwise now and then', () => {
-  const { news, cluster, desk, catalog } = newsOf(RECORD);
+  const { news, cluster, context, catalog } = newsOf(RECORD);
   expect(cluster.mark).toBeNull();
   news.vouch();
   const revision = (): number => cluster.mark!().revision;
   expect(cluster.mark!()).toEqual({ epoch: 2, instance: 'i1', revision: 10 });
   // Renewals of the lease alone.
   catalog.highest = 11;
-  desk.nowMs += LEASE_MS;
+  context.nowMs += LEASE_MS;
   expect(revision()).toBe(10);
-  desk.nowMs += LEASE_MS;
+  context.nowMs += LEASE_MS;
   expect(revision()).toBe(11);
   catalog.highest = 13;
   expect(revision()).toBe(11);

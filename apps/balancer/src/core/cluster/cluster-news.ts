@@ -6,7 +6,7 @@ import type { BucketMark, ClusterStamp, PingReply } from '#common/contracts/node
 import { compareClusters } from '#common/protocol/bucket-history';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { CoreSettings } from '../detection/settings';
 import { all, running, wait, type Workflow } from '../kernel/workflow';
 
@@ -19,7 +19,7 @@ export class ClusterNews {
   private marked = { revision: 0, change: 0, ms: -Infinity };
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly catalog: Pick<Catalog, 'highest' | 'newestChange'>,
     private readonly settings: Pick<CoreSettings, 'instance' | 'leaseMs'>,
@@ -36,7 +36,7 @@ export class ClusterNews {
    */
   private mark(): BucketMark {
     const { highest, newestChange } = this.catalog;
-    const { nowMs } = this.desk;
+    const { nowMs } = this.context;
     if (newestChange > this.marked.change || nowMs - this.marked.ms >= LEASES_PER_MARK * this.settings.leaseMs)
       this.marked = { revision: highest, change: newestChange, ms: nowMs };
     return { epoch: this.cluster.epoch, instance: this.settings.instance, revision: this.marked.revision };
@@ -69,7 +69,7 @@ export class ClusterNews {
     if (record === null || this.telling.has(server) || isLeaving || !this.cluster.isReachable(server)) return false;
     const request = { ...this.cluster.requestUnder(record, []), cluster: record };
     this.telling.add(server);
-    const outcome = yield* wait(this.desk.ask('config', { server, request }));
+    const outcome = yield* wait(this.context.ask('config', { server, request }));
     this.telling.delete(server);
     return outcome.ok;
   }

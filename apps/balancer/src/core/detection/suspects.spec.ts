@@ -5,7 +5,7 @@ import { Catalog } from '../cluster/catalog';
 import { Cluster } from '../cluster/cluster';
 import { ClusterNews } from '../cluster/cluster-news';
 import { CopyRequests } from '../healing/copy-requests';
-import { Desk } from '../kernel/desk';
+import { StepContext } from '../kernel/step-context';
 import { Divergence } from '../replicas/divergence';
 import type { Effect } from '../kernel/effects';
 import { PUBLISHED_HASH } from '../cluster/hash-ring';
@@ -30,36 +30,36 @@ const SETTINGS: CoreSettings = {
 
 /** A leader of one shard on three servers, with the world around it in the hands of the test. */
 class World {
-  readonly desk = new Desk();
+  readonly context = new StepContext();
   readonly cluster = new Cluster(SETTINGS.heartbeatMisses, SETTINGS.suspicion, PUBLISHED_HASH);
   readonly reader: Reader;
   private readonly health: Health;
   readonly told: string[] = [];
 
   constructor() {
-    const { desk, cluster } = this;
+    const { context, cluster } = this;
     const unexpected = (why: unknown): never => {
       throw new Error(`stepped down: ${JSON.stringify(why)}`);
     };
-    const catalog = new Catalog(desk, unexpected);
-    const inSyncSets = new InSyncSets(desk, cluster, catalog);
-    const divergence = new Divergence(desk, cluster, inSyncSets);
+    const catalog = new Catalog(context, unexpected);
+    const inSyncSets = new InSyncSets(context, cluster, catalog);
+    const divergence = new Divergence(context, cluster, inSyncSets);
     const patience = new Patience(SETTINGS.patience);
-    const writer = new Writer(desk, cluster, inSyncSets, divergence, SETTINGS, patience, unexpected);
-    const requests = new CopyRequests(desk, cluster);
-    const recovery = new Recovery(desk, cluster, inSyncSets, divergence, writer, patience, SETTINGS, requests);
+    const writer = new Writer(context, cluster, inSyncSets, divergence, SETTINGS, patience, unexpected);
+    const requests = new CopyRequests(context, cluster);
+    const recovery = new Recovery(context, cluster, inSyncSets, divergence, writer, patience, SETTINGS, requests);
     this.health = new Health(
-      desk,
+      context,
       cluster,
       inSyncSets,
       recovery,
       patience,
       SETTINGS,
-      new ClusterNews(desk, cluster, catalog, SETTINGS),
+      new ClusterNews(context, cluster, catalog, SETTINGS),
       unexpected,
       unexpected,
     );
-    this.reader = new Reader(desk, cluster, SETTINGS, unexpected);
+    this.reader = new Reader(context, cluster, SETTINGS, unexpected);
     SERVERS.forEach((name, number) => (cluster.addServer(name, number).starting = false));
     const range = { shard: 'sh1', low: 0, size: 100 };
     const config = { configId: 0, configEpoch: 1, configVersion: 1, inSync: SERVERS, replicas: SERVERS, joining: [] };
@@ -69,15 +69,15 @@ class World {
 
   /** One heartbeat of every server; answers of those named in `signs` differ from what is well, null is none. */
   beat(signs: Record<string, Partial<PingReply> | null> = {}): void {
-    this.desk.nowMs += SETTINGS.heartbeatIntervalMs;
+    this.context.nowMs += SETTINGS.heartbeatIntervalMs;
     this.health.tick();
     for (const effect of this.take()) {
       if (effect.do !== 'ping') continue;
       const told = signs[effect.server];
       if (told === null) {
         const error = { code: 'OUTCOME_UNKNOWN' as const, message: 'silent', retryable: false };
-        this.desk.deliver(effect.token, { ok: false, error });
-      } else this.desk.deliver(effect.token, { ok: true, value: { ...WELL, server: effect.server, ...told } });
+        this.context.deliver(effect.token, { ok: false, error });
+      } else this.context.deliver(effect.token, { ok: true, value: { ...WELL, server: effect.server, ...told } });
     }
     this.take();
   }
@@ -90,7 +90,7 @@ class World {
       for (const effect of this.take()) {
         if (effect.do !== 'readOne') continue;
         asked.add(effect.server);
-        this.desk.deliver(effect.token, { ok: true, value: null });
+        this.context.deliver(effect.token, { ok: true, value: null });
       }
     }
     this.take();
@@ -105,7 +105,7 @@ class World {
   }
 
   private take(): Effect[] {
-    const effects = this.desk.take();
+    const effects = this.context.take();
     for (const effect of effects) {
       if (effect.do === 'publish') this.told.push(`${effect.event.kind} ${effect.event.subject}`);
     }

@@ -6,7 +6,7 @@
 import type { ErrorBody } from '#common/contracts/errors';
 import type { CatchupReply, CatchupRequest } from '#common/contracts/node';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { Outcome } from '../kernel/effects';
 import type { Shard } from '../cluster/shard';
 import { all, wait, type Workflow } from '../kernel/workflow';
@@ -21,7 +21,7 @@ export class CopyRequests {
   private nextTurn = 1;
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
   ) {}
 
@@ -59,7 +59,7 @@ export class CopyRequests {
       if (instance === undefined || !this.cluster.isReachable(server)) return [];
       const nothing = { instance, source: server, from: 0, to: 0, maxBytes: 0, isCallOff: true as const };
       const { request, ended } = this.next(shard, server, nothing);
-      const ask = this.desk.ask('catchup', { server, request, isHurried: true });
+      const ask = this.context.ask('catchup', { server, request, isHurried: true });
       return [{ ask, ended }];
     });
     const outcomes = yield* wait(all(asks.map(({ ask }) => ask)));

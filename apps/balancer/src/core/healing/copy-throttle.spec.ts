@@ -1,5 +1,5 @@
 import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
-import { Desk } from '../kernel/desk';
+import { StepContext } from '../kernel/step-context';
 import { run } from '../kernel/workflow';
 
 function throttleOf(copyBytesPerS: number): {
@@ -8,9 +8,9 @@ function throttleOf(copyBytesPerS: number): {
   ask: () => void;
   pass: (ms: number) => void;
 } {
-  const desk = new Desk();
-  desk.nowMs = 5_000;
-  const throttle = new CopyThrottle(desk, { copyBytesPerS });
+  const context = new StepContext();
+  context.nowMs = 5_000;
+  const throttle = new CopyThrottle(context, { copyBytesPerS });
   const grants: number[] = [];
   return {
     throttle,
@@ -19,8 +19,8 @@ function throttleOf(copyBytesPerS: number): {
       run(throttle.grant(), (bytes) => grants.push(bytes));
     },
     pass: (ms) => {
-      desk.nowMs += ms;
-      desk.wakeSleepers();
+      context.nowMs += ms;
+      context.wakeSleepers();
     },
   };
 }

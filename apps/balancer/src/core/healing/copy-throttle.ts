@@ -2,7 +2,7 @@
  * How many bytes a second all copies may take together: a bucket of tokens that fills by the time of events. Whoever copies takes
  * what it may before it asks, one after the other, and puts right afterwards what it really took.
  */
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { CoreSettings } from '../detection/settings';
 import { Mutex, wait, type Workflow } from '../kernel/workflow';
 
@@ -17,7 +17,7 @@ export class CopyThrottle {
   private readonly turn = new Mutex('copies');
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly settings: Pick<CoreSettings, 'copyBytesPerS'>,
   ) {}
 
@@ -28,7 +28,7 @@ export class CopyThrottle {
     yield* wait(this.turn.acquire());
     this.fill();
     while (this.tokens < 1) {
-      yield* wait(this.desk.sleep(((1 - this.tokens) * 1000) / this.bytesPerS));
+      yield* wait(this.context.sleep(((1 - this.tokens) * 1000) / this.bytesPerS));
       this.fill();
     }
     const granted = Math.min(Math.floor(this.tokens), SLICE_BYTES);
@@ -48,7 +48,7 @@ export class CopyThrottle {
   }
 
   private fill(): void {
-    const { nowMs } = this.desk;
+    const { nowMs } = this.context;
     const most = Math.max(1, (this.bytesPerS * BURST_MS) / 1000);
     const flown = ((nowMs - this.filledMs) * this.bytesPerS) / 1000;
     this.tokens = Math.min(most, this.tokens + flown);

@@ -11,7 +11,7 @@ import type { EventKind } from '#common/contracts/events';
 import type { FenceReply, NodeShardState, PingReply, PingRequest } from '#common/contracts/node';
 import { stampOf, type Cluster, type ServerState } from '../cluster/cluster';
 import type { ClusterNews } from '../cluster/cluster-news';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { dictionary } from '../kernel/dictionary';
 import type { InSyncSets } from '../replicas/in-sync-sets';
 import type { Patience } from '../detection/patience';
@@ -27,7 +27,7 @@ const RESPAWN_PAUSE_MS = 1000;
 
 export class Health {
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly recovery: Recovery,
@@ -41,28 +41,28 @@ export class Health {
   /** Sends the heartbeats that are due. */
   tick(): void {
     for (const server of this.cluster.servers.values()) {
-      if (server.dead || server.starting || server.leaving || server.nextPingMs > this.desk.nowMs) continue;
-      server.nextPingMs = this.desk.nowMs + this.settings.heartbeatIntervalMs;
+      if (server.dead || server.starting || server.leaving || server.nextPingMs > this.context.nowMs) continue;
+      server.nextPingMs = this.context.nowMs + this.settings.heartbeatIntervalMs;
       this.ping(server);
     }
   }
 
   /** Fences a server again and again until it answers; null when it does not within the time. */
   *awaitNode(name: string, withinMs: number): Workflow<FenceReply | null> {
-    const deadlineMs = this.desk.nowMs + withinMs;
+    const deadlineMs = this.context.nowMs + withinMs;
     for (;;) {
       const { epoch, record } = this.cluster;
       const by = this.settings.instance;
       const request = record === null ? { epoch, by } : { epoch, by, known: stampOf(record) };
-      const outcome = yield* wait(this.desk.ask('fence', { server: name, request }));
+      const outcome = yield* wait(this.context.ask('fence', { server: name, request }));
       if (outcome.ok) {
         this.cluster.heardOfConfig(outcome.value.configId, outcome.value.prepared);
         this.cluster.heardOfProcess(name, outcome.value.instance);
         return outcome.value;
       }
       if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
-      if (outcome.error.code === 'FENCED' || this.desk.nowMs >= deadlineMs) return null;
-      yield* wait(this.desk.sleep(START_POLL_MS));
+      if (outcome.error.code === 'FENCED' || this.context.nowMs >= deadlineMs) return null;
+      yield* wait(this.context.sleep(START_POLL_MS));
     }
   }
 
@@ -70,8 +70,8 @@ export class Health {
   admit(server: ServerState): void {
     server.starting = false;
     server.dead = false;
-    server.lastAnswerMs = this.desk.nowMs;
-    server.nextPingMs = this.desk.nowMs;
+    server.lastAnswerMs = this.context.nowMs;
+    server.nextPingMs = this.context.nowMs;
     this.cluster.detector.forget(server.name);
     this.patience.forget(server.name);
     this.cluster.buildRingsOf(server.name);
@@ -103,9 +103,9 @@ export class Health {
   }
 
   private ping(server: ServerState): void {
-    const sequence = this.cluster.detector.nextPing(server.name, this.desk.nowMs);
+    const sequence = this.cluster.detector.nextPing(server.name, this.context.nowMs);
     const mustHave = this.mustHave(server.name);
-    this.desk.request('ping', { server: server.name, request: this.pingRequest(server.name) }, (outcome) => {
+    this.context.request('ping', { server: server.name, request: this.pingRequest(server.name) }, (outcome) => {
       if (this.cluster.servers.get(server.name) !== server || server.dead || server.leaving) return;
       if (outcome.ok) this.answered(server, sequence, outcome.value, mustHave);
       else if (outcome.error.code === 'FENCED') this.fenced(outcome.error);
@@ -124,10 +124,10 @@ export class Health {
     const { postgres, diskFreeBytes, eventLoopDelayMs } = reply;
     const signs = { postgres, diskFreeBytes, eventLoopDelayMs };
     // What it told before, of a disk that it may have lost since, say.
-    if (this.cluster.detector.answered(server.name, sequence, this.desk.nowMs, signs) === 'late') return;
+    if (this.cluster.detector.answered(server.name, sequence, this.context.nowMs, signs) === 'late') return;
     // Every heartbeat is told at `debug`; those that change something also to whoever does not look so closely.
     const level = before === 'up' ? 'debug' : 'info';
-    this.desk.emit({ do: 'log', level, message: 'HEARTBEAT', data: { server: server.name, missed: 0, before } });
+    this.context.emit({ do: 'log', level, message: 'HEARTBEAT', data: { server: server.name, missed: 0, before } });
     this.tellSuspicion(server, causesBefore);
     this.heard(server, reply, mustHave);
   }
@@ -137,7 +137,12 @@ export class Health {
     const verdict = this.cluster.detector.missed(server.name, sequence);
     const missed = this.cluster.detector.missesInARow(server.name);
     if (verdict !== 'late') {
-      this.desk.emit({ do: 'log', level: 'warn', message: 'HEARTBEAT', data: { server: server.name, missed, cause } });
+      this.context.emit({
+        do: 'log',
+        level: 'warn',
+        message: 'HEARTBEAT',
+        data: { server: server.name, missed, cause },
+      });
     }
     if (verdict === 'flatline') this.flatline(server, cause);
     else this.tellSuspicion(server, causesBefore);
@@ -161,7 +166,7 @@ export class Health {
     for (const shard of this.cluster.shardsOn(server)) {
       if (!shard.resolved || shard.stateOf(server) !== 'in-sync') continue;
       vats[shard.id] = shard.vat;
-      marks[shard.id] = shard.purgeMark(this.desk.nowMs, this.settings.tombstoneHorizonMs);
+      marks[shard.id] = shard.purgeMark(this.context.nowMs, this.settings.tombstoneHorizonMs);
     }
     const { epoch, configId, mark } = this.cluster;
     const request = { epoch, configId, vats, marks };
@@ -169,7 +174,7 @@ export class Health {
   }
 
   private heard(server: ServerState, reply: PingReply, mustHave: ReadonlyMap<string, number>): void {
-    server.lastAnswerMs = this.desk.nowMs;
+    server.lastAnswerMs = this.context.nowMs;
     server.instance = reply.instance;
     server.holds = new Set(reply.shards.map(({ shard }) => shard));
     if (this.news.isAhead(reply.cluster)) this.superseded(server.name);
@@ -189,12 +194,12 @@ export class Health {
 
   private flatline(server: ServerState, cause: string): void {
     server.dead = true;
-    server.downSinceMs = this.desk.nowMs;
+    server.downSinceMs = this.context.nowMs;
     this.cluster.buildRingsOf(server.name);
-    const silentMs = server.lastAnswerMs === null ? null : Math.round(this.desk.nowMs - server.lastAnswerMs);
+    const silentMs = server.lastAnswerMs === null ? null : Math.round(this.context.nowMs - server.lastAnswerMs);
     const data = { cause, missed: this.settings.heartbeatMisses, silentMs, shards: this.shardIds(server.name) };
     this.publish('server.flatline', server.name, data);
-    run(this.replace(server, this.desk.nowMs));
+    run(this.replace(server, this.context.nowMs));
   }
 
   /** Takes the dead server's replicas out of their sets, and starts a replacement until one answers. */
@@ -208,7 +213,7 @@ export class Health {
     this.admit(server);
     this.recovery.learn(server.name, reply.shards);
     this.checkData(server, reply.shards, mustHave);
-    const durationMs = Math.round(this.desk.nowMs - sinceMs);
+    const durationMs = Math.round(this.context.nowMs - sinceMs);
     this.publish('server.respawned', server.name, {
       cause: 'flatline',
       durationMs,
@@ -220,12 +225,12 @@ export class Health {
   /** Null when the server is not wanted any more. One that is just being let go may have to stay after all, and is started then. */
   private *startUntilThere(server: ServerState): Workflow<FenceReply | null> {
     while (this.cluster.servers.get(server.name) === server) {
-      const started = server.leaving ? null : yield* wait(this.desk.ask('startNode', { server: server.name }));
+      const started = server.leaving ? null : yield* wait(this.context.ask('startNode', { server: server.name }));
       if (started?.ok === true) {
         const reply = yield* this.awaitNode(server.name, this.settings.nodeStartMs);
         if (reply !== null) return reply;
       }
-      yield* wait(this.desk.sleep(RESPAWN_PAUSE_MS));
+      yield* wait(this.context.sleep(RESPAWN_PAUSE_MS));
     }
     return null;
   }
@@ -235,6 +240,6 @@ export class Health {
   }
 
   private publish(kind: EventKind, subject: string, data: Record<string, unknown>): void {
-    this.desk.emit({ do: 'publish', event: { kind, subject, data } });
+    this.context.emit({ do: 'publish', event: { kind, subject, data } });
   }
 }

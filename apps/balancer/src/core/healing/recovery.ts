@@ -16,7 +16,7 @@ import type { Cluster, ServerState } from '../cluster/cluster';
 import { heldFor, planCopy, type CopyPlan, type Lagging } from './copy-plan';
 import type { CopyRequests } from './copy-requests';
 import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { isAlike } from '../replicas/differing-keys';
 import type { Divergence } from '../replicas/divergence';
 import type { Outcome } from '../kernel/effects';
@@ -37,7 +37,7 @@ const LAST_TURNS = 8;
 export class Recovery {
   private readonly throttle: CopyThrottle;
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly divergence: Divergence,
@@ -46,7 +46,7 @@ export class Recovery {
     private readonly settings: CoreSettings,
     private readonly requests: CopyRequests,
   ) {
-    this.throttle = new CopyThrottle(desk, settings);
+    this.throttle = new CopyThrottle(context, settings);
   }
 
   /** Begins to bring the server's replicas in sync, unless that is under way already. */
@@ -76,7 +76,7 @@ export class Recovery {
       if (copy === null || shard?.replicas.get(server)?.syncing !== false) continue;
       const vat = heldFor(copy.from, copy.to);
       if (shard.isHeldForCopy(server, vat)) continue;
-      shard.holdForCopy(server, vat, this.desk.nowMs + this.settings.tombstoneHorizonMs);
+      shard.holdForCopy(server, vat, this.context.nowMs + this.settings.tombstoneHorizonMs);
     }
   }
 
@@ -92,16 +92,16 @@ export class Recovery {
     for (;;) {
       const lagging = this.lagging(server.name);
       if (lagging.length === 0 || !this.isWanted(server)) return;
-      const next = lagging.find(({ replica }) => replica.nextCopyMs <= this.desk.nowMs);
-      if (next === undefined) yield* wait(this.desk.sleep(RETRY_MS));
-      else if (!(yield* this.recoverReplica(next))) next.replica.nextCopyMs = this.desk.nowMs + RETRY_MS;
+      const next = lagging.find(({ replica }) => replica.nextCopyMs <= this.context.nowMs);
+      if (next === undefined) yield* wait(this.context.sleep(RETRY_MS));
+      else if (!(yield* this.recoverReplica(next))) next.replica.nextCopyMs = this.context.nowMs + RETRY_MS;
     }
   }
 
   /** Tells, once, that a server that was missed is back with all of its replicas. */
   private announceWhole(server: ServerState): void {
     if (server.downSinceMs === null || !this.isWanted(server) || !this.isWhole(server.name)) return;
-    const durationMs = Math.round(this.desk.nowMs - server.downSinceMs);
+    const durationMs = Math.round(this.context.nowMs - server.downSinceMs);
     server.downSinceMs = null;
     this.publish('server.recovered', server.name, { cause: 'all its replicas are in sync', durationMs });
   }
@@ -123,7 +123,7 @@ export class Recovery {
       if (!shard.resolved || shard.record.disputed === true || shard.stateOf(server) === 'in-sync') return [];
       const replica = shard.replicas.get(server);
       if (replica?.syncing !== false || replica.examined || shard.returning.has(server)) return [];
-      if (!this.patience.mayReturn(server, this.desk.nowMs) && this.cluster.isWritable(shard)) return [];
+      if (!this.patience.mayReturn(server, this.context.nowMs) && this.cluster.isWritable(shard)) return [];
       const source = this.sourceFor(shard, server);
       return source === undefined ? [] : [{ shard, target: server, replica, source }];
     });
@@ -142,7 +142,7 @@ export class Recovery {
   private *recoverReplica(lagging: Lagging): Workflow<boolean> {
     const { shard, target, replica } = lagging;
     replica.syncing = true;
-    const plan = yield* this.prepare(lagging, this.desk.nowMs);
+    const plan = yield* this.prepare(lagging, this.context.nowMs);
     if (plan === null) {
       replica.syncing = false;
       return false;
@@ -158,10 +158,10 @@ export class Recovery {
   }
 
   private *carryOut(plan: CopyPlan): Workflow<boolean> {
-    const startedMs = this.desk.nowMs;
+    const startedMs = this.context.nowMs;
     this.publishSyncing(plan, plan.resumed ? 'not in sync; an earlier copy is gone on with' : 'not in sync');
     if (!(yield* this.approach(plan))) return false;
-    const copiedMs = this.desk.nowMs;
+    const copiedMs = this.context.nowMs;
     if (!(yield* this.closeIn(plan))) return false;
     const pauseMs = yield* this.enter(plan);
     if (pauseMs === null) return false;
@@ -180,10 +180,14 @@ export class Recovery {
     if (record === null) return null;
     // Its disk may have been lost, and with that what it knew of the cluster.
     const request = { cluster: record, ...this.cluster.requestUnder(record, [shard.config()]) };
-    const outcome = yield* wait(this.desk.ask('config', { server: target, request }));
+    const outcome = yield* wait(this.context.ask('config', { server: target, request }));
     if (!outcome.ok) return null;
     const state = outcome.value.shards.find((held) => held.shard === shard.id);
-    const plan = planCopy(lagging, state, { startedMs, progressMs: this.desk.nowMs, instance: outcome.value.instance });
+    const plan = planCopy(lagging, state, {
+      startedMs,
+      progressMs: this.context.nowMs,
+      instance: outcome.value.instance,
+    });
     shard.holdForCopy(target, plan.heldVat, Number.POSITIVE_INFINITY);
     return plan;
   }
@@ -243,7 +247,7 @@ export class Recovery {
       const outcome = yield* this.askForPages(plan, to, isHurried);
       if (outcome.ok) {
         failed.clear();
-        plan.progressMs = this.desk.nowMs;
+        plan.progressMs = this.context.nowMs;
         plan.rows += outcome.value.rows;
         plan.bytes += outcome.value.bytes;
         if (outcome.value.next !== null) continue;
@@ -273,7 +277,7 @@ export class Recovery {
     const granted = isHurried ? 0 : yield* this.throttle.grant();
     const what = { instance, source, from, to, maxBytes: isHurried ? SLICE_BYTES : granted };
     const { request, ended } = this.requests.next(shard, target, plan.setAside ? { setAside: true, ...what } : what);
-    const ask = this.desk.ask('catchup', { server: target, request, isHurried });
+    const ask = this.context.ask('catchup', { server: target, request, isHurried });
     const outcome = isHurried ? yield* this.inTime(target, ask) : yield* wait(ask);
     this.throttle.took(granted, outcome.ok ? outcome.value.bytes : 0);
     ended(outcome);
@@ -289,7 +293,7 @@ export class Recovery {
     const [theirs, ours] = [replies.get(source), replies.get(target)];
     if (theirs === undefined || ours === undefined) return null;
     const isSame = isAlike(theirs, ours);
-    for (const server of [source, target]) if (isSame) shard.prove(server, { ms: this.desk.nowMs, vat });
+    for (const server of [source, target]) if (isSame) shard.prove(server, { ms: this.context.nowMs, vat });
     return isSame;
   }
 
@@ -309,11 +313,11 @@ export class Recovery {
     const { shard, target } = plan;
     const probe = yield* this.inTime(
       target,
-      this.desk.ask('probe', { server: target, request: { epoch: this.cluster.epoch } }),
+      this.context.ask('probe', { server: target, request: { epoch: this.cluster.epoch } }),
     );
     if (!probe.ok) return null;
     yield* this.writer.lockLane(shard);
-    const pausedMs = this.desk.nowMs;
+    const pausedMs = this.context.nowMs;
     try {
       if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat, true)) !== null) return null;
       // What was copied from a replica that has turned out to be wrong shows the same as that.
@@ -333,10 +337,10 @@ export class Recovery {
 
   /** Nobody may wait for the target for longer than is usual: neither now, with the lane held, nor in rounds soon. */
   private *inTime<T>(target: string, ask: Suspension<Outcome<T>>): Workflow<Outcome<T>> {
-    const limitMs = this.patience.limitMs(0, this.desk.nowMs);
+    const limitMs = this.patience.limitMs(0, this.context.nowMs);
     const late: Suspension<Outcome<T>> = (resume, forgettable) => {
-      this.desk.sleep(limitMs)(() => {
-        this.patience.wasLate(target, this.desk.nowMs);
+      this.context.sleep(limitMs)(() => {
+        this.patience.wasLate(target, this.context.nowMs);
         resume({ ok: false, error: LATE });
       }, forgettable);
     };
@@ -348,7 +352,7 @@ export class Recovery {
   }
 
   private sinceMs(ms: number): number {
-    return Math.round(this.desk.nowMs - ms);
+    return Math.round(this.context.nowMs - ms);
   }
 
   private publishSyncing({ shard, target, source, from, resumeTo }: CopyPlan, cause: string): void {
@@ -357,7 +361,7 @@ export class Recovery {
   }
 
   private publish(kind: EventKind, subject: string, data: Record<string, unknown>): void {
-    this.desk.emit({ do: 'publish', event: { kind, subject, data } });
+    this.context.emit({ do: 'publish', event: { kind, subject, data } });
   }
 }
 

@@ -8,7 +8,7 @@
 import type { ScrubDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import { unconfigured, type Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { sidesOf, votesOnRows, type Divergence, type Finding } from '../replicas/divergence';
 import type { CoreSettings } from '../detection/settings';
 import type { Shard } from '../cluster/shard';
@@ -36,7 +36,7 @@ export class Scrub {
   private isWholeRun = false;
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly divergence: Divergence,
     private readonly writer: Writer,
@@ -56,21 +56,21 @@ export class Scrub {
     if (scrubIntervalMs === 0) return undefined;
     const paceMs = scrubIntervalMs / this.cluster.shards.size;
     // Neither waits a new shard for the pace of few, nor is the first one looked at in the middle of a take-over.
-    this.nextMs = Math.min(this.nextMs ?? Infinity, this.desk.nowMs + paceMs);
-    if (this.nextMs > this.desk.nowMs || this.turn.isHeld) return undefined;
-    this.nextMs = this.desk.nowMs + paceMs;
+    this.nextMs = Math.min(this.nextMs ?? Infinity, this.context.nowMs + paceMs);
+    if (this.nextMs > this.context.nowMs || this.turn.isHeld) return undefined;
+    this.nextMs = this.context.nowMs + paceMs;
     return this.mostUrgent();
   }
 
   /** Of the shards of which nobody leaves or enters the set before it is known who is right, the one that has waited longest. */
   private dueDispute(): Shard | undefined {
-    if (this.nextDisputeMs > this.desk.nowMs || this.turn.isHeld) return undefined;
+    if (this.nextDisputeMs > this.context.nowMs || this.turn.isHeld) return undefined;
     const disputed = this.cluster.inKeyOrder().filter(({ resolved, record }) => resolved && record.disputed === true);
     if (disputed.length === 0) return undefined;
-    this.nextDisputeMs = this.desk.nowMs + DISPUTE_PAUSE_MS;
+    this.nextDisputeMs = this.context.nowMs + DISPUTE_PAUSE_MS;
     const since = (shard: Shard): number => this.disputedMs.get(shard) ?? -Infinity;
     const shard = disputed.reduce((best, one) => (since(one) < since(best) ? one : best));
-    this.disputedMs.set(shard, this.desk.nowMs);
+    this.disputedMs.set(shard, this.context.nowMs);
     return shard;
   }
 
@@ -78,13 +78,13 @@ export class Scrub {
   submit(request: number): void {
     const refused = this.refusal();
     if (refused !== null) {
-      this.desk.emit({ do: 'answerAdmin', request, outcome: { ok: false, error: refused } });
+      this.context.emit({ do: 'answerAdmin', request, outcome: { ok: false, error: refused } });
       return;
     }
     this.isWholeRun = true;
     run(this.scrubAll(), (scrub) => {
       this.isWholeRun = false;
-      this.desk.emit({ do: 'answerAdmin', request, outcome: { ok: true, value: { scrub } } });
+      this.context.emit({ do: 'answerAdmin', request, outcome: { ok: true, value: { scrub } } });
     });
   }
 
@@ -117,7 +117,7 @@ export class Scrub {
     yield* wait(this.turn.acquire());
     try {
       const done = yield* this.compare(shard);
-      this.lookedAtMs.set(shard, this.desk.nowMs);
+      this.lookedAtMs.set(shard, this.context.nowMs);
       return done;
     } finally {
       this.turn.release();
@@ -131,7 +131,7 @@ export class Scrub {
     if (!shard.resolved || !this.isCurrent(shard)) return done;
     const asked = this.cluster.serving(shard);
     if (asked.length < 2) return done;
-    const comparedSinceMs = this.desk.nowMs;
+    const comparedSinceMs = this.context.nowMs;
     shard.hold(vat);
     try {
       const replies = yield* this.digests(shard, vat, asked);
@@ -167,7 +167,7 @@ export class Scrub {
   private announceUnproven(shard: Shard, vat: number, failures: ReadonlyMap<string, ErrorBody>): void {
     const cause = [...failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
     const data = { cause, vat, missing: [...failures.keys()] };
-    this.desk.emit({ do: 'publish', event: { kind: 'shard.unproven', subject: shard.id, data } });
+    this.context.emit({ do: 'publish', event: { kind: 'shard.unproven', subject: shard.id, data } });
   }
 
   /** With the lane held: no round is under way that a replica which stops counting would have to answer. */
@@ -189,7 +189,7 @@ export class Scrub {
   }
 
   private prove(shard: Shard, vat: number, servers: readonly string[]): void {
-    for (const server of servers) shard.prove(server, { ms: this.desk.nowMs, vat });
+    for (const server of servers) shard.prove(server, { ms: this.context.nowMs, vat });
   }
 
   private isCurrent(shard: Shard): boolean {

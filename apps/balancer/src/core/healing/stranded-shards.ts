@@ -9,7 +9,7 @@
  */
 import type { Cluster } from '../cluster/cluster';
 import type { CopyRequests } from './copy-requests';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { InSyncSets } from '../replicas/in-sync-sets';
 import { RollCall } from '../replicas/roll-call';
 import type { Shard } from '../cluster/shard';
@@ -24,19 +24,19 @@ export class StrandedShards {
   private nextMs = 0;
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly writer: Writer,
     private readonly requests: CopyRequests,
   ) {
-    this.rollCall = new RollCall(desk, cluster);
+    this.rollCall = new RollCall(context, cluster);
   }
 
   /** Looks for members, at a pace, where none serves. */
   tick(): void {
-    if (this.desk.nowMs < this.nextMs) return;
-    this.nextMs = this.desk.nowMs + PAUSE_MS;
+    if (this.context.nowMs < this.nextMs) return;
+    this.nextMs = this.context.nowMs + PAUSE_MS;
     for (const shard of this.inSyncSets.unsettled) {
       if (!this.looked.has(shard) && this.isStranded(shard)) run(this.look(shard));
     }
@@ -66,7 +66,7 @@ export class StrandedShards {
     if (!(yield* this.inSyncSets.takeBack(shard, servers, isRight))) return;
     for (const server of servers) {
       const data = { cause: 'it misses nothing, and no member serves', shard: shard.id, server, vat: shard.vat };
-      this.desk.emit({ do: 'publish', event: { kind: 'shard.insync', subject: `${shard.id}/${server}`, data } });
+      this.context.emit({ do: 'publish', event: { kind: 'shard.insync', subject: `${shard.id}/${server}`, data } });
     }
   }
 

@@ -1,4 +1,4 @@
-import { Desk } from './desk';
+import { StepContext } from './step-context';
 import {
   all,
   first,
@@ -117,22 +117,22 @@ describe('workflows', () => {
 describe('waits that are over', () => {
   test('leave nobody behind where they waited', () => {
     const signal = new Signal();
-    const desk = new Desk();
+    const context = new StepContext();
     let turns = 0;
     function* waiting(): Workflow {
-      for (; turns < 1_000; turns += 1) yield* wait(first([signal.next(), desk.sleep(50)]));
+      for (; turns < 1_000; turns += 1) yield* wait(first([signal.next(), context.sleep(50)]));
     }
     run(waiting());
     while (turns < 1_000) {
       if (turns % 2 === 0) signal.raise();
       else {
-        desk.nowMs += 50;
-        desk.wakeSleepers();
+        context.nowMs += 50;
+        context.wakeSleepers();
       }
       expect(signal.size).toBeLessThanOrEqual(1);
-      expect(desk.sleeping).toBeLessThanOrEqual(1);
+      expect(context.sleeping).toBeLessThanOrEqual(1);
     }
-    expect([signal.size, desk.sleeping]).toEqual([0, 0]);
+    expect([signal.size, context.sleeping]).toEqual([0, 0]);
   });
 
   test('are forgotten within others that are over', () => {

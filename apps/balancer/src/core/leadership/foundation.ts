@@ -9,7 +9,7 @@ import { compareConfigs } from '#common/protocol/in-sync-set';
 import type { Catalog } from '../cluster/catalog';
 import type { Cluster } from '../cluster/cluster';
 import type { ClusterNews } from '../cluster/cluster-news';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { CatalogValue, Outcome } from '../kernel/effects';
 import type { Health } from '../healing/health';
 import type { Lease } from './leadership';
@@ -39,7 +39,7 @@ export class Foundation {
   private readonly survey: Survey;
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly catalog: Catalog,
     private readonly news: ClusterNews,
@@ -47,7 +47,7 @@ export class Foundation {
     private readonly settings: CoreSettings,
     private readonly fenced: (error: ErrorBody) => void,
   ) {
-    this.survey = new Survey(desk, cluster, health, settings, (server, reply) => {
+    this.survey = new Survey(context, cluster, health, settings, (server, reply) => {
       if (this.cluster.phase === 'unconfigured' && reply.configId > 0) this.beginAnew(FOUND);
       else if (!this.cluster.servers.has(server)) run(this.heardLate(server, reply));
     });
@@ -126,7 +126,7 @@ export class Foundation {
     const about = isInForce ? { configId, cluster: record } : { configId: reply.prepared, stage: 'discard' as const };
     // Without a mark: it is asked after that whether anybody else has used our epoch, and is told nothing of that.
     const request = { epoch, schema, shards: [], drop: [], ...about };
-    const outcome = yield* wait(this.desk.ask('config', { server, request }));
+    const outcome = yield* wait(this.context.ask('config', { server, request }));
     if (!isInForce) return reply;
     return outcome.ok ? yield* this.health.awaitNode(server, this.settings.nodeStartMs) : null;
   }
@@ -151,11 +151,11 @@ export class Foundation {
     // It left when others had the same, which may have lost a disk by now, or while the order to remove it would wait for the lease. The
     // administrator may be about to make it a member, or to remove it.
     while (!(yield* this.isNeedless(reply, areProven)) || this.cluster.isReshaping || !this.cluster.isCertain())
-      yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
+      yield* wait(this.context.sleep(LOOK_AGAIN_MS));
     if (this.cluster.phase === 'steppedDown' || this.cluster.servers.has(server)) return;
     if (this.isNeeded(reply, this.cluster.configId)) return;
-    this.desk.emit({ do: 'log', level: 'warn', message: 'STRAY', data: { server, configId: reply.configId } });
-    yield* wait(this.desk.ask('removeNode', { server }));
+    this.context.emit({ do: 'log', level: 'warn', message: 'STRAY', data: { server, configId: reply.configId } });
+    yield* wait(this.context.ask('removeNode', { server }));
   }
 
   /** Enough members of all that it holds of the configuration in force show that they have everything. */
@@ -184,10 +184,10 @@ export class Foundation {
    */
   private *claim(): Workflow<CatalogValue[] | null> {
     while (this.cluster.phase !== 'steppedDown') {
-      const loaded = yield* wait(this.desk.ask('load', {}));
+      const loaded = yield* wait(this.context.ask('load', {}));
       const others = loaded.ok ? loaded.value.filter(({ key }) => key !== BUCKET_KEYS.leader) : [];
       if (loaded.ok && (yield* this.rewrite(others))) return others;
-      yield* wait(this.desk.sleep(POLL_MS));
+      yield* wait(this.context.sleep(POLL_MS));
     }
     return null;
   }
@@ -195,8 +195,8 @@ export class Foundation {
   private *rewrite(entries: readonly CatalogValue[]): Workflow<boolean> {
     for (const { key, revision } of entries) this.catalog.saw(key, revision);
     const changes = entries.map(({ key, value }) => this.catalog.change(key, value as object));
-    const desk = this.desk;
-    const works = changes.map((change) => (): Workflow<Outcome<number | null>> => wait(desk.ask('store', change)));
+    const context = this.context;
+    const works = changes.map((change) => (): Workflow<Outcome<number | null>> => wait(context.ask('store', change)));
     const outcomes = yield* pooled(STORES_AT_ONCE, works);
     return outcomes.every((outcome, index) => {
       if (!outcome.ok || outcome.value === null) return false;
@@ -242,8 +242,8 @@ export class Foundation {
   private *keepLooking(): Workflow {
     const isLooking = (): boolean => this.cluster.phase === 'unconfigured';
     while (isLooking()) {
-      yield* wait(this.desk.sleep(LOOK_AGAIN_MS));
-      const present = yield* wait(this.desk.ask('census', {}));
+      yield* wait(this.context.sleep(LOOK_AGAIN_MS));
+      const present = yield* wait(this.context.ask('census', {}));
       const isNew = present.ok && present.value.some(({ server, configId }) => configId > this.configIdOf(server));
       if (isNew && isLooking()) this.beginAnew(FOUND);
     }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from '../cluster/catalog';
-import { Desk } from '../kernel/desk';
+import { StepContext } from '../kernel/step-context';
 import type { CatalogValue, Effect } from '../kernel/effects';
 import { Leadership, type LeaderRecord, type Lease } from './leadership';
 
@@ -38,8 +38,8 @@ class Candidate {
   isPaused = false;
   /** Cut off from the bucket. */
   isCut = false;
-  private readonly desk = new Desk();
-  private readonly catalog = new Catalog(this.desk, () => undefined);
+  private readonly context = new StepContext();
+  private readonly catalog = new Catalog(this.context, () => undefined);
   readonly leadership: Leadership;
 
   constructor(
@@ -56,12 +56,12 @@ class Candidate {
       this.deposed ??= why;
       this.leadership.end();
     };
-    this.leadership = new Leadership(this.desk, this.catalog, settings, elected, deposed);
+    this.leadership = new Leadership(this.context, this.catalog, settings, elected, deposed);
   }
 
   /** Whether it would answer a client at this very moment. */
   get holds(): boolean {
-    this.desk.nowMs = this.localMs;
+    this.context.nowMs = this.localMs;
     return this.leadership.holds;
   }
 
@@ -77,9 +77,9 @@ class Candidate {
       });
       return;
     }
-    this.desk.nowMs = this.localMs;
+    this.context.nowMs = this.localMs;
     work();
-    for (const effect of this.desk.take()) this.perform(effect);
+    for (const effect of this.context.take()) this.perform(effect);
   }
 
   private get localMs(): number {
@@ -93,11 +93,11 @@ class Candidate {
     const fate = this.world.fate();
     const token = effect.token;
     let isAnswered = false;
-    const answer = (outcome: Parameters<Desk['deliver']>[1]): void => {
+    const answer = (outcome: Parameters<StepContext['deliver']>[1]): void => {
       if (isAnswered) return;
       isAnswered = true;
       this.do(() => {
-        this.desk.deliver(token, outcome);
+        this.context.deliver(token, outcome);
       });
     };
     this.world.after(TIMEOUT_MS / this.rate, () => {

@@ -13,7 +13,7 @@
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { REIGNS_KEPT, type Reign } from '#common/protocol/bucket-history';
 import type { Catalog } from '../cluster/catalog';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { CatalogValue, Outcome } from '../kernel/effects';
 
 /** Who leads: the value of the catalog's `leader` key. */
@@ -74,7 +74,7 @@ export class Leadership {
    * @param deposed called when another balancer has it
    */
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly catalog: Catalog,
     private readonly settings: { balancerId: string; instance: string; leaseMs: number },
     private readonly elected: (lease: Lease) => void,
@@ -83,12 +83,12 @@ export class Leadership {
 
   /** Whether it is certain at this moment that nobody else leads. */
   get holds(): boolean {
-    return this.role === 'leader' && this.desk.nowMs < this.validUntilMs;
+    return this.role === 'leader' && this.context.nowMs < this.validUntilMs;
   }
 
   /** Sees to what is due: a standby looks at the leader's key, the leader renews its lease. */
   tick(): void {
-    if (this.isBusy || this.desk.nowMs < this.nextMs) return;
+    if (this.isBusy || this.context.nowMs < this.nextMs) return;
     if (this.role === 'standby') this.look();
     else if (this.role === 'leader') this.renew();
   }
@@ -97,7 +97,7 @@ export class Leadership {
   hint(): void {
     if (this.role !== 'standby') return;
     this.eagerLooks = EAGER_LOOKS;
-    this.nextMs = this.desk.nowMs;
+    this.nextMs = this.context.nowMs;
     this.tick();
   }
 
@@ -116,7 +116,7 @@ export class Leadership {
     }
     const epoch = Math.max(this.epoch, seenEpoch);
     const record: LeaderRecord = { ...this.nextRecord(), epoch, released: true };
-    this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, record), done);
+    this.context.request('store', this.catalog.change(BUCKET_KEYS.leader, record), done);
   }
 
   /** This balancer is deposed: it renews nothing any more. */
@@ -126,14 +126,14 @@ export class Leadership {
 
   private look(): void {
     this.isBusy = true;
-    this.desk.request('readKey', { key: BUCKET_KEYS.leader }, (outcome) => {
+    this.context.request('readKey', { key: BUCKET_KEYS.leader }, (outcome) => {
       this.isBusy = false;
       if (this.role === 'standby') this.looked(outcome);
     });
   }
 
   private looked(outcome: Outcome<CatalogValue | null>): void {
-    const { nowMs } = this.desk;
+    const { nowMs } = this.context;
     if (!outcome.ok) {
       // While the catalog is out of reach nobody can renew anything: the leader gets its time anew.
       this.seen = null;
@@ -173,16 +173,16 @@ export class Leadership {
     this.epoch = lastEpoch + 1;
     const { instance } = this.settings;
     this.history = [...history, { epoch: this.epoch, instance, since: 0 }].slice(-REIGNS_KEPT);
-    const claimedMs = this.desk.nowMs;
+    const claimedMs = this.context.nowMs;
     this.catalog.lead(this.epoch);
     this.catalog.saw(BUCKET_KEYS.leader, revision);
-    this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, this.nextRecord()), (outcome) => {
+    this.context.request('store', this.catalog.change(BUCKET_KEYS.leader, this.nextRecord()), (outcome) => {
       if (this.role !== 'claiming') return;
       if (!outcome.ok || outcome.value === null) {
         // Somebody else was quicker, or nobody knows; in both cases what is stored must be looked at again.
         this.role = 'standby';
         this.seen = null;
-        this.nextMs = this.desk.nowMs;
+        this.nextMs = this.context.nowMs;
         return;
       }
       this.lead(outcome.value, cause, claimedMs);
@@ -194,22 +194,22 @@ export class Leadership {
     this.stored(revision, askedMs);
     this.history = this.history.map((reign) => (reign.epoch === this.epoch ? { ...reign, since: revision } : reign));
     // From the next renewal on, which is at once, everybody knows where this reign begins.
-    this.nextMs = this.desk.nowMs;
+    this.nextMs = this.context.nowMs;
     this.elected({ epoch: this.epoch, cause, history: this.history });
   }
 
   private renew(): void {
     this.isBusy = true;
-    const askedMs = this.desk.nowMs;
+    const askedMs = this.context.nowMs;
     const record = this.nextRecord();
     const { highest } = this.catalog;
-    this.desk.request('store', this.catalog.change(BUCKET_KEYS.leader, record), (outcome) => {
+    this.context.request('store', this.catalog.change(BUCKET_KEYS.leader, record), (outcome) => {
       this.isBusy = false;
       if (this.role !== 'leader') return;
       if (outcome.ok && outcome.value !== null && outcome.value <= highest) this.deposed(SET_BACK);
       else if (outcome.ok && outcome.value !== null) this.stored(outcome.value, askedMs);
       else if (outcome.ok) this.lookAgain();
-      else this.nextMs = this.desk.nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
+      else this.nextMs = this.context.nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
     });
   }
 
@@ -220,7 +220,7 @@ export class Leadership {
   private lookAgain(): void {
     this.isBusy = true;
     const { expected } = this.catalog.change(BUCKET_KEYS.leader, null);
-    this.desk.request('readKey', { key: BUCKET_KEYS.leader }, (outcome) => {
+    this.context.request('readKey', { key: BUCKET_KEYS.leader }, (outcome) => {
       this.isBusy = false;
       if (this.role !== 'leader') return;
       if (!outcome.ok) return;

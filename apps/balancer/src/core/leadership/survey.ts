@@ -8,7 +8,7 @@
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import { compareClusters, hasForgotten, type Reign } from '#common/protocol/bucket-history';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { Health } from '../healing/health';
 import type { CoreSettings } from '../detection/settings';
 import { all, first, run, running, Signal, wait, type Workflow } from '../kernel/workflow';
@@ -33,7 +33,7 @@ export class Survey {
 
   /** @param late told of a server that answers only after the survey */
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly health: Health,
     private readonly settings: Pick<CoreSettings, 'nodeStartMs'>,
@@ -47,7 +47,7 @@ export class Survey {
    * @returns the newest record that there is
    */
   *look(stored: ClusterRecord | null): Workflow<ClusterRecord | null> {
-    const sinceMs = this.desk.nowMs;
+    const sinceMs = this.context.nowMs;
     const { nodeStartMs: graceMs } = this.settings;
     const [known, present] = yield* wait(all([running(this.listed()), running(this.present())]));
     this.known = known ?? [];
@@ -58,12 +58,12 @@ export class Survey {
       const newest = this.newest(stored);
       for (const server of newest?.servers ?? []) this.ask(server, stored === null);
       const areAllDone = [...this.asked].every((server) => this.replies.has(server) || this.silent.has(server));
-      const isEnough = stored !== null && this.hasMost(stored) && this.desk.nowMs >= sinceMs + LOOK_MS;
-      if (areAllDone || isEnough || this.desk.nowMs >= sinceMs + graceMs) {
+      const isEnough = stored !== null && this.hasMost(stored) && this.context.nowMs >= sinceMs + LOOK_MS;
+      if (areAllDone || isEnough || this.context.nowMs >= sinceMs + graceMs) {
         this.isOver = true;
         return newest;
       }
-      yield* wait(first([this.progress.next(), this.desk.sleep(POLL_MS)]));
+      yield* wait(first([this.progress.next(), this.context.sleep(POLL_MS)]));
     }
   }
 
@@ -107,14 +107,14 @@ export class Survey {
 
   private *listed(): Workflow<readonly string[]> {
     for (;;) {
-      const outcome = yield* wait(this.desk.ask('listNodes', {}));
+      const outcome = yield* wait(this.context.ask('listNodes', {}));
       if (outcome.ok || this.cluster.phase === 'steppedDown') return outcome.ok ? outcome.value : [];
-      yield* wait(this.desk.sleep(POLL_MS));
+      yield* wait(this.context.sleep(POLL_MS));
     }
   }
 
   private *present(): Workflow<readonly string[]> {
-    const outcome = yield* wait(this.desk.ask('census', {}));
+    const outcome = yield* wait(this.context.ask('census', {}));
     return outcome.ok ? outcome.value.map(({ server }) => server) : [];
   }
 
@@ -134,10 +134,10 @@ export class Survey {
     if (reply !== null || !mayStart) return reply;
     while (!this.isOver || this.cluster.phase === 'unconfigured') {
       this.started.add(server);
-      const started = yield* wait(this.desk.ask('startNode', { server }));
+      const started = yield* wait(this.context.ask('startNode', { server }));
       const answer = started.ok ? yield* this.health.awaitNode(server, this.settings.nodeStartMs) : null;
       if (answer !== null) return answer;
-      yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
+      yield* wait(this.context.sleep(RESTART_PAUSE_MS));
     }
     return null;
   }

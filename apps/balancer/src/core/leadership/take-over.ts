@@ -20,7 +20,7 @@ import {
 } from '#common/protocol/take-over';
 import type { Catalog } from '../cluster/catalog';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { Foundation } from './foundation';
 import type { Health } from '../healing/health';
 import type { InSyncSets } from '../replicas/in-sync-sets';
@@ -60,7 +60,7 @@ export class TakeOver {
   private readonly decidedBy = new Map<string, readonly ReplicaReport[]>();
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly foundation: Foundation,
     private readonly catalog: Catalog,
@@ -77,12 +77,12 @@ export class TakeOver {
    */
   *lead(lease: Pick<Lease, 'epoch' | 'history'>): Workflow {
     this.cluster.begin(lease.epoch);
-    const deadlineMs = this.desk.nowMs + this.settings.nodeStartMs;
+    const deadlineMs = this.context.nowMs + this.settings.nodeStartMs;
     if (!(yield* this.foundation.lay(lease))) return;
     for (const shard of this.cluster.inKeyOrder()) this.open.add(shard);
     for (const server of this.cluster.servers.keys()) run(this.bring(server));
     run(this.resolveAll(deadlineMs));
-    while (this.desk.nowMs < deadlineMs && this.open.size > 0) yield* this.untilSomethingHappens();
+    while (this.context.nowMs < deadlineMs && this.open.size > 0) yield* this.untilSomethingHappens();
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
 
@@ -98,7 +98,7 @@ export class TakeOver {
   private *bring(name: string): Workflow {
     let reply = yield* this.reachSwitched(name, this.foundation.heard(name));
     while (reply === null && this.isWanted(name)) {
-      yield* wait(this.desk.sleep(POLL_MS));
+      yield* wait(this.context.sleep(POLL_MS));
       reply = yield* this.reachSwitched(name);
     }
     const server = this.cluster.servers.get(name);
@@ -121,9 +121,9 @@ export class TakeOver {
   private *reach(name: string, heard?: FenceReply): Workflow<FenceReply | null> {
     let reply = heard ?? (yield* this.health.awaitNode(name, this.foundation.patienceFor(name)));
     while (reply === null && this.isWanted(name)) {
-      const started = yield* wait(this.desk.ask('startNode', { server: name }));
+      const started = yield* wait(this.context.ask('startNode', { server: name }));
       if (started.ok) reply = yield* this.health.awaitNode(name, this.settings.nodeStartMs);
-      if (reply === null) yield* wait(this.desk.sleep(RESTART_PAUSE_MS));
+      if (reply === null) yield* wait(this.context.sleep(RESTART_PAUSE_MS));
     }
     return reply;
   }
@@ -189,7 +189,7 @@ export class TakeOver {
       for (const shard of this.open) if (this.cluster.shards.get(shard.id) !== shard) this.open.delete(shard);
       const { adoptions } = this;
       const heard = this.cluster.told.size;
-      const groups = this.decidable(this.desk.nowMs >= graceUntilMs);
+      const groups = this.decidable(this.context.nowMs >= graceUntilMs);
       if (groups.length > 0) yield* this.breathe();
       // Who has told something meanwhile may tie them to others.
       if (this.cluster.told.size > heard) continue;
@@ -205,7 +205,7 @@ export class TakeOver {
 
   /** What is done at once stays short, however many shards there are: meanwhile the lease is renewed, and others are answered. */
   private *breathe(): Workflow {
-    yield* wait(this.desk.ask('pause', {}));
+    yield* wait(this.context.ask('pause', {}));
   }
 
   /** The same between the parts of what is done for all of these shards. */
@@ -215,7 +215,7 @@ export class TakeOver {
 
   /** A server has told what it holds, a shard is resolved, or some time has passed. */
   private *untilSomethingHappens(): Workflow {
-    yield* wait(first([this.progress.next(), this.desk.sleep(POLL_MS)]));
+    yield* wait(first([this.progress.next(), this.context.sleep(POLL_MS)]));
   }
 
   /** Every shard has a round of this epoch as its newest now: no later take-over will ask what became of earlier ones. */

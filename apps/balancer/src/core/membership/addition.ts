@@ -25,7 +25,7 @@ import type { Workflow } from '../kernel/workflow';
 type Newcomers = ReadonlyMap<string, string[]>;
 
 export function* addServers(command: AddCommand, parts: MembershipParts): Workflow<AdminOutcome> {
-  const { cluster, desk } = parts;
+  const { cluster, context } = parts;
   const going = Object.keys(command.servers).find((name) => leavingOf(parts).includes(name));
   if (going !== undefined) return refused('BAD_REQUEST', `server ${going} is being removed: add it when it is gone`);
   const fault = validateAdd(command, standing(parts));
@@ -44,7 +44,7 @@ export function* addServers(command: AddCommand, parts: MembershipParts): Workfl
   yield* forgetMade(parts);
   if (cluster.phase === 'steppedDown') return { ok: false, error: noLongerLeading() };
   for (const [server, shards] of newcomers) {
-    desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data: { cause: '/add', shards } } });
+    context.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data: { cause: '/add', shards } } });
   }
   yield* untilInSync(parts, names);
   return { ok: true, value: { add: { n: cluster.servers.size, added: names } } };

@@ -63,9 +63,9 @@ export function* initCluster(command: InitCommand, parts: MembershipParts): Work
 }
 
 /** Who holds data of a configuration of which the catalog knows nothing; null when nobody does. */
-function* foundData({ cluster, desk }: MembershipParts): Workflow<string | null> {
+function* foundData({ cluster, context }: MembershipParts): Workflow<string | null> {
   if (cluster.foundData !== null) return cluster.foundData;
-  const present = yield* wait(desk.ask('census', {}));
+  const present = yield* wait(context.ask('census', {}));
   if (!present.ok) return 'it cannot be found out now which servers hold data';
   const holders = present.value.filter(({ configId }) => configId > 0).map(({ server }) => server);
   return holders.length === 0 ? null : `${holders.join(', ')} hold data of a configuration`;
@@ -79,13 +79,13 @@ function* firstSilent(names: readonly string[], { health }: MembershipParts): Wo
 
 /** What is left of the configuration before: records of shards that are no more, and servers that nobody lists. */
 function* forget(before: Pick<ClusterRecord, 'shards' | 'servers'>, parts: MembershipParts): Workflow {
-  const { cluster, catalog, desk } = parts;
+  const { cluster, catalog, context } = parts;
   for (const shard of before.shards) if (!cluster.shards.has(shard)) yield* catalog.put(BUCKET_KEYS.shard(shard), null);
   // Should somebody else lead by now, they are not removed: an order to the launcher waits for the lease.
   for (const server of before.servers) {
     if (cluster.servers.has(server)) continue;
     yield* dropServer(parts, server);
-    desk.emit({
+    context.emit({
       do: 'publish',
       event: { kind: 'server.removed', subject: server, data: { cause: '/init', shards: [] } },
     });
@@ -122,13 +122,13 @@ function draw(
 }
 
 /** Has every server make its tables, beside those that it serves. */
-function* prepare(blueprint: Blueprint, { desk, cluster }: MembershipParts): Workflow<ErrorBody | null> {
+function* prepare(blueprint: Blueprint, { context, cluster }: MembershipParts): Workflow<ErrorBody | null> {
   const { configId, schema, servers } = blueprint.cluster;
   const asks = servers.map((server) => {
     const shards = blueprint.shards.filter(({ replicas }) => replicas.includes(server)).map(configOf);
     const request = { epoch: cluster.epoch, configId, schema, shards, drop: [] };
     const stage = { stage: 'prepare' as const, cluster: blueprint.cluster, ...cluster.meantFor(server) };
-    return desk.ask('config', { server, request: { ...request, ...stage } });
+    return context.ask('config', { server, request: { ...request, ...stage } });
   });
   const outcomes = yield* wait(all(asks));
   const failed = outcomes.find((outcome) => !outcome.ok);
@@ -136,10 +136,10 @@ function* prepare(blueprint: Blueprint, { desk, cluster }: MembershipParts): Wor
 }
 
 /** What was prepared goes; where that does not work now, the next leader sees to it. */
-function* discard({ cluster: record }: Blueprint, { desk, cluster }: MembershipParts): Workflow {
+function* discard({ cluster: record }: Blueprint, { context, cluster }: MembershipParts): Workflow {
   const { configId, schema, servers } = record;
   const request = { epoch: cluster.epoch, configId, schema, shards: [], drop: [], stage: 'discard' as const };
-  yield* wait(all(servers.map((server) => desk.ask('config', { server, request }))));
+  yield* wait(all(servers.map((server) => context.ask('config', { server, request }))));
 }
 
 /** Nothing of the configuration before is begun any more; then the new one comes into force. */
@@ -171,7 +171,7 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
  * nothing: it has its tables, and has not lost anything.
  */
 function* establish({ cluster: record, shards }: Blueprint, parts: MembershipParts): Workflow {
-  const { catalog, cluster, health, news, inSyncSets, desk } = parts;
+  const { catalog, cluster, health, news, inSyncSets, context } = parts;
   cluster.record = record;
   news.vouch();
   // A deposed leader could create them.
@@ -184,6 +184,6 @@ function* establish({ cluster: record, shards }: Blueprint, parts: MembershipPar
   for (const shard of cluster.shards.values()) inSyncSets.tellSoon(shard, untold);
   for (const server of record.servers) {
     const data = { cause: '/init', shards: cluster.shardsOn(server).map((shard) => shard.id) };
-    desk.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data } });
+    context.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data } });
   }
 }

@@ -6,7 +6,7 @@ import type { ShardRange } from '#common/contracts/schema';
 import type { Catalog } from '../cluster/catalog';
 import type { Cluster } from '../cluster/cluster';
 import type { ClusterNews } from '../cluster/cluster-news';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { AdminResult, Outcome } from '../kernel/effects';
 import type { Health } from '../healing/health';
 import type { InSyncSets } from '../replicas/in-sync-sets';
@@ -25,7 +25,7 @@ const POLL_MS = 50;
 
 /** Everything a change works with. */
 export interface MembershipParts {
-  desk: Desk;
+  context: StepContext;
   cluster: Cluster;
   catalog: Catalog;
   news: ClusterNews;
@@ -68,7 +68,7 @@ export function* startServers(
   names: readonly string[],
   mayReplace: boolean,
 ): Workflow<Started> {
-  const listed = yield* wait(parts.desk.ask('listNodes', {}));
+  const listed = yield* wait(parts.context.ask('listNodes', {}));
   if (!listed.ok) return { error: listed.error, fresh: [] };
   const fresh = names.filter((name) => !listed.value.includes(name));
   const outcomes = yield* wait(all(names.map((name) => running(startServer(parts, name, mayReplace)))));
@@ -78,25 +78,25 @@ export function* startServers(
 }
 
 /** Ends servers that hold nothing that anybody needs, with their data. */
-export function* removeServers({ desk }: MembershipParts, names: readonly string[]): Workflow {
-  yield* wait(all(names.map((server) => desk.ask('removeNode', { server }))));
+export function* removeServers({ context }: MembershipParts, names: readonly string[]): Workflow {
+  yield* wait(all(names.map((server) => context.ask('removeNode', { server }))));
 }
 
 function* startServer(
-  { desk, cluster, health, settings }: MembershipParts,
+  { context, cluster, health, settings }: MembershipParts,
   server: string,
   mayReplace: boolean,
 ): Workflow<ErrorBody | null> {
-  const started = yield* wait(desk.ask('startNode', { server }));
+  const started = yield* wait(context.ask('startNode', { server }));
   if (!started.ok) return started.error;
-  const deadlineMs = desk.nowMs + settings.nodeStartMs;
+  const deadlineMs = context.nowMs + settings.nodeStartMs;
   const failed = (why: string): ErrorBody => ({ code: 'STORE_FAILED', message: `${server} ${why}`, retryable: false });
   for (;;) {
-    const reply = yield* health.awaitNode(server, Math.min(START_LOOK_MS, deadlineMs - desk.nowMs));
+    const reply = yield* health.awaitNode(server, Math.min(START_LOOK_MS, deadlineMs - context.nowMs));
     if (reply !== null) return mayReplace ? null : otherData(server, reply, cluster);
-    const failure = yield* wait(desk.ask('nodeFailure', { server }));
+    const failure = yield* wait(context.ask('nodeFailure', { server }));
     if (failure.ok && failure.value !== null) return failed(`cannot start: ${failure.value}`);
-    if (desk.nowMs >= deadlineMs) return failed('was started and did not answer in time');
+    if (context.nowMs >= deadlineMs) return failed('was started and did not answer in time');
   }
 }
 
@@ -109,7 +109,7 @@ function otherData(server: string, { configId }: FenceReply, cluster: Cluster): 
 
 /** Has servers create the tables of their shards. */
 export function* createTables(
-  { desk, cluster }: MembershipParts,
+  { context, cluster }: MembershipParts,
   names: readonly string[],
   records: readonly ShardRecord[],
   schema: TableSchema,
@@ -121,7 +121,7 @@ export function* createTables(
       .filter((record) => record.replicas.includes(server))
       .map((record) => new Shard(record).config());
     const request = { epoch, configId, schema, shards, drop: [], areNew: true as const, ...cluster.meantFor(server) };
-    return desk.ask('config', { server, request });
+    return context.ask('config', { server, request });
   });
   const outcomes = yield* wait(all(asks));
   const failed = outcomes.find((outcome) => !outcome.ok);
@@ -134,20 +134,20 @@ export const WHAT_TO_DO =
 
 /** Waits, within a bound, until all replicas of the servers are in sync. */
 export function* untilInSync(parts: MembershipParts, names: readonly string[]): Workflow<boolean> {
-  const { cluster, desk, settings, recovery } = parts;
-  const deadlineMs = desk.nowMs + settings.adminWaitMs;
+  const { cluster, context, settings, recovery } = parts;
+  const deadlineMs = context.nowMs + settings.adminWaitMs;
   const isWhole = (name: string): boolean => cluster.shardsOn(name).every((shard) => shard.stateOf(name) === 'in-sync');
   while (!names.every(isWhole)) {
-    if (desk.nowMs >= deadlineMs) return false;
+    if (context.nowMs >= deadlineMs) return false;
     recovery.startAll();
-    yield* wait(desk.sleep(POLL_MS));
+    yield* wait(context.sleep(POLL_MS));
   }
   return true;
 }
 
 /** Forgets a server that holds nothing any more, and ends it with its data. */
-export function* dropServer({ desk }: MembershipParts, server: string): Workflow {
-  yield* wait(desk.ask('removeNode', { server }));
+export function* dropServer({ context }: MembershipParts, server: string): Workflow {
+  yield* wait(context.ask('removeNode', { server }));
 }
 
 export function refused(code: ErrorBody['code'], message: string, retryable = false): { ok: false; error: ErrorBody } {

@@ -30,22 +30,22 @@ export class Membership {
 
   /** This balancer has begun to lead: goes on with what the one before it was asked for. */
   resume(): void {
-    this.nextPlanMs = this.parts.desk.nowMs + this.parts.settings.adminWaitMs;
+    this.nextPlanMs = this.parts.context.nowMs + this.parts.settings.adminWaitMs;
     run(this.goOn());
   }
 
   /** Goes on with removals that have been promised, at a pace, unless a command is being carried out. */
   tick(): void {
-    const { desk, cluster } = this.parts;
-    if (this.turn.isHeld || cluster.phase !== 'serving' || desk.nowMs < this.nextLookMs) return;
-    this.nextLookMs = desk.nowMs + LOOK_MS;
+    const { context, cluster } = this.parts;
+    if (this.turn.isHeld || cluster.phase !== 'serving' || context.nowMs < this.nextLookMs) return;
+    this.nextLookMs = context.nowMs + LOOK_MS;
     run(this.goOnRemoving());
   }
 
   private *goOnRemoving(): Workflow {
-    const { desk, cluster, settings } = this.parts;
-    const plansAnew = desk.nowMs >= this.nextPlanMs;
-    if (plansAnew) this.nextPlanMs = desk.nowMs + settings.adminWaitMs;
+    const { context, cluster, settings } = this.parts;
+    const plansAnew = context.nowMs >= this.nextPlanMs;
+    if (plansAnew) this.nextPlanMs = context.nowMs + settings.adminWaitMs;
     yield* wait(this.turn.acquire());
     try {
       cluster.isReshaping = true;
@@ -90,7 +90,7 @@ export class Membership {
         run(this.goOn());
         return outcome;
       }
-      this.nextPlanMs = this.parts.desk.nowMs + 2 * this.parts.settings.adminWaitMs;
+      this.nextPlanMs = this.parts.context.nowMs + 2 * this.parts.settings.adminWaitMs;
       return yield* removeServers(command.command, this.parts);
     } finally {
       this.parts.cluster.isReshaping = false;
@@ -99,6 +99,6 @@ export class Membership {
   }
 
   private answer(command: MembershipCommand, outcome: AdminOutcome): void {
-    this.parts.desk.emit({ do: 'answerAdmin', request: command.request, outcome });
+    this.parts.context.emit({ do: 'answerAdmin', request: command.request, outcome });
   }
 }

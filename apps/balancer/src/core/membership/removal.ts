@@ -23,13 +23,13 @@ const POLL_MS = 50;
  * takes longer than an administrator waits, `finishRemovals` brings to an end.
  */
 export function* removeServers(command: RmCommand, parts: MembershipParts): Workflow<AdminOutcome> {
-  const { cluster, desk, settings } = parts;
+  const { cluster, context, settings } = parts;
   const fault = validateRm(command, standing(parts));
   if (fault !== null) return refused('BAD_REQUEST', fault);
   const chosen = choose(command, parts);
   if (typeof chosen === 'string') return refused('BAD_REQUEST', chosen);
   yield* begin(planMoves(chosen, parts), chosen, parts);
-  const untilMs = desk.nowMs + settings.adminWaitMs;
+  const untilMs = context.nowMs + settings.adminWaitMs;
   yield* silence(chosen, parts);
   const isMade = yield* untilMade(parts, chosen, untilMs);
   for (const server of isMade ? chosen : []) yield* removeServer(server, parts, untilMs);
@@ -52,7 +52,7 @@ export function* finishRemovals(parts: MembershipParts, plansAnew: boolean): Wor
   yield* silence(leaving, parts);
   for (const server of leaving) {
     if (movesFor([server], parts).every((move) => isMade(move, parts)))
-      yield* removeServer(server, parts, parts.desk.nowMs);
+      yield* removeServer(server, parts, parts.context.nowMs);
   }
 }
 
@@ -178,18 +178,18 @@ function* silence(leaving: readonly string[], { cluster, inSyncSets }: Membershi
 
 /** Waits, within a bound, until the replicas that are made before these servers go are in sync. */
 function* untilMade(parts: MembershipParts, leaving: readonly string[], untilMs: number): Workflow<boolean> {
-  const { desk, recovery } = parts;
+  const { context, recovery } = parts;
   while (!movesFor(leaving, parts).every((move) => isMade(move, parts))) {
-    if (desk.nowMs >= untilMs) return false;
+    if (context.nowMs >= untilMs) return false;
     recovery.startAll();
-    yield* wait(desk.sleep(POLL_MS));
+    yield* wait(context.sleep(POLL_MS));
   }
   return true;
 }
 
 /** Where it has to stay for now nothing is done, or not everything. */
 function* removeServer(name: string, parts: MembershipParts, untilMs: number): Workflow {
-  const { cluster, catalog, news, inSyncSets, desk } = parts;
+  const { cluster, catalog, news, inSyncSets, context } = parts;
   const server = cluster.serverNamed(name);
   const held = shardsOf(name, parts);
   for (const shard of held) {
@@ -217,7 +217,7 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   cluster.removeServer(name);
   yield* dropServer(parts, name);
   const data = { cause: '/rm', shards: held.map((shard) => shard.id) };
-  desk.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });
+  context.emit({ do: 'publish', event: { kind: 'server.removed', subject: name, data } });
 }
 
 /** What it holds is needed after all: it is a member of the cluster again, and still to go. */
@@ -249,11 +249,11 @@ function withoutServer({ servers, moves = [], leaving = [] }: ClusterRecord, nam
 }
 
 /** Waits, within a bound, until the members of all shards have stored who has left. */
-function* untilTold({ cluster, desk }: MembershipParts, untilMs: number): Workflow<boolean> {
+function* untilTold({ cluster, context }: MembershipParts, untilMs: number): Workflow<boolean> {
   const isTold = (): boolean => cluster.inKeyOrder().every((shard) => shard.untold.size === 0);
   while (!isTold()) {
-    if (desk.nowMs >= untilMs) return false;
-    yield* wait(desk.sleep(POLL_MS));
+    if (context.nowMs >= untilMs) return false;
+    yield* wait(context.sleep(POLL_MS));
   }
   return true;
 }
@@ -282,7 +282,7 @@ function* isNeedless(
 function* mayEndNow(server: ServerState, held: readonly Shard[], parts: MembershipParts): Workflow<boolean> {
   while (yield* isNeedless(server, held, parts)) {
     if (parts.cluster.isCertain()) return true;
-    yield* wait(parts.desk.sleep(POLL_MS));
+    yield* wait(parts.context.sleep(POLL_MS));
   }
   return false;
 }

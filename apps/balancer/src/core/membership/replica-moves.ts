@@ -51,12 +51,12 @@ export function* join({ cluster, inSyncSets }: MembershipParts, moves: readonly 
 
 /** A new leader goes on with what the one before it has left. It holds nothing meanwhile: commands come between. */
 export function* goOnWithMoves(parts: MembershipParts): Workflow {
-  const { cluster, desk } = parts;
+  const { cluster, context } = parts;
   const open = (): ReplicaMove[] => movesOf(parts).filter((move) => isOpen(cluster.shards.get(move.shard), move));
   while (open().length > 0) {
     // Each by itself: a command may have begun while one of them was stored.
     for (const move of open()) if (!cluster.isReshaping) yield* join(parts, [move]);
-    yield* wait(desk.sleep(POLL_MS));
+    yield* wait(context.sleep(POLL_MS));
   }
 }
 

@@ -9,7 +9,7 @@
 import type { ErrorBody } from '#common/contracts/errors';
 import { highestOf } from '#common/protocol/extremes';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { differingKeys, KEYS_NAMED, type Differences, type DigestAsker } from './differing-keys';
 import type { InSyncSets } from './in-sync-sets';
 import type { Shard } from '../cluster/shard';
@@ -74,7 +74,7 @@ export interface Finding extends Sides {
 
 export class Divergence {
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
   ) {}
@@ -91,10 +91,10 @@ export class Divergence {
     }
     shard.hold(vat);
     const isSettled = settles(finding);
-    shard.divergedMs = this.desk.nowMs;
+    shard.divergedMs = this.context.nowMs;
     yield* this.inSyncSets.quarantine(shard, diverged, cause, isSettled);
     // Until now a read may have been sent to one of them.
-    shard.divergedMs = this.desk.nowMs;
+    shard.divergedMs = this.context.nowMs;
     run(this.examineAll(finding));
   }
 
@@ -103,9 +103,9 @@ export class Divergence {
    * been copied from one of them meanwhile cannot be relied on.
    */
   *dispute(shard: Shard): Workflow {
-    shard.divergedMs = this.desk.nowMs;
+    shard.divergedMs = this.context.nowMs;
     yield* this.inSyncSets.dispute(shard);
-    shard.divergedMs = this.desk.nowMs;
+    shard.divergedMs = this.context.nowMs;
   }
 
   /** Members were compared as a whole, and more than half of them, or all, show the same. `unheard`: those that did not answer. */
@@ -167,7 +167,7 @@ export class Divergence {
     servers: readonly string[],
   ): Workflow<{ replies: Map<string, WholeDigest>; failures: Map<string, ErrorBody> }> {
     const question = { shard, epoch: this.cluster.epoch, vat, forgottenUpTo: shard.forgottenIds.hold() };
-    const asks = servers.map((server) => running(wholeDigest(this.desk, { ...question, server })));
+    const asks = servers.map((server) => running(wholeDigest(this.context, { ...question, server })));
     const outcomes = yield* wait(all(asks));
     shard.forgottenIds.release();
     const replies = new Map<string, WholeDigest>();
@@ -183,8 +183,8 @@ export class Divergence {
   private asker(shard: Shard, vat: number, server: string): DigestAsker {
     const { epoch } = this.cluster;
     return {
-      page: (after) => digestPage(this.desk, { server, shard, epoch, vat }, after),
-      within: (within) => this.desk.ask('digest', { server, request: { epoch, shard: shard.id, vat, within } }),
+      page: (after) => digestPage(this.context, { server, shard, epoch, vat }, after),
+      within: (within) => this.context.ask('digest', { server, request: { epoch, shard: shard.id, vat, within } }),
     };
   }
 
@@ -196,7 +196,7 @@ export class Divergence {
       : `there is no majority, so that either side may be right; ${agreeing.join(', ')} serves on, having more records or being named first: ${kept}`;
     const data = { cause, verdict, shard: shard.id, server, vat, agreeing, hasMajority, ...told(differences) };
     const named = roundKeys === undefined ? {} : { roundKeys: roundKeys.slice(0, KEYS_NAMED) };
-    this.desk.emit({
+    this.context.emit({
       do: 'publish',
       event: { kind: 'shard.diverged', subject: `${shard.id}/${server}`, data: { ...data, ...named } },
     });

@@ -8,7 +8,7 @@
 import type { ConfigRequest, NodeShardState } from '#common/contracts/node';
 import type { Catalog } from '../cluster/catalog';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { entered, joined, settled } from './record-changes';
 import { RecordStorage, type Stored } from './record-storage';
 import { isWhole, RollCall } from './roll-call';
@@ -33,18 +33,18 @@ export class InSyncSets {
   private nextTryMs = 0;
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     catalog: Catalog,
   ) {
-    this.rollCall = new RollCall(desk, cluster);
+    this.rollCall = new RollCall(context, cluster);
     this.storage = new RecordStorage(cluster, catalog, this.rollCall);
   }
 
   /** Tries again what could not be done so far. */
   tick(): void {
-    if (this.waiting.size === 0 || this.desk.nowMs < this.nextTryMs) return;
-    this.nextTryMs = this.desk.nowMs + RETRY_MS;
+    if (this.waiting.size === 0 || this.context.nowMs < this.nextTryMs) return;
+    this.nextTryMs = this.context.nowMs + RETRY_MS;
     for (const shard of [...this.waiting]) {
       if (!this.storage.isCurrent(shard)) this.waiting.delete(shard);
       else if (!shard.configLock.isHeld) run(this.tryAgain(shard));
@@ -325,7 +325,7 @@ export class InSyncSets {
     shard.announcedUnavailable = true;
     const { inSync, minInSync } = shard;
     const data = { cause, why, missing: leaving, inSync, minInSync };
-    this.desk.emit({ do: 'publish', event: { kind: 'shard.unavailable', subject: shard.id, data } });
+    this.context.emit({ do: 'publish', event: { kind: 'shard.unavailable', subject: shard.id, data } });
     return why;
   }
 
@@ -339,7 +339,7 @@ export class InSyncSets {
     const { mustHold } = shard;
     const isOurs = (state: NodeShardState): boolean => state.shard === shard.id;
     const news = (): ConfigRequest => this.cluster.configRequest([shard.config()]);
-    const asks = asked.map((server) => this.desk.ask('config', { server, request: news() }));
+    const asks = asked.map((server) => this.context.ask('config', { server, request: news() }));
     const outcomes = yield* wait(all(asks));
     const told = asked.filter((server, index) => {
       const outcome = outcomes[index];
@@ -356,7 +356,7 @@ export class InSyncSets {
   private left(shard: Shard, servers: readonly string[], cause: string): void {
     for (const server of servers) {
       const data = { cause, shard: shard.id, server, vat: shard.vat };
-      this.desk.emit({ do: 'publish', event: { kind: 'shard.stale', subject: `${shard.id}/${server}`, data } });
+      this.context.emit({ do: 'publish', event: { kind: 'shard.stale', subject: `${shard.id}/${server}`, data } });
     }
   }
 }

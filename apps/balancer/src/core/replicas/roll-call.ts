@@ -7,7 +7,7 @@
 import type { NodeShardState } from '#common/contracts/node';
 import { isSameRound } from '#common/protocol/take-over';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { Shard } from '../cluster/shard';
 import { all, wait, type Suspension, type Workflow } from '../kernel/workflow';
 
@@ -23,7 +23,7 @@ export class RollCall {
   private readonly open = new Map<string, Call>();
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
   ) {}
 
@@ -63,7 +63,7 @@ export class RollCall {
   *taught(shard: Shard, servers: readonly string[]): Workflow<boolean> {
     if (shard.epochStarts.length === 0) return true;
     const request = this.cluster.configRequest([shard.config()]);
-    const outcomes = yield* wait(all(servers.map((server) => this.desk.ask('config', { server, request }))));
+    const outcomes = yield* wait(all(servers.map((server) => this.context.ask('config', { server, request }))));
     return outcomes.every(({ ok }) => ok);
   }
 
@@ -81,15 +81,15 @@ export class RollCall {
   private ask(server: string): Suspension<Heard> {
     return (resume) => {
       const open = this.open.get(server);
-      if (open?.sentMs === this.desk.nowMs) {
+      if (open?.sentMs === this.context.nowMs) {
         open.waiting.push(resume);
         return;
       }
-      const call: Call = { sentMs: this.desk.nowMs, waiting: [resume] };
+      const call: Call = { sentMs: this.context.nowMs, waiting: [resume] };
       this.open.set(server, call);
       const { epoch, configId } = this.cluster;
       const request = { epoch, configId, vats: {}, marks: {} };
-      this.desk.request('ping', { server, request }, (outcome) => {
+      this.context.request('ping', { server, request }, (outcome) => {
         if (this.open.get(server) === call) this.open.delete(server);
         const heard =
           outcome.ok && outcome.value.postgres === 'ok' && outcome.value.configId === this.cluster.configId

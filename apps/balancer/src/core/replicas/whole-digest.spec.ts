@@ -1,6 +1,6 @@
 import type { ErrorBody } from '#common/contracts/errors';
 import type { DigestReply, DigestRequest } from '#common/contracts/node';
-import { Desk } from '../kernel/desk';
+import { StepContext } from '../kernel/step-context';
 import type { Effect, Outcome } from '../kernel/effects';
 import { Shard } from '../cluster/shard';
 import { wholeDigest, type WholeDigest } from './whole-digest';
@@ -19,20 +19,20 @@ function failure(code: ErrorBody['code']): Outcome<DigestReply> {
 
 /** Asks for the digest of a shard whose replica answers so; time passes whenever nothing else happens. */
 function ask(answer: Answer): { outcome: Outcome<WholeDigest> | undefined; asked: (number | undefined)[] } {
-  const desk = new Desk();
+  const context = new StepContext();
   const asked: (number | undefined)[] = [];
   let outcome: Outcome<WholeDigest> | undefined;
-  run(wholeDigest(desk, { server: 'S0', shard: SHARD, epoch: 1, vat: 7, forgottenUpTo: 0 }), (done) => {
+  run(wholeDigest(context, { server: 'S0', shard: SHARD, epoch: 1, vat: 7, forgottenUpTo: 0 }), (done) => {
     outcome = done;
   });
   for (let turns = 0; turns < 100 && outcome === undefined; turns += 1) {
-    const effects = desk.take().filter((effect): effect is Effect & { do: 'digest' } => effect.do === 'digest');
+    const effects = context.take().filter((effect): effect is Effect & { do: 'digest' } => effect.do === 'digest');
     for (const { token, request } of effects) {
       asked.push(request.after);
-      desk.deliver(token, answer(request));
+      context.deliver(token, answer(request));
     }
-    desk.nowMs += 1_000;
-    desk.wakeSleepers();
+    context.nowMs += 1_000;
+    context.wakeSleepers();
   }
   return { outcome, asked };
 }

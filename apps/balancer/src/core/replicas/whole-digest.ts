@@ -6,7 +6,7 @@
  * all keys are compared. All pages are of one VAT, which the caller keeps from being purged until the last one has come.
  */
 import type { DigestReply } from '#common/contracts/node';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { Outcome } from '../kernel/effects';
 import type { Shard } from '../cluster/shard';
 import { wait, type Workflow } from '../kernel/workflow';
@@ -33,12 +33,12 @@ export interface DigestQuestion {
 }
 
 /** Asks until the last page has come; the error is that of a page that did not. */
-export function* wholeDigest(desk: Desk, question: DigestQuestion): Workflow<Outcome<WholeDigest>> {
+export function* wholeDigest(context: StepContext, question: DigestQuestion): Workflow<Outcome<WholeDigest>> {
   let sum = 0n;
   let rows = 0;
   let after: number | null = null;
   for (;;) {
-    const outcome: Outcome<DigestReply> = yield* digestPage(desk, question, after);
+    const outcome: Outcome<DigestReply> = yield* digestPage(context, question, after);
     if (!outcome.ok) return outcome;
     const { digest, records, next }: DigestReply = outcome.value;
     sum += BigInt(digest);
@@ -50,19 +50,19 @@ export function* wholeDigest(desk: Desk, question: DigestQuestion): Workflow<Out
 
 /** One page, behind the key `after`; again where it did not come. */
 export function* digestPage(
-  desk: Desk,
+  context: StepContext,
   { server, shard, ...question }: DigestQuestion,
   after: number | null,
 ): Workflow<Outcome<DigestReply>> {
   const request = { ...question, shard: shard.id, ...(after === null ? {} : { after }) };
   for (let attempt = 1; ; attempt += 1) {
-    const outcome = yield* wait(desk.ask('digest', { server, request }));
+    const outcome = yield* wait(context.ask('digest', { server, request }));
     // A page that ends where it began would be asked for for ever.
     if (outcome.ok && outcome.value.next !== null && outcome.value.next <= (after ?? Number.NEGATIVE_INFINITY)) {
       const message = `${server} does not get on with the digest of ${shard.id}`;
       return { ok: false, error: { code: 'BAD_MESSAGE', message, retryable: false } };
     }
     if (outcome.ok || attempt === ATTEMPTS || FINAL.includes(outcome.error.code)) return outcome;
-    yield* wait(desk.sleep(PAUSE_MS));
+    yield* wait(context.sleep(PAUSE_MS));
   }
 }

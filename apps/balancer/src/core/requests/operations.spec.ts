@@ -1,6 +1,6 @@
 import type { OperationLookupReply } from '#common/contracts/node';
 import { Cluster } from '../cluster/cluster';
-import { Desk } from '../kernel/desk';
+import { StepContext } from '../kernel/step-context';
 import type { Effect, Outcome } from '../kernel/effects';
 import { PUBLISHED_HASH } from '../cluster/hash-ring';
 import { Operations } from './operations';
@@ -14,7 +14,7 @@ type Lookup = Extract<Effect, { do: 'operation' }>;
 
 /** Asks for what became of `change` where these servers hold these shards. */
 function find(placed: Record<string, string[]>): {
-  desk: Desk;
+  context: StepContext;
   cluster: Cluster;
   shards: Map<string, Shard>;
   outcomes: unknown[];
@@ -23,7 +23,7 @@ function find(placed: Record<string, string[]>): {
   asks: () => Record<string, string[]>;
   answer: (server: string, outcome: Outcome<OperationLookupReply>) => void;
 } {
-  const desk = new Desk();
+  const context = new StepContext();
   const cluster = new Cluster(3, SUSPICION, PUBLISHED_HASH);
   Object.keys(placed).forEach((name, number) => (cluster.addServer(name, number).starting = false));
   const ids = [...new Set(Object.values(placed).flat())].sort();
@@ -34,11 +34,11 @@ function find(placed: Record<string, string[]>): {
   });
   cluster.addShards(shards);
   const fenced: string[] = [];
-  const operations = new Operations(desk, cluster, ({ message }) => fenced.push(message));
+  const operations = new Operations(context, cluster, ({ message }) => fenced.push(message));
   const outcomes: unknown[] = [];
   let open: Lookup[] = [];
   return {
-    ...{ desk, cluster },
+    ...{ context, cluster },
     shards: new Map(shards.map((shard) => [shard.id, shard])),
     outcomes,
     fenced,
@@ -46,11 +46,11 @@ function find(placed: Record<string, string[]>): {
       run(operations.find('change'), (outcome) => outcomes.push(outcome));
     },
     asks: () => {
-      open = desk.take() as Lookup[];
+      open = context.take() as Lookup[];
       return Object.fromEntries(open.map(({ server, request }) => [server, request.shards.map(({ shard }) => shard)]));
     },
     answer: (server, outcome) => {
-      desk.deliver(open.find((ask) => ask.server === server)!.token, outcome);
+      context.deliver(open.find((ask) => ask.server === server)!.token, outcome);
     },
   };
 }
@@ -149,13 +149,13 @@ test('versions are kept for the question, and released with its answer', () => {
 });
 
 test('what a server told is asked of another one when members turned out to differ meanwhile: it may be the wrong one', () => {
-  const { desk, shards, ask, asks, answer, outcomes } = find({ S0: ['a', 'b'], S1: ['a'] });
-  desk.nowMs = 5;
+  const { context, shards, ask, asks, answer, outcomes } = find({ S0: ['a', 'b'], S1: ['a'] });
+  context.nowMs = 5;
   ask();
   expect(asks()).toEqual({ S0: ['a', 'b'] });
   shards.get('a')!.divergedMs = 5;
   shards.get('a')!.suspend('S0', true);
-  desk.nowMs = 6;
+  context.nowMs = 6;
   answer('S0', found(['b', 1]));
   expect(outcomes).toEqual([]);
   expect(asks()).toEqual({ S1: ['a'] });
@@ -164,11 +164,11 @@ test('what a server told is asked of another one when members turned out to diff
 });
 
 test('it is asked itself once more when it was not the wrong one', () => {
-  const { desk, shards, ask, asks, answer, outcomes } = find({ S0: ['a'] });
+  const { context, shards, ask, asks, answer, outcomes } = find({ S0: ['a'] });
   ask();
   asks();
   shards.get('a')!.divergedMs = 0;
-  desk.nowMs = 1;
+  context.nowMs = 1;
   answer('S0', found(['a', 1]));
   expect(asks()).toEqual({ S0: ['a'] });
   answer('S0', found(['a', 1]));

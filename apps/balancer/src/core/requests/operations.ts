@@ -6,7 +6,7 @@ import type { OperationStatus } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OperationLookupReply } from '#common/contracts/node';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import type { Outcome } from '../kernel/effects';
 import type { Shard } from '../cluster/shard';
 import { all, wait, type Workflow } from '../kernel/workflow';
@@ -25,7 +25,7 @@ interface Look {
 
 export class Operations {
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly fenced: (error: ErrorBody) => void,
   ) {}
@@ -82,9 +82,9 @@ export class Operations {
     const questions = [...asked].map(([server, looks]) => {
       const shards = looks.map(({ shard, vat, forgottenUpTo }) => ({ shard: shard.id, vat, forgottenUpTo }));
       for (const { tried } of looks) tried.add(server);
-      return this.desk.ask('operation', { server, request: { epoch: this.cluster.epoch, id, shards } });
+      return this.context.ask('operation', { server, request: { epoch: this.cluster.epoch, id, shards } });
     });
-    const askedMs = this.desk.nowMs;
+    const askedMs = this.context.nowMs;
     const outcomes = yield* wait(all(questions));
     let found: Found = [];
     const answered = new Set<Look>();

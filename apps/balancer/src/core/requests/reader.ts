@@ -9,7 +9,7 @@
 import type { RangeRead, ReadDoneReply, ReadDoneRequest, ReadPart } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { Patience, WakingClock } from '../detection/patience';
 import type { CoreSettings } from '../detection/settings';
 import type { Shard } from '../cluster/shard';
@@ -55,7 +55,7 @@ export class Reader {
   private nextRead = 1;
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly settings: CoreSettings,
     private readonly fenced: (error: ErrorBody) => void,
@@ -74,7 +74,7 @@ export class Reader {
     for (const ticket of request.done) this.drop(ticket);
     for (const id of request.keep) {
       const ticket = this.tickets.get(id);
-      if (ticket !== undefined) ticket.expiresMs = this.desk.nowMs + this.settings.ticketTtlMs;
+      if (ticket !== undefined) ticket.expiresMs = this.context.nowMs + this.settings.ticketTtlMs;
     }
     return { epoch: this.cluster.epoch, unknown };
   }
@@ -88,7 +88,7 @@ export class Reader {
   /** Asks another replica where one takes much longer than is usual, and drops the tickets of readers that have gone silent. */
   tick(): void {
     this.hedge();
-    for (const [id, ticket] of this.tickets) if (ticket.expiresMs <= this.desk.nowMs) this.drop(id);
+    for (const [id, ticket] of this.tickets) if (ticket.expiresMs <= this.context.nowMs) this.drop(id);
   }
 
   /** Drops all tickets: their shards are gone. */
@@ -122,11 +122,11 @@ export class Reader {
     tried.add(server);
     read.open += 1;
     shard.countRead(server, 1);
-    const askedMs = this.desk.nowMs;
+    const askedMs = this.context.nowMs;
     const sentMs = this.clock.at(askedMs);
     this.waiting.set(read, sentMs);
     const page = { shard: shard.id, vat: shard.vat, low: request.low, high: request.low };
-    this.desk.request('readOne', { server, epoch: this.cluster.epoch, read: page }, (outcome) => {
+    this.context.request('readOne', { server, epoch: this.cluster.epoch, read: page }, (outcome) => {
       shard.countRead(server, -1);
       read.open -= 1;
       if (!outcome.ok && outcome.error.code === 'FENCED') this.fenced(outcome.error);
@@ -141,7 +141,7 @@ export class Reader {
         read.tried = new Set();
         this.tryOne(read);
       } else {
-        this.learn(this.clock.at(this.desk.nowMs) - sentMs);
+        this.learn(this.clock.at(this.context.nowMs) - sentMs);
         this.end(read, () => {
           this.answerOne(request, [shard.id], outcome.value);
         });
@@ -157,13 +157,13 @@ export class Reader {
 
   /** What came too late is not learned as usual. */
   private learn(tookMs: number): void {
-    const { nowMs } = this.desk;
+    const { nowMs } = this.context;
     if (tookMs <= this.patience.limitMs(0, nowMs)) this.patience.learn(tookMs, nowMs);
   }
 
   /** Dean and Barroso, The Tail at Scale (2013): hedged requests. */
   private hedge(): void {
-    const { nowMs } = this.desk;
+    const { nowMs } = this.context;
     this.clock.tick(nowMs);
     const limitMs = this.patience.limitMs(0, nowMs);
     for (const [read, sentMs] of this.waiting) {
@@ -195,7 +195,7 @@ export class Reader {
     const ticket = this.issue(shards, parts);
     const plan = { ticket, epoch: this.cluster.epoch, ttlMs: this.settings.ticketTtlMs, parts };
     const answer: RangeRead & { id: number } = { id: request.id, shards: shards.map((shard) => shard.id), plan };
-    this.desk.emit({ do: 'answer', batch: request.batch, answered: { result: answer } });
+    this.context.emit({ do: 'answer', batch: request.batch, answered: { result: answer } });
   }
 
   private issue(shards: readonly Shard[], parts: readonly ReadPart[]): number {
@@ -205,7 +205,7 @@ export class Reader {
       shard.hold(vat);
       shard.countRead(server, 1);
     }
-    const { nowMs } = this.desk;
+    const { nowMs } = this.context;
     this.tickets.set(id, { parts: held, issuedMs: nowMs, expiresMs: nowMs + this.settings.ticketTtlMs });
     return id;
   }
@@ -246,10 +246,10 @@ export class Reader {
 
   private answerOne(request: ReadRequest, shards: string[], row: string | null): void {
     const result = { id: request.id, shards, count: row === null ? 0 : 1 };
-    this.desk.emit({ do: 'answer', batch: request.batch, answered: row === null ? { result } : { result, row } });
+    this.context.emit({ do: 'answer', batch: request.batch, answered: row === null ? { result } : { result, row } });
   }
 
   private refuse(request: ReadRequest, error: ErrorBody): void {
-    this.desk.emit({ do: 'answer', batch: request.batch, answered: { result: { id: request.id, error } } });
+    this.context.emit({ do: 'answer', batch: request.batch, answered: { result: { id: request.id, error } } });
   }
 }

@@ -9,7 +9,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome } from '#common/contracts/node';
 import { ChangesUnderWay } from './changes-under-way';
 import type { Cluster } from '../cluster/cluster';
-import type { Desk } from '../kernel/desk';
+import type { StepContext } from '../kernel/step-context';
 import { sidesOf, type Divergence, type Sides } from '../replicas/divergence';
 import { GivenUpRounds } from './given-up-rounds';
 import type { InSyncSets } from '../replicas/in-sync-sets';
@@ -37,7 +37,7 @@ export class Writer {
   private readonly shardOf = (id: string): Shard => this.cluster.shardNamed(id);
 
   constructor(
-    private readonly desk: Desk,
+    private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly inSyncSets: InSyncSets,
     private readonly divergence: Divergence,
@@ -65,7 +65,7 @@ export class Writer {
   flush(): void {
     const taken = this.lanes.take(
       (shard, request) => this.gate(shard, request),
-      this.desk.nowMs - this.settings.laneWaitMs,
+      this.context.nowMs - this.settings.laneWaitMs,
     );
     for (const request of taken.refused) this.refuse(request, unavailable([...request.parts.keys()]));
     for (const request of taken.expired) this.refuse(request, unavailable([...request.parts.keys()]));
@@ -94,12 +94,12 @@ export class Writer {
    * else does.
    */
   tick(): void {
-    const { nowMs } = this.desk;
+    const { nowMs } = this.context;
     for (const server of this.owed.giveUpLate(nowMs)) this.patience.wasLate(server, nowMs);
     for (const request of this.lanes.refuseHeld((shard, request) => this.gate(shard, request)))
       this.refuse(request, unavailable([...request.parts.keys()]));
-    if (this.desk.nowMs < this.nextSettleMs) return;
-    this.nextSettleMs = this.desk.nowMs + SETTLE_PAUSE_MS;
+    if (this.context.nowMs < this.nextSettleMs) return;
+    this.nextSettleMs = this.context.nowMs + SETTLE_PAUSE_MS;
     for (const shard of this.givenUp.debtors()) {
       if (!this.lanes.isLocked(shard.id) && this.cluster.isWritable(shard)) run(this.settleDebt(shard));
     }
@@ -133,7 +133,7 @@ export class Writer {
 
   private empty(shards: readonly Shard[]): Suspension<WriteRound> {
     return (resume) => {
-      const round = new WriteRound(this.nextRound++, [], this.shardOf, this.desk.nowMs, shards);
+      const round = new WriteRound(this.nextRound++, [], this.shardOf, this.context.nowMs, shards);
       this.send(round, () => {
         resume(round);
       });
@@ -141,7 +141,7 @@ export class Writer {
   }
 
   private begin(requests: readonly LaneRequest[]): void {
-    const round = new WriteRound(this.nextRound++, requests, this.shardOf, this.desk.nowMs);
+    const round = new WriteRound(this.nextRound++, requests, this.shardOf, this.context.nowMs);
     this.send(round, () => undefined);
   }
 
@@ -152,9 +152,9 @@ export class Writer {
       const fail = (error: ErrorBody): void => {
         if (round.failed(server, error)) run(this.conclude(round), ended);
       };
-      const debt = this.owed.sent(server, round, fail, this.desk.nowMs);
-      this.desk.request('apply', { server, epoch: this.cluster.epoch, round: part, rows }, (outcome) => {
-        this.owed.settled(debt, outcome.ok, this.desk.nowMs);
+      const debt = this.owed.sent(server, round, fail, this.context.nowMs);
+      this.context.request('apply', { server, epoch: this.cluster.epoch, round: part, rows }, (outcome) => {
+        this.owed.settled(debt, outcome.ok, this.context.nowMs);
         if (!outcome.ok) fail(outcome.error);
         else if (round.answered(server, outcome.value)) run(this.conclude(round), ended);
       });
@@ -219,8 +219,8 @@ export class Writer {
     for (const request of round.requests) this.answer(request, outcomes.get(request) ?? { ok: 0 });
     for (const [request, outcome] of round.refusals) this.answer(request, outcome);
     this.lanes.release(round.shards.keys());
-    const tookMs = this.desk.nowMs - round.startedMs;
-    this.desk.emit({ do: 'roundDone', requests: round.requests.length, rows, shards: round.shards.size, tookMs });
+    const tookMs = this.context.nowMs - round.startedMs;
+    this.context.emit({ do: 'roundDone', requests: round.requests.length, rows, shards: round.shards.size, tookMs });
   }
 
   /**
@@ -235,7 +235,7 @@ export class Writer {
   ): void {
     const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
     const idle = [...failed.shards.values()].map((entry) => entry.shard).filter((shard) => !needed.has(shard.id));
-    const again = new WriteRound(this.nextRound++, requests, this.shardOf, this.desk.nowMs, idle, refusals);
+    const again = new WriteRound(this.nextRound++, requests, this.shardOf, this.context.nowMs, idle, refusals);
     this.send(again, () => undefined);
   }
 
@@ -328,13 +328,13 @@ export class Writer {
     else {
       this.underWay.end(request.name.id);
       const answered = { result: { id: request.id, added: outcome.ok } };
-      this.desk.emit({ do: 'answer', batch: request.batch, answered });
+      this.context.emit({ do: 'answer', batch: request.batch, answered });
     }
   }
 
   private refuse({ batch, id, name }: LaneRequest, why: ErrorBody): void {
     const error = this.underWay.fail(name.id, why);
-    this.desk.emit({ do: 'answer', batch, answered: { result: { id, error } } });
+    this.context.emit({ do: 'answer', batch, answered: { result: { id, error } } });
   }
 
   /** Replicas that did something else with the round than the others are out before it is decided. */

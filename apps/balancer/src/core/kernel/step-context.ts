@@ -9,7 +9,7 @@ interface Sleeper {
   wake: () => void;
 }
 
-export class Desk {
+export class StepContext {
   /** The time of the event being handled. */
   nowMs = 0;
   private effects: Effect[] = [];
