@@ -213,13 +213,13 @@ it('sends on what a change is called, and no name where it has none', async () =
   ]);
 });
 
-it('takes the lanes of several shards in their order, in whichever they are named', async () => {
+it('takes the write queues of several shards in their order, in whichever they are named', async () => {
   const world = await World.laidOut({ S0: [SHARD, 'sh1'] });
   const { core, cluster } = world.balancer;
   const { writer } = core as unknown as { writer: Writer };
   const shards = ['sh1', SHARD].map((id) => cluster.shards.get(id)!);
   let isDone = false;
-  run(writer.lockLanes(shards), () => {
+  run(writer.lockQueues(shards), () => {
     isDone = true;
   });
   expect(isDone).toBe(true);

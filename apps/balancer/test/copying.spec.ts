@@ -337,7 +337,7 @@ describe('before it enters', () => {
     expect(world.shard().record.disputed).toBe(true);
   });
 
-  it('what was written while it was compared is copied before the lane is taken', () => {
+  it('what was written while it was compared is copied before the write queue is taken', () => {
     const world = new Copying();
     world.reply('digest', () => {
       world.shard().vat = VAT + 1;
@@ -385,7 +385,7 @@ describe('before it enters', () => {
     world.pass(world.settings.patience.floorMs);
     expect(world.patience.mayReturn('S2', world.context.nowMs)).toBe(false);
     expect(world.told('shard.insync')).toEqual([]);
-    expect(world.writer.lanes.isLocked('a')).toBe(false);
+    expect(world.writer.queues.isLocked('a')).toBe(false);
     world.answer('probe', done({}));
     expect(world.isIn).toBe(false);
   });
@@ -400,8 +400,8 @@ describe('before it enters', () => {
   });
 });
 
-describe('the last of it is copied with the lane held', () => {
-  /** Something is written after the last difference, and until the lane is held. */
+describe('the last of it is copied with the write queue held', () => {
+  /** Something is written after the last difference, and until the write queue is held. */
   class Hurried extends Copying {
     constructor(settings: Partial<CoreSettings> = {}, record = RECORD) {
       super(record, settings);
@@ -418,7 +418,7 @@ describe('the last of it is copied with the lane held', () => {
     world.start();
     expect(hurried(world).map(({ request: { from, to } }) => [from, to])).toEqual([[VAT, VAT + 1]]);
     expect(world.isIn).toBe(true);
-    expect(world.writer.lanes.isLocked('a')).toBe(false);
+    expect(world.writer.queues.isLocked('a')).toBe(false);
   });
 
   it('without the throttle, in one answer', () => {
@@ -435,7 +435,7 @@ describe('the last of it is copied with the lane held', () => {
     world.reply('catchup', ({ isHurried }) => (isHurried ? failed('STORE_FAILED') : done(PAGE)));
     world.start();
     expect(world.isIn).toBe(false);
-    expect(world.writer.lanes.isLocked('a')).toBe(false);
+    expect(world.writer.queues.isLocked('a')).toBe(false);
   });
 
   it('nor when members were found to differ since it began', () => {

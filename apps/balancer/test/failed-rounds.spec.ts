@@ -200,7 +200,7 @@ describe('a shard that has to move past a failed round', () => {
     expect(tries).toBeLessThan(12);
   });
 
-  it('is tried once while its lane is held, however long that takes; changes wait for that', () => {
+  it('is tried once while its write queue is held, however long that takes; changes wait for that', () => {
     const bench = withDebt();
     bench.says = (ask) => (isEmpty(ask) ? null : undefined);
     setReachable(bench, 'S3', true);
@@ -226,18 +226,18 @@ describe('a shard that has to move past a failed round', () => {
 });
 
 describe('a shard of which no member has its data', () => {
-  it('confirms nothing to a new leader, and its lane is free again', () => {
+  it('confirms nothing to a new leader, and its write queue is free again', () => {
     const bench = new WriteBench(TWO);
     for (const server of ['S0', 'S1']) bench.shardOf('a').suspend(server, true);
     const shard = bench.shardOf('a');
-    bench.begin(bench.writer.lockLane(shard));
+    bench.begin(bench.writer.lockQueue(shard));
     let isConfirmed: boolean | null = null;
     bench.writer.confirm([shard])((is) => {
       isConfirmed = is;
     });
     bench.settle();
     expect(isConfirmed).toBe(false);
-    expect(bench.writer.lanes.isLocked('a')).toBe(false);
+    expect(bench.writer.queues.isLocked('a')).toBe(false);
   });
 });
 
@@ -280,12 +280,12 @@ describe('what replicas refuse', () => {
 
   it('of a part that does nothing, says nothing of the changes in other shards', () => {
     const bench = new WriteBench({ a: ['S0', 'S1'], b: ['S1'] });
-    bench.begin(bench.writer.lockLane(bench.shardOf('a')));
-    // Both wait for the lane, and share a round. It is run again without the first one, with a part in `b` that does nothing.
+    bench.begin(bench.writer.lockQueue(bench.shardOf('a')));
+    // Both wait for the write queue, and share a round. It is run again without the first one, with a part in `b` that does nothing.
     const [refused, other] = [bench.write('a', 'b'), bench.write('a')];
     bench.says = (ask) =>
       isFirst(bench, ask) ? existsIn(ask, 'b') : ask.server === 'S1' ? failure('BAD_REQUEST') : null;
-    bench.writer.lanes.release(['a']);
+    bench.writer.queues.release(['a']);
     bench.settle();
     bench.reply('a', undefined, 'S0');
     for (const change of [refused, other]) expect(bench.codeFor(change)).toBe('SHARD_UNAVAILABLE');

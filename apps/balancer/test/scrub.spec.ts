@@ -286,7 +286,7 @@ describe('what proves that a replica shows the same as others', () => {
       bench.node('S1').digest = '2';
       bench.node('S1').rows = 0;
       // Its data is being looked at already.
-      run(wait(bench.writer.lanes.lock('sh0')));
+      run(wait(bench.writer.queues.lock('sh0')));
       askForAll(bench, scrub);
       expect(provenOf(bench)).toEqual([]);
       expect(shard.record.disputed).toBe(true);
@@ -327,14 +327,14 @@ describe('a shard that is another one by now', () => {
 });
 
 describe('replicas that differ, once no round is under way', () => {
-  /** S2 (and with `differs` others) shows something else, which is found while a round holds the lane. */
+  /** S2 (and with `differs` others) shows something else, which is found while a round holds the write queue. */
   function found(...differs: string[]): { bench: Bench; scrub: Scrub; goOn: () => void } {
     const { bench, scrub } = withScrub(3);
     for (const server of differs) bench.node(server).digest = '2';
-    run(wait(bench.writer.lanes.lock('sh0')));
+    run(wait(bench.writer.queues.lock('sh0')));
     askForAll(bench, scrub);
     const goOn = (): void => {
-      bench.writer.lanes.release(['sh0']);
+      bench.writer.queues.release(['sh0']);
       bench.settle();
     };
     return { bench, scrub, goOn };

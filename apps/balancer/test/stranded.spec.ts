@@ -608,17 +608,17 @@ describe('while nobody is found who misses nothing', () => {
     expect(asked).toEqual(Array.from({ length: 8 }, () => ['S0', 'S1', 'S2']).flat());
   });
 
-  test('nobody is asked any more when a member is back before the lane is free', () => {
+  test('nobody is asked any more when a member is back before the write queue is free', () => {
     const bench = stranded();
-    bench.begin(bench.writer.lockLane(bench.shard));
+    bench.begin(bench.writer.lockQueue(bench.shard));
     bench.pass(500);
     bench.shard.suspend('S0', false);
     const { configVersion } = bench.shard.record;
-    bench.writer.lanes.release([SHARD]);
+    bench.writer.queues.release([SHARD]);
     bench.settle();
     expect(bench.asked('ping')).toEqual([]);
     expect(bench.shard.record.configVersion).toBe(configVersion);
-    expect(bench.writer.lanes.isLocked(SHARD)).toBe(false);
+    expect(bench.writer.queues.isLocked(SHARD)).toBe(false);
   });
 
   test('nothing else is begun as long as an answer is outstanding', () => {
@@ -628,6 +628,6 @@ describe('while nobody is found who misses nothing', () => {
     expect(bench.open).toHaveLength(3);
     for (const ask of [...bench.open]) bench.resolve(ask);
     expect(bench.open).toEqual([]);
-    expect(bench.writer.lanes.isLocked('sh0')).toBe(false);
+    expect(bench.writer.queues.isLocked('sh0')).toBe(false);
   });
 });

@@ -34,7 +34,7 @@ import { Reader } from './requests/reader';
 import { Recovery } from './healing/recovery';
 import { Scrub } from './healing/scrub';
 import type { CoreSettings } from './detection/settings';
-import type { LaneRequest, RequestPart } from './requests/shard-lane';
+import type { QueuedRequest, RequestPart } from './requests/write-queue';
 import { statusOf } from './cluster/status';
 import { StrandedShards } from './healing/stranded-shards';
 import { TakeOver } from './leadership/take-over';
@@ -160,7 +160,7 @@ export class BalancerCore {
   /** Numbers for the metrics. */
   gauges(): { openTickets: number; waiting: Record<string, number> } {
     const waiting: Record<string, number> = {};
-    for (const shard of this.cluster.inKeyOrder()) waiting[shard.id] = this.writer.lanes.length(shard.id);
+    for (const shard of this.cluster.inKeyOrder()) waiting[shard.id] = this.writer.queues.length(shard.id);
     return { openTickets: this.reader.openTickets, waiting };
   }
 
@@ -280,7 +280,7 @@ export class BalancerCore {
     if (parts.size > 1) for (const { op } of parts.values()) if (op.op === 'create') op.spans = true;
     const { batch, id } = command;
     const bytes = sizeOf(command);
-    const request: LaneRequest = { batch, id, parts, name, bytes, arrivedMs: this.context.nowMs };
+    const request: QueuedRequest = { batch, id, parts, name, bytes, arrivedMs: this.context.nowMs };
     if (parts.size > 0) this.writer.submit(request);
     else {
       const result = { id: command.id, added: 0 };

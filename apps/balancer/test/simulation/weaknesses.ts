@@ -10,7 +10,7 @@ import type { Catalog } from '../../src/core/cluster/catalog';
 import type { Cluster } from '../../src/core/cluster/cluster';
 import type { StepContext } from '../../src/core/kernel/step-context';
 import type { GivenUpRounds } from '../../src/core/requests/given-up-rounds';
-import type { LaneRequest, ShardLanes } from '../../src/core/requests/shard-lane';
+import type { QueuedRequest, ShardWriteQueues } from '../../src/core/requests/write-queue';
 import type { Shard, ShardRecord } from '../../src/core/cluster/shard';
 import { wait, type Suspension, type Workflow } from '../../src/core/kernel/workflow';
 import { WriteRound } from '../../src/core/requests/write-round';
@@ -95,7 +95,7 @@ function acknowledgesEarly(): Flaws {
   };
 }
 
-/** What is copied while the lane is held comes without its rows. */
+/** What is copied while the write queue is held comes without its rows. */
 function losesLastDifference(): Flaws {
   let isEntering = false;
   return {
@@ -103,7 +103,7 @@ function losesLastDifference(): Flaws {
       const { recovery, writer } = insides(core);
       const copy = recovery.copy.bind(recovery);
       recovery.copy = function* (plan, to) {
-        isEntering = writer.lanes.isLocked(plan.shard.id) && plan.from > 0;
+        isEntering = writer.queues.isLocked(plan.shard.id) && plan.from > 0;
         return yield* copy(plan, to);
       };
     },
@@ -162,7 +162,7 @@ function supersedesNothing(): Flaws {
       writer.runAgain = (failed, requests, refusals) => {
         for (const [request, outcome] of refusals) writer.answer(request, outcome);
         const again = new WriteRound(writer.nextRound++, requests, (id) => cluster.shards.get(id)!, context.nowMs);
-        writer.lanes.release([...failed.shards.keys()].filter((id) => !again.shards.has(id)));
+        writer.queues.release([...failed.shards.keys()].filter((id) => !again.shards.has(id)));
         if (requests.length > 0) writer.send(again, () => undefined);
       };
     },
@@ -330,7 +330,7 @@ function storesNoDecision(): Flaws {
     patchCore: (core) => {
       const { writer } = insides(core);
       writer.confirm = (shards) => (resume) => {
-        writer.lanes.release(shards.map(({ id }) => id));
+        writer.queues.release(shards.map(({ id }) => id));
         resume(true);
       };
     },
@@ -446,15 +446,15 @@ interface Insides {
   recovery: { copy: (plan: { shard: { id: string }; from: number }, to: number) => Workflow<unknown> };
   writer: {
     nextRound: number;
-    lanes: ShardLanes;
+    queues: ShardWriteQueues;
     runAgain: (
       failed: WriteRound,
-      requests: readonly LaneRequest[],
-      refusals: ReadonlyMap<LaneRequest, OpOutcome>,
+      requests: readonly QueuedRequest[],
+      refusals: ReadonlyMap<QueuedRequest, OpOutcome>,
     ) => void;
     givenUp: GivenUpRounds;
-    answer: (request: LaneRequest, outcome: OpOutcome) => void;
-    refuse: (request: LaneRequest, error: ErrorBody) => void;
+    answer: (request: QueuedRequest, outcome: OpOutcome) => void;
+    refuse: (request: QueuedRequest, error: ErrorBody) => void;
     send: (round: WriteRound, ended: () => void) => void;
     confirm: (shards: readonly Shard[]) => Suspension<boolean>;
   };

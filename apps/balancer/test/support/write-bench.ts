@@ -2,7 +2,7 @@
 import type { ErrorBody, ErrorCode } from '#common/contracts/errors';
 import type { PartReply } from '#common/contracts/node';
 import type { Outcome } from '../../src/core/kernel/effects';
-import type { RequestPart } from '../../src/core/requests/shard-lane';
+import type { RequestPart } from '../../src/core/requests/write-queue';
 import { Bench, type Ask } from './bench';
 
 export type Apply = Extract<Ask, { do: 'apply' }>;

@@ -18,9 +18,9 @@ export interface CoreSettings {
   /** How long a node may take from its start to its first answer. */
   nodeStartMs: number;
   /** Requests that may wait for one shard. */
-  laneLimit: number;
+  queueLimit: number;
   /** How long a request may wait for its shards before it is refused. */
-  laneWaitMs: number;
+  queueWaitMs: number;
   /** A round takes no further request once its rows hold so many bytes. */
   roundBytes: number;
   roundRequests: number;

@@ -2,7 +2,7 @@
  * Recovery: a replica that is not in sync copies what it lacks from one that is, while reads and writes go on.
  *
  * First everything up to some VAT v, in bounded pages; then the difference from v to the VAT of by then, again until little is
- * left; then a digest over all that is visible must be equal on both sides; last, with the shard's lane held, the rest,
+ * left; then a digest over all that is visible must be equal on both sides; last, with the shard's write queue held, the rest,
  * and the replica enters the in-sync set. The pause lasts as long as one small page.
  *
  * A replica that still has its data begins at the VAT it was last told: what it holds above that is undone first, since
@@ -30,7 +30,7 @@ import type { Writer } from '../requests/writer';
 const RETRY_MS = 500;
 /** Copies to one server at a time: one stores while the other is on its way. */
 const COPIES_PER_SERVER = 2;
-/** With so few terms missing the lane is taken; more are copied before, unless that does not end in so many turns. */
+/** With so few terms missing the write queue is taken; more are copied before, unless that does not end in so many turns. */
 const LAST_TERMS = 16;
 const LAST_TURNS = 8;
 
@@ -222,7 +222,7 @@ export class Recovery {
   }
 
   /**
-   * What was written while the digests were made is copied before the lane is taken: once in any case, which also has everybody
+   * What was written while the digests were made is copied before the write queue is taken: once in any case, which also has everybody
    * prepare what the last difference takes.
    */
   private *closeIn(plan: CopyPlan): Workflow<boolean> {
@@ -306,7 +306,7 @@ export class Recovery {
   }
 
   /**
-   * The rest under the shard's lane, then into the in-sync set. That is stored while writes go on again, which the replica
+   * The rest under the shard's write queue, then into the in-sync set. That is stored while writes go on again, which the replica
    * takes part in from here on. Returns how long writes had to wait, or null.
    */
   private *enter(plan: CopyPlan): Workflow<number | null> {
@@ -316,7 +316,7 @@ export class Recovery {
       this.context.ask('probe', { server: target, request: { epoch: this.cluster.epoch } }),
     );
     if (!probe.ok) return null;
-    yield* this.writer.lockLane(shard);
+    yield* this.writer.lockQueue(shard);
     const pausedMs = this.context.nowMs;
     try {
       if (shard.vat > plan.from && (yield* this.copy(plan, shard.vat, true)) !== null) return null;
@@ -329,13 +329,13 @@ export class Recovery {
       replica.suspended = false;
       shard.entering.add(target);
     } finally {
-      this.writer.lanes.release([shard.id]);
+      this.writer.queues.release([shard.id]);
     }
     const pauseMs = this.sinceMs(pausedMs);
     return (yield* this.promote(plan)) ? pauseMs : null;
   }
 
-  /** Nobody may wait for the target for longer than is usual: neither now, with the lane held, nor in rounds soon. */
+  /** Nobody may wait for the target for longer than is usual: neither now, with the write queue held, nor in rounds soon. */
   private *inTime<T>(target: string, ask: Suspension<Outcome<T>>): Workflow<Outcome<T>> {
     const limitMs = this.patience.limitMs(0, this.context.nowMs);
     const late: Suspension<Outcome<T>> = (resume, forgettable) => {

@@ -170,10 +170,10 @@ export class Scrub {
     this.context.emit({ do: 'publish', event: { kind: 'shard.unproven', subject: shard.id, data } });
   }
 
-  /** With the lane held: no round is under way that a replica which stops counting would have to answer. */
+  /** With the write queue held: no round is under way that a replica which stops counting would have to answer. */
   private *quarantine(sides: Omit<Finding, 'cause'>): Workflow<string[]> {
     const { shard } = sides;
-    yield* this.writer.lockLane(shard);
+    yield* this.writer.lockQueue(shard);
     try {
       if (!this.isCurrent(shard)) return [];
       // Who has left the set meanwhile is compared with the others before it comes back.
@@ -184,7 +184,7 @@ export class Scrub {
       yield* this.divergence.quarantine({ ...sides, agreeing, diverged, cause: CAUSE });
       return diverged;
     } finally {
-      this.writer.lanes.release([shard.id]);
+      this.writer.queues.release([shard.id]);
     }
   }
 

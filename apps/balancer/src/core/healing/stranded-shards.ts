@@ -42,10 +42,10 @@ export class StrandedShards {
     }
   }
 
-  /** With the lane held, nothing is acknowledged while somebody shows what it has. */
+  /** With the write queue held, nothing is acknowledged while somebody shows what it has. */
   private *look(shard: Shard): Workflow {
     this.looked.add(shard);
-    yield* this.writer.lockLane(shard);
+    yield* this.writer.lockQueue(shard);
     // Somebody may be back by now.
     const found = this.isStranded(shard) ? this.others(shard) : [];
     for (const server of found) shard.returning.add(server);
@@ -56,7 +56,7 @@ export class StrandedShards {
       if (complete.length > 0) yield* this.takeBack(shard, complete);
     } finally {
       shard.returning.clear();
-      this.writer.lanes.release([shard.id]);
+      this.writer.queues.release([shard.id]);
       this.looked.delete(shard);
     }
   }

@@ -8,14 +8,14 @@ function holding(...locks: [LockKind, string][]): Holdings {
 
 it.each<[LockKind, string, LockKind, string, boolean]>([
   ['administrators', '', 'scrub', '', true],
-  ['copies', '', 'lane', 'a', true],
-  ['lane', 'a', 'lane', 'b', true],
-  ['lane', 'b', 'configuration', 'a', true],
+  ['copies', '', 'write queue', 'a', true],
+  ['write queue', 'a', 'write queue', 'b', true],
+  ['write queue', 'b', 'configuration', 'a', true],
   ['scrub', '', 'administrators', '', false],
   ['scrub', '', 'scrub', '', false],
-  ['lane', 'b', 'lane', 'a', false],
-  ['lane', 'a', 'lane', 'a', false],
-  ['configuration', 'a', 'lane', 'b', false],
+  ['write queue', 'b', 'write queue', 'a', false],
+  ['write queue', 'a', 'write queue', 'a', false],
+  ['configuration', 'a', 'write queue', 'b', false],
   ['configuration', 'b', 'configuration', 'a', false],
 ])('whoever holds %s %s may take %s %s: %j', (heldKind, heldName, kind, name, isAllowed) => {
   const check = (): void => {
@@ -27,32 +27,32 @@ it.each<[LockKind, string, LockKind, string, boolean]>([
 
 describe('what is given back', () => {
   it('is that lock, and none that was taken before', () => {
-    const holdings = holding(['lane', 'a']);
+    const holdings = holding(['write queue', 'a']);
     holdings.add('configuration', 'a')();
     expect(() => {
       holdings.check('configuration', 'a');
     }).not.toThrow();
     expect(() => {
-      holdings.check('lane', 'a');
+      holdings.check('write queue', 'a');
     }).toThrow('against the order of locks');
   });
 
   it('counts no more when what was taken behind it is given back as well', () => {
     const holdings = new Holdings();
-    const drops = ['a', 'b', 'c'].map((name) => holdings.add('lane', name));
+    const drops = ['a', 'b', 'c'].map((name) => holdings.add('write queue', name));
     for (const drop of [drops[1], drops[0], drops[2]]) drop?.();
     expect(() => {
-      holdings.check('lane', 'a');
+      holdings.check('write queue', 'a');
     }).not.toThrow();
   });
 
   it('leaves what was taken behind it where it is', () => {
     const holdings = new Holdings();
-    const drop = holdings.add('lane', 'a');
-    holdings.add('lane', 'b');
+    const drop = holdings.add('write queue', 'a');
+    holdings.add('write queue', 'b');
     drop();
     expect(() => {
-      holdings.check('lane', 'b');
+      holdings.check('write queue', 'b');
     }).toThrow('against the order of locks');
   });
 });

@@ -1,7 +1,7 @@
 /**
  * The one order in which procedures take locks, and the check that they do.
  *
- * A procedure takes a lock only when all that it holds stand before it in `LOCK_ORDER`; several lanes, and the configurations of several
+ * A procedure takes a lock only when all that it holds stand before it in `LOCK_ORDER`; several write queues, and the configurations of several
  * shards, in the order of their names.
  * So no circle of procedures can wait for each other. Whoever is waited for (`running`) counts as holding what the one that waits
  * for it holds; a procedure that is merely begun (`run`) holds nothing.
@@ -11,12 +11,12 @@
  */
 
 /** Earlier ones are taken first. */
-export const LOCK_ORDER = ['administrators', 'scrub', 'copies', 'lane', 'configuration'] as const;
+export const LOCK_ORDER = ['administrators', 'scrub', 'copies', 'write queue', 'configuration'] as const;
 export type LockKind = (typeof LOCK_ORDER)[number];
 
 interface Lock {
   readonly kind: LockKind;
-  /** Of lanes and configurations the shard; empty for the others, of which there is one. */
+  /** Of write queues and configurations the shard; empty for the others, of which there is one. */
   readonly name: string;
 }
 
@@ -28,7 +28,7 @@ interface Held extends Lock {
 export class Holdings {
   /**
    * In their order, since each is taken behind all that are held: whoever stands behind the last stands behind all. Those that are given
-   * back go when they are the last: a take-over may hold the lanes of a thousand shards, and none of them is looked for.
+   * back go when they are the last: a take-over may hold the write queues of a thousand shards, and none of them is looked for.
    */
   private readonly held: Held[] = [];
 

@@ -178,31 +178,31 @@ describe('the first of several waits', () => {
 describe('the order of locks', () => {
   const never: Suspension<undefined> = () => undefined;
 
-  function* holding(kind: 'lane' | 'configuration' | 'scrub', name: string, then: () => Workflow): Workflow {
+  function* holding(kind: 'write queue' | 'configuration' | 'scrub', name: string, then: () => Workflow): Workflow {
     const drop = taking(kind, name);
     yield* then();
     drop();
   }
-  function* taken(kind: 'lane' | 'configuration' | 'scrub', name: string): Workflow {
+  function* taken(kind: 'write queue' | 'configuration' | 'scrub', name: string): Workflow {
     taking(kind, name);
     yield* wait(never);
   }
 
-  test('lets a procedure go down it, and take several lanes and configurations by their names', () => {
+  test('lets a procedure go down it, and take several write queues and configurations by their names', () => {
     const configurations = (): Workflow => holding('configuration', 'a', () => taken('configuration', 'b'));
     expect(() => {
-      run(holding('scrub', '', () => holding('lane', 'a', () => holding('lane', 'b', configurations))));
+      run(holding('scrub', '', () => holding('write queue', 'a', () => holding('write queue', 'b', configurations))));
     }).not.toThrow();
   });
 
   test.each<[string, () => Workflow]>([
-    ['up', () => holding('configuration', 'a', () => taken('lane', 'a'))],
-    ['lanes out of order', () => holding('lane', 'b', () => taken('lane', 'a'))],
-    ['one that it holds', () => holding('lane', 'a', () => taken('lane', 'a'))],
+    ['up', () => holding('configuration', 'a', () => taken('write queue', 'a'))],
+    ['write queues out of order', () => holding('write queue', 'b', () => taken('write queue', 'a'))],
+    ['one that it holds', () => holding('write queue', 'a', () => taken('write queue', 'a'))],
     ['configurations out of order', () => holding('configuration', 'b', () => taken('configuration', 'a'))],
     [
       'one that it waits for',
-      () => holding('configuration', 'a', () => wait(all([running(taken('lane', 'a'))])) as Workflow<never>),
+      () => holding('configuration', 'a', () => wait(all([running(taken('write queue', 'a'))])) as Workflow<never>),
     ],
   ])('is kept by nobody who takes %s', (_, procedure) => {
     expect(() => {
@@ -214,7 +214,7 @@ describe('the order of locks', () => {
     expect(() => {
       run(
         holding('configuration', 'a', function* () {
-          run(taken('lane', 'a'));
+          run(taken('write queue', 'a'));
           yield* wait<undefined>((resume) => {
             resume(undefined);
           });
@@ -226,7 +226,7 @@ describe('the order of locks', () => {
             resume(undefined);
           });
         });
-        yield* taken('lane', 'a');
+        yield* taken('write queue', 'a');
       }
       run(oneAfterTheOther());
     }).not.toThrow();
@@ -234,14 +234,14 @@ describe('the order of locks', () => {
 
   test('is seen by a mutex that is waited for, too', () => {
     const configuration = new Mutex('configuration', 'a');
-    const lane = new Mutex('lane', 'a');
+    const queue = new Mutex('write queue', 'a');
     function* procedure(): Workflow {
       yield* wait(configuration.acquire());
-      yield* wait(lane.acquire());
+      yield* wait(queue.acquire());
     }
     expect(() => {
       run(procedure());
-    }).toThrow('lane a is taken while configuration a is held');
+    }).toThrow('write queue a is taken while configuration a is held');
   });
 });
 

@@ -250,7 +250,7 @@ export class TakeOver {
     // Whoever led before may have stored a configuration in the bucket alone.
     for (const shard of shards) if (!(yield* this.inSyncSets.inform(shard, this.behind(shard)))) return;
     yield* this.breatheIfMany(shards);
-    yield* this.writer.lockLanes(shards);
+    yield* this.writer.lockQueues(shards);
     yield* this.breatheIfMany(shards);
     if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) {

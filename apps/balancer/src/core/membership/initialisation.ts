@@ -154,8 +154,8 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
   writer.abandon(isReplaced);
   reader.clear();
   const held = [...cluster.shards.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
-  yield* writer.lockLanes(held);
-  // Rounds that were under way may have put changes back into the lanes, or have left something to be done in their shards.
+  yield* writer.lockQueues(held);
+  // Rounds that were under way may have put changes back into the write queues, or have left something to be done in their shards.
   writer.abandon(isReplaced);
   // What is being changed of a shard's record comes to its end first: it must not be stored over that of the next shard of this name.
   for (const shard of held) yield* wait(shard.configLock.acquire());
@@ -163,7 +163,7 @@ function* switchTo({ cluster: next }: Blueprint, parts: MembershipParts): Workfl
   cluster.clear();
   for (const shard of held) shard.configLock.release();
   cluster.foundData = null;
-  writer.lanes.release(held.map((shard) => shard.id));
+  writer.queues.release(held.map((shard) => shard.id));
 }
 
 /**

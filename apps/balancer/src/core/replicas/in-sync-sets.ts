@@ -158,7 +158,7 @@ export class InSyncSets {
 
   /**
    * Takes a replica into the in-sync set, or makes one count again that is a member and has been copied anew. The caller vouches that
-   * nothing was missing: it holds the shard's lane, or has made the replica one of those that are `entering`, which it no longer is
+   * nothing was missing: it holds the shard's write queue, or has made the replica one of those that are `entering`, which it no longer is
    * afterwards. That nothing is missing by now the replica shows itself: while we waited, its disk may have been lost.
    *
    * @param copiedSinceMs when it began to be copied: should members have been found to differ since, the source may be wrong
@@ -179,7 +179,7 @@ export class InSyncSets {
     }
   }
 
-  /** Makes servers members that miss nothing, as long as that is right: see `StrandedShards`, which holds the lane. */
+  /** Makes servers members that miss nothing, as long as that is right: see `StrandedShards`, which holds the write queue. */
   *takeBack(shard: Shard, servers: readonly string[], isRight: () => Workflow<boolean>): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {

@@ -1,7 +1,7 @@
 import type { OpOutcome, PartReply, RoundOp } from '#common/contracts/node';
 import { growthFault } from '#common/testing/growth';
 import { Shard } from '../cluster/shard';
-import type { LaneRequest } from './shard-lane';
+import type { QueuedRequest } from './write-queue';
 import { disputedKeys, WriteRound } from './write-round';
 
 const SERVER = 'S0';
@@ -23,7 +23,7 @@ function shardOf(id: string): Shard {
 }
 
 /** A request that creates a key in each of these shards. */
-function request(id: number, name: string, keys: Record<string, number>): LaneRequest {
+function request(id: number, name: string, keys: Record<string, number>): QueuedRequest {
   const spans = Object.keys(keys).length > 1 ? { spans: true as const } : {};
   const parts = Object.entries(keys).map(([shard, key]): [string, { op: RoundOp; rows: string[] }] => [
     shard,
@@ -32,7 +32,7 @@ function request(id: number, name: string, keys: Record<string, number>): LaneRe
   return { batch: 1, id, parts: new Map(parts), name: { id: name }, bytes: 1, arrivedMs: 0 };
 }
 
-function roundOf(requests: LaneRequest[], refusals: ReadonlyMap<LaneRequest, OpOutcome> = new Map()): WriteRound {
+function roundOf(requests: QueuedRequest[], refusals: ReadonlyMap<QueuedRequest, OpOutcome> = new Map()): WriteRound {
   const round = new WriteRound(1, requests, shardOf, 0, [...shards.values()], refusals);
   round.parts();
   return round;
@@ -101,7 +101,7 @@ describe('a round that is run again', () => {
 
   it('notes nothing of what was known, and nothing without a name', () => {
     const nameless = { ...request(2, 'y', { a: 1, b: 11 }), name: {} };
-    const refusals = new Map<LaneRequest, OpOutcome>([
+    const refusals = new Map<QueuedRequest, OpOutcome>([
       [request(1, 'x', { a: 1, b: 11 }), KNOWN],
       [nameless, TAKEN],
     ]);
@@ -110,7 +110,7 @@ describe('a round that is run again', () => {
 
   it('may be held by who did not answer when it notes something, and need not be looked for when it is empty', () => {
     const timedOut = { code: 'OUTCOME_UNKNOWN' as const, message: '', retryable: false };
-    const holders = (refusals: ReadonlyMap<LaneRequest, OpOutcome>): number[] => {
+    const holders = (refusals: ReadonlyMap<QueuedRequest, OpOutcome>): number[] => {
       const round = roundOf([], refusals);
       round.failed(SERVER, timedOut);
       return [...round.mayHold().values()].map((servers) => servers.size);
@@ -236,7 +236,7 @@ describe('the work on a round grows no faster than the round', () => {
   };
 
   test('of many requests', () => {
-    const requests = (count: number): LaneRequest[] =>
+    const requests = (count: number): QueuedRequest[] =>
       Array.from({ length: count }, (_, index) =>
         request(index, `id${index}`, { a: index % 10, b: 10 + (index % 10) }),
       );
@@ -254,7 +254,7 @@ describe('the work on a round grows no faster than the round', () => {
       const members = { inSync: [SERVER], replicas: [SERVER], joining: [] };
       shards.set(shard, new Shard({ shard, low: 100 + index * 10, size: 10, ...stamp, ...members }, true));
     }
-    const requests = (count: number): LaneRequest[] => [
+    const requests = (count: number): QueuedRequest[] => [
       request(1, 'id', Object.fromEntries(many.slice(0, count).map((shard, index) => [shard, 100 + index * 10]))),
     ];
     expect(

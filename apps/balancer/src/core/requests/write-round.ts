@@ -5,7 +5,7 @@
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome, PartReply, RoundPart, ShardPart } from '#common/contracts/node';
 import { keysOf, termsOf } from '#common/protocol/round';
-import type { LaneRequest } from './shard-lane';
+import type { QueuedRequest } from './write-queue';
 import { dictionary } from '../kernel/dictionary';
 import type { Vote } from '../replicas/divergence';
 import type { Shard } from '../cluster/shard';
@@ -16,7 +16,7 @@ export interface RoundShard {
   part: ShardPart;
   rows: string[];
   /** The requests whose ops these are, in the order of the ops, which stand behind so many notes. */
-  requests: LaneRequest[];
+  requests: QueuedRequest[];
   notes: number;
   /** The in-sync set when the round began, with who was entering it, without those whose data is gone. */
   servers: readonly string[];
@@ -29,8 +29,8 @@ export interface RoundShard {
  * run again without them. A verdict that may be due to one of these itself is none: it is decided anew in the next attempt.
  */
 export interface RoundVerdict {
-  excluded: Map<LaneRequest, OpOutcome>;
-  outcomes: Map<LaneRequest, OpOutcome>;
+  excluded: Map<QueuedRequest, OpOutcome>;
+  outcomes: Map<QueuedRequest, OpOutcome>;
 }
 
 export class WriteRound {
@@ -45,11 +45,11 @@ export class WriteRound {
    */
   constructor(
     readonly number: number,
-    readonly requests: readonly LaneRequest[],
+    readonly requests: readonly QueuedRequest[],
     shardOf: (id: string) => Shard,
     readonly startedMs: number,
     emptyShards: readonly Shard[] = [],
-    readonly refusals: ReadonlyMap<LaneRequest, OpOutcome> = new Map(),
+    readonly refusals: ReadonlyMap<QueuedRequest, OpOutcome> = new Map(),
   ) {
     for (const shard of emptyShards) this.open(shard);
     for (const [request, outcome] of refusals) this.note(request, outcome, shardOf);
@@ -136,7 +136,7 @@ export class WriteRound {
   /** What became of every request, told by the replicas that agree. @throws Error when a shard has no reply */
   verdict(): RoundVerdict {
     const outcomes = this.outcomes();
-    const excluded = new Map<LaneRequest, OpOutcome>();
+    const excluded = new Map<QueuedRequest, OpOutcome>();
     /** Keys and ids whose state, as later requests of the round saw it, need not be the one that they will find. */
     const doubtful = new Set<number | string>();
     for (const request of this.requests) {
@@ -162,8 +162,8 @@ export class WriteRound {
     return [...this.shards.values()].every(({ part }) => part.ops.length === 0);
   }
 
-  private outcomes(): Map<LaneRequest, OpOutcome> {
-    const told = new Map<LaneRequest, OpOutcome[]>();
+  private outcomes(): Map<QueuedRequest, OpOutcome> {
+    const told = new Map<QueuedRequest, OpOutcome[]>();
     for (const entry of this.shards.values()) {
       const [reply] = entry.replies.values();
       entry.requests.forEach((request, index) => {
@@ -178,7 +178,7 @@ export class WriteRound {
   }
 
   /** What was known before is noted already, or was nothing that a repeat should be told. */
-  private note(request: LaneRequest, outcome: OpOutcome, shardOf: (id: string) => Shard): void {
+  private note(request: QueuedRequest, outcome: OpOutcome, shardOf: (id: string) => Shard): void {
     const { id, print } = request.name;
     if (id === undefined || outcome.known === true) return;
     for (const shard of request.parts.keys()) {

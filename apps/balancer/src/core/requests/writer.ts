@@ -1,5 +1,5 @@
 /**
- * Writes: from the lanes through rounds to the acknowledgement.
+ * Writes: from the write queues through rounds to the acknowledgement.
  *
  * A round goes to every in-sync replica of its shards. It is acknowledged when all of them have it in a committed
  * transaction; a replica that has failed is first taken out of the in-sync set, durably, and only then do the others
@@ -17,7 +17,7 @@ import { OwedAnswers } from '../detection/owed-answers';
 import type { Patience } from '../detection/patience';
 import { NOBODY_KNOWS, refusalOf, unavailable } from './refusals';
 import type { CoreSettings } from '../detection/settings';
-import { ShardLanes, type Gate, type LaneRequest } from './shard-lane';
+import { ShardWriteQueues, type Gate, type QueuedRequest } from './write-queue';
 import type { Shard } from '../cluster/shard';
 import { all, run, running, wait, type Suspension, type Workflow } from '../kernel/workflow';
 import { certainlyLacks, disputedKeys, votesOf, WriteRound, type RoundShard } from './write-round';
@@ -26,7 +26,7 @@ import { certainlyLacks, disputedKeys, votesOf, WriteRound, type RoundShard } fr
 const SETTLE_PAUSE_MS = 200;
 
 export class Writer {
-  readonly lanes: ShardLanes;
+  readonly queues: ShardWriteQueues;
   readonly underWay = new ChangesUnderWay();
   private readonly givenUp = new GivenUpRounds();
   private readonly owed: OwedAnswers;
@@ -45,47 +45,47 @@ export class Writer {
     private readonly patience: Patience,
     private readonly fenced: (error: ErrorBody) => void,
   ) {
-    this.lanes = new ShardLanes(settings);
+    this.queues = new ShardWriteQueues(settings);
     this.owed = new OwedAnswers(patience);
   }
 
   /** Queues a request whose shards all exist. */
-  submit(request: LaneRequest): void {
+  submit(request: QueuedRequest): void {
     this.underWay.begin(request.name.id);
     this.queue(request);
   }
 
-  private queue(request: LaneRequest): void {
-    if (!this.lanes.submit(request)) {
+  private queue(request: QueuedRequest): void {
+    if (!this.queues.submit(request)) {
       this.refuse(request, { code: 'BUSY', message: 'too many requests wait for this shard', retryable: true });
     }
   }
 
   /** Starts every round that can start now. */
   flush(): void {
-    const taken = this.lanes.take(
+    const taken = this.queues.take(
       (shard, request) => this.gate(shard, request),
-      this.context.nowMs - this.settings.laneWaitMs,
+      this.context.nowMs - this.settings.queueWaitMs,
     );
     for (const request of taken.refused) this.refuse(request, unavailable([...request.parts.keys()]));
     for (const request of taken.expired) this.refuse(request, unavailable([...request.parts.keys()]));
     for (const group of taken.groups) this.begin(group.requests);
   }
 
-  /** Waits until no round holds the shard, and keeps rounds from it until `lanes.release`. */
-  *lockLane(shard: Shard): Workflow {
-    yield* wait(this.lanes.lock(shard.id));
+  /** Waits until no round holds the shard, and keeps rounds from it until `queues.release`. */
+  *lockQueue(shard: Shard): Workflow {
+    yield* wait(this.queues.lock(shard.id));
   }
 
   /** The same for several shards, in the order of their names. */
-  *lockLanes(shards: readonly Shard[]): Workflow {
+  *lockQueues(shards: readonly Shard[]): Workflow {
     const ordered = [...shards].sort((a, b) => (a.id < b.id ? -1 : 1));
-    for (const shard of ordered) yield* this.lockLane(shard);
+    for (const shard of ordered) yield* this.lockQueue(shard);
   }
 
   /** Answers everything that waits with an error: the configuration it was meant for is gone. */
   abandon(error: ErrorBody): void {
-    for (const request of this.lanes.drain()) this.refuse(request, error);
+    for (const request of this.queues.drain()) this.refuse(request, error);
     this.givenUp.clear();
   }
 
@@ -96,32 +96,32 @@ export class Writer {
   tick(): void {
     const { nowMs } = this.context;
     for (const server of this.owed.giveUpLate(nowMs)) this.patience.wasLate(server, nowMs);
-    for (const request of this.lanes.refuseHeld((shard, request) => this.gate(shard, request)))
+    for (const request of this.queues.refuseHeld((shard, request) => this.gate(shard, request)))
       this.refuse(request, unavailable([...request.parts.keys()]));
     if (this.context.nowMs < this.nextSettleMs) return;
     this.nextSettleMs = this.context.nowMs + SETTLE_PAUSE_MS;
     for (const shard of this.givenUp.debtors()) {
-      if (!this.lanes.isLocked(shard.id) && this.cluster.isWritable(shard)) run(this.settleDebt(shard));
+      if (!this.queues.isLocked(shard.id) && this.cluster.isWritable(shard)) run(this.settleDebt(shard));
     }
   }
 
   private *settleDebt(shard: Shard): Workflow {
-    yield* this.lockLane(shard);
+    yield* this.lockQueue(shard);
     yield* wait(this.empty([shard]));
   }
 
-  private gate(id: string, request: LaneRequest): Gate {
+  private gate(id: string, request: QueuedRequest): Gate {
     const shard = this.shardOf(id);
     // In two rounds at once that nobody knows what became of there would be no end of what the other shards have to remember.
-    if (request.parts.size > 1 && !this.lanes.isLocked(id) && this.givenUp.owes(shard)) return 'refuse';
+    if (request.parts.size > 1 && !this.queues.isLocked(id) && this.givenUp.owes(shard)) return 'refuse';
     if (this.cluster.isWritable(shard)) return 'open';
     return shard.configLock.isHeld ? 'wait' : 'refuse';
   }
 
   /**
    * One empty round: as the first one under a new epoch, on shards that were decided together, their in-sync replicas undo what was
-   * not committed and store what was decided, so that a later take-over cannot decide otherwise. The caller holds the lanes.
-   * Resolves whether enough replicas have it; the lanes are free then.
+   * not committed and store what was decided, so that a later take-over cannot decide otherwise. The caller holds the write queues.
+   * Resolves whether enough replicas have it; the write queues are free then.
    */
   confirm(shards: readonly Shard[]): Suspension<boolean> {
     return (resume) => {
@@ -140,7 +140,7 @@ export class Writer {
     };
   }
 
-  private begin(requests: readonly LaneRequest[]): void {
+  private begin(requests: readonly QueuedRequest[]): void {
     const round = new WriteRound(this.nextRound++, requests, this.shardOf, this.context.nowMs);
     this.send(round, () => undefined);
   }
@@ -218,7 +218,7 @@ export class Writer {
     }
     for (const request of round.requests) this.answer(request, outcomes.get(request) ?? { ok: 0 });
     for (const [request, outcome] of round.refusals) this.answer(request, outcome);
-    this.lanes.release(round.shards.keys());
+    this.queues.release(round.shards.keys());
     const tookMs = this.context.nowMs - round.startedMs;
     this.context.emit({ do: 'roundDone', requests: round.requests.length, rows, shards: round.shards.size, tookMs });
   }
@@ -230,8 +230,8 @@ export class Writer {
    */
   private runAgain(
     failed: WriteRound,
-    requests: readonly LaneRequest[],
-    refusals: ReadonlyMap<LaneRequest, OpOutcome>,
+    requests: readonly QueuedRequest[],
+    refusals: ReadonlyMap<QueuedRequest, OpOutcome>,
   ): void {
     const needed = new Set(requests.flatMap((request) => [...request.parts.keys()]));
     const idle = [...failed.shards.values()].map((entry) => entry.shard).filter((shard) => !needed.has(shard.id));
@@ -241,7 +241,7 @@ export class Writer {
 
   /**
    * Too few replicas have it. Where it touches several shards each of them remembers that it is not committed, since none may wait
-   * for another one: that may lack a member that can only be replaced by a copy which needs the lane.
+   * for another one: that may lack a member that can only be replaced by a copy which needs the write queue.
    */
   private fail(round: WriteRound): void {
     const shards = [...round.shards.values()].map((entry) => entry.shard);
@@ -254,14 +254,14 @@ export class Writer {
     const isGivenUp = shards.length > 1 && !isNowhere;
     if (isGivenUp) this.givenUp.add(round.number, shards, this.cluster.epoch);
     if (isGivenUp || waiting.length > 0) this.supersede(round, waiting);
-    else this.lanes.release(round.shards.keys());
+    else this.queues.release(round.shards.keys());
   }
 
   /**
-   * An empty round on each of its shards by itself, whose lanes the failed round holds. As soon as nobody holds that any more in one of
+   * An empty round on each of its shards by itself, whose write queues the failed round holds. As soon as nobody holds that any more in one of
    * them it is certainly not committed; as long as that is so in none, nobody knows.
    */
-  private supersede(failed: WriteRound, waiting: readonly LaneRequest[]): void {
+  private supersede(failed: WriteRound, waiting: readonly QueuedRequest[]): void {
     let open = failed.shards.size;
     let asking = waiting;
     for (const { shard } of failed.shards.values()) {
@@ -275,12 +275,12 @@ export class Writer {
   }
 
   /**
-   * Whether no replica of the shard holds the failed round any more, after those that may have been asked to undo it; the lane is free
+   * Whether no replica of the shard holds the failed round any more, after those that may have been asked to undo it; the write queue is free
    * then.
    */
   private *isGoneAfter(failed: WriteRound, shard: Shard, isAsked: boolean): Workflow<boolean> {
     if (!isAsked && !this.cluster.isWritable(shard)) {
-      this.lanes.release([shard.id]);
+      this.queues.release([shard.id]);
       return false;
     }
     const round = yield* wait(this.empty([shard]));
@@ -296,7 +296,7 @@ export class Writer {
    *
    * @returns the requests that wait for that
    */
-  private answerFailed(round: WriteRound, requests: readonly LaneRequest[]): readonly LaneRequest[] {
+  private answerFailed(round: WriteRound, requests: readonly QueuedRequest[]): readonly QueuedRequest[] {
     const entries = [...round.shards.values()];
     const isGone = [...round.mayHold().values()].some((servers) => servers.size === 0);
     const isLacking = entries.some(({ failures }) => [...failures.values()].some(certainlyLacks));
@@ -310,7 +310,7 @@ export class Writer {
    * One of the requests cannot be stored by any replica. It is looked for by halves, so that it fails alone and few rounds are
    * needed for that. Those that were `refused` before are asked anew: what they were refused for did not come to pass.
    */
-  private separate(requests: readonly LaneRequest[], refused: readonly LaneRequest[], rejection: ErrorBody): void {
+  private separate(requests: readonly QueuedRequest[], refused: readonly QueuedRequest[], rejection: ErrorBody): void {
     const middle = Math.ceil(requests.length / 2);
     const halves = requests.length > 1 ? [requests.slice(0, middle), requests.slice(middle)] : [];
     for (const cohort of [...halves, refused]) {
@@ -323,7 +323,7 @@ export class Writer {
     if (halves.length === 0) for (const request of requests) this.refuse(request, rejection);
   }
 
-  private answer(request: LaneRequest, outcome: OpOutcome): void {
+  private answer(request: QueuedRequest, outcome: OpOutcome): void {
     if (outcome.refused !== undefined) this.refuse(request, refusalOf(outcome));
     else {
       this.underWay.end(request.name.id);
@@ -332,7 +332,7 @@ export class Writer {
     }
   }
 
-  private refuse({ batch, id, name }: LaneRequest, why: ErrorBody): void {
+  private refuse({ batch, id, name }: QueuedRequest, why: ErrorBody): void {
     const error = this.underWay.fail(name.id, why);
     this.context.emit({ do: 'answer', batch, answered: { result: { id, error } } });
   }

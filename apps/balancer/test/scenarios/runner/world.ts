@@ -24,7 +24,7 @@ const SETTINGS: Partial<CoreSettings> = {
   heartbeatIntervalMs: 150,
   heartbeatMisses: 3,
   nodeStartMs: 1_200,
-  laneWaitMs: 600,
+  queueWaitMs: 600,
   ticketTtlMs: 2_000,
   tombstoneHorizonMs: 100_000,
   operationHorizonMs: 100_000,

@@ -1,10 +1,10 @@
 /**
  * The mutex per shard as a bounded queue, and how requests that wait become rounds.
  *
- * A request waits in the lanes of all shards that it touches. When lanes are free, everything that waits for them is taken
+ * A request waits in the write queues of all shards that it touches. When write queues are free, everything that waits for them is taken
  * at once; requests that are tied together by a shard form one round (so a round is a connected component of "touches the
  * same shard"). Requests are looked at in the order in which they came, and one that cannot go yet blocks its shards for those
- * behind it: nobody is overtaken on a shard, a request over several shards is never starved, and since lanes are only ever
+ * behind it: nobody is overtaken on a shard, a request over several shards is never starved, and since write queues are only ever
  * taken all at once there is no deadlock.
  */
 import type { OpName, RoundOp } from '#common/contracts/node';
@@ -17,8 +17,8 @@ export interface RequestPart {
   rows: string[];
 }
 
-/** A client's write, update or delete on its way through the lanes. */
-export interface LaneRequest {
+/** A client's write, update or delete on its way through the write queues. */
+export interface QueuedRequest {
   batch: number;
   id: number;
   /** By shard id. */
@@ -32,24 +32,24 @@ export interface LaneRequest {
 }
 
 /** Requests that commit together. */
-export interface LaneGroup {
+export interface QueuedGroup {
   shards: Set<string>;
-  requests: LaneRequest[];
+  requests: QueuedRequest[];
   bytes: number;
 }
 
-/** What keeps a shard's lane shut, beside a round that holds it: `wait` while it may open soon, `refuse` while it will not. */
+/** What keeps a shard's write queue shut, beside a round that holds it: `wait` while it may open soon, `refuse` while it will not. */
 export type Gate = 'open' | 'wait' | 'refuse';
 
 export interface LaneLimits {
-  laneLimit: number;
+  queueLimit: number;
   roundRequests: number;
   roundBytes: number;
 }
 
 /** A request in the queues of its shards. */
 interface Waiting {
-  request: LaneRequest;
+  request: QueuedRequest;
   shards: readonly string[];
   /** Grows with every request that comes. */
   order: number;
@@ -57,25 +57,25 @@ interface Waiting {
   isGone: boolean;
 }
 
-export class ShardLanes {
+export class ShardWriteQueues {
   /** By shard, in the order in which they came. */
   private readonly queues = new Map<string, Queue>();
-  /** Shards with requests that wait, and whose lane nobody holds: nothing else need be looked at. */
+  /** Shards with requests that wait, and whose write queue nobody holds: nothing else need be looked at. */
   private readonly open = new Set<string>();
   private readonly byArrival = new Heap<Waiting>((a, b) => a.request.arrivedMs < b.request.arrivedMs);
   private nextOrder = 0;
   private readonly lengths = new Map<string, number>();
   private readonly locked = new Set<string>();
-  /** How to take note that the procedure that has locked a lane has given it back. */
+  /** How to take note that the procedure that has locked a write queue has given it back. */
   private readonly drops = new Map<string, () => void>();
   private readonly lockers = new Map<string, (() => void)[]>();
 
   constructor(private readonly limits: LaneLimits) {}
 
-  /** Queues the request; false when one of its lanes is full. */
-  submit(request: LaneRequest): boolean {
+  /** Queues the request; false when one of its write queues is full. */
+  submit(request: QueuedRequest): boolean {
     const shards = [...request.parts.keys()];
-    if (shards.some((shard) => this.length(shard) >= this.limits.laneLimit)) return false;
+    if (shards.some((shard) => this.length(shard) >= this.limits.queueLimit)) return false;
     const waiting: Waiting = { request, shards, order: this.nextOrder++, isGone: false };
     for (const shard of shards) {
       this.lengths.set(shard, this.length(shard) + 1);
@@ -95,10 +95,10 @@ export class ShardLanes {
     return this.locked.has(shard);
   }
 
-  /** Takes a lane for something else than a round; whoever asks so comes before the requests that wait. */
+  /** Takes a write queue for something else than a round; whoever asks so comes before the requests that wait. */
   lock(shard: string): Suspension<undefined> {
     return (resume) => {
-      const drop = taking('lane', shard);
+      const drop = taking('write queue', shard);
       const enter = (): void => {
         this.hold(shard);
         this.drops.set(shard, drop);
@@ -109,7 +109,7 @@ export class ShardLanes {
     };
   }
 
-  /** Gives lanes back. */
+  /** Gives write queues back. */
   release(shards: Iterable<string>): void {
     for (const shard of shards) {
       this.locked.delete(shard);
@@ -121,17 +121,17 @@ export class ShardLanes {
   }
 
   /**
-   * Takes what can go now and locks its lanes. `refused`: requests of which a shard's gate refuses; `expired`: requests that
-   * came before `expireBeforeMs`. Looks at those that come first in a lane that is free, at those that go, and at no others.
+   * Takes what can go now and locks its write queues. `refused`: requests of which a shard's gate refuses; `expired`: requests that
+   * came before `expireBeforeMs`. Looks at those that come first in a write queue that is free, at those that go, and at no others.
    */
   take(
-    gate: (shard: string, request: LaneRequest) => Gate,
+    gate: (shard: string, request: QueuedRequest) => Gate,
     expireBeforeMs: number,
-  ): { groups: LaneGroup[]; refused: LaneRequest[]; expired: LaneRequest[] } {
+  ): { groups: QueuedGroup[]; refused: QueuedRequest[]; expired: QueuedRequest[] } {
     // As after most events.
     if (this.open.size === 0) return { groups: [], refused: [], expired: this.expire(expireBeforeMs) };
     const grouping = new Grouping(this.limits);
-    const refused: LaneRequest[] = [];
+    const refused: QueuedRequest[] = [];
     const blocked = new Set<string>();
     const next = new Heap<Waiting>((a, b) => a.order < b.order);
     for (const shard of this.open) this.offer(shard, next);
@@ -153,9 +153,9 @@ export class ShardLanes {
     return { groups, refused, expired: this.expire(expireBeforeMs) };
   }
 
-  /** Those that wait for a lane that is held, where what comes first is refused by the gate: they need not wait for that. */
-  refuseHeld(gate: (shard: string, request: LaneRequest) => Gate): LaneRequest[] {
-    const refused: LaneRequest[] = [];
+  /** Those that wait for a write queue that is held, where what comes first is refused by the gate: they need not wait for that. */
+  refuseHeld(gate: (shard: string, request: QueuedRequest) => Gate): QueuedRequest[] {
+    const refused: QueuedRequest[] = [];
     for (const shard of this.locked) {
       for (let first = this.queues.get(shard)?.head; first !== undefined; first = this.queues.get(shard)?.head) {
         if (gate(shard, first.request) !== 'refuse') break;
@@ -171,8 +171,8 @@ export class ShardLanes {
     return [...this.queues.values()].reduce((sum, queue) => sum + queue.kept, this.byArrival.size);
   }
 
-  /** Empties all lanes. */
-  drain(): LaneRequest[] {
+  /** Empties all write queues. */
+  drain(): QueuedRequest[] {
     const drained: Waiting[] = [];
     for (const queue of this.queues.values()) {
       for (let first = queue.head; first !== undefined; first = queue.head) {
@@ -184,8 +184,8 @@ export class ShardLanes {
     return drained.sort((a, b) => a.order - b.order).map(({ request }) => request);
   }
 
-  private expire(beforeMs: number): LaneRequest[] {
-    const expired: LaneRequest[] = [];
+  private expire(beforeMs: number): QueuedRequest[] {
+    const expired: QueuedRequest[] = [];
     for (let oldest = this.byArrival.least; oldest !== undefined; oldest = this.byArrival.least) {
       if (!oldest.isGone && oldest.request.arrivedMs >= beforeMs) break;
       this.byArrival.pop();
@@ -256,13 +256,13 @@ class Queue {
 
 /** Connected components, grown request by request. */
 class Grouping {
-  private readonly byShard = new Map<string, LaneGroup>();
+  private readonly byShard = new Map<string, QueuedGroup>();
 
   constructor(private readonly limits: LaneLimits) {}
 
   /** Adds the request to the group of its shards, joining groups where it must; false when that would be too large. */
-  add(request: LaneRequest, shards: readonly string[]): boolean {
-    const touched = new Set<LaneGroup>();
+  add(request: QueuedRequest, shards: readonly string[]): boolean {
+    const touched = new Set<QueuedGroup>();
     for (const shard of shards) {
       const group = this.byShard.get(shard);
       if (group !== undefined) touched.add(group);
@@ -286,12 +286,12 @@ class Grouping {
     return true;
   }
 
-  groups(): LaneGroup[] {
+  groups(): QueuedGroup[] {
     return [...new Set(this.byShard.values())];
   }
 }
 
-function join(target: LaneGroup, other: LaneGroup): void {
+function join(target: QueuedGroup, other: QueuedGroup): void {
   for (const shard of other.shards) target.shards.add(shard);
   for (const request of other.requests) target.requests.push(request);
   target.bytes += other.bytes;
