@@ -34,13 +34,13 @@ class World {
         this.answers.set(`${batch}/${result.id}`, result as never);
       },
     };
-    const flaws = {
+    const mutations = {
       patchCore: (core: BalancerCore): void => {
         this.listen(core);
       },
     };
     const { scheduler, replicas: servers, catalog } = this;
-    this.balancer = new SimBalancer('L1', { scheduler, servers, catalog, watcher, flaws }, scheduler.dice(9));
+    this.balancer = new SimBalancer('L1', { scheduler, servers, catalog, watcher, mutations }, scheduler.dice(9));
     this.balancer.start();
   }
 

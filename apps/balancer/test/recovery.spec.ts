@@ -52,7 +52,7 @@ class World {
     const network = new Network(this.scheduler);
     this.replicas = new Servers(this.scheduler, network);
     this.catalog = new SimCatalog(this.scheduler, network);
-    this.replicas.flaws = {
+    this.replicas.mutations = {
       wrapSource: (server, source) => this.watchSource(server, source),
       wrapStore: (server, store) => (server === TARGET ? this.watchStore(store) : store),
     };
@@ -84,7 +84,7 @@ class World {
         this.answers[batch] = result;
       },
     };
-    const flaws = {
+    const mutations = {
       patchCore: (core: BalancerCore): void => {
         Object.assign((core as unknown as { settings: CoreSettings }).settings, this.settings);
         const step = core.step.bind(core);
@@ -97,7 +97,7 @@ class World {
     };
     const { scheduler, replicas: servers, catalog } = this;
     const name = `L${this.balancers.length + 1}`;
-    const world = { scheduler, servers, catalog, watcher, flaws };
+    const world = { scheduler, servers, catalog, watcher, mutations };
     const balancer = new SimBalancer(name, world, scheduler.dice(9 + this.balancers.length));
     this.balancers.push(balancer);
     balancer.start();

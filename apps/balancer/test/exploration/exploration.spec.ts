@@ -45,10 +45,10 @@ describe('in a small world', () => {
     SWITCHES.flatMap((one): [string, string, Switch][] => (one.world === null ? [] : [[one.name, one.world, one]])),
   )(
     'a cluster is noticed that %s',
-    async (_name, world, { flaws }) => {
+    async (_name, world, { mutations }) => {
       const { script, blows } = worldOf(world);
       expect((await explore(script, blows)).violation).toBeNull();
-      expect((await explore(script, blows, flaws())).violation).not.toBeNull();
+      expect((await explore(script, blows, mutations())).violation).not.toBeNull();
     },
     ONE_MINUTE_MS,
   );

@@ -2,7 +2,7 @@
 import { illnessOf } from '../simulation/checkers/wellness';
 import { Clients, type KeySpace } from '../simulation/clients';
 import { SHARD_KEYS } from '../simulation/shape-changes';
-import { JudgedWorld, type WorldFlaws } from '../simulation/world';
+import { JudgedWorld, type WorldMutations } from '../simulation/world';
 import { mishapsOf, type Mishap } from './mishaps';
 import { PointNetwork, Points, type Fate, type Point } from './points';
 import { SCRIPTS, type Script } from './scripts';
@@ -58,13 +58,13 @@ export function worldOf(name: string): { script: Script; blows: Blow[] } {
 export async function explore(
   script: Script,
   blows: readonly Blow[],
-  flaws: WorldFlaws = {},
+  mutations: WorldMutations = {},
   withTimeline = false,
 ): Promise<Finding> {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = withTimeline ? 10 : 0;
   try {
-    return await new Exploration(script, blows, flaws, withTimeline).run();
+    return await new Exploration(script, blows, mutations, withTimeline).run();
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
@@ -81,12 +81,19 @@ class Exploration {
   constructor(
     private readonly script: Script,
     private readonly blows: readonly Blow[],
-    flaws: WorldFlaws,
+    mutations: WorldMutations,
     withTimeline: boolean,
   ) {
     this.points = new Points(script.isAboutRounds);
     this.world = new JudgedWorld({
-      ...{ seed: SEED, flaws: this.countLaunches(flaws), withTimeline, settings: {}, readsMs: 0, checkMs: LOOK_MS },
+      ...{
+        seed: SEED,
+        mutations: this.countLaunches(mutations),
+        withTimeline,
+        settings: {},
+        readsMs: 0,
+        checkMs: LOOK_MS,
+      },
       makeNetwork: (scheduler) => new PointNetwork(scheduler, this.points),
     });
   }
@@ -177,14 +184,14 @@ class Exploration {
   }
 
   /** A leader has processes started and removed by no message: these are points, too. */
-  private countLaunches(flaws: WorldFlaws): WorldFlaws {
+  private countLaunches(mutations: WorldMutations): WorldMutations {
     const carry =
-      flaws.interceptAsk ??
+      mutations.interceptAsk ??
       ((ask, carryOut, answer): void => {
         carryOut(ask, answer);
       });
     return {
-      ...flaws,
+      ...mutations,
       interceptAsk: (ask, carryOut, answer) => {
         if (ask.do === 'startNode' || ask.do === 'removeNode')
           this.points.pass('leader', 'launcher', '', () => `${ask.do} ${ask.server}`);

@@ -9,7 +9,7 @@ import { mishapsIn, explore, nameOf, worldOf, type Finding } from './explore';
 import { pairsOf, singlesOf, thirdOf } from './pairs';
 import { SCRIPTS } from './scripts';
 import { SWITCHES } from './switches';
-import type { WorldFlaws } from '../simulation/world';
+import type { WorldMutations } from '../simulation/world';
 
 const { env } = process;
 
@@ -18,12 +18,12 @@ function print(line: string): void {
 }
 
 async function main(): Promise<number> {
-  const flaws = SWITCHES.find(({ name }) => name === env.SWITCH)?.flaws ?? ((): WorldFlaws => ({}));
+  const mutations = SWITCHES.find(({ name }) => name === env.SWITCH)?.mutations ?? ((): WorldMutations => ({}));
   if (env.SWITCH !== undefined && !SWITCHES.some(({ name }) => name === env.SWITCH))
     throw new RangeError('no such switch');
   if (env.WORLD !== undefined) {
     const { script, blows } = worldOf(env.WORLD);
-    const finding = await explore(script, blows, flaws(), true);
+    const finding = await explore(script, blows, mutations(), true);
     for (const line of finding.timeline.slice(-Number(env.LINES ?? 2_000))) print(line);
     print(
       `${finding.name}: ${finding.violation ?? (finding.isVoid ? 'void' : 'all is well')} (${finding.points} points)`,
@@ -52,13 +52,13 @@ async function main(): Promise<number> {
       print(`WORLD='${finding.name}': ${finding.violation}`);
     };
     const mishaps = mishapsIn(script);
-    const plain = await explore(script, [], flaws());
+    const plain = await explore(script, [], mutations());
     note(plain);
     const singles = singlesOf(mishaps, plain.points);
     const counts: number[] = [];
     for (const single of singles) {
       if (failed >= mostFailures) break;
-      const finding = await explore(script, [single], flaws());
+      const finding = await explore(script, [single], mutations());
       note(finding);
       // Worlds that are void or broken after one blow need no second.
       counts.push(finding.isStruck && !finding.isVoid && finding.violation === null ? finding.points : 0);
@@ -66,10 +66,10 @@ async function main(): Promise<number> {
     if (failed < mostFailures)
       for (const pair of pairsOf(mishaps, singles, counts, limit)) {
         if (failed >= mostFailures) break;
-        const finding = await explore(script, pair, flaws());
+        const finding = await explore(script, pair, mutations());
         note(finding);
         if (!isTriple || !finding.isStruck || finding.isVoid || finding.violation !== null) continue;
-        note(await explore(script, [...pair, thirdOf(mishaps, pair[1].at, finding.points, worlds)], flaws()));
+        note(await explore(script, [...pair, thirdOf(mishaps, pair[1].at, finding.points, worlds)], mutations()));
       }
     const tookMs = performance.now() - startMs;
     failures += failed;

@@ -11,27 +11,27 @@ import type { RollCall } from '../../src/core/replicas/roll-call';
 import type { Shard } from '../../src/core/cluster/shard';
 import type { StrandedShards } from '../../src/core/healing/stranded-shards';
 import type { Workflow } from '../../src/core/kernel/workflow';
-import type { WorldFlaws } from '../simulation/world';
+import type { WorldMutations } from '../simulation/world';
 
 export interface Switch {
   name: string;
   /** A world in which it is noticed; null while none is known. */
   world: string | null;
-  flaws: () => WorldFlaws;
+  mutations: () => WorldMutations;
 }
 
 export const SWITCHES: readonly Switch[] = [
-  { name: 'ends servers while its lease is in doubt', world: null, flaws: isAlwaysCertain },
-  { name: 'ends servers although a disk was lost', world: null, flaws: provesNothing },
-  { name: 'changes sets on what was shown before', world: null, flaws: looksOnce },
-  { name: 'says of a change under way that nothing happened', world: null, flaws: forgetsChanges },
-  { name: 'copies to another process than was meant', world: null, flaws: copiesToAnybody },
-  { name: 'makes tables for another process than was meant', world: null, flaws: makesTablesForAnybody },
-  { name: 'tells newcomers of no given-up round', world: null, flaws: teachesNobody },
-  { name: 'copies whom it takes back', world: null, flaws: copiesReturning },
-  { name: 'takes back whom it may copy', world: null, flaws: takesBackCopied },
-  { name: 'takes nobody back', world: 'alone / S0 is empty@1', flaws: takesNobodyBack },
-  { name: 'takes back by the term alone', world: null, flaws: takesBackByTerm },
+  { name: 'ends servers while its lease is in doubt', world: null, mutations: isAlwaysCertain },
+  { name: 'ends servers although a disk was lost', world: null, mutations: provesNothing },
+  { name: 'changes sets on what was shown before', world: null, mutations: looksOnce },
+  { name: 'says of a change under way that nothing happened', world: null, mutations: forgetsChanges },
+  { name: 'copies to another process than was meant', world: null, mutations: copiesToAnybody },
+  { name: 'makes tables for another process than was meant', world: null, mutations: makesTablesForAnybody },
+  { name: 'tells newcomers of no given-up round', world: null, mutations: teachesNobody },
+  { name: 'copies whom it takes back', world: null, mutations: copiesReturning },
+  { name: 'takes back whom it may copy', world: null, mutations: takesBackCopied },
+  { name: 'takes nobody back', world: 'alone / S0 is empty@1', mutations: takesNobodyBack },
+  { name: 'takes back by the term alone', world: null, mutations: takesBackByTerm },
 ];
 
 /** The parts of the core that are broken here, and that nobody else may reach. */
@@ -43,13 +43,13 @@ interface Insides {
   stranded: Pick<StrandedShards, 'tick'> & { rollCall: RollCall; mayBeCopied: () => boolean };
 }
 
-const patched = (patch: (insides: Insides) => void): WorldFlaws => ({
+const patched = (patch: (insides: Insides) => void): WorldMutations => ({
   patchCore: (core: BalancerCore) => {
     patch(core as unknown as Insides);
   },
 });
 
-function eachShard(change: (shard: Shard) => void): WorldFlaws {
+function eachShard(change: (shard: Shard) => void): WorldMutations {
   return patched(({ cluster }) => {
     const add = cluster.addShards.bind(cluster);
     cluster.addShards = (shards) => {
@@ -65,32 +65,32 @@ function* yes(): Workflow<boolean> {
   return true;
 }
 
-function isAlwaysCertain(): WorldFlaws {
+function isAlwaysCertain(): WorldMutations {
   return patched(({ cluster }) => {
     cluster.isCertain = () => true;
   });
 }
 
-function provesNothing(): WorldFlaws {
+function provesNothing(): WorldMutations {
   return patched(({ inSyncSets }) => {
     inSyncSets.areProven = yes;
   });
 }
 
-function looksOnce(): WorldFlaws {
+function looksOnce(): WorldMutations {
   return patched(({ catalog }) => {
     const replace = catalog.replace.bind(catalog);
     catalog.replace = (key, before, value) => replace(key, before, value, yes);
   });
 }
 
-function forgetsChanges(): WorldFlaws {
+function forgetsChanges(): WorldMutations {
   return patched(({ writer }) => {
     writer.underWay.toldOf = (_id, error) => error;
   });
 }
 
-function copiesToAnybody(): WorldFlaws {
+function copiesToAnybody(): WorldMutations {
   return {
     patchReplica: (replica) => {
       const catchup = replica.catchup.bind(replica);
@@ -100,7 +100,7 @@ function copiesToAnybody(): WorldFlaws {
   };
 }
 
-function makesTablesForAnybody(): WorldFlaws {
+function makesTablesForAnybody(): WorldMutations {
   return {
     patchReplica: (replica) => {
       const config = replica.config.bind(replica);
@@ -109,31 +109,31 @@ function makesTablesForAnybody(): WorldFlaws {
   };
 }
 
-function teachesNobody(): WorldFlaws {
+function teachesNobody(): WorldMutations {
   return patched(({ inSyncSets }) => {
     inSyncSets.rollCall.taught = yes;
   });
 }
 
-function copiesReturning(): WorldFlaws {
+function copiesReturning(): WorldMutations {
   return eachShard((shard) => {
     shard.returning.add = () => shard.returning;
   });
 }
 
-function takesBackCopied(): WorldFlaws {
+function takesBackCopied(): WorldMutations {
   return patched(({ stranded }) => {
     stranded.mayBeCopied = () => false;
   });
 }
 
-function takesNobodyBack(): WorldFlaws {
+function takesNobodyBack(): WorldMutations {
   return patched(({ stranded }) => {
     stranded.tick = () => undefined;
   });
 }
 
-function takesBackByTerm(): WorldFlaws {
+function takesBackByTerm(): WorldMutations {
   return patched(({ stranded: { rollCall } }) => {
     rollCall.complete = (shard, servers) => rollCall.present(shard, servers);
   });

@@ -47,8 +47,8 @@ type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, '
 type Ask = Extract<Effect, { token: number }>;
 type Answer = (outcome: Outcome<unknown>) => void;
 
-/** What a test may break on purpose; see `weaknesses`. */
-export interface BalancerFlaws {
+/** What a test may break on purpose; see `mutations`. */
+export interface BalancerMutations {
   /** Changes the core before it begins. */
   patchCore?: (core: BalancerCore) => void;
   /** Deals with an effect itself, or with what comes of it. */
@@ -78,7 +78,7 @@ export interface BalancerWorld {
   servers: Servers;
   catalog: SimCatalog;
   watcher: BalancerWatcher;
-  flaws: BalancerFlaws;
+  mutations: BalancerMutations;
   /** Where they are others than `SETTINGS`. */
   settings?: Partial<typeof SETTINGS>;
 }
@@ -105,10 +105,10 @@ export class SimBalancer {
       seededRandom(1),
     );
     this.clock = new Clock(world.scheduler, dice);
-    world.flaws.patchCore?.(this.core);
+    world.mutations.patchCore?.(this.core);
   }
 
-  /** What the core knows, for those who judge it. */
+  /** What the core knows, for those who checker it. */
   get cluster(): Cluster {
     return (this.core as unknown as { cluster: Cluster }).cluster;
   }
@@ -166,7 +166,8 @@ export class SimBalancer {
   readDone(request: ReadDoneRequest): ReadDoneReply | null | undefined {
     if (this.isPaused || !this.isAlive) return undefined;
     const word = wiredReadDone(request, (heard) => this.core.readDone(heard, this.clock.nowMs));
-    if (word === null && this.world.flaws.vouchesBlindly === true) return { epoch: this.cluster.epoch, unknown: [] };
+    if (word === null && this.world.mutations.vouchesBlindly === true)
+      return { epoch: this.cluster.epoch, unknown: [] };
     return word;
   }
 
@@ -179,7 +180,7 @@ export class SimBalancer {
   }
 
   private begin(effect: Effect): void {
-    const { watcher, flaws } = this.world;
+    const { watcher, mutations } = this.world;
     if ('token' in effect) {
       const { token } = effect;
       const answer: Answer = (outcome) => {
@@ -188,8 +189,8 @@ export class SimBalancer {
       const carryOut = (ask: Ask, then: Answer): void => {
         this.carryOut(ask, then);
       };
-      if (flaws.interceptAsk === undefined) this.carryOut(effect, answer);
-      else flaws.interceptAsk(effect, carryOut, answer);
+      if (mutations.interceptAsk === undefined) this.carryOut(effect, answer);
+      else mutations.interceptAsk(effect, carryOut, answer);
       return;
     }
     switch (effect.do) {

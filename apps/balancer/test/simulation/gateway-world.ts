@@ -12,7 +12,7 @@ export interface GatewayWorld {
   network: Network;
   servers: Servers;
   post: Post;
-  /** The configuration that is in force, for those who judge what gateways are told. */
+  /** The configuration that is in force, for those who checker what gateways are told. */
   configId: () => number;
   /** Changes carry a name, and may be repeated. */
   named: boolean;

@@ -8,52 +8,70 @@ import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster/cluster';
 import type { Shard, ShardRecord } from '../../src/core/cluster/shard';
 import { wait, type Workflow } from '../../src/core/kernel/workflow';
-import type { Flaws } from './simulation';
-import type { Weakness } from './weakness';
+import type { Mutations } from './simulation';
+import type { Mutation } from './mutation';
 
-export const GUARDS_OFF: readonly Weakness[] = [
-  { point: 9, name: 'carries out copies that nobody waits for', fromSeed: 1, withinSeeds: 60, flaws: copiesLate },
-  { point: 9, name: 'takes new tables for whole copies', fromSeed: 1, withinSeeds: 60, flaws: takesNewTablesForWhole },
+export const GUARDS_OFF: readonly Mutation[] = [
+  { point: 9, name: 'carries out copies that nobody waits for', fromSeed: 1, withinSeeds: 60, mutations: copiesLate },
+  {
+    point: 9,
+    name: 'takes new tables for whole copies',
+    fromSeed: 1,
+    withinSeeds: 60,
+    mutations: takesNewTablesForWhole,
+  },
   {
     point: 9,
     name: 'makes new tables for whoever comes later',
     fromSeed: 1,
     withinSeeds: 400,
-    flaws: makesTablesForAnybody,
+    mutations: makesTablesForAnybody,
   },
-  { point: 7, name: 'lets two processes share an epoch', fromSeed: 1, withinSeeds: 20, flaws: sharesEpochs },
-  { point: 7, name: 'forgets at which VAT an epoch began', fromSeed: 1, withinSeeds: 600, flaws: forgetsEpochStarts },
-  { point: 2, name: 'purges what a copy still needs', fromSeed: 1, withinSeeds: 40, flaws: holdsNothingForCopies },
+  { point: 7, name: 'lets two processes share an epoch', fromSeed: 1, withinSeeds: 20, mutations: sharesEpochs },
+  {
+    point: 7,
+    name: 'forgets at which VAT an epoch began',
+    fromSeed: 1,
+    withinSeeds: 600,
+    mutations: forgetsEpochStarts,
+  },
+  { point: 2, name: 'purges what a copy still needs', fromSeed: 1, withinSeeds: 40, mutations: holdsNothingForCopies },
   {
     point: 5,
     name: 'lets into the set who is no replica any more',
     fromSeed: 1,
     withinSeeds: 300,
-    flaws: promotesAnybody,
+    mutations: promotesAnybody,
   },
   {
     point: 5,
     name: 'does not wait until members know who has left',
     fromSeed: 1,
     withinSeeds: 100,
-    flaws: leavesUntold,
+    mutations: leavesUntold,
   },
-  { point: 6, name: 'believes a bucket on the word of one', fromSeed: 1, withinSeeds: 200, flaws: asksTooFew },
+  { point: 6, name: 'believes a bucket on the word of one', fromSeed: 1, withinSeeds: 200, mutations: asksTooFew },
   {
     point: 8,
     name: 'tells rows that were purged while they were read',
     fromSeed: 1,
     withinSeeds: 100,
-    flaws: looksOnce,
+    mutations: looksOnce,
   },
   {
     point: 7,
     name: 'does not hear which ids are forgotten',
     fromSeed: 1,
     withinSeeds: 100,
-    flaws: hearsNoForgottenIds,
+    mutations: hearsNoForgottenIds,
   },
-  { point: 3, name: 'goes on from memory after a failed commit', fromSeed: 1, withinSeeds: 100, flaws: reloadsNothing },
+  {
+    point: 3,
+    name: 'goes on from memory after a failed commit',
+    fromSeed: 1,
+    withinSeeds: 100,
+    mutations: reloadsNothing,
+  },
 ];
 
 /**
@@ -61,7 +79,7 @@ export const GUARDS_OFF: readonly Weakness[] = [
  * is a member; the request drops everything, or undoes what is acknowledged above its start, and S1 is back at the VAT of then. Should
  * S0 lose its disk now, everything since is gone.
  */
-function copiesLate(): Flaws {
+function copiesLate(): Mutations {
   let turn = 0;
   return {
     bias: {
@@ -83,7 +101,7 @@ function copiesLate(): Flaws {
  * stays as it is; S1 is told the configuration, to be copied; the leader ends. The next one hears of a round on S0 that the empty S1
  * has not, and undoes it.
  */
-function takesNewTablesForWhole(): Flaws {
+function takesNewTablesForWhole(): Mutations {
   return {
     bias: {
       profile: 'disks',
@@ -102,7 +120,7 @@ function takesNewTablesForWhole(): Flaws {
  * A request for new tables that comes again, when its server has lost its disk, is carried out by the process of then: the empty tables
  * are whole ones. As soon as the leader ends, the next one hears of a round that the empty replica has not, and undoes it.
  */
-function makesTablesForAnybody(): Flaws {
+function makesTablesForAnybody(): Mutations {
   return {
     bias: {
       profile: 'anew',
@@ -123,7 +141,7 @@ function makesTablesForAnybody(): Flaws {
  * again. The bucket is set back to before its claim: L2 gets the same epoch, finds nothing but fences of it, and acknowledges rounds.
  * Then those of L1 arrive, with higher numbers and terms, and undo them.
  */
-function sharesEpochs(): Flaws {
+function sharesEpochs(): Mutations {
   return {
     bias: {
       profile: 'bucket',
@@ -139,7 +157,7 @@ function sharesEpochs(): Flaws {
 }
 
 /** What take-overs decided is told by nobody. */
-function forgetsEpochStarts(): Flaws {
+function forgetsEpochStarts(): Mutations {
   return {
     bias: {
       profile: 'rounds',
@@ -159,7 +177,7 @@ function forgetsEpochStarts(): Flaws {
   };
 }
 
-function holdsNothingForCopies(): Flaws {
+function holdsNothingForCopies(): Mutations {
   return {
     bias: {
       profile: 'purging',
@@ -180,7 +198,7 @@ function holdsNothingForCopies(): Flaws {
   };
 }
 
-function promotesAnybody(): Flaws {
+function promotesAnybody(): Mutations {
   return {
     bias: {
       profile: 'membership',
@@ -211,7 +229,7 @@ function promotesAnybody(): Flaws {
  * S0 ends and leaves the set, which no configuration tells S1 and S2; rounds are acknowledged. The bucket is set back to before, the
  * leader ends, and S2 is away for long: S0 and S1 are two of three, both know of the old set alone, and undo what S0 lacks.
  */
-function leavesUntold(): Flaws {
+function leavesUntold(): Mutations {
   return {
     bias: {
       profile: 'bucket',
@@ -226,7 +244,7 @@ function leavesUntold(): Flaws {
   };
 }
 
-function asksTooFew(): Flaws {
+function asksTooFew(): Mutations {
   return {
     bias: {
       profile: 'bucket',
@@ -240,7 +258,7 @@ function asksTooFew(): Flaws {
 }
 
 /** The replica looks at its state before it reads, and not behind that. */
-function looksOnce(): Flaws {
+function looksOnce(): Mutations {
   return {
     bias: {
       profile: 'purging',
@@ -265,7 +283,7 @@ function looksOnce(): Flaws {
   };
 }
 
-function hearsNoForgottenIds(): Flaws {
+function hearsNoForgottenIds(): Mutations {
   return {
     bias: {
       profile: 'purging',
@@ -280,7 +298,7 @@ function hearsNoForgottenIds(): Flaws {
   };
 }
 
-function reloadsNothing(): Flaws {
+function reloadsNothing(): Mutations {
   return {
     bias: { profile: 'disks', faults: ['disk in doubt', 'leader ends'] },
     patchReplica: (replica) => {

@@ -1,17 +1,17 @@
 /** What is said of a world that broke a promise. */
 import { shrink } from './shrink';
-import { simulate, type Flaws, type Verdict } from './simulation';
+import { simulate, type Mutations, type Verdict } from './simulation';
 
 /**
  * The violation, the shortest run in which one was found, and how that one came to it.
  *
- * @param flaws makes the flaws of one run; null for none
+ * @param mutations makes the mutations of one run; null for none
  * @param lines how much of the timeline's end is told
  */
-export async function tell(found: Verdict, lines: number, flaws: () => Flaws = () => ({})): Promise<string> {
+export async function tell(found: Verdict, lines: number, mutations: () => Mutations = () => ({})): Promise<string> {
   const { seed } = found;
   const { limits, verdict, runs } = await shrink(
-    (tried, withTimeline) => simulate(seed, flaws(), withTimeline, tried),
+    (tried, withTimeline) => simulate(seed, mutations(), withTimeline, tried),
     found,
   );
   const { timeline } = verdict;

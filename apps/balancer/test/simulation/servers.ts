@@ -19,8 +19,8 @@ const COPY_SLICE_MS = 80;
 /** Replies that a defect causes; none of the faults that are simulated may. */
 const DEFECTS = ['INTERNAL', 'BAD_MESSAGE'];
 
-/** What a test may break on purpose; see `weaknesses`. */
-export interface NodeFlaws {
+/** What a test may break on purpose; see `mutations`. */
+export interface NodeMutations {
   wrapSource?: (server: string, source: CopySource) => CopySource;
   /** Changes a replica's store before its process starts. */
   wrapStore?: (server: string, store: VersionStore) => VersionStore;
@@ -165,14 +165,14 @@ export class SimServer {
       },
       ...{ probeTimeoutMs: 5_000, nowMs: () => clock.nowMs },
     };
-    const { flaws } = this.servers;
+    const { mutations } = this.servers;
     const store = this.slowly(() => start === this.starts);
-    const wrapped = flaws.wrapStore?.(this.name, store) ?? store;
+    const wrapped = mutations.wrapStore?.(this.name, store) ?? store;
     this.scheduler.touchPromises();
     void Replica.open(wrapped, this.servers.sourceFor(this.name), options, SILENT).then((replica) => {
       if (start !== this.starts) return;
       this.scheduler.note(() => `${this.name} listens`);
-      flaws.patchReplica?.(replica);
+      mutations.patchReplica?.(replica);
       this.process = new NodeProcess(replica);
     });
   }
@@ -233,7 +233,7 @@ export interface Call<T> {
 
 export class Servers {
   readonly byName = new Map<string, SimServer>();
-  flaws: NodeFlaws = {};
+  mutations: NodeMutations = {};
   /** What a replica need not wait for may be lost when its process ends. */
   loseCommits = false;
   /** How long it takes at most until a read looks at the rows, in milliseconds; 0: they are there at once. */
@@ -304,7 +304,7 @@ export class Servers {
           });
         }),
     };
-    return this.flaws.wrapSource?.(server, source) ?? source;
+    return this.mutations.wrapSource?.(server, source) ?? source;
   }
 
   private async attempt<T>(work: Call<T>['work'], replica: WiredReplica): Promise<Outcome<T>> {

@@ -6,8 +6,8 @@
  */
 import { tell } from './report';
 import { simulate, type Verdict } from './simulation';
-import type { Weakness } from './weakness';
-import { WEAKNESSES } from './weaknesses';
+import type { Mutation } from './mutation';
+import { MUTATIONS } from './mutations';
 
 const DEFAULT_SEEDS = 200;
 const ONE_MINUTE_MS = 60_000;
@@ -30,7 +30,7 @@ describe('a cluster in the simulated world', () => {
         if (verdict.violation !== null) throw new Error(await tell(verdict, numberFrom('LINES', 300)));
         verdicts.push(verdict);
       }
-      // Worlds that promise nothing, and histories that nobody can judge, prove nothing.
+      // Worlds that promise nothing, and histories that nobody can checker, prove nothing.
       const judged = verdicts.filter(({ isVoid, undecided }) => !isVoid && undecided === 0);
       expect(judged.length).toBeGreaterThanOrEqual(isOneSeed ? 0 : Math.floor(seeds * 0.9));
       expect(verdicts.reduce((sum, { operations }) => sum + operations, 0)).toBeGreaterThan(seeds * 10);
@@ -46,11 +46,11 @@ describe('a cluster in the simulated world', () => {
 });
 
 describe('the simulation notices a cluster that', () => {
-  test.each(WEAKNESSES.map((weakness): [string, number, Weakness] => [weakness.name, weakness.point, weakness]))(
+  test.each(MUTATIONS.map((mutation): [string, number, Mutation] => [mutation.name, mutation.point, mutation]))(
     '%s (point %d)',
-    async (_name, _point, { flaws, fromSeed, withinSeeds }) => {
+    async (_name, _point, { mutations, fromSeed, withinSeeds }) => {
       for (let seed = fromSeed; seed < fromSeed + withinSeeds; seed += 1) {
-        const { violation } = await simulate(seed, flaws());
+        const { violation } = await simulate(seed, mutations());
         if (violation !== null) return;
       }
       throw new Error(`nothing was noticed in ${withinSeeds} seeds`);
@@ -59,7 +59,7 @@ describe('the simulation notices a cluster that', () => {
   );
 
   test('breaks each of the ten points', () => {
-    expect([...new Set(WEAKNESSES.map(({ point }) => point))].sort((a, b) => a - b)).toEqual(
+    expect([...new Set(MUTATIONS.map(({ point }) => point))].sort((a, b) => a - b)).toEqual(
       Array.from({ length: 10 }, (_, index) => index + 1),
     );
   });

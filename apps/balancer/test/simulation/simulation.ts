@@ -4,7 +4,7 @@ import { Faults } from './faults';
 import { profileOf, type Profile } from './profiles';
 import { SCHEMA } from './rows';
 import { SHARD_KEYS, ShapeChanges } from './shape-changes';
-import { JudgedWorld, type WorldFlaws } from './world';
+import { JudgedWorld, type WorldMutations } from './world';
 
 /** A world that is drawn from fewer possibilities, so that what shows seldom shows sooner. Of `faults` all may happen. */
 export interface Bias extends Partial<Omit<Profile, 'name' | 'weight'>> {
@@ -13,7 +13,7 @@ export interface Bias extends Partial<Omit<Profile, 'name' | 'weight'>> {
 }
 
 /** What a test breaks on purpose, and the worlds in which it does. */
-export type Flaws = WorldFlaws & { bias?: Bias };
+export type Mutations = WorldMutations & { bias?: Bias };
 
 export interface Verdict {
   seed: number;
@@ -42,7 +42,7 @@ export interface Limits {
 /** Runs the world of the seed; `withTimeline` changes nothing but that it is written down. */
 export async function simulate(
   seed: number,
-  flaws: Flaws = {},
+  mutations: Mutations = {},
   withTimeline = false,
   limits: Limits = {},
 ): Promise<Verdict> {
@@ -50,7 +50,7 @@ export async function simulate(
   // Refusals are everyday answers here; what they cost would be the search for where they come from.
   Error.stackTraceLimit = withTimeline ? 10 : 0;
   try {
-    return await new Simulation(seed, flaws, withTimeline, limits).run();
+    return await new Simulation(seed, mutations, withTimeline, limits).run();
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
@@ -64,14 +64,14 @@ class Simulation {
 
   constructor(
     private readonly seed: number,
-    private readonly flaws: Flaws,
+    private readonly mutations: Mutations,
     withTimeline: boolean,
     private readonly limits: Limits,
   ) {
-    const { profile = process.env.PROFILE ?? null, ...bias } = flaws.bias ?? {};
+    const { profile = process.env.PROFILE ?? null, ...bias } = mutations.bias ?? {};
     this.profile = { ...profileOf(seed, profile), ...bias };
     const { settings, readsMs, checkMs } = this.profile;
-    this.world = new JudgedWorld({ seed, flaws, withTimeline, settings, readsMs, checkMs });
+    this.world = new JudgedWorld({ seed, mutations, withTimeline, settings, readsMs, checkMs });
   }
 
   async run(): Promise<Verdict> {
@@ -94,7 +94,7 @@ class Simulation {
       },
       profile,
       this.limits.faults,
-      this.flaws.bias?.faults ?? null,
+      this.mutations.bias?.faults ?? null,
     );
     const endMs = scheduler.nowMs + scheduler.oneOf(profile.lastsMs);
     faults.start(endMs);

@@ -1,4 +1,4 @@
-/** Hands what happens to those who judge it, and keeps book of which copies there are. */
+/** Hands what happens to those who checker it, and keeps book of which copies there are. */
 import type { ClusterRecord, RoundPart } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { History } from '#common/testing/history';

@@ -2,7 +2,7 @@
 import { History } from '#common/testing/history';
 import type { InitCommand } from '#common/contracts/commands';
 import type { Settings } from './profiles';
-import { SimBalancer, type BalancerFlaws } from './balancer';
+import { SimBalancer, type BalancerMutations } from './balancer';
 import { SimCatalog } from './catalog';
 import { judgeOrder, readDisks, type OrderVerdict } from './checkers/order';
 import { faultOfReads } from './checkers/reads';
@@ -13,7 +13,7 @@ import { Post, type GatewayWorld } from './gateway-world';
 import { Network } from './network';
 import { rememberRings } from './rings';
 import { Scheduler } from './scheduler';
-import { Servers, type NodeFlaws } from './servers';
+import { Servers, type NodeMutations } from './servers';
 import { Watch } from './watch';
 
 /** So long after the last fault everything must be well again. */
@@ -28,12 +28,12 @@ const BALANCERS = 2;
 rememberRings();
 
 /** What a test breaks on purpose. */
-export type WorldFlaws = BalancerFlaws & NodeFlaws;
+export type WorldMutations = BalancerMutations & NodeMutations;
 
 /** Of what a world is made. */
 export interface WorldShape {
   seed: number;
-  flaws: WorldFlaws;
+  mutations: WorldMutations;
   withTimeline: boolean;
   /** Where they are others than those of all worlds. */
   settings: Partial<Settings>;
@@ -57,11 +57,11 @@ export class JudgedWorld {
   private readonly balancers: SimBalancer[] = [];
 
   constructor(private readonly shape: WorldShape) {
-    const { seed, flaws, withTimeline, readsMs, makeNetwork } = shape;
+    const { seed, mutations, withTimeline, readsMs, makeNetwork } = shape;
     this.scheduler = new Scheduler(seed, withTimeline);
     this.network = makeNetwork?.(this.scheduler) ?? new Network(this.scheduler);
     this.servers = new Servers(this.scheduler, this.network);
-    this.servers.flaws = flaws;
+    this.servers.mutations = mutations;
     this.servers.loseCommits = true;
     this.servers.readsMs = readsMs;
     this.catalog = new SimCatalog(this.scheduler, this.network);
@@ -73,7 +73,7 @@ export class JudgedWorld {
       this.post,
       () => this.balancers,
       this.history,
-      flaws.mayDiverge === true,
+      mutations.mayDiverge === true,
     );
     const world: GatewayWorld = {
       ...{ scheduler: this.scheduler, network: this.network, servers: this.servers, post: this.post },
@@ -156,9 +156,9 @@ export class JudgedWorld {
 
   private startBalancer(): void {
     const { scheduler, servers, catalog, watch: watcher } = this;
-    const { flaws, settings } = this.shape;
+    const { mutations, settings } = this.shape;
     const number = this.balancers.length + 1;
-    const world = { scheduler, servers, catalog, watcher, flaws, settings };
+    const world = { scheduler, servers, catalog, watcher, mutations, settings };
     const balancer = new SimBalancer(`L${number}`, world, scheduler.dice(3_000 + number));
     this.balancers.push(balancer);
     balancer.start();

@@ -5,7 +5,7 @@
 import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Effect, Outcome } from '../../src/core/kernel/effects';
 import type { Shard } from '../../src/core/cluster/shard';
-import { SimBalancer, type BalancerFlaws, type BalancerWatcher } from '../simulation/balancer';
+import { SimBalancer, type BalancerMutations, type BalancerWatcher } from '../simulation/balancer';
 import { SimCatalog } from '../simulation/catalog';
 import { Network } from '../simulation/network';
 import { Scheduler } from '../simulation/scheduler';
@@ -95,7 +95,7 @@ export class SmallWorld {
         this.answers[batch] = result;
       },
     };
-    const flaws: BalancerFlaws = {
+    const mutations: BalancerMutations = {
       patchCore: (core) => {
         this.listen(core);
       },
@@ -109,7 +109,7 @@ export class SmallWorld {
       },
     };
     const { scheduler, replicas: servers, catalog } = this;
-    const balancer = new SimBalancer(name, { scheduler, servers, catalog, watcher, flaws }, scheduler.dice(9));
+    const balancer = new SimBalancer(name, { scheduler, servers, catalog, watcher, mutations }, scheduler.dice(9));
     balancer.start();
     return balancer;
   }

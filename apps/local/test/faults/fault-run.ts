@@ -75,7 +75,7 @@ export class FaultRun {
     return this.cluster.dataDir;
   }
 
-  /** Causes one fault and judges what came of it. */
+  /** Causes one fault and checkers what came of it. */
   async inject(fault: Fault): Promise<FaultReport> {
     const index = this.chapters.length;
     const block = new KeyBlock(index, KEYS_PER_SHARD);

@@ -17,7 +17,7 @@ export interface Judgement {
 }
 
 /**
- * Judges the history together with a last read of everything, which must show every change that was acknowledged. Each group is judged
+ * Checkers the history together with a last read of everything, which must show every change that was acknowledged. Each group is judged
  * as one object.
  */
 export function judge(history: History, block: KeyBlock, rows: readonly Row[]): Judgement {

@@ -20,13 +20,13 @@ type Decision = (reports: InSyncReports) => Map<string, ShardOutlook>;
 function findFlaw(decide: Decision, habit: LeaderHabit, length: number): string | null {
   const explore = (world: World, story: readonly Step[]): string | null => {
     for (const crash of crashes(world, habit)) {
-      const flaw = acknowledgedStand(crash, decide(crash.reports));
-      if (flaw !== null) return `${JSON.stringify(story)}, crash ${crash.why}: ${flaw}`;
+      const mutation = acknowledgedStand(crash, decide(crash.reports));
+      if (mutation !== null) return `${JSON.stringify(story)}, crash ${crash.why}: ${mutation}`;
     }
     if (story.length === length) return null;
     for (const next of everyStep(world)) {
-      const flaw = explore(step(world, next, habit), [...story, next]);
-      if (flaw !== null) return flaw;
+      const mutation = explore(step(world, next, habit), [...story, next]);
+      if (mutation !== null) return mutation;
     }
     return null;
   };

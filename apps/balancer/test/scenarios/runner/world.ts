@@ -10,7 +10,7 @@ import type { BalancerCore } from '../../../src/core/balancer-core';
 import type { Effect, Outcome } from '../../../src/core/kernel/effects';
 import type { LeaderRecord } from '../../../src/core/leadership/leadership';
 import type { CoreSettings } from '../../../src/core/detection/settings';
-import { SimBalancer, type BalancerFlaws } from '../../simulation/balancer';
+import { SimBalancer, type BalancerMutations } from '../../simulation/balancer';
 import { SimCatalog } from '../../simulation/catalog';
 import { Network } from '../../simulation/network';
 import { Servers, type SimServer } from '../../simulation/servers';
@@ -89,7 +89,7 @@ export class World {
   startBalancer(name: string): Balancer {
     const catalog = new SimCatalog(this.scheduler, this.network);
     const { scheduler, replicas: servers } = this;
-    const flaws: BalancerFlaws = {
+    const mutations: BalancerMutations = {
       patchCore: (core) => {
         Object.assign(settingsOf(core), this.settings);
         const step = core.step.bind(core);
@@ -105,7 +105,7 @@ export class World {
         else this.deal(balancer, ask, carryOut, answer);
       },
     };
-    const world = { scheduler, servers, catalog, watcher: NOBODY, flaws };
+    const world = { scheduler, servers, catalog, watcher: NOBODY, mutations };
     const balancer: Balancer = new SimBalancer(name, world, null);
     this.balancers.set(name, balancer);
     balancer.start();

@@ -15,8 +15,8 @@ import type { Shard, ShardRecord } from '../../src/core/cluster/shard';
 import { wait, type Suspension, type Workflow } from '../../src/core/kernel/workflow';
 import { WriteRound } from '../../src/core/requests/write-round';
 import { GUARDS_OFF } from './guards-off';
-import type { Flaws } from './simulation';
-import type { Weakness } from './weakness';
+import type { Mutations } from './simulation';
+import type { Mutation } from './mutation';
 
 type Ask = Extract<Effect, { token: number }>;
 
@@ -24,55 +24,67 @@ type Ask = Extract<Effect, { token: number }>;
  * Each is found in one of so many seeds as `withinSeeds` allows several times over; where that is rare the first seeds are left out that
  * found nothing when this was written. The points: 1 reads, 2 purging, 3 rounds, 4 all or nothing, 5 in-sync sets, 6 the bucket, 7 take-over, 8 the lease, 9 copies, 10 digests.
  */
-export const WEAKNESSES: readonly Weakness[] = [
-  { point: 1, name: 'cleans up when it reads', fromSeed: 1, withinSeeds: 400, flaws: readsCleanUp },
-  { point: 2, name: 'purges without a low-water mark', fromSeed: 1, withinSeeds: 400, flaws: purgesAtOnce },
-  { point: 3, name: 'uses epochs and rounds twice', fromSeed: 1, withinSeeds: 100, flaws: usesEpochsTwice },
-  { point: 3, name: 'does not know a repeated change again', fromSeed: 1, withinSeeds: 400, flaws: knowsNothingAgain },
-  { point: 4, name: 'supersedes no refused round', fromSeed: 1, withinSeeds: 200, flaws: supersedesNothing },
+export const MUTATIONS: readonly Mutation[] = [
+  { point: 1, name: 'cleans up when it reads', fromSeed: 1, withinSeeds: 400, mutations: readsCleanUp },
+  { point: 2, name: 'purges without a low-water mark', fromSeed: 1, withinSeeds: 400, mutations: purgesAtOnce },
+  { point: 3, name: 'uses epochs and rounds twice', fromSeed: 1, withinSeeds: 100, mutations: usesEpochsTwice },
+  {
+    point: 3,
+    name: 'does not know a repeated change again',
+    fromSeed: 1,
+    withinSeeds: 400,
+    mutations: knowsNothingAgain,
+  },
+  { point: 4, name: 'supersedes no refused round', fromSeed: 1, withinSeeds: 200, mutations: supersedesNothing },
   {
     point: 4,
     name: 'remembers no round that was given up',
     fromSeed: 1,
     withinSeeds: 1_000,
-    flaws: remembersNoFailure,
+    mutations: remembersNoFailure,
   },
   {
     point: 5,
     name: 'acknowledges without a replica that fails',
     fromSeed: 1,
     withinSeeds: 40,
-    flaws: acknowledgesEarly,
+    mutations: acknowledgesEarly,
   },
   {
     point: 5,
     name: 'takes replicas out of the set in memory only',
     fromSeed: 1,
     withinSeeds: 100,
-    flaws: forgetsConfigurations,
+    mutations: forgetsConfigurations,
   },
-  { point: 5, name: 'is content with one replica', fromSeed: 1, withinSeeds: 400, flaws: needsOne },
-  { point: 6, name: 'believes an old bucket', fromSeed: 1, withinSeeds: 200, flaws: believesBucket },
-  { point: 7, name: 'fences nobody', fromSeed: 301, withinSeeds: 600, flaws: fencesNobody },
-  { point: 7, name: 'takes the highest term for committed', fromSeed: 1, withinSeeds: 600, flaws: believesHighestTerm },
+  { point: 5, name: 'is content with one replica', fromSeed: 1, withinSeeds: 400, mutations: needsOne },
+  { point: 6, name: 'believes an old bucket', fromSeed: 1, withinSeeds: 200, mutations: believesBucket },
+  { point: 7, name: 'fences nobody', fromSeed: 301, withinSeeds: 600, mutations: fencesNobody },
+  {
+    point: 7,
+    name: 'takes the highest term for committed',
+    fromSeed: 1,
+    withinSeeds: 600,
+    mutations: believesHighestTerm,
+  },
   {
     point: 7,
     name: 'takes the lowest newest term for committed',
     fromSeed: 1,
     withinSeeds: 1_000,
-    flaws: believesLowestTerm,
+    mutations: believesLowestTerm,
   },
-  { point: 7, name: 'does not store what it decided', fromSeed: 401, withinSeeds: 4_000, flaws: storesNoDecision },
-  { point: 7, name: 'leaves a deposed leader its revisions', fromSeed: 1, withinSeeds: 60, flaws: claimsNothing },
-  { point: 8, name: 'does not look at its lease', fromSeed: 1, withinSeeds: 200, flaws: forgetsLease },
-  { point: 9, name: 'leaves out the last difference', fromSeed: 1, withinSeeds: 100, flaws: losesLastDifference },
-  { point: 9, name: 'catches up from the newest term', fromSeed: 1, withinSeeds: 400, flaws: copiesFromNewestTerm },
-  { point: 10, name: 'looks at no digest', fromSeed: 1, withinSeeds: 100, flaws: ignoresDigests },
+  { point: 7, name: 'does not store what it decided', fromSeed: 401, withinSeeds: 4_000, mutations: storesNoDecision },
+  { point: 7, name: 'leaves a deposed leader its revisions', fromSeed: 1, withinSeeds: 60, mutations: claimsNothing },
+  { point: 8, name: 'does not look at its lease', fromSeed: 1, withinSeeds: 200, mutations: forgetsLease },
+  { point: 9, name: 'leaves out the last difference', fromSeed: 1, withinSeeds: 100, mutations: losesLastDifference },
+  { point: 9, name: 'catches up from the newest term', fromSeed: 1, withinSeeds: 400, mutations: copiesFromNewestTerm },
+  { point: 10, name: 'looks at no digest', fromSeed: 1, withinSeeds: 100, mutations: ignoresDigests },
   ...GUARDS_OFF,
 ];
 
 /** A replica that fails is taken to have done what another one did. */
-function acknowledgesEarly(): Flaws {
+function acknowledgesEarly(): Mutations {
   const replies = new Map<string, AskTypes['apply']['answer']>();
   return {
     interceptAsk: (ask, carryOut, answer) => {
@@ -96,7 +108,7 @@ function acknowledgesEarly(): Flaws {
 }
 
 /** What is copied while the write queue is held comes without its rows. */
-function losesLastDifference(): Flaws {
+function losesLastDifference(): Mutations {
   let isEntering = false;
   return {
     patchCore: (core) => {
@@ -116,13 +128,13 @@ function losesLastDifference(): Flaws {
   };
 }
 
-function believesHighestTerm(): Flaws {
+function believesHighestTerm(): Mutations {
   return changeFenceReply((state) => ({ ...state, committedVat: state.currentTerm }));
 }
 
 type ShardTold = AskTypes['fence']['answer']['shards'][number];
 
-function changeFenceReply(change: (state: ShardTold) => ShardTold): Flaws {
+function changeFenceReply(change: (state: ShardTold) => ShardTold): Mutations {
   return {
     interceptAsk: (ask, carryOut, answer) => {
       carryOut(ask, (outcome) => {
@@ -138,7 +150,7 @@ function changeFenceReply(change: (state: ShardTold) => ShardTold): Flaws {
 }
 
 /** Every request carries the highest epoch that there is, whoever sends it. */
-function fencesNobody(): Flaws {
+function fencesNobody(): Mutations {
   let highest = 0;
   return {
     interceptAsk: (ask, carryOut, answer) => {
@@ -155,7 +167,7 @@ function withEpoch(ask: Ask, epoch: number): Ask {
 }
 
 /** A round without what was refused goes to the shards that still have something to do, the others go on at once. */
-function supersedesNothing(): Flaws {
+function supersedesNothing(): Mutations {
   return {
     patchCore: (core) => {
       const { writer, cluster, context } = insides(core);
@@ -170,7 +182,7 @@ function supersedesNothing(): Flaws {
 }
 
 /** Shards go on after a round over several of them that too few replicas have, and none of them remembers it. */
-function remembersNoFailure(): Flaws {
+function remembersNoFailure(): Mutations {
   return {
     bias: { profile: 'rounds', faults: ['disk in doubt', 'server half deaf', 'leader ends'], lastsMs: [3_200] },
     patchCore: (core) => {
@@ -180,7 +192,7 @@ function remembersNoFailure(): Flaws {
 }
 
 /** The catalog never hears that a replica left the in-sync set. */
-function forgetsConfigurations(): Flaws {
+function forgetsConfigurations(): Mutations {
   return {
     interceptAsk: (ask, carryOut, answer) => {
       const { inSync } = (ask.do === 'store' ? (ask.value ?? {}) : {}) as { inSync?: string[] };
@@ -211,7 +223,7 @@ interface ReplicaInsides {
 }
 
 /** The published rules 2 and 3 before every read. */
-function readsCleanUp(): Flaws {
+function readsCleanUp(): Mutations {
   return {
     patchReplica: (replica) => {
       const { guarded } = replica as unknown as ReplicaInsides;
@@ -229,7 +241,7 @@ function readsCleanUp(): Flaws {
 }
 
 /** The published rule 1 behind every change: nobody is asked who may still need a version, and nobody is told that it is gone. */
-function purgesAtOnce(): Flaws {
+function purgesAtOnce(): Mutations {
   return {
     wrapStore: (_server, store) => {
       const transact: typeof store.transact = (work) =>
@@ -246,7 +258,7 @@ function purgesAtOnce(): Flaws {
 }
 
 /** A new leader goes on under the epoch of the one before. */
-function usesEpochsTwice(): Flaws {
+function usesEpochsTwice(): Mutations {
   return {
     patchCore: (core) => {
       const { leadership, takeOver } = insides(core);
@@ -260,7 +272,7 @@ function usesEpochsTwice(): Flaws {
 }
 
 /** Changes lose their names on the way to the replicas. */
-function knowsNothingAgain(): Flaws {
+function knowsNothingAgain(): Mutations {
   return {
     interceptAsk: (ask, carryOut, answer) => {
       if (ask.do !== 'apply') {
@@ -277,7 +289,7 @@ function knowsNothingAgain(): Flaws {
 }
 
 /** One in-sync replica is enough. */
-function needsOne(): Flaws {
+function needsOne(): Mutations {
   return {
     patchCore: (core) => {
       const { cluster, inSyncSets } = insides(core);
@@ -293,7 +305,7 @@ function needsOne(): Flaws {
 }
 
 /** What replicas know better is not looked at. */
-function believesBucket(): Flaws {
+function believesBucket(): Mutations {
   return {
     bias: {
       profile: 'bucket',
@@ -309,7 +321,7 @@ function believesBucket(): Flaws {
 }
 
 /** `min(currentTerm)`, which looks right. */
-function believesLowestTerm(): Flaws {
+function believesLowestTerm(): Mutations {
   return {
     patchCore: (core) => {
       const { takeOver } = insides(core);
@@ -324,7 +336,7 @@ function believesLowestTerm(): Flaws {
 }
 
 /** A shard is served as soon as its VAT has been worked out. */
-function storesNoDecision(): Flaws {
+function storesNoDecision(): Mutations {
   return {
     bias: { faults: ['leader ends', 'server alone', 'server half deaf', 'server far from leader'], lastsMs: [6_000] },
     patchCore: (core) => {
@@ -338,7 +350,7 @@ function storesNoDecision(): Flaws {
 }
 
 /** A new leader does not write the bucket's values anew, so that its predecessor can still change them. */
-function claimsNothing(): Flaws {
+function claimsNothing(): Mutations {
   return {
     bias: {
       profile: 'bucket',
@@ -358,7 +370,7 @@ function claimsNothing(): Flaws {
 }
 
 /** A leader answers as long as nobody has told it that it is deposed. */
-function forgetsLease(): Flaws {
+function forgetsLease(): Mutations {
   return {
     bias: {
       ...{ servers: [3], shards: [1], copies: [3], groups: [1], clients: [3], shapeChanges: 0 },
@@ -374,7 +386,7 @@ function forgetsLease(): Flaws {
 }
 
 /** A difference begins at what the replica has seen, not at what it was told to be committed; no digest is compared behind it. */
-function copiesFromNewestTerm(): Flaws {
+function copiesFromNewestTerm(): Mutations {
   return {
     interceptAsk: (ask, carryOut, answer) => {
       carryOut(ask, (outcome) => {
@@ -404,7 +416,7 @@ function copiesFromNewestTerm(): Flaws {
 }
 
 /** One replica now and then overlooks a record that is there. */
-function overlooksRecords(): Flaws {
+function overlooksRecords(): Mutations {
   let asked = 0;
   return {
     mayDiverge: true,
@@ -425,7 +437,7 @@ function overlooksRecords(): Flaws {
 }
 
 /** All digests look the same. */
-function ignoresDigests(): Flaws {
+function ignoresDigests(): Mutations {
   return {
     ...overlooksRecords(),
     interceptAsk: (ask, carryOut, answer) => {
