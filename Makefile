@@ -53,11 +53,11 @@ test: lint typecheck build ## run every check and every test
 
 sim: install ## simulate clusters with faults: SEEDS=20000 JOBS=2, or SEED=17 for one
 	@node_modules/.bin/tsc -p tsconfig.simulation.json
-	@exec node --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/simulation/main.js
+	@exec node --single-threaded-gc --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/simulation/main.js
 
 explore: install ## look at small worlds with every pair of things that can go wrong: SCRIPTS= PAIRS=1000 BLOWS=2, or WORLD=
 	@node_modules/.bin/tsc -p tsconfig.exploration.json
-	@exec node --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/exploration/main.js
+	@exec node --single-threaded-gc --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/exploration/main.js
 
 guards: install ## mutation tests: switch off each guard of the cores and see which check notices: SEEDS=2000 JOBS=2 ONLY=
 	@node_modules/.bin/tsc -p tsconfig.guards.json
