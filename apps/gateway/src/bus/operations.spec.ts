@@ -36,11 +36,11 @@ test('two gateways, or one before and after its restart, make no id twice', () =
   expect(new Set(makers.map((ids) => ids.next())).size).toBe(50);
 });
 
-test('a print tells requests apart, and only where the client chose the id', () => {
+test('a fingerprint tells requests apart, and only where the client chose the id', () => {
   const own = new Operation('a', true, 0);
-  const print = own.print('write', ['error', '[1]', '{"id":1}']);
-  expect(print).toMatch(PRINT_PATTERN);
-  expect(own.print('write', ['error', '[1]', '{"id":1}'])).toBe(print);
+  const fingerprint = own.fingerprint('write', ['error', '[1]', '{"id":1}']);
+  expect(fingerprint).toMatch(PRINT_PATTERN);
+  expect(own.fingerprint('write', ['error', '[1]', '{"id":1}'])).toBe(fingerprint);
   for (const other of [
     ['update', 'error', '[1]', '{"id":1}'],
     ['write', 'ignore', '[1]', '{"id":1}'],
@@ -49,18 +49,18 @@ test('a print tells requests apart, and only where the client chose the id', () 
     ['write', 'error', '[1]', '{"id":1', '}'],
   ]) {
     const [kind, ...asked] = other;
-    expect(own.print(kind!, asked)).not.toBe(print);
+    expect(own.fingerprint(kind!, asked)).not.toBe(fingerprint);
   }
-  expect(new Operation('a', false, 0).print('write', ['error'])).toBeUndefined();
+  expect(new Operation('a', false, 0).fingerprint('write', ['error'])).toBeUndefined();
 });
 
-test('a print is what it was in every version, since replicas keep it', () => {
-  expect(new Operation('a', true, 0).print('write', ['error', '[1]', '{"id":1}'])).toBe('nTljvmSY6PTCWfA6tldpIU');
+test('a fingerprint is what it was in every version, since replicas keep it', () => {
+  expect(new Operation('a', true, 0).fingerprint('write', ['error', '[1]', '{"id":1}'])).toBe('nTljvmSY6PTCWfA6tldpIU');
 });
 
 test('a request may be of as many parts as its body holds', () => {
   const rows = Array.from({ length: 500_000 }, (_, index) => `{"id":${index}}`);
-  expect(new Operation('a', true, 0).print('write', rows)).toMatch(PRINT_PATTERN);
+  expect(new Operation('a', true, 0).fingerprint('write', rows)).toMatch(PRINT_PATTERN);
 });
 
 test('what may have been done under one configuration is not asked for under the next', () => {

@@ -32,15 +32,15 @@ export class Operation {
   }
 
   /** What tells this request from another one with the same id; undefined where nobody else can have the id. */
-  print(kind: string, asked: readonly string[]): string | undefined {
+  fingerprint(kind: string, asked: readonly string[]): string | undefined {
     if (!this.isClientsOwn) return undefined;
     const hash = createHash('sha256').update([kind, ...asked].join('\n'));
-    return hash.digest('base64url').slice(0, PRINT_LENGTH);
+    return hash.digest('base64url').slice(0, FINGERPRINT_LENGTH);
   }
 }
 
 /** 132 bits. */
-const PRINT_LENGTH = 22;
+const FINGERPRINT_LENGTH = 22;
 
 /**
  * Makes ids: 9 characters of time, 4 that count within a millisecond, 8 that no other gateway has. Later ones sort behind

@@ -36,7 +36,7 @@ const writeTo =
   (body) => {
     const checked = withoutRepeats(rows.check(writtenRowsOf(body)), 'error', rows.key);
     const text = joinRows(checked.rows);
-    return [new Operation('a', true, 0).print('write', ['error', text]), JSON.stringify(checked.keys)];
+    return [new Operation('a', true, 0).fingerprint('write', ['error', text]), JSON.stringify(checked.keys)];
   };
 const updateOn =
   (rows: RowChecker): Route =>

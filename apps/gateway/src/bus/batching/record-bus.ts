@@ -23,7 +23,7 @@ import type { Asked, RequestBatcherLimits, BatcherWire } from './batcher-wire';
 import { ReplyMux } from './reply-mux';
 
 export type ReadAnswer = PointRead | RangeRead;
-/** Room for an operation's id and print. */
+/** Room for an operation's id and fingerprint. */
 const ID_BYTES = 200;
 
 export type OpKind = 'read' | 'write' | 'update' | 'del';
@@ -151,7 +151,7 @@ export class RecordBus {
 
 /** The fields by which the leader knows a change again. */
 function nameOf(operation: Operation, kind: string, asked: readonly string[]): { operation: string; print?: string } {
-  const print = operation.print(kind, asked);
+  const print = operation.fingerprint(kind, asked);
   return { operation: operation.id, ...(print === undefined ? {} : { print }) };
 }
 

@@ -59,7 +59,7 @@ export class ClusterController {
   @DescribeRoute({
     summary: 'Compares the replicas of every shard now',
     description:
-      'This goes on by itself, each shard once in SCRUB_INTERVAL_S. A replica that shows something else than the others is taken out and copied anew; the event shard.diverged names the keys.',
+      'This also runs in the background, each shard once in SCRUB_INTERVAL_S. A replica that differs from the others is taken out and fully re-copied; the event shard.diverged names the keys.',
     answer: ScrubbedAnswer,
     answerDescription: 'By shard: the VAT, who was compared, and who differs',
     failures: [409, 503, 504],

@@ -68,7 +68,7 @@ export class ScrubbedShardDto {
   @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that could not be compared' })
   missing!: string[];
 
-  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that are now copied anew' })
+  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that are now fully re-copied' })
   diverged!: string[];
 }
 
