@@ -55,7 +55,7 @@ sim: install ## simulate clusters with faults: SEEDS=20000 JOBS=2, or SEED=17 fo
 	@node_modules/.bin/tsc -p tsconfig.simulation.json
 	@exec node --single-threaded-gc --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/simulation/main.js
 
-explore: install ## look at small worlds with every pair of things that can go wrong: SCRIPTS= PAIRS=1000 BLOWS=2, or WORLD=
+explore: install ## look at small worlds with every pair of things that can go wrong: SCRIPTS= TURNS=1000 BLOWS=2, or WORLD=
 	@node_modules/.bin/tsc -p tsconfig.exploration.json
 	@exec node --single-threaded-gc --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/exploration/main.js
 

@@ -36,10 +36,16 @@ export function* pairsOf(
   }
 }
 
-/** One further blow behind a pair, another one each turn. */
-export function thirdOf(mishaps: readonly Mishap[], after: number, points: number, turn: number): Blow {
+/**
+ * One of the mishaps before one of these points, another one each turn.
+ *
+ * @param after the point behind which it lies
+ * @param points how many there are
+ * @param spread an irrational number: one of its own for each blow of a world
+ */
+export function blowOf(mishaps: readonly Mishap[], after: number, points: number, turn: number, spread: number): Blow {
   const places = Math.max(1, points - after) * mishaps.length;
-  const place = Math.floor(((turn * GOLDEN) % 1) * places);
+  const place = Math.floor(((turn * spread) % 1) * places);
   const mishap = mishaps[place % mishaps.length];
   if (mishap === undefined) throw new RangeError('nothing can go wrong');
   return { mishap, at: after + 1 + Math.floor(place / mishaps.length) };
