@@ -147,13 +147,14 @@ class Exploration {
   }
 
   /**
-   * What an administrator was told to be done is, and no shard has fewer replicas than it was to keep, as long as no server was away that
-   * could have taken one. A bucket that is set back may undo both.
+   * What an administrator was told to be done is, and no shard has fewer replicas than it was to keep, as long as no server was away or
+   * refused that could have taken one. A bucket that is set back may undo both.
    */
-  private expectGranted({ granted }: Stage): void {
+  private expectGranted({ granted, asked }: Stage): void {
     const { scheduler, servers, watch } = this.world;
     const records = [...watch.seen.newest.values()];
-    const mayLack = this.blows.some(({ mishap }) => mishap.isOfServer) || watch.seen.isBucketSetBack();
+    const isHindered = this.blows.some(({ mishap }) => mishap.isOfServer) || granted.length < asked;
+    const mayLack = isHindered || watch.seen.isBucketSetBack();
     for (const { shard, replicas } of records)
       if (replicas.length < this.script.copies && !mayLack)
         scheduler.violate(`I8: ${shard} is left with ${replicas.join()}`);

@@ -14,6 +14,8 @@ const PAUSE_MS = 50;
 export class Stage {
   /** Answered with success, in this order. */
   readonly granted: Wish[] = [];
+  /** How many wishes there were. */
+  asked = 0;
   private nextRequest = 2;
 
   constructor(private readonly world: JudgedWorld) {}
@@ -44,6 +46,7 @@ export class Stage {
   async ask(wish: Wish): Promise<void> {
     const { world } = this;
     const { scheduler, watch } = world;
+    this.asked += 1;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const giveUpMs = scheduler.nowMs + PATIENCE_MS;
       await world.runChecked(giveUpMs, () => world.leader()?.isServing === true);

@@ -22,7 +22,11 @@ export interface Switch {
 
 export const SWITCHES: readonly Switch[] = [
   { name: 'ends servers while its lease is in doubt', world: null, mutations: isAlwaysCertain },
-  { name: 'ends servers although a disk was lost', world: null, mutations: provesNothing },
+  {
+    name: 'ends servers although a disk was lost',
+    world: 'rm / S0 is empty@19 / S2 is empty unseen@59',
+    mutations: provesNothing,
+  },
   { name: 'changes sets on what was shown before', world: null, mutations: looksOnce },
   { name: 'says of a change under way that nothing happened', world: null, mutations: forgetsChanges },
   { name: 'copies to another process than was meant', world: null, mutations: copiesToAnybody },
