@@ -7,14 +7,14 @@ import { nestNatsOptions } from '#common/nats/nest-transport';
 import type { Lifeline } from '#common/process/lifeline';
 import { stopOnSignals } from '#common/process/service';
 import { WorkInFlight } from '#common/process/work-in-flight';
-import { loadBalancerConfig } from '#common/config/balancer-config';
+import { parseBalancerConfig } from '#common/config/balancer-config';
 import { BalancerModule } from './balancer.module';
 import { BalancerService } from './balancer.service';
 import { tellAwaited } from './take-over-news';
 
 /** @throws ConfigError when the environment is wrong */
 export async function startBalancer(lifeline: Lifeline): Promise<void> {
-  const config = loadBalancerConfig(process.env);
+  const config = parseBalancerConfig(process.env);
   const logger = createLogger('balancer', config.LOG_LEVEL, { balancer: config.BALANCER_ID });
   const nats = await connectNats(config.NATS_URL, config.BALANCER_ID);
   const work = new WorkInFlight();

@@ -1,6 +1,6 @@
 /** What each service is told of the user's environment, and whether it can be: before anything is started. */
 import { join } from 'node:path';
-import { loadBalancerConfig } from '#common/config/balancer-config';
+import { parseBalancerConfig } from '#common/config/balancer-config';
 import { ConfigError } from '#common/config/env';
 import { checkBodyLimit, parseGatewayConfig } from '#common/config/gateway-config';
 import { parseShardNodeConfig } from '#common/config/shard-node-config';
@@ -42,7 +42,7 @@ export function checkSettings(env: NodeJS.ProcessEnv, decided: Decided): void {
     checkBodyLimit(BODY_LIMIT, MAX_PAYLOAD_BYTES);
   });
   check('balancer', () => {
-    loadBalancerConfig(environmentOf('balancer', 'balancer', env, decided));
+    parseBalancerConfig(environmentOf('balancer', 'balancer', env, decided));
   });
   check('shard-node', () => {
     const told = { SERVER_NAME: 'Server', DATA_DIR: join(decided.dataDir, 'servers'), NATS_URL: natsUrl(env, decided) };

@@ -1,5 +1,5 @@
 import { documentedBounds } from '../testing/documented-bounds';
-import { loadBalancerConfig } from './balancer-config';
+import { parseBalancerConfig } from './balancer-config';
 
 /** What must be set as well so that a setting may stand at its bound. */
 const BESIDE: Record<string, Record<string, string>> = {
@@ -9,7 +9,7 @@ const BESIDE: Record<string, Record<string, string>> = {
 };
 
 it.each(documentedBounds('Balancer'))('takes $name from $min to $max, and nothing beyond', ({ name, min, max }) => {
-  const load = (value: number) => (): unknown => loadBalancerConfig({ ...BESIDE[name], [name]: String(value) });
+  const load = (value: number) => (): unknown => parseBalancerConfig({ ...BESIDE[name], [name]: String(value) });
   for (const value of [min, max]) expect(load(value)).not.toThrow();
   for (const value of [min - 1, max + 1]) expect(load(value)).toThrow(`${name} is "${value}"`);
 });
@@ -22,5 +22,5 @@ it.each([
   [{ LANE_WAIT_MS: '45001' }, 'LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
   [{ HEARTBEAT_INTERVAL_MS: '30001' }, 'NODE_START_TIMEOUT_MS must be at least HEARTBEAT_INTERVAL_MS'],
 ])('refuses %j, since the two do not go together', (env, why) => {
-  expect(() => loadBalancerConfig(env)).toThrow(why);
+  expect(() => parseBalancerConfig(env)).toThrow(why);
 });

@@ -50,7 +50,7 @@ export function catalogTimeoutMs({ LEASE_MS }: BalancerConfig): number {
 }
 
 /** @throws ConfigError with one line that says what is wrong and why */
-export function loadBalancerConfig(env: NodeJS.ProcessEnv): BalancerConfig {
+export function parseBalancerConfig(env: NodeJS.ProcessEnv): BalancerConfig {
   const config = parseEnv(BALANCER_SETTINGS, env);
   if (config.LANE_WAIT_MS > config.ADMIN_WAIT_MS) {
     throw new ConfigError('wrong configuration: LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS');
