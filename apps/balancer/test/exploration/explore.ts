@@ -1,5 +1,5 @@
 /** One small world: a script, and what goes wrong at which points of it. */
-import { illnessOf } from '../simulation/checkers/wellness';
+import { illnessOf, shardsToServe } from '../simulation/checkers/wellness';
 import { Clients, type KeySpace } from '../simulation/clients';
 import { SHARD_KEYS } from '../simulation/shape-changes';
 import { JudgedWorld, type WorldMutations } from '../simulation/world';
@@ -25,6 +25,8 @@ export interface Finding {
   violation: string | null;
   /** The last whole copy of something was lost. */
   isVoid: boolean;
+  /** Shards that need not be served at the end, though there is a whole copy: faults have left too little that shows which it is. */
+  excused: readonly string[];
   /** All blows fell: else the world is the same as one with fewer. */
   isStruck: boolean;
   points: number;
@@ -119,12 +121,19 @@ class Exploration {
     clients.stop();
     await world.heal('once clients have stopped');
     if (!world.isOver()) await world.useAll(clients, keys);
+    const served = shardsToServe(world.watch.seen, world.watch.copies, world.leader());
+    const excused = [...world.watch.seen.newest.keys()].filter((shard) => !served.includes(shard));
     if (!world.isOver()) this.expectGranted(stage);
     world.judge(keys);
     const { violation, nowMs, timeline } = scheduler;
     const { isVoid } = world.watch;
     return {
-      ...{ name: nameOf(script, this.blows), violation: isVoid ? null : violation, isVoid },
+      ...{
+        name: nameOf(script, this.blows),
+        violation: isVoid ? null : violation,
+        isVoid,
+        excused: isVoid ? [] : excused,
+      },
       ...{ isStruck: this.struck === this.blows.length && !this.wasRefused, points: points.count },
       ...{ simulatedMs: nowMs, timeline: timeline ?? [] },
     };
@@ -195,7 +204,13 @@ class Exploration {
       ...mutations,
       interceptAsk: (ask, carryOut, answer) => {
         if (ask.do === 'startNode' || ask.do === 'removeNode')
-          this.points.pass('leader', 'launcher', '', () => `${ask.do} ${ask.server}`);
+          this.points.pass(
+            'leader',
+            'launcher',
+            '',
+            () => `${ask.do} ${ask.server}`,
+            ask.do === 'removeNode' ? ask.server : null,
+          );
         carry(ask, carryOut, answer);
       },
     };

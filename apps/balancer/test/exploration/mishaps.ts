@@ -41,10 +41,10 @@ function cutBoth(world: JudgedWorld, one: string, other: string, ms = AWAY_MS): 
 }
 
 /** It loses its disk; null when it has none, or had the last whole copy of a shard. */
-function wipe(world: JudgedWorld, name: string): true | null {
+function wipe(world: JudgedWorld, name: string, { ending }: Point): true | null {
   const { servers, watch } = world;
   const server = servers.byName.get(name);
-  if (server === undefined || !watch.isSpare(name)) return null;
+  if (server === undefined || !watch.isSpare(name, ending)) return null;
   server.kill();
   watch.wipe(name, () => {
     server.wipe();
@@ -74,13 +74,13 @@ function ofServer(name: string): Kind[] {
     },
     {
       name: `${name} is empty`,
-      strike: (world) => {
-        if (wipe(world, name) === null) return null;
+      strike: (world, point) => {
+        if (wipe(world, name, point) === null) return null;
         world.servers.byName.get(name)?.start();
         return done(150);
       },
     },
-    { name: `${name} is empty later`, strike: (world) => wipe(world, name) && done() },
+    { name: `${name} is empty later`, strike: (world, point) => wipe(world, name, point) && done() },
     {
       name: `${name} is away`,
       strike: (world) => (world.servers.byName.has(name) ? cutBoth(world, name, ANYBODY) : null),
@@ -112,10 +112,10 @@ function ofServer(name: string): Kind[] {
     },
     {
       name: `${name} is empty unseen`,
-      strike: (world) => {
+      strike: (world, point) => {
         const { servers, network, scheduler } = world;
         const leader = world.leader();
-        if (leader === undefined || wipe(world, name) === null) return null;
+        if (leader === undefined || wipe(world, name, point) === null) return null;
         for (const other of servers.all) {
           if (other.name === name) continue;
           network.cut(leader.name, other.name, UNSEEN_MS);

@@ -14,6 +14,8 @@ export interface Point {
   place: number;
   /** What kind of request it is; empty for answers, and where there are no kinds. */
   kind: string;
+  /** The server that is being removed: what it holds is gone whatever happens now. */
+  ending: string | null;
   from: string;
   to: string;
   label: () => string;
@@ -37,8 +39,8 @@ export class Points {
     this.isCounting = false;
   }
 
-  pass(from: string, to: string, kind: string, label: () => string): Fate {
-    return this.isCounting ? this.reached({ place: ++this.count, kind, from, to, label }) : 'arrives';
+  pass(from: string, to: string, kind: string, label: () => string, ending: string | null = null): Fate {
+    return this.isCounting ? this.reached({ place: ++this.count, kind, from, to, label, ending }) : 'arrives';
   }
 }
 

@@ -147,11 +147,15 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     );
   }
 
-  /** A disk may go, by the disks alone, when of each shard that it has a whole copy of there is another one somewhere. */
-  isSpare(server: string): boolean {
+  /**
+   * A disk may go, by the disks alone, when of each shard that it has a whole copy of there is another one somewhere.
+   *
+   * @param ending a server that is just being removed, and holds nothing any more; null: there is none
+   */
+  isSpare(server: string, ending: string | null = null): boolean {
     return [...this.newest.keys()].every((shard) => {
       const whole = this.copies.of(shard);
-      return !whole.includes(server) || whole.length > 1;
+      return !whole.includes(server) || whole.some((other) => other !== server && other !== ending);
     });
   }
 
