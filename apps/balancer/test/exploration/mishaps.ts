@@ -170,6 +170,17 @@ function isTold({ servers, watch }: JudgedWorld): boolean {
   return servers.all.some((server) => diskOf(server).configId >= watch.seen.configId());
 }
 
+/**
+ * Every member that a shard has ever had knows who the members are now. Where one does not, and is the only one to answer later, nobody
+ * can notice that a bucket was set back (docs/protocol.md, "What remains").
+ */
+function isKnownToAll({ servers, watch }: JudgedWorld): boolean {
+  return [...watch.seen.newest.values()].every(({ replicas, joining, inSync }) => {
+    const copies = replicas.filter((name) => !joining.includes(name));
+    return copies.every((name) => inSync.includes(name) && servers.byName.get(name)?.process !== null);
+  });
+}
+
 const OF_BUCKET: readonly Kind[] = [
   {
     name: 'bucket lost',
@@ -182,7 +193,7 @@ const OF_BUCKET: readonly Kind[] = [
   ...[60, 300, 2_000].map((ms): Kind => ({
     name: `bucket back ${ms}`,
     strike: (world) => {
-      if (!isTold(world)) return null;
+      if (!isTold(world) || !isKnownToAll(world)) return null;
       world.catalog.setBack(ms);
       return done();
     },
