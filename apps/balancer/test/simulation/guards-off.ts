@@ -6,7 +6,8 @@ import type { NodeShardState } from '#common/contracts/node';
 import type { Replica } from '../../../shard-node/src/runtime/replica';
 import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster/cluster';
-import type { Shard, ShardRecord } from '../../src/core/cluster/shard';
+import type { RecordStorage } from '../../src/core/replicas/record-storage';
+import type { Shard } from '../../src/core/cluster/shard';
 import { wait, type Workflow } from '../../src/core/kernel/workflow';
 import type { Mutations } from './simulation';
 import type { Mutation } from './mutation';
@@ -213,7 +214,7 @@ function promotesAnybody(): Mutations {
           const { record } = shard;
           const inSync = [...new Set([...record.inSync, server])];
           const joining = record.joining.filter((name) => name !== server);
-          if ((yield* inSyncSets.store(shard, { ...record, inSync, joining })) !== 'stored') return false;
+          if ((yield* inSyncSets.storage.store(shard, { ...record, inSync, joining })) !== 'stored') return false;
           yield* inSyncSets.tellAll(shard);
           return true;
         } finally {
@@ -318,7 +319,7 @@ interface Insides {
   cluster: Cluster;
   inSyncSets: {
     promote: (shard: Shard, server: string) => Workflow<boolean>;
-    store: (shard: Shard, record: ShardRecord) => Workflow<string>;
+    storage: Pick<RecordStorage, 'store'>;
     tellAll: (shard: Shard) => Workflow<unknown>;
   };
 }

@@ -11,7 +11,8 @@ import type { Cluster } from '../../src/core/cluster/cluster';
 import type { StepContext } from '../../src/core/kernel/step-context';
 import type { GivenUpRounds } from '../../src/core/requests/given-up-rounds';
 import type { QueuedRequest, ShardWriteQueues } from '../../src/core/requests/write-queue';
-import type { Shard, ShardRecord } from '../../src/core/cluster/shard';
+import type { RecordStorage } from '../../src/core/replicas/record-storage';
+import type { Shard } from '../../src/core/cluster/shard';
 import { wait, type Suspension, type Workflow } from '../../src/core/kernel/workflow';
 import { WriteRound } from '../../src/core/requests/write-round';
 import { GUARDS_OFF } from './guards-off';
@@ -298,8 +299,9 @@ function needsOne(): Mutations {
         Object.defineProperty(shard, 'minInSync', { get: () => 1 });
         add(shard);
       };
-      const areEnough = inSyncSets.areEnough.bind(inSyncSets);
-      inSyncSets.areEnough = (shard, record) => areEnough(shard, record, 1);
+      const { storage } = inSyncSets;
+      const areEnough = storage.areEnough.bind(storage);
+      storage.areEnough = (shard, record) => areEnough(shard, record, 1);
     },
   };
 }
@@ -477,9 +479,7 @@ interface Insides {
   };
   foundation: { rewrite: (entries: readonly CatalogValue[]) => Workflow<boolean> };
   leadership: { role: string; claim: (revision: number, lastEpoch: number, cause: unknown) => void };
-  inSyncSets: {
-    areEnough: (shard: Shard, record: ShardRecord, least: number) => Workflow<boolean>;
-  };
+  inSyncSets: { storage: Pick<RecordStorage, 'areEnough'> };
   catalog: Catalog;
   cluster: Cluster;
   context: StepContext;
