@@ -75,7 +75,7 @@ export const MUTATIONS: readonly Mutation[] = [
     withinSeeds: 1_000,
     mutations: believesLowestTerm,
   },
-  { point: 7, name: 'does not store what it decided', fromSeed: 401, withinSeeds: 4_000, mutations: storesNoDecision },
+  { point: 7, name: 'does not store what it decided', fromSeed: 1, withinSeeds: 200, mutations: storesNoDecision },
   { point: 7, name: 'leaves a deposed leader its revisions', fromSeed: 1, withinSeeds: 60, mutations: claimsNothing },
   { point: 8, name: 'does not look at its lease', fromSeed: 1, withinSeeds: 200, mutations: forgetsLease },
   { point: 9, name: 'leaves out the last difference', fromSeed: 1, withinSeeds: 100, mutations: losesLastDifference },
@@ -340,7 +340,12 @@ function believesLowestTerm(): Mutations {
 /** A shard is served as soon as its VAT has been worked out. */
 function storesNoDecision(): Mutations {
   return {
-    bias: { faults: ['leader ends', 'server alone', 'server half deaf', 'server far from leader'], lastsMs: [6_000] },
+    bias: {
+      profile: 'rounds',
+      ...{ servers: [4], shards: [2], copies: [2], clients: [2], groups: [1], isApart: true, shapeChanges: 0 },
+      ...{ lastsMs: [6_000], meanMs: [200], pauseMs: 60, eagerOperations: 60, often: 1 },
+      faults: ['leader ends', 'leader half deaf', 'server half deaf'],
+    },
     patchCore: (core) => {
       const { writer } = insides(core);
       writer.confirm = (shards) => (resume) => {
