@@ -181,3 +181,40 @@ test('a take-over does not wait for a member whose data is gone: that is copied 
   await world.until(() => world.balancer.isServing && world.isWhole(), 20_000);
   expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
 });
+
+test('a take-over does not wait for ever for a member that dies before it has heard that another one has left the set', async () => {
+  const world = await World.of(3);
+  world.intercept = (ask, answer) => {
+    if (ask.do === 'config' && ask.server === 'S1' && world.shard.inSync.length === 2) {
+      world.powerOff('S1');
+      world.intercept = () => false;
+    }
+    if (ask.do !== 'apply' || ask.server !== 'S2') return false;
+    world.scheduler.after(50, () => {
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    });
+    return true;
+  };
+  world.changeLeader('L2');
+  await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), 20_000);
+  expect([...world.shard.inSync].sort()).toEqual(['S0', 'S2']);
+  expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
+});
+
+test('nor does it wait for a member to tell what it held when one takes the place of the dead that was added since', async () => {
+  const world = await World.of(3);
+  world.powerOff('S2');
+  await world.until(() => world.shard.inSync.length === 2 && world.balancer.cluster.isWritable(world.shard));
+  world.intercept = (ask) => {
+    if (ask.do === 'apply' && ask.server === 'S1') world.powerOff('S1');
+    return false;
+  };
+  world.changeLeader('L2');
+  await world.until(() => world.balancer.isServing, 20_000);
+  expect(world.shard).toMatchObject({ decided: true, resolved: false });
+  const command = { n: 1, newShards: [], servers: { S3: [TROUBLED] } };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
+  await world.until(() => world.balancer.cluster.isWritable(world.shard), 20_000);
+  expect([...world.shard.inSync].sort()).toEqual(['S0', 'S3']);
+  expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
+});

@@ -220,7 +220,10 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
       const [blankShard = '', server = ''] = pair.split('/');
       if (blankShard === shard && !replicas.includes(server)) this.blank.delete(pair);
     }
-    for (const server of inSync) if (!before.inSync.includes(server)) this.refill(shard, server);
+    const entered = inSync.filter((server) => !before.inSync.includes(server));
+    const leader = this.balancers().find(({ cluster }) => cluster.epoch === next.configEpoch);
+    if (entered.length > 0 && leader !== undefined) this.progress.entered(shard, leader);
+    for (const server of entered) this.refill(shard, server);
     if (inSync.length < before.inSync.length) this.judgeSmaller(next);
   }
 

@@ -120,13 +120,23 @@ export class Recovery {
    */
   private lagging(server: string): Lagging[] {
     return this.cluster.shardsOn(server).flatMap((shard) => {
-      if (!shard.resolved || shard.record.disputed === true || shard.stateOf(server) === 'in-sync') return [];
+      if (!this.mayBeCopied(shard, server) || shard.stateOf(server) === 'in-sync') return [];
       const replica = shard.replicas.get(server);
       if (replica?.syncing !== false || replica.examined || shard.returning.has(server)) return [];
       if (!this.patience.mayReturn(server, this.context.nowMs) && this.cluster.isWritable(shard)) return [];
       const source = this.sourceFor(shard, server);
       return source === undefined ? [] : [{ shard, target: server, replica, source }];
     });
+  }
+
+  /**
+   * What is acknowledged is known, and members agree on it. A take-over's first round may wait for a member that is gone for good, and
+   * that cannot leave before another one is in the set: so others are copied as soon as it is decided what is acknowledged. Members are
+   * not: the first round does without one whose data is gone, and would not be on it.
+   */
+  private mayBeCopied(shard: Shard, server: string): boolean {
+    if (shard.record.disputed === true) return false;
+    return shard.resolved || (shard.decided && !shard.inSync.includes(server));
   }
 
   /** The in-sync replica with the fewest reads on their way, of those that have not failed; a suspect one only where there is no other. */

@@ -484,6 +484,20 @@ describe('the lease', () => {
     expect(a.deposed).toBe('the catalog was set back to an earlier state');
   });
 
+  it('as soon as it sees that, however fast others use up the revisions that were lost', () => {
+    const world = new World();
+    const a = world.join('a');
+    world.run(200);
+    const { entry, revision } = world.bucket;
+    world.run(LEASE_MS);
+    Object.assign(world.bucket, { entry, revision });
+    const { readKey } = world.asked;
+    world.run(LEASE_MS, () => {
+      if (world.asked.readKey > readKey) world.bucket.revision = Math.max(world.bucket.revision, 1_000);
+    });
+    expect(a.deposed).toBe('the catalog was set back to an earlier state');
+  });
+
   it('and not when something else was stored behind a renewal, and was answered first', () => {
     const world = new World();
     const a = world.join('a');

@@ -206,10 +206,10 @@ export class Leadership {
     this.context.request('store', this.catalog.change(BUCKET_KEYS.leader, record), (outcome) => {
       this.isBusy = false;
       if (this.role !== 'leader') return;
-      if (outcome.ok && outcome.value !== null && outcome.value <= highest) this.deposed(SET_BACK);
-      else if (outcome.ok && outcome.value !== null) this.stored(outcome.value, askedMs);
-      else if (outcome.ok) this.lookAgain();
-      else this.nextMs = this.context.nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
+      if (!outcome.ok) this.nextMs = this.context.nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
+      else if (outcome.value === null) this.lookAgain();
+      else if (outcome.value <= highest) this.deposed(SET_BACK);
+      else this.stored(outcome.value, askedMs);
     });
   }
 

@@ -238,10 +238,10 @@ export class TakeOver {
       if (!(yield* this.catalog.put(BUCKET_KEYS.shard(id), record))) return;
     }
     for (const shard of shards) {
-      const silent = shard.inSync.filter((server) => !this.cluster.told.has(server));
+      const silent = this.silent(shard);
       if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
     }
-    if (shards.some((shard) => shard.inSync.some((server) => !this.cluster.told.has(server)))) return;
+    if (shards.some((shard) => this.silent(shard).length > 0)) return;
     const decisions = yield* this.findDecisions(shards);
     // Meanwhile a server may have told of a later record, with other members, which hold other rounds.
     if (this.adoptions > adoptions) return;
@@ -320,8 +320,13 @@ export class TakeOver {
     );
   }
 
+  /** Members that have not told what they hold. Who has entered the set since the shard was decided holds what was decided. */
+  private silent(shard: Shard): string[] {
+    return shard.decided ? [] : shard.inSync.filter((server) => !this.cluster.told.has(server));
+  }
+
   private hasTold(shard: Shard, graceIsOver: boolean): boolean {
-    const isTold = shard.inSync.every((server) => this.cluster.told.has(server));
+    const isTold = this.silent(shard).length === 0;
     if (!this.isBelieved(shard, graceIsOver)) return false;
     if (isTold || !graceIsOver) return isTold;
     const whole = shard.inSync.filter((server) =>
@@ -333,7 +338,7 @@ export class TakeOver {
   /** What the catalog says of the shard may be old; as long as that is possible nobody decides on the word of too few. */
   private isBelieved(shard: Shard, graceIsOver: boolean): boolean {
     const { told, servers } = this.cluster;
-    if (told.isNewest(shard.record, servers.keys())) return true;
+    if (shard.decided || told.isNewest(shard.record, servers.keys())) return true;
     return !this.foundation.isCatalogDoubted && (graceIsOver || this.isVouchedFor());
   }
 
