@@ -203,9 +203,19 @@ export class JudgedWorld {
     if (this.isOver()) return { fault: null, undecided: 0, isStrict: false };
     const faultOfRead = faultOfReads(history.entries);
     if (faultOfRead !== null) scheduler.violate(faultOfRead);
-    readDisks(watch.seen, history, keys, watch.progress.shown);
+    readDisks(watch.seen, history, keys, this.lastVats());
     const order = judgeOrder(history.entries, keys);
     if (order.fault !== null) scheduler.violate(order.fault);
     return order;
+  }
+
+  /**
+   * By shard what its leader takes for acknowledged, or what was shown last where that has not been decided anew: where a shard is not
+   * served at the end, copies may have been made of what was decided.
+   */
+  private lastVats(): ReadonlyMap<string, { vat: number }> {
+    const vats = new Map<string, { vat: number }>(this.watch.progress.shown);
+    for (const { id, decided, vat } of this.leader()?.cluster.shards.values() ?? []) if (decided) vats.set(id, { vat });
+    return vats;
   }
 }

@@ -46,15 +46,6 @@ export class Progress {
     }
   }
 
-  /**
-   * A replica has entered the in-sync set, with what its leader takes for acknowledged. That may be before the leader has confirmed it
-   * to clients: the replica shows it from now on, and nothing older.
-   */
-  entered(shard: string, { name, cluster }: SimBalancer): void {
-    const state = cluster.configId === this.seen.configId() ? cluster.shards.get(shard) : undefined;
-    if (state?.decided === true) this.shows(name, cluster.epoch, shard, state.vat, state.record.inSync);
-  }
-
   /** Something was stored in the bucket. With a revision that was used before, a late change may go back: that is the bucket's fault. */
   stored(key: string, value: unknown, isReused: boolean): void {
     const last = this.bucket.get(key) ?? { epoch: 0, configId: 0, version: 0 };
