@@ -1,6 +1,7 @@
 /** The configuration in force, as the gateway last heard it, with the validator that was compiled for it. */
 import type { ClusterStatus } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
+import { retryTimes } from '#common/waiting/retry';
 import { RowChecker } from '../rows/row-checker';
 
 export interface Table {
@@ -34,15 +35,15 @@ export class TableCache {
    * @throws ShardlineError NOT_CONFIGURED before `/init`; SHARD_UNAVAILABLE when the configuration is lost for now; what `attempt` throws
    */
   async withTable<T>(attempt: (table: Table) => Promise<T>): Promise<T> {
-    for (let attempts = 1; ; attempts += 1) {
-      const table = this.table ?? (await this.fetch());
-      try {
-        return await attempt(table);
-      } catch (thrown) {
-        const error = ShardlineError.from(thrown);
-        if (attempts >= MAX_ATTEMPTS || !(await this.mayBeOutdated(table, error))) throw error;
-      }
-    }
+    let table: Table | undefined;
+    const checked = async (): Promise<T> => {
+      table = undefined;
+      table = this.table ?? (await this.fetch());
+      return attempt(table);
+    };
+    return retryTimes(checked, MAX_ATTEMPTS, async (thrown) =>
+      table !== undefined && (await this.mayBeOutdated(table, ShardlineError.from(thrown))) ? 0 : null,
+    );
   }
 
   /** The next request asks the leader again. */

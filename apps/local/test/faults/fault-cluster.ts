@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '#common/testing/free-port';
+import { waitUntilGone } from '#common/process/process-table';
 import { LocalCluster } from '#common/testing/local-cluster';
+import { pollUntil } from '#common/waiting/retry';
 import type { Chance } from './chance';
 import { ask, isReady, statusOf, type ClusterView } from './gateway-client';
 import { NatsProxy } from './nats-proxy';
@@ -95,11 +97,9 @@ export class FaultCluster {
 
   /** Resolves when `pidNow` tells of another process than `pid`. @throws when that takes too long */
   async untilReplaced(pidNow: () => number, pid: number, withinMs = 30_000): Promise<void> {
-    const endMs = performance.now() + withinMs;
-    for (let now = pidNow(); now === pid || now === 0; now = pidNow()) {
-      if (performance.now() > endMs) throw new Error(`nobody replaced process ${pid} within ${withinMs} ms`);
-      await delay(POLL_MS);
-    }
+    const isOld = async (): Promise<boolean> => [pid, 0].includes(pidNow());
+    if (!(await waitUntilGone(isOld, withinMs)))
+      throw new Error(`nobody replaced process ${pid} within ${withinMs} ms`);
   }
 
   /** Resolves when somebody leads in a later epoch. */
@@ -121,13 +121,13 @@ export class FaultCluster {
 
   /** `/status` once it is as wanted. @throws with what it was at last, when that takes too long */
   async until(isWanted: (view: ClusterView) => boolean, withinMs: number, complaint: string): Promise<ClusterView> {
-    const endMs = performance.now() + withinMs;
     let last: ClusterView | undefined;
-    while (performance.now() < endMs) {
+    const look = async (): Promise<ClusterView | undefined> => {
       last = (await statusOf(this.baseUrl)) ?? last;
-      if (last !== undefined && isWanted(last)) return last;
-      await delay(POLL_MS);
-    }
+      return last !== undefined && isWanted(last) ? last : undefined;
+    };
+    const seen = await pollUntil(look, { deadlineMs: withinMs, pauseMs: POLL_MS });
+    if (seen !== undefined) return seen;
     throw new Error(
       `${complaint} after ${Math.round(withinMs)} ms: ${last === undefined ? 'no /status' : describe(last)}`,
     );

@@ -24,7 +24,10 @@ const LOCK_NB = 4;
 /** The C library is there already: it is a part of this process. */
 const flock = koffi.load(null).func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
 
-/** Somebody else's lock may be looked at by `isHeld` for an instant: so often it is tried again before that is believed. */
+/**
+ * Somebody else's lock may be looked at by `isHeld` for an instant: so often it is tried again before that is believed. Counted, and
+ * not `pollUntil` with a deadline: a machine that stands still for that long would leave one try.
+ */
 const ATTEMPTS = 5;
 const PAUSE_MS = 20;
 

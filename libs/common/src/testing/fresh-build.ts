@@ -2,10 +2,10 @@
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { projectRoot } from '../process/project-root';
 import { highestOf } from '../protocol/extremes';
+import { pollUntil } from '../waiting/retry';
 
 const run = promisify(execFile);
 const BUILD_DEADLINE_MS = 120_000;
@@ -56,17 +56,18 @@ function newestSourceMs(folder: string): number {
 
 /** A folder is made by one only. One that a killed run left behind is older than any build may take. */
 async function lock(path: string): Promise<() => void> {
-  const end = performance.now() + 2 * BUILD_DEADLINE_MS;
-  while (performance.now() < end) {
+  const take = async (): Promise<true | undefined> => {
     try {
       mkdirSync(path);
-      return () => {
-        rmdirSync(path);
-      };
+      return true;
     } catch {
       if (existsSync(path) && Date.now() - statSync(path).mtimeMs > BUILD_DEADLINE_MS) rmdirSync(path);
+      return undefined;
     }
-    await delay(LOCK_POLL_MS);
-  }
-  throw new Error(`another build holds ${path}`);
+  };
+  const taken = await pollUntil(take, { deadlineMs: 2 * BUILD_DEADLINE_MS, pauseMs: LOCK_POLL_MS });
+  if (taken === undefined) throw new Error(`another build holds ${path}`);
+  return () => {
+    rmdirSync(path);
+  };
 }

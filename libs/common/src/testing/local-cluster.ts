@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
+import { waitUntilGone } from '../process/process-table';
 import { freePort } from './free-port';
 import { freshBuild } from './fresh-build';
 import { killNow, processesWith, type FoundProcess } from './processes';
@@ -14,7 +14,6 @@ import { killNow, processesWith, type FoundProcess } from './processes';
 const START_DEADLINE_MS = 90_000;
 const STOP_DEADLINE_MS = 60_000;
 const GONE_DEADLINE_MS = 30_000;
-const POLL_MS = 50;
 
 export interface LocalClusterOptions {
   /** For every service, beside our own environment. */
@@ -154,13 +153,13 @@ export class LocalCluster {
 
   /** Resolves when no process of the cluster lives. @throws with those that do when that takes too long */
   async untilGone(deadlineMs = GONE_DEADLINE_MS): Promise<void> {
-    const end = performance.now() + deadlineMs;
-    let left = this.processes();
-    while (left.length > 0) {
-      if (performance.now() > end) throw new Error(`still there: ${left.map(({ args }) => args.join(' ')).join('\n')}`);
-      await delay(POLL_MS);
+    let left: FoundProcess[] = [];
+    const isThere = async (): Promise<boolean> => {
       left = this.processes();
-    }
+      return left.length > 0;
+    };
+    if (await waitUntilGone(isThere, deadlineMs)) return;
+    throw new Error(`still there: ${left.map(({ args }) => args.join(' ')).join('\n')}`);
   }
 
   /** Whatever state it is in: nothing is left of it. For `afterAll`. */

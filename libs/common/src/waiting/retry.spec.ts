@@ -1,4 +1,4 @@
-import { pollUntil, retryUntilDeadline } from './retry';
+import { doublingPause, pollUntil, retryTimes, retryUntilDeadline } from './retry';
 
 const LONG_MS = 60_000;
 
@@ -15,37 +15,57 @@ function failing(times: number, failure: Error): { attempt: () => Promise<string
 
 describe('retrying', () => {
   const failure = new Error('not yet');
-  const options = { deadlineMs: LONG_MS, firstPauseMs: 1, isRetryable: () => true };
+  const soon = (): number => 1;
 
   it('goes on until an attempt succeeds', async () => {
     const { attempt, made } = failing(3, failure);
-    expect(await retryUntilDeadline(attempt, options)).toBe('done');
+    expect(await retryUntilDeadline(attempt, LONG_MS, soon)).toBe('done');
     expect(made()).toBe(4);
+  });
+
+  it('tells every attempt how much time is left', async () => {
+    const told: number[] = [];
+    const attempt = async (leftMs: number): Promise<void> => {
+      told.push(leftMs);
+      if (told.length < 2) throw failure;
+    };
+    await retryUntilDeadline(attempt, LONG_MS, () => 5);
+    expect(told[0]).toBeLessThanOrEqual(LONG_MS);
+    expect(told[1]).toBeLessThan(LONG_MS - 2);
   });
 
   it('ends with what may not be tried again', async () => {
     const { attempt, made } = failing(3, failure);
     const seen: unknown[] = [];
-    const isRetryable = (thrown: unknown): boolean => seen.push(thrown) < 2;
-    await expect(retryUntilDeadline(attempt, { ...options, isRetryable })).rejects.toBe(failure);
-    expect([made(), seen]).toEqual([2, [failure, failure]]);
+    const pauseAfter = (...failed: unknown[]): number | null => (seen.push(failed) < 2 ? 1 : null);
+    await expect(retryUntilDeadline(attempt, LONG_MS, pauseAfter)).rejects.toBe(failure);
+    expect(made()).toBe(2);
+    expect(seen).toEqual([
+      [failure, 1],
+      [failure, 2],
+    ]);
   });
 
   it('begins no pause that would end behind the deadline', async () => {
     const { attempt, made } = failing(3, failure);
-    const late = { ...options, deadlineMs: LONG_MS, firstPauseMs: LONG_MS };
-    await expect(retryUntilDeadline(attempt, late)).rejects.toBe(failure);
+    await expect(retryUntilDeadline(attempt, LONG_MS, () => LONG_MS)).rejects.toBe(failure);
     expect(made()).toBe(1);
   });
 
-  it('lets pauses double up to the longest one', async () => {
-    const bounded = failing(30, failure);
-    const short = { ...options, firstPauseMs: 1, longestPauseMs: 1 };
-    expect(await retryUntilDeadline(bounded.attempt, short)).toBe('done');
-    const growing = failing(30, failure);
-    const soon = { ...options, firstPauseMs: 1, longestPauseMs: LONG_MS, deadlineMs: 200 };
-    await expect(retryUntilDeadline(growing.attempt, soon)).rejects.toBe(failure);
-    expect(growing.made()).toBeLessThan(10);
+  it('makes so many attempts, and asks for no pause behind the last', async () => {
+    const { attempt, made } = failing(30, failure);
+    const asked: number[] = [];
+    const pauseAfter = (_: unknown, failures: number): number => {
+      asked.push(failures);
+      return 0;
+    };
+    await expect(retryTimes(attempt, 3, pauseAfter)).rejects.toBe(failure);
+    expect([made(), asked]).toEqual([3, [1, 2]]);
+    expect(await retryTimes(failing(2, failure).attempt, 3, async () => 0)).toBe('done');
+  });
+
+  it('lets pauses double up to the longest one', () => {
+    expect([1, 2, 3, 4, 5, 60].map(doublingPause(25, 200))).toEqual([25, 50, 100, 200, 200, 200]);
   });
 });
 

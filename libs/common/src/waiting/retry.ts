@@ -1,31 +1,61 @@
 /** Doing something again until it succeeds, and looking again until something is so: both for a bounded time. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-export interface RetryOptions {
-  /** For how long, from now on. */
-  deadlineMs: number;
-  firstPauseMs: number;
-  /** Each pause is twice as long as the one before, up to this; without it all are alike. */
-  longestPauseMs?: number;
-  /** Whether an attempt that failed so may be made again. */
-  isRetryable: (thrown: unknown) => boolean;
+/**
+ * What follows a failed attempt: the pause before the next one, in milliseconds, or null when there may be none. `failures` counts
+ * the attempts that have failed so far, this one included.
+ */
+export type PauseAfter = (thrown: unknown, failures: number) => number | null | Promise<number | null>;
+
+/** Pauses of which each is twice as long as the one before, up to the longest; by the number of failures so far, from 1 on. */
+export function doublingPause(firstMs: number, longestMs: number): (failures: number) => number {
+  return (failures) => Math.min(firstMs * 2 ** (failures - 1), longestMs);
 }
 
 /**
- * Repeats `attempt` until it succeeds. No pause begins that would end behind the deadline; an attempt is never cut short.
+ * Repeats `attempt` until it succeeds, for `deadlineMs` from now on; it is told how many of them are left. No pause begins that would
+ * end behind the deadline; an attempt is never cut short.
  *
- * @throws what the last attempt threw, when it may not be made again or the time is over
+ * @throws what the last attempt threw, when there may be no other or the time is over
  */
-export async function retryUntilDeadline<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
-  const { deadlineMs, firstPauseMs, longestPauseMs = firstPauseMs, isRetryable } = options;
+export async function retryUntilDeadline<T>(
+  attempt: (leftMs: number) => Promise<T>,
+  deadlineMs: number,
+  pauseAfter: PauseAfter,
+): Promise<T> {
   const endMs = performance.now() + deadlineMs;
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+  return repeat(
+    () => attempt(endMs - performance.now()),
+    async (thrown, failures) => {
+      const pauseMs = await pauseAfter(thrown, failures);
+      return pauseMs !== null && performance.now() + pauseMs < endMs ? pauseMs : null;
+    },
+  );
+}
+
+/**
+ * The same, `attempts` times at the most; an attempt is told how many have failed before it.
+ *
+ * @throws what the last attempt threw
+ */
+export async function retryTimes<T>(
+  attempt: (failures: number) => Promise<T>,
+  attempts: number,
+  pauseAfter: PauseAfter,
+): Promise<T> {
+  return repeat(attempt, (thrown, failures) => (failures < attempts ? pauseAfter(thrown, failures) : null));
+}
+
+async function repeat<T>(attempt: (failures: number) => Promise<T>, pauseAfter: PauseAfter): Promise<T> {
+  for (let failures = 0; ;) {
     try {
-      return await attempt();
+      return await attempt(failures);
     } catch (thrown) {
-      if (!isRetryable(thrown) || performance.now() + pauseMs >= endMs) throw thrown;
+      failures += 1;
+      const pauseMs = await pauseAfter(thrown, failures);
+      if (pauseMs === null) throw thrown;
+      if (pauseMs > 0) await delay(pauseMs);
     }
-    await delay(pauseMs);
   }
 }
 

@@ -52,7 +52,7 @@ export function asStoreFailure(thrown: unknown, what: string): ShardlineError {
  */
 export async function untilJetStreamIsUp<T>(work: () => Promise<T>, timeoutMs: number, what: string): Promise<T> {
   try {
-    return await retryUntilDeadline(work, { deadlineMs: timeoutMs, firstPauseMs: RETRY_MS, isRetryable: () => true });
+    return await retryUntilDeadline(work, timeoutMs, () => RETRY_MS);
   } catch (error) {
     throw asStoreFailure(error, what);
   }

@@ -5,6 +5,7 @@ import { DiscardPolicy, nanos, RetentionPolicy, StorageType, type JetStreamClien
 import type { CloudEvent, ClusterEvent, EventKind } from '#common/contracts/events';
 import { EVENT_STREAM, eventSubject, SUBJECTS } from '#common/contracts/subjects';
 import type { Logger } from '#common/logging/logger';
+import { retryTimes } from '#common/waiting/retry';
 import type { EventSink } from '../../ports/event-sink';
 import { isNoStream, jetstreamOptions, untilJetStreamIsUp, type NatsConnection } from './jetstream';
 
@@ -112,19 +113,17 @@ export class NatsEventSink implements EventSink {
 
   private async send(event: CloudEvent): Promise<void> {
     const subject = eventSubject(event.type.slice(TYPE_PREFIX.length));
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await this.jetstream.publish(subject, JSON.stringify(event), { msgID: event.id, timeout: this.timeoutMs });
-        return;
-      } catch (error) {
-        if (attempt === ATTEMPTS) {
-          this.logger.error({ err: error, event: event.type, subject: event.subject }, 'could not store an event');
-          return;
-        }
-        this.logger.debug({ err: error, event: event.type, attempt }, 'could not store an event yet; retrying');
-      }
-      await delay(RETRY_MS * attempt);
-      await this.restoreStream();
+    const publish = async (failures: number): Promise<void> => {
+      if (failures > 0) await this.restoreStream();
+      await this.jetstream.publish(subject, JSON.stringify(event), { msgID: event.id, timeout: this.timeoutMs });
+    };
+    try {
+      await retryTimes(publish, ATTEMPTS, (error, failures) => {
+        this.logger.debug({ err: error, event: event.type, failures }, 'could not store an event yet; retrying');
+        return RETRY_MS * failures;
+      });
+    } catch (error) {
+      this.logger.error({ err: error, event: event.type, subject: event.subject }, 'could not store an event');
     }
   }
 

@@ -7,10 +7,10 @@
  *
  * A request that was under way when the connection to NATS was lost is sent again as soon as that is back: every verb may be.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { isNoResponders, request, wasLostWithConnection, type NatsConnection } from '#common/nats/connection';
+import { retryUntilDeadline } from '#common/waiting/retry';
 import { AbsenceWatch } from './absence-watch';
 import { ReconnectWatch } from './reconnect-watch';
 
@@ -59,26 +59,31 @@ export class NodeCalls {
    * `retryable` says whether the request was never delivered. OUTCOME_UNKNOWN when no answer came within `timeoutMs`
    */
   async call(server: string, verb: NodeVerb, payload: Uint8Array | string, timeoutMs: number): Promise<NodeAnswer> {
-    const deadlineMs = performance.now() + timeoutMs;
-    let isRepeat = false;
-    for (;;) {
-      try {
-        const leftMs = Math.max(1, Math.ceil(deadlineMs - performance.now()));
-        const data = await this.callOnce(server, verb, payload, leftMs);
-        this.absence.present(server);
-        return { data, isRepeat };
-      } catch (error) {
+    const sent = { isRepeat: false };
+    const attempt = async (leftMs: number): Promise<NodeAnswer> => {
+      const data = await this.callOnce(server, verb, payload, Math.max(1, Math.ceil(leftMs)));
+      this.absence.present(server);
+      return { data, ...sent };
+    };
+    try {
+      return await retryUntilDeadline(attempt, timeoutMs, (error) => {
         // A ping tells how the node is now: it is asked anew with the next one.
         const isLost = wasLostWithConnection(error) && verb !== 'ping';
-        // Nobody has got it. The node may be back in a moment, after a restart of NATS in any case.
-        const isMissing = wasNotDelivered(error) && verb !== 'ping' && this.connection.isSettling();
-        const isUncertain = wasNotDelivered(error) && this.absence.missing(server, performance.now()) === null;
-        const again = isLost || isMissing || (isUncertain && GRAVE.has(verb));
-        isRepeat ||= isLost;
-        if (!again || performance.now() + RETRY_MS >= deadlineMs) throw isRepeat ? uncertain(error) : error;
-        if (!isLost) await delay(isMissing ? RETRY_MS : ABSENCE_RETRY_MS);
-      }
+        sent.isRepeat ||= isLost;
+        return isLost ? 0 : this.pauseAfter(error, server, verb);
+      });
+    } catch (error) {
+      throw sent.isRepeat ? uncertain(error) : error;
     }
+  }
+
+  /** How long to wait before a request that nobody has got is sent again, in milliseconds; null when it is not. */
+  private pauseAfter(error: unknown, server: string, verb: NodeVerb): number | null {
+    if (!wasNotDelivered(error)) return null;
+    const isUncertain = this.absence.missing(server, performance.now()) === null;
+    // The node may be back in a moment, after a restart of NATS in any case.
+    if (verb !== 'ping' && this.connection.isSettling()) return RETRY_MS;
+    return isUncertain && GRAVE.has(verb) ? ABSENCE_RETRY_MS : null;
   }
 
   private async callOnce(

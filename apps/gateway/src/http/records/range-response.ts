@@ -11,7 +11,7 @@ import type { FastifyReply } from 'fastify';
 import type { RangeRead } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
-import { retryUntilDeadline } from '#common/waiting/retry';
+import { doublingPause, retryUntilDeadline } from '#common/waiting/retry';
 import type { PageReader } from '../../bus/ranges/page-reader';
 import type { ReadTickets } from '../../bus/ranges/read-tickets';
 import { READ_ANSWER } from '../../core/answers';
@@ -32,7 +32,7 @@ export interface RangeTimes {
 type Attempt = 'answered' | 'snapshot lost';
 
 /** Before an attempt is made again; it doubles up to the second. */
-const PAUSES = { firstPauseMs: 25, longestPauseMs: 400 };
+const pause = doublingPause(25, 400);
 
 export class RangeResponder {
   constructor(
@@ -54,8 +54,9 @@ export class RangeResponder {
       lost = await this.attempt(reply, outcome);
       if (lost !== null) throw lost;
     };
-    const isRetryable = (thrown: unknown): boolean => thrown === lost;
-    await retryUntilDeadline(attempt, { deadlineMs: this.times.holdMs, ...PAUSES, isRetryable });
+    await retryUntilDeadline(attempt, this.times.holdMs, (thrown, failures) =>
+      thrown === lost ? pause(failures) : null,
+    );
   }
 
   /** Null when the client has been answered; why not, when it can be tried again. @throws ShardlineError when it cannot */

@@ -12,9 +12,9 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { FolderLock } from '#common/process/folder-lock';
 import { isCode } from '#common/process/process-table';
+import { pollUntil } from '#common/waiting/retry';
 import type { PostgresBinaries } from './binaries';
 import { runGuarded } from './guarded-run';
 import type { RunAs } from './run-as';
@@ -28,22 +28,25 @@ export async function clusterTemplate(binaries: PostgresBinaries, runAs: RunAs):
   await mkdir(binaries.cacheDir, { recursive: true });
   const kind = createHash('sha256').update(initdbArgs('').join(' ')).digest('hex').slice(0, 8);
   const template = join(binaries.cacheDir, `postgres-${binaries.version}-${kind}-${runAs.uid}`);
-  const deadline = performance.now() + BUILD_TIMEOUT_MS;
-  while (!(await isWhole(template))) {
-    if (performance.now() > deadline) throw new Error(`${template} is not built in time`);
-    const held = await FolderLock.acquire(binaries.cacheDir);
-    if (held === null) {
-      await delay(POLL_MS);
-      continue;
-    }
-    try {
-      // Somebody else may have built it while we waited for the lock, and others copy it already.
-      if (!(await isWhole(template))) await build(template, binaries, runAs);
-    } finally {
-      held.release();
-    }
+  const look = async (): Promise<string | undefined> => {
+    if (!(await isWhole(template))) await buildOnce(template, binaries, runAs);
+    return (await isWhole(template)) ? template : undefined;
+  };
+  const whole = await pollUntil(look, { deadlineMs: BUILD_TIMEOUT_MS, pauseMs: POLL_MS });
+  if (whole === undefined) throw new Error(`${template} is not built in time`);
+  return whole;
+}
+
+/** Builds it, unless somebody else does so now. */
+async function buildOnce(template: string, binaries: PostgresBinaries, runAs: RunAs): Promise<void> {
+  const held = await FolderLock.acquire(binaries.cacheDir);
+  if (held === null) return;
+  try {
+    // Somebody else may have built it while we waited for the lock, and others copy it already.
+    if (!(await isWhole(template))) await build(template, binaries, runAs);
+  } finally {
+    held.release();
   }
-  return template;
 }
 
 async function build(template: string, binaries: PostgresBinaries, runAs: RunAs): Promise<void> {

@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/logging/logger';
 import { makeFolder } from '#common/process/folders';
 import { spawnGuarded } from '#common/process/guard';
+import { retryTimes } from '#common/waiting/retry';
 import { findBinaries, PostgresUnavailableError, type PostgresBinaries } from './binaries';
 import { ensureCluster } from './create-cluster';
 import { endLeftover, killPostmaster } from './leftover';
@@ -137,17 +138,19 @@ async function prepare(givenDir: string, logger: Logger): Promise<Omit<Place, 'c
 }
 
 async function startServer(place: Place, timeoutMs: number, logger: Logger): Promise<RunningServer> {
-  for (let attempt = 1; ; attempt += 1) {
+  let lastLines: readonly string[] = [];
+  const start = async (): Promise<RunningServer> => {
     const server = new RunningServer(place, logger);
     const why = await server.readyWithin(timeoutMs);
     if (why === undefined) return server;
-    if (!server.lastLines.some((line) => BUSY_MEMORY.test(line)) || attempt === BUSY_MEMORY_TRIES) {
-      throw new PostgresUnavailableError(
-        `Postgres did not start on ${place.clusterDir}: ${why}; ${server.lastLines.join(' | ')}`,
-      );
-    }
-    await delay(BUSY_MEMORY_WAIT_MS);
-  }
+    lastLines = server.lastLines;
+    throw new PostgresUnavailableError(
+      `Postgres did not start on ${place.clusterDir}: ${why}; ${lastLines.join(' | ')}`,
+    );
+  };
+  return retryTimes(start, BUSY_MEMORY_TRIES, () =>
+    lastLines.some((line) => BUSY_MEMORY.test(line)) ? BUSY_MEMORY_WAIT_MS : null,
+  );
 }
 
 /** The process, its log, its start and its end. */

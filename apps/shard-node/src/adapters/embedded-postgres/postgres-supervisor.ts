@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CannotStartError } from '#common/process/cannot-start';
 import { FolderLock } from '#common/process/folder-lock';
 import { makeFolder } from '#common/process/folders';
-import { pollUntil } from '#common/waiting/retry';
+import { doublingPause, pollUntil } from '#common/waiting/retry';
 import {
   EmbeddedPostgres,
   type EmbeddedPostgresOptions,
@@ -104,7 +104,10 @@ export class PostgresSupervisor {
     });
   }
 
-  /** Never rejects. */
+  /**
+   * Never rejects. A loop of its own, and not `retryTimes`: failures are counted over several lives of Postgres, not over one call, and a
+   * stop may come in a pause.
+   */
   private async restart(exit: UnexpectedExit): Promise<void> {
     if (performance.now() - this.startedAt >= SETTLED_MS) this.failuresInARow = 0;
     let why = `it ended with ${String(exit.status)}; ${exit.lastLines.slice(-3).join(' | ')}`;
@@ -137,7 +140,7 @@ export class PostgresSupervisor {
 
   /** False when nothing is wanted any more. */
   private async pause(): Promise<boolean> {
-    const pauseMs = Math.min(this.policy.pauseMs * 2 ** (this.failuresInARow - 1), LONGEST_PAUSE_MS);
+    const pauseMs = doublingPause(this.policy.pauseMs, LONGEST_PAUSE_MS)(this.failuresInARow);
     this.options.logger.warn({ pauseMs, failuresInARow: this.failuresInARow }, 'restarting Postgres');
     try {
       await delay(pauseMs, undefined, { signal: this.stopping.signal });
