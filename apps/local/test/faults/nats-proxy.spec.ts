@@ -1,5 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { connect, type NatsConnection } from 'nats';
+import { connect, type Msg, type NatsConnection } from 'nats';
 import { connectNats } from '#common/nats/connection';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { Chance } from './chance';
@@ -52,11 +51,17 @@ test('a connection that stands still breaks nothing off and loses nothing; the o
   await echo('right');
   const asker = await client('asker', server.url);
   proxy.treat(only('left', { how: 'stall' }));
-  const answer = asker.request('echo.left', 'late', { timeout: 10_000 });
-  await expect(asker.request('echo.left', 'never', { timeout: 200 })).rejects.toThrow();
-  expect((await asker.request('echo.right', 'now')).string()).toBe('now');
+  const answers: string[] = [];
+  const ask = async (name: string, text: string): Promise<void> => {
+    answers.push((await asker.request(`echo.${name}`, text, { timeout: 20_000 })).string());
+  };
+  const late = ask('left', 'late');
+  // Each of these has gone there and come back since.
+  for (const text of ['1', '2', '3']) await ask('right', text);
+  expect(answers).toEqual(['1', '2', '3']);
   proxy.heal();
-  expect((await answer).string()).toBe('late');
+  await late;
+  expect(answers).toEqual(['1', '2', '3', 'late']);
 });
 
 test('one that comes while its name is cut off does not get through', async () => {
@@ -68,13 +73,19 @@ test('one that comes while its name is cut off does not get through', async () =
 });
 
 test('a service that starts while it is cut off gets through soon after', async () => {
-  proxy.treat(only('left', { how: 'break' }));
+  let broken = 0;
+  const twice = new Promise<string>((resolve) => {
+    proxy.treat((name) => {
+      if (name !== 'left') return undefined;
+      broken += 1;
+      if (broken === 2) resolve('cut off');
+      return { how: 'break' };
+    });
+  });
   const connecting = connectNats([proxy.url], 'left');
-  await expect(Promise.race([connecting, delay(500, 'cut off')])).resolves.toBe('cut off');
+  await expect(Promise.race([connecting, twice])).resolves.toBe('cut off');
   proxy.heal();
-  const healedMs = performance.now();
   connections.push(await connecting);
-  expect(performance.now() - healedMs).toBeLessThan(6_000);
 });
 
 test('a broken connection is made again once that is allowed', async () => {
@@ -96,23 +107,19 @@ test('messages are lost, repeated and overtaken as it was asked for, and nothing
   const receive = async (treatment: Treatment, wanted: number): Promise<string[]> => {
     proxy.treat(only('writer', treatment));
     const got: string[] = [];
-    let end: () => void = () => undefined;
-    const ended = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    const subscription = reader.subscribe('news', {
-      callback: (_error, message) => {
-        if (message.string() === 'end') end();
-        else got.push(message.string());
-      },
-    });
+    const subscription = reader.subscribe('news');
+    const news = subscription[Symbol.asyncIterator]();
+    const next = async (): Promise<string> => {
+      const { value } = await news.next();
+      return (value as Msg).string();
+    };
     await reader.flush();
     for (let number = 0; number < 200; number += 1) writer.publish('news', String(number));
     await writer.flush();
-    for (const end = performance.now() + 5_000; got.length < wanted && performance.now() < end;) await reader.flush();
+    while (got.length < wanted) got.push(await next());
     proxy.heal();
     writer.publish('news', 'end');
-    await ended;
+    for (let text = await next(); text !== 'end'; text = await next()) got.push(text);
     subscription.unsubscribe();
     return got;
   };

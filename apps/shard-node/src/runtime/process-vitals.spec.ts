@@ -1,7 +1,8 @@
 import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setImmediate as turn } from 'node:timers/promises';
 import { createLogger } from '#common/logging/logger';
 import { MeasuredVitals } from './process-vitals';
 
@@ -39,12 +40,25 @@ describe('what a process says of itself', () => {
   it('how late its event loop was since it was asked last', async () => {
     vitals = new MeasuredVitals(dir, logger);
     // The time between two looks is what is measured, so one must lie before the block and one behind it.
-    await delay(100);
+    await untilLookedAt();
     const until = performance.now() + 400;
     while (performance.now() < until);
-    await delay(100);
+    await untilLookedAt();
     expect(vitals.eventLoopDelayMs()).toBeGreaterThan(200);
-    await delay(100);
-    expect(vitals.eventLoopDelayMs()).toBeLessThan(200);
+    // On a busy machine the next looks may be late themselves, but not all of them unless the block is still counted.
+    let lateMs: number | null = null;
+    for (let looks = 0; (lateMs === null || lateMs >= 200) && looks < 10; looks += 1) {
+      await untilLookedAt();
+      lateMs = vitals.eventLoopDelayMs();
+    }
+    expect(lateMs).toBeLessThan(200);
   });
 });
+
+/** Until whoever looks at the event loop as often as this one does has done so: two looks of one include one of the other. */
+async function untilLookedAt(): Promise<void> {
+  const looks = monitorEventLoopDelay({ resolution: 20 });
+  looks.enable();
+  while (looks.count < 2) await turn();
+  looks.disable();
+}

@@ -156,7 +156,9 @@ describe('shard-nodes on NATS', () => {
       const listener = await listen('config');
       const answer = ask('config', request);
       const message = await listener.message(0);
-      setTimeout(() => message.respond(CONFIGURED), OPTIONS.adminTimeoutMs + 200);
+      // One that was asked later has had its time by then.
+      await expect(ask('config', asked)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+      message.respond(CONFIGURED);
       expect(await answer).toEqual({ instance: 'process 1', shards: [] });
     });
 
@@ -172,10 +174,14 @@ describe('shard-nodes on NATS', () => {
 
   it('a page for which writes wait is waited for no longer than a round', async () => {
     await listen('catchup');
-    const sut = transport({ applyTimeoutMs: 100, catchupTimeoutMs: 10_000 });
-    const startMs = performance.now();
-    await expect(sut.catchup(node, {} as never, true)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
-    expect(performance.now() - startMs).toBeLessThan(5_000);
+    const sut = transport({ applyTimeoutMs: 100, catchupTimeoutMs: 1_000 });
+    const givenUp: boolean[] = [];
+    const ask = async (doWritesWait: boolean): Promise<void> => {
+      await expect(sut.catchup(node, {} as never, doWritesWait)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+      givenUp.push(doWritesWait);
+    };
+    await Promise.all([ask(false), ask(true)]);
+    expect(givenUp).toEqual([true, false]);
   });
 
   describe('rounds', () => {
@@ -353,7 +359,8 @@ describe('shard-nodes on NATS', () => {
 
   describe('a process that dies', () => {
     it('fails what is under way to it soon, and its successor is asked as if nothing had been', async () => {
-      const sut = transport();
+      // After a deadline it would be another failure.
+      const sut = transport({ applyTimeoutMs: 30_000, readTimeoutMs: 30_000 });
       const listener = await listen('apply');
       const reading = await listen('read');
       const failures = [
@@ -361,10 +368,8 @@ describe('shard-nodes on NATS', () => {
         expect(sut.readOne(node, 1, keyRead(2))).rejects.toMatchObject({ code: 'NO_LEADER' }),
       ];
       await Promise.all([listener.message(0), reading.message(0)]);
-      const diedMs = performance.now();
       await Promise.all(listeners.splice(0).map((each) => each.close()));
       await Promise.all(failures);
-      expect(performance.now() - diedMs).toBeLessThan(1_000);
       await listen('apply', answerRounds);
       expect(await sut.apply(node, 1, round(2), [])).toHaveLength(1);
     });
@@ -398,14 +403,17 @@ describe('shard-nodes on NATS', () => {
     });
 
     it('is not taken for one that is slow', async () => {
-      const sut = transport();
+      const { looked, watched } = looksAt(nats, node, 3);
+      const sut = new NatsShardTransport(watched, { ...OPTIONS, applyTimeoutMs: 20_000 });
       await listen('ping', () =>
         JSON.stringify({ error: { code: 'BAD_MESSAGE', message: 'empty', retryable: false } }),
       );
       const listener = await listen('apply');
       const answer = sut.apply(node, 1, round(1), []);
       const message = await listener.message(0);
-      setTimeout(() => message.respond(answerRounds(message.data)), 700);
+      // It was there, three times.
+      await looked;
+      message.respond(answerRounds(message.data));
       expect(await answer).toHaveLength(1);
     });
 
@@ -423,7 +431,7 @@ describe('shard-nodes on NATS', () => {
       return listen('apply', (data) => ((messages += 1) === 1 ? null : answer(data)));
     };
     const applied = async (listener: Listener): Promise<PartReply[]> => {
-      const answer = transport().apply(node, 1, round(1), [row(1, 'a')]);
+      const answer = transport({ applyTimeoutMs: 30_000 }).apply(node, 1, round(1), [row(1, 'a')]);
       answer.catch(() => undefined);
       await listener.message(0);
       await server.restart();
@@ -432,9 +440,7 @@ describe('shard-nodes on NATS', () => {
 
     it('is sent again at once, as it was', async () => {
       const listener = await silentFirst(answerRounds);
-      const startMs = performance.now();
       expect(await applied(listener)).toHaveLength(1);
-      expect(performance.now() - startMs).toBeLessThan(OPTIONS.applyTimeoutMs / 2);
       expect(listener.heard[1]!.data).toEqual(listener.heard[0]!.data);
     });
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { ShardlineError } from '#common/contracts/errors';
 import { ServerBatcher, type ServerBatcherLimits, type BatchSender } from './server-batcher';
 
@@ -93,12 +93,13 @@ describe('the batcher of one server', () => {
   });
 
   it('refuses what has waited too long, since then it is known not to have happened', async () => {
-    const batcher = new ServerBatcher('s', sender, { ...LIMITS, queueMs: 30 });
+    let nowMs = 0;
+    const batcher = new ServerBatcher('s', sender, { ...LIMITS, queueMs: 30 }, () => nowMs);
     void batcher.enqueue(request(1), 1);
     await turn();
     await turn();
     const late = expect(batcher.enqueue(request(2), 1)).rejects.toMatchObject({ code: 'BUSY', retryable: true });
-    await delay(50);
+    nowMs += 31;
     const inTime = batcher.enqueue(request(3), 1);
     await sender.letThrough();
     await late;

@@ -45,6 +45,7 @@ export class ServerBatcher<Q, A> {
     private readonly server: string,
     private readonly sender: BatchSender<Q, A>,
     private readonly limits: ServerBatcherLimits,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
   /**
@@ -58,7 +59,7 @@ export class ServerBatcher<Q, A> {
     const full = this.queue.length >= queueItems || (this.queue.length > 0 && this.queuedBytes + bytes > queueBytes);
     if (full) return Promise.reject(this.busy(`${this.queue.length} requests wait for it already`));
     return new Promise((resolve, reject) => {
-      this.queue.push({ request, bytes, sinceMs: performance.now(), resolve, reject });
+      this.queue.push({ request, bytes, sinceMs: this.nowMs(), resolve, reject });
       this.queuedBytes += bytes;
       this.flushSoon();
     });
@@ -120,7 +121,7 @@ export class ServerBatcher<Q, A> {
 
   /** What could not be sent in time is known not to have happened, which is worth more than trying it late. */
   private dropOverdue(): void {
-    const oldestMs = performance.now() - this.limits.queueMs;
+    const oldestMs = this.nowMs() - this.limits.queueMs;
     for (let first = this.queue[0]; first !== undefined && first.sinceMs < oldestMs; first = this.queue[0]) {
       this.queue.shift();
       this.queuedBytes -= first.bytes;
