@@ -205,11 +205,11 @@ it('sends on what a change is called, and no name where it has none', async () =
   };
   await world.change({ op: 'delete', key: 1 });
   await world.change({ op: 'delete', key: 2, operation: 'x' });
-  await world.change({ op: 'delete', key: 3, operation: 'y', print: 'p' });
+  await world.change({ op: 'delete', key: 3, operation: 'y', fingerprint: 'p' });
   expect(ops).toStrictEqual([
     { op: 'delete', key: 1 },
     { op: 'delete', key: 2, id: 'x' },
-    { op: 'delete', key: 3, id: 'y', print: 'p' },
+    { op: 'delete', key: 3, id: 'y', fingerprint: 'p' },
   ]);
 });
 

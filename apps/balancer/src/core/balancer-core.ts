@@ -358,9 +358,9 @@ function isPartOfRelease(effect: Effect): boolean {
   return effect.do === 'released' || effect.do === 'publish';
 }
 
-function nameOf({ operation, print }: Exclude<RecordCommand, { op: 'read' }>): OpName {
+function nameOf({ operation, fingerprint }: Exclude<RecordCommand, { op: 'read' }>): OpName {
   if (operation === undefined) return {};
-  return print === undefined ? { id: operation } : { id: operation, print };
+  return fingerprint === undefined ? { id: operation } : { id: operation, fingerprint };
 }
 
 function addToPart(

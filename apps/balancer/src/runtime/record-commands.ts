@@ -53,6 +53,6 @@ function translate<Op>(
   return { configId: header.configId, commands };
 }
 
-function named({ operation, print }: OperationName): OperationName {
-  return { ...(operation === undefined ? {} : { operation }), ...(print === undefined ? {} : { print }) };
+function named({ operation, fingerprint }: OperationName): OperationName {
+  return { ...(operation === undefined ? {} : { operation }), ...(fingerprint === undefined ? {} : { fingerprint }) };
 }

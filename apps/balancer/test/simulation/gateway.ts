@@ -189,7 +189,7 @@ interface Held {
 function commandOf(batch: number, operation: Operation, name: string | null): RecordCommand {
   const { keys } = operation;
   const rows = 'tokens' in operation ? operation.tokens.map((token, place) => rowOf(keys[place]!, token)) : [];
-  const request = { batch, id: 1, ...(name === null ? {} : { operation: name, print: keys.join() }) };
+  const request = { batch, id: 1, ...(name === null ? {} : { operation: name, fingerprint: keys.join() }) };
   switch (operation.kind) {
     case 'write':
       return { op: 'write', onConflict: operation.onConflict, keys, rows, ...request };

@@ -282,7 +282,9 @@ function knowsNothingAgain(): Mutations {
       }
       const parts = ask.round.parts.map((part) => ({
         ...part,
-        ops: part.ops.map((op) => (op.op === 'note' ? op : (({ id: _id, print: _print, ...rest }) => rest)(op))),
+        ops: part.ops.map((op) =>
+          op.op === 'note' ? op : (({ id: _id, fingerprint: _fingerprint, ...rest }) => rest)(op),
+        ),
       }));
       carryOut({ ...ask, round: { ...ask.round, parts } }, answer);
     },

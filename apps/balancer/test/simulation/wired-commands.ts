@@ -82,7 +82,7 @@ function wiredRecord(configId: number, record: RecordCommand): RecordCommand {
 function asGateway(record: RecordCommand): [keyof typeof readCommands, object, readonly string[]] {
   const { id } = record;
   if (record.op === 'read') return ['read', { id, low: record.low, high: record.high }, []];
-  const name = { operation: record.operation, print: record.print };
+  const name = { operation: record.operation, fingerprint: record.fingerprint };
   if (record.op === 'write') {
     return ['write', { id, ...name, onConflict: record.onConflict, keys: record.keys }, record.rows];
   }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { OPERATION_PATTERN, PRINT_PATTERN } from '#common/contracts/commands';
+import { FINGERPRINT_PATTERN, OPERATION_PATTERN } from '#common/contracts/commands';
 import { Operation, OperationIds } from './operations';
 
 /** A day's clock that may stand still or go back. */
@@ -39,7 +39,7 @@ test('two gateways, or one before and after its restart, make no id twice', () =
 test('a fingerprint tells requests apart, and only where the client chose the id', () => {
   const own = new Operation('a', true, 0);
   const fingerprint = own.fingerprint('write', ['error', '[1]', '{"id":1}']);
-  expect(fingerprint).toMatch(PRINT_PATTERN);
+  expect(fingerprint).toMatch(FINGERPRINT_PATTERN);
   expect(own.fingerprint('write', ['error', '[1]', '{"id":1}'])).toBe(fingerprint);
   for (const other of [
     ['update', 'error', '[1]', '{"id":1}'],
@@ -60,7 +60,7 @@ test('a fingerprint is what it was in every version, since replicas keep it', ()
 
 test('a request may be of as many parts as its body holds', () => {
   const rows = Array.from({ length: 500_000 }, (_, index) => `{"id":${index}}`);
-  expect(new Operation('a', true, 0).fingerprint('write', rows)).toMatch(PRINT_PATTERN);
+  expect(new Operation('a', true, 0).fingerprint('write', rows)).toMatch(FINGERPRINT_PATTERN);
 });
 
 test('what may have been done under one configuration is not asked for under the next', () => {

@@ -18,11 +18,11 @@ export function parseOutcome(text: string): OpOutcome {
 }
 
 /** What a digest covers of a record; the store in Postgres builds the same. */
-export function recordText({ term, id, print, outcome }: OpRecord): string {
-  return `${term} ${id} ${print ?? ''} ${outcomeText(outcome)}`;
+export function recordText({ term, id, fingerprint, outcome }: OpRecord): string {
+  return `${term} ${id} ${fingerprint ?? ''} ${outcomeText(outcome)}`;
 }
 
 /** About how many bytes a record takes in a message. */
-export function recordBytes({ id, print }: OpRecord): number {
-  return 96 + id.length + (print?.length ?? 0);
+export function recordBytes({ id, fingerprint }: OpRecord): number {
+  return 112 + id.length + (fingerprint?.length ?? 0);
 }

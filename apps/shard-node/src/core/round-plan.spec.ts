@@ -183,7 +183,7 @@ describe('decidePart', () => {
   it('stores the outcomes of ops with ids, and up to where they are forgotten', () => {
     const one = task(
       [
-        { ...create([1]), id: 'a', print: 'p' },
+        { ...create([1]), id: 'a', fingerprint: 'p' },
         { op: 'delete', key: 9, id: 'b' },
       ],
       [rowText(1, 'a')],
@@ -194,7 +194,7 @@ describe('decidePart', () => {
     const { reply, write } = decidePart(before, 0, known([]), one, MEASURES);
     expect(reply.outcomes).toEqual([{ ok: 1 }, { refused: 'KEY_NOT_FOUND', key: 9 }]);
     expect(write.records).toEqual([
-      { term: 11, id: 'a', print: 'p', outcome: { ok: 1 } },
+      { term: 11, id: 'a', fingerprint: 'p', outcome: { ok: 1 } },
       { term: 12, id: 'b', outcome: { refused: 'KEY_NOT_FOUND', key: 9 } },
     ]);
     expect(write.state.forgottenUpTo).toBe(4);
@@ -245,8 +245,8 @@ describe('the work on a message grows no faster than the message', () => {
     ['one write of many rows', (count) => [create(keys(count))]],
     ['one write over rows that live', (count) => [{ op: 'create', onConflict: 'replace', keys: keys(count) }]],
     ['one write of rows that are there', (count) => [{ op: 'create', onConflict: 'ignore', keys: keys(count) }]],
-    ['many writes', (count) => keys(count).map((key) => ({ ...create([key]), id: `id${key}`, print: 'p' }))],
-    ['many writes of one id', (count) => keys(count).map((key) => ({ ...create([key]), id: 'id', print: 'p' }))],
+    ['many writes', (count) => keys(count).map((key) => ({ ...create([key]), id: `id${key}`, fingerprint: 'p' }))],
+    ['many writes of one id', (count) => keys(count).map((key) => ({ ...create([key]), id: 'id', fingerprint: 'p' }))],
     ['many updates of one row', (count) => keys(count).map(() => ({ op: 'update', key: 7 }))],
     ['many deletes', (count) => keys(count).map((key) => ({ op: 'delete', key }))],
   ])('%s', (_, opsOf) => {

@@ -4,12 +4,12 @@ import type { VersionStore } from '../../src/ports/version-store';
 import { SCHEMA, shardState, UNTOLD } from '../support/builders';
 import type { StoreFactory } from './version-store.contract';
 
-/** Ids and prints with everything in them that some store may spell otherwise. */
+/** Ids and fingerprints with everything in them that some store may spell otherwise. */
 const RECORDS: OpRecord[] = [
   { term: 2, id: 'plain', outcome: { ok: 1 } },
-  { term: 4, id: '"quoted\\"{},NULL', print: '{"\\}', outcome: { refused: 'KEY_EXISTS', key: -(2 ** 53) } },
-  { term: 5, id: 'null', print: 'NULL', outcome: { refused: 'KEY_NOT_FOUND', key: 7 } },
-  { term: 9, id: "it's", print: 'p', outcome: { ok: 12 } },
+  { term: 4, id: '"quoted\\"{},NULL', fingerprint: '{"\\}', outcome: { refused: 'KEY_EXISTS', key: -(2 ** 53) } },
+  { term: 5, id: 'null', fingerprint: 'NULL', outcome: { refused: 'KEY_NOT_FOUND', key: 7 } },
+  { term: 9, id: "it's", fingerprint: 'p', outcome: { ok: 12 } },
 ];
 const IDS = RECORDS.map(({ id }) => id);
 

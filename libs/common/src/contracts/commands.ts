@@ -15,11 +15,11 @@ export const CONFLICT_POLICIES = ['error', 'ignore', 'replace'] as const;
 export const onConflict = z.enum(CONFLICT_POLICIES);
 export type OnConflict = z.infer<typeof onConflict>;
 
-/** What `operation` and `print` may look like. */
+/** What `operation` and `fingerprint` may look like. */
 export const OPERATION_PATTERN = /^[!-~]{1,128}$/;
-export const PRINT_PATTERN = /^[!-~]{1,64}$/;
+export const FINGERPRINT_PATTERN = /^[!-~]{1,64}$/;
 export const operationId = z.string().regex(OPERATION_PATTERN);
-export const requestPrint = z.string().regex(PRINT_PATTERN);
+export const requestFingerprint = z.string().regex(FINGERPRINT_PATTERN);
 
 /**
  * By what a change is known again when it comes a second time: then it gets its first outcome, and nothing is written.
@@ -29,10 +29,10 @@ const operationName = z.strictObject({
   /** 1 to 128 visible ASCII characters, unlike those of any other change. Those that grow with time are stored faster. */
   operation: operationId.exactOptional(),
   /**
-   * A short digest of what is asked for (at most 64 visible ASCII characters): a name that comes again with another print
+   * A short digest of what is asked for (at most 64 visible ASCII characters): a name that comes again with another fingerprint
    * is refused with ID_REUSED. Needed where the client chose the name.
    */
-  print: requestPrint.exactOptional(),
+  fingerprint: requestFingerprint.exactOptional(),
 });
 export type OperationName = z.infer<typeof operationName>;
 /** One client's write: all of its rows or none. Its rows are the next `keys.length` lines of the message. */

@@ -1,6 +1,6 @@
 /** Rounds of writes, as the balancer sends them to shard-nodes, and what becomes of them. */
 import { z } from 'zod';
-import { onConflict, operationId, requestPrint } from './commands';
+import { onConflict, operationId, requestFingerprint } from './commands';
 import { flag, key, listOf, term, terms } from './shapes';
 
 /** A round's identity; never used twice. */
@@ -16,7 +16,7 @@ export type RoundId = z.infer<typeof roundId>;
  */
 const opName = z.strictObject({
   id: operationId.exactOptional(),
-  print: requestPrint.exactOptional(),
+  fingerprint: requestFingerprint.exactOptional(),
 });
 export type OpName = z.infer<typeof opName>;
 
@@ -74,7 +74,7 @@ export type RoundOp = z.infer<typeof roundOp>;
 export const opRecord = z.strictObject({
   term,
   id: operationId,
-  print: requestPrint.exactOptional(),
+  fingerprint: requestFingerprint.exactOptional(),
   outcome: opOutcome,
 });
 export type OpRecord = z.infer<typeof opRecord>;

@@ -6,8 +6,8 @@ import { decideRound, idsOf, termsOf, type KnownOps } from './round';
 const FIRST_TERM = 5;
 
 const id = fc.constantFrom('a', 'b', 'c', 'd');
-const print = fc.constantFrom('p', 'q');
-const name = fc.oneof(fc.record({ id }), fc.record({ id, print }), fc.constant({}));
+const fingerprint = fc.constantFrom('p', 'q');
+const name = fc.oneof(fc.record({ id }), fc.record({ id, fingerprint }), fc.constant({}));
 const key = fc.nat({ max: 3 });
 const bare = fc.oneof(
   fc.record({
@@ -114,10 +114,10 @@ describe('ops with ids', () => {
     );
   });
 
-  it('are stored in the form that replicas send each other, with a print and without one', () => {
+  it('are stored in the form that replicas send each other, with a fingerprint and without one', () => {
     const ops: RoundOp[] = [
       { op: 'delete', key: 1, id: 'a' },
-      { op: 'delete', key: 2, id: 'b', print: 'AAAAAAAAAAAAAAAAAAAAAA' },
+      { op: 'delete', key: 2, id: 'b', fingerprint: 'AAAAAAAAAAAAAAAAAAAAAA' },
     ];
     const { records } = decideRound(new Set([1, 2]), ops, FIRST_TERM);
     expect(records).toHaveLength(2);
@@ -125,16 +125,24 @@ describe('ops with ids', () => {
   });
 
   const before: KnownOps = new Map([
-    ['a', { print: 'p', outcome: { ok: 1 } }],
+    ['a', { fingerprint: 'p', outcome: { ok: 1 } }],
     ['c', { outcome: { ok: 2 } }],
   ]);
 
   it.each<[string, RoundOp, unknown]>([
-    ['another print', { op: 'delete', key: 7, id: 'a', print: 'q' }, { refused: 'ID_REUSED', key: 7, known: true }],
-    ['no print', { op: 'delete', key: 7, id: 'a' }, { ok: 1, known: true }],
-    ['the same print', { op: 'delete', key: 7, id: 'a', print: 'p' }, { ok: 1, known: true }],
-    ['a print, where the first had none', { op: 'delete', key: 7, id: 'c', print: 'q' }, { ok: 2, known: true }],
-    ['another id', { op: 'delete', key: 7, id: 'b', print: 'q' }, { refused: 'KEY_NOT_FOUND', key: 7 }],
+    [
+      'another fingerprint',
+      { op: 'delete', key: 7, id: 'a', fingerprint: 'q' },
+      { refused: 'ID_REUSED', key: 7, known: true },
+    ],
+    ['no fingerprint', { op: 'delete', key: 7, id: 'a' }, { ok: 1, known: true }],
+    ['the same fingerprint', { op: 'delete', key: 7, id: 'a', fingerprint: 'p' }, { ok: 1, known: true }],
+    [
+      'a fingerprint, where the first had none',
+      { op: 'delete', key: 7, id: 'c', fingerprint: 'q' },
+      { ok: 2, known: true },
+    ],
+    ['another id', { op: 'delete', key: 7, id: 'b', fingerprint: 'q' }, { refused: 'KEY_NOT_FOUND', key: 7 }],
   ])('with %s', (_, asked, outcome) => {
     const { outcomes, refused } = decideRound(new Set(), [asked], FIRST_TERM, before);
     expect([outcomes, refused]).toEqual([[outcome], false]);

@@ -28,7 +28,7 @@ export interface Death {
 
 /** The first outcome of an op, by its id. */
 export type KnownOps = ReadonlyMap<string, KnownOp>;
-type KnownOp = Pick<OpRecord, 'print' | 'outcome'>;
+type KnownOp = Pick<OpRecord, 'fingerprint' | 'outcome'>;
 
 export interface RoundDecision {
   outcomes: OpOutcome[];
@@ -127,8 +127,8 @@ function isPartOfMore(op: RoundOp): boolean {
 }
 
 /** Whether an op asks for what the first one of its id did, as far as both say. */
-function asksForSame(print: string | undefined, before: string | undefined): boolean {
-  return print === undefined || before === undefined || print === before;
+function asksForSame(fingerprint: string | undefined, before: string | undefined): boolean {
+  return fingerprint === undefined || before === undefined || fingerprint === before;
 }
 
 /** Which ops have been here before. */
@@ -145,13 +145,13 @@ class RoundMemory {
   recall(op: RoundOp): OpOutcome | null {
     const first = this.firsts.get(op.id);
     if (first === undefined) return null;
-    if (asksForSame(op.print, first.print)) return { ...first.outcome, known: true };
+    if (asksForSame(op.fingerprint, first.fingerprint)) return { ...first.outcome, known: true };
     return { refused: 'ID_REUSED', key: keysOf([op])[0] ?? 0, known: true };
   }
 
-  keep({ id, print }: RoundOp, outcome: OpOutcome, term: number): void {
+  keep({ id, fingerprint }: RoundOp, outcome: OpOutcome, term: number): void {
     if (id === undefined || outcome.known === true) return;
-    const record: OpRecord = { term, id, ...(print === undefined ? {} : { print }), outcome };
+    const record: OpRecord = { term, id, ...(fingerprint === undefined ? {} : { fingerprint }), outcome };
     this.records.push(record);
     this.firsts.set(id, record);
   }

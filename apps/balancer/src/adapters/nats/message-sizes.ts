@@ -20,9 +20,9 @@ export function bytesOfRound(round: RoundPart, rows: readonly string[]): number 
   return bytes;
 }
 
-/** The id and the print, with their field names. */
-function bytesOfName({ id, print }: OpName): number {
-  return (id === undefined ? 0 : id.length + 8) + (print === undefined ? 0 : print.length + 11);
+/** The id and the fingerprint, with their field names. */
+function bytesOfName({ id, fingerprint }: OpName): number {
+  return (id === undefined ? 0 : id.length + 8) + (fingerprint === undefined ? 0 : fingerprint.length + 17);
 }
 
 function bytesOfPart({ shard, ops }: ShardPart): number {

@@ -145,11 +145,11 @@ it('adds up what a request did in its shards; refused in any of them it is refus
 
 it('notes an outcome with the fingerprint of its request where it has one', () => {
   const named = request(1, 'x', { a: 1, b: 11 });
-  const printed = { ...request(2, 'y', { a: 2, b: 12 }), name: { id: 'y', print: 'p' } };
-  const [part] = [...roundOf([], new Map([named, printed].map((one) => [one, TAKEN]))).shards.values()];
+  const fingerprinted = { ...request(2, 'y', { a: 2, b: 12 }), name: { id: 'y', fingerprint: 'p' } };
+  const [part] = [...roundOf([], new Map([named, fingerprinted].map((one) => [one, TAKEN]))).shards.values()];
   expect(part?.part.ops).toStrictEqual([
     { op: 'note', id: 'x', outcome: TAKEN },
-    { op: 'note', id: 'y', print: 'p', outcome: TAKEN },
+    { op: 'note', id: 'y', fingerprint: 'p', outcome: TAKEN },
   ]);
 });
 

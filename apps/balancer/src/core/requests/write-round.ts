@@ -179,11 +179,11 @@ export class WriteRound {
 
   /** What was known before is noted already, or was nothing that a repeat should be told. */
   private note(request: QueuedRequest, outcome: OpOutcome, shardOf: (id: string) => Shard): void {
-    const { id, print } = request.name;
+    const { id, fingerprint } = request.name;
     if (id === undefined || outcome.known === true) return;
     for (const shard of request.parts.keys()) {
       const entry = this.shards.get(shard) ?? this.open(shardOf(shard));
-      entry.part.ops.push({ op: 'note', id, ...(print === undefined ? {} : { print }), outcome });
+      entry.part.ops.push({ op: 'note', id, ...(fingerprint === undefined ? {} : { fingerprint }), outcome });
       entry.notes += 1;
     }
   }

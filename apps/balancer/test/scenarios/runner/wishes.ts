@@ -35,11 +35,11 @@ function writeOf(words: readonly string[]): Wish {
   return { kind: 'change', command: { op: 'write', onConflict, keys, rows, ...nameIn(words) } };
 }
 
-function nameIn(words: readonly string[]): { operation?: string; print?: string } {
+function nameIn(words: readonly string[]): { operation?: string; fingerprint?: string } {
   const place = words.indexOf('as');
   if (place === -1) return {};
   const asked = words.slice(0, place).join(',');
-  return { operation: words[place + 1] ?? '', print: asked };
+  return { operation: words[place + 1] ?? '', fingerprint: asked };
 }
 
 function recordOf(word: string): [key: number, row: string] {

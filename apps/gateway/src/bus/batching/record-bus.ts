@@ -150,9 +150,13 @@ export class RecordBus {
 }
 
 /** The fields by which the leader knows a change again. */
-function nameOf(operation: Operation, kind: string, asked: readonly string[]): { operation: string; print?: string } {
-  const print = operation.fingerprint(kind, asked);
-  return { operation: operation.id, ...(print === undefined ? {} : { print }) };
+function nameOf(
+  operation: Operation,
+  kind: string,
+  asked: readonly string[],
+): { operation: string; fingerprint?: string } {
+  const fingerprint = operation.fingerprint(kind, asked);
+  return { operation: operation.id, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }
 
 function change<H>(operation: Operation, asked: Asked<H>): Asked<H> {

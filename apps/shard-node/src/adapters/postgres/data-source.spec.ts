@@ -56,6 +56,21 @@ it('opens the data of a node that knew nothing of the ids of changes', async () 
   }
 });
 
+it('knows a change again that was stored when fingerprints had another name', async () => {
+  const address = await postgres.freshDatabase();
+  const migrated = await openDataSource({ address, poolSize: 1, statementTimeoutMs: 5_000 });
+  await migrated.undoLastMigration();
+  await migrated.query(`INSERT INTO op_t (shard, term, id, print, outcome) VALUES ('sh', 3, 'a', 'p', '=1')`);
+  await migrated.destroy();
+  const store = await openStore(address, 'Server0');
+  try {
+    const { records } = await store.recordPage({ shard: 'sh', after: 0, upTo: 5 }, 1000);
+    expect(records).toEqual([{ term: 3, id: 'a', fingerprint: 'p', outcome: { ok: 1 } }]);
+  } finally {
+    await store.close();
+  }
+});
+
 it('needs no more than the ownership of its database', async () => {
   const address = await postgres.freshDatabase();
   if ('url' in address) throw new Error('a socket was expected');

@@ -9,6 +9,7 @@ import { EpochStarts1763900000000 } from './migrations/1763900000000-epoch-start
 import { ClusterRecords1764200000000 } from './migrations/1764200000000-cluster-records';
 import { EpochOwner1764300000000 } from './migrations/1764300000000-epoch-owner';
 import { NamesOfTheField1764400000000 } from './migrations/1764400000000-names-of-the-field';
+import { Fingerprints1764500000000 } from './migrations/1764500000000-fingerprints';
 import { NodeT, OpT, TermT } from './entities/node-entities';
 
 /** Where Postgres is: a socket's folder or host with a user and a database, or a URL. */
@@ -45,6 +46,7 @@ export async function openDataSource({
       ClusterRecords1764200000000,
       EpochOwner1764300000000,
       NamesOfTheField1764400000000,
+      Fingerprints1764500000000,
     ],
     migrationsTableName: 'migrations',
     migrationsRun: true,

@@ -300,8 +300,8 @@ export class PostgresVersionStore implements VersionStore {
 /** What the terms of a version take besides its row, at the most. */
 const VERSION_BYTES = 64;
 
-/** A record at its largest: an id of 128 characters, a print of 64, what stands around them. */
-const RECORD_BYTES = 288;
+/** A record at its largest: an id of 128 characters, a fingerprint of 64, what stands around them. */
+const RECORD_BYTES = 304;
 
 const NOTHING: Chunk<number> = { text: '', count: 0, looked: 0, last: null };
 

@@ -57,7 +57,7 @@ export interface OpRow {
   shard: string;
   term: number;
   id: string;
-  print: string | null;
+  fingerprint: string | null;
   /** As `outcomeText` spells it. */
   outcome: string;
 }
@@ -133,7 +133,7 @@ export const OpT = new EntitySchema<OpRow>(
       shard: { type: 'text', primary: true },
       term: { ...bigint, primary: true },
       id: { type: 'text' },
-      print: { type: 'text', nullable: true },
+      fingerprint: { type: 'text', nullable: true },
       outcome: { type: 'text' },
     },
     indices: [{ name: 'op_t_id', columns: ['shard', 'id'] }],

@@ -213,7 +213,7 @@ export class ShardStatements {
 
   /**
    * One round on the shard in one statement: births `$12…$14` (rows as a JSON array, keys, cats), deaths (keys, dats), outcomes
-   * of ops (terms, ids, prints, outcomes), and the shard's row of `term_t` from version `$2` on. It fails, and with it the transaction, when the row has another
+   * of ops (terms, ids, fingerprints, outcomes), and the shard's row of `term_t` from version `$2` on. It fails, and with it the transaction, when the row has another
    * version or when not every death took place; a birth without a key, a term or its row is refused by the table.
    */
   round(kind: RoundKind): Statement {
@@ -248,8 +248,8 @@ export class ShardStatements {
     if (kind.records) {
       const arrays = `$${next}::bigint[], $${next + 1}::text[], $${next + 2}::text[], $${next + 3}::text[]`;
       parts.push(`records AS (
-        INSERT INTO op_t (shard, term, id, print, outcome)
-        SELECT $1, op.term, op.id, op.print, op.outcome FROM term, unnest(${arrays}) AS op(term, id, print, outcome))`);
+        INSERT INTO op_t (shard, term, id, fingerprint, outcome)
+        SELECT $1, op.term, op.id, op.fingerprint, op.outcome FROM term, unnest(${arrays}) AS op(term, id, fingerprint, outcome))`);
     }
     // A division by zero is the plainest way to fail from within a statement.
     return `WITH ${parts.join(', ')} SELECT 1 / (CASE WHEN ${checks.join(' AND ')} THEN 1 ELSE 0 END)`;
