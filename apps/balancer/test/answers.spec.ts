@@ -133,11 +133,11 @@ describe('a leader whose lease is not certain', () => {
     expect(world.keys('S0')).toContain(6);
     expect([world.answers[batch], world.administered.get(7)]).toEqual([undefined, undefined]);
     const { core, nowMs } = world.balancer;
-    expect([world.balancer.readDone({ done: [], keep: [] }), core.status(nowMs)]).toEqual([null, null]);
+    expect([world.balancer.snapshotLeases({ release: [], renew: [] }), core.status(nowMs)]).toEqual([null, null]);
     letGo();
     await world.until(() => world.answers[batch] !== undefined && world.administered.has(7));
     expect(world.answers[batch]).toMatchObject({ added: 1 });
-    expect(world.balancer.readDone({ done: [], keep: [] })).toMatchObject({ unknown: [] });
+    expect(world.balancer.snapshotLeases({ release: [], renew: [] })).toMatchObject({ unknown: [] });
     expect(core.status(world.balancer.nowMs)).toMatchObject({ epoch: 1 });
   });
 

@@ -215,10 +215,10 @@ test('what may have been read from a replica that turns out to be wrong is not c
   const world = await World.of(3);
   const readAll = async (): Promise<number> => {
     const answer = await world.change({ op: 'read', low: 0, high: HIGH });
-    return (answer as { plan: { ticket: number } }).plan.ticket;
+    return (answer as { plan: { snapshotLease: number } }).plan.snapshotLease;
   };
-  const isConfirmed = (ticket: number): boolean =>
-    world.balancer.readDone({ done: [], keep: [ticket] })?.unknown.length === 0;
+  const isConfirmed = (snapshotLease: number): boolean =>
+    world.balancer.snapshotLeases({ release: [], renew: [snapshotLease] })?.unknown.length === 0;
   const before = await readAll();
   expect(isConfirmed(before)).toBe(true);
   replace(world.disk('S1'), 3, (version) => ({ ...version, row: '{"id":3,"mark":"forged"}' }));

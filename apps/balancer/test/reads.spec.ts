@@ -96,7 +96,7 @@ describe('a read is answered by', () => {
       [0, 9],
     ] as const)
       expect(bench.answerTo(bench.read(low, high))).toMatchObject(refused('SHARD_UNAVAILABLE'));
-    expect([bench.askedServers, bench.reader.openTickets]).toEqual([[], 0]);
+    expect([bench.askedServers, bench.reader.openSnapshotLeases]).toEqual([[], 0]);
   });
 
   it('nobody before it is known what is committed', () => {
@@ -231,31 +231,34 @@ describe('the reader of a range', () => {
     return bench.shard.purgeMark(bench.context.nowMs + tombstoneHorizonMs, tombstoneHorizonMs);
   }
 
-  it('keeps what was committed then from being purged as long as it renews its ticket', () => {
-    const { ticketTtlMs } = bench.settings;
-    const { ticket, ttlMs } = bench.plan(0, 9);
-    expect(ttlMs).toBe(ticketTtlMs);
+  it('keeps what was committed then from being purged as long as it renews its lease', () => {
+    const { snapshotLeaseMs } = bench.settings;
+    const { snapshotLease, ttlMs } = bench.plan(0, 9);
+    expect(ttlMs).toBe(snapshotLeaseMs);
     for (let times = 0; times < 3; times += 1) {
-      bench.pass(ticketTtlMs - 100);
-      expect(bench.reader.done({ done: [], keep: [ticket] })).toEqual({ epoch: EPOCH, unknown: [] });
+      bench.pass(snapshotLeaseMs - 100);
+      expect(bench.reader.updateLeases({ release: [], renew: [snapshotLease] })).toEqual({ epoch: EPOCH, unknown: [] });
     }
-    expect([mark(), bench.reader.openTickets]).toEqual([VAT, 1]);
-    expect(bench.reader.done({ done: [ticket], keep: [] })).toEqual({ epoch: EPOCH, unknown: [] });
-    expect([mark(), bench.reader.openTickets]).toEqual([20, 0]);
+    expect([mark(), bench.reader.openSnapshotLeases]).toEqual([VAT, 1]);
+    expect(bench.reader.updateLeases({ release: [snapshotLease], renew: [] })).toEqual({ epoch: EPOCH, unknown: [] });
+    expect([mark(), bench.reader.openSnapshotLeases]).toEqual([20, 0]);
   });
 
   it('keeps nothing any more when it is silent for too long, and is told so when it comes back', () => {
-    const { ticket } = bench.plan(0, 9);
-    bench.pass(bench.settings.ticketTtlMs - 100);
+    const { snapshotLease } = bench.plan(0, 9);
+    bench.pass(bench.settings.snapshotLeaseMs - 100);
     expect(mark()).toBe(VAT);
     bench.pass(200);
-    expect([mark(), bench.reader.openTickets]).toEqual([20, 0]);
-    expect(bench.reader.done({ done: [], keep: [ticket] })).toEqual({ epoch: EPOCH, unknown: [ticket] });
+    expect([mark(), bench.reader.openSnapshotLeases]).toEqual([20, 0]);
+    expect(bench.reader.updateLeases({ release: [], renew: [snapshotLease] })).toEqual({
+      epoch: EPOCH,
+      unknown: [snapshotLease],
+    });
   });
 
   it('is told that what it has read does not count where replicas were found to differ since', () => {
-    const { ticket } = bench.plan(0, 9);
+    const { snapshotLease } = bench.plan(0, 9);
     bench.shard.divergedMs = bench.context.nowMs;
-    expect(bench.reader.done({ done: [ticket], keep: [] }).unknown).toEqual([ticket]);
+    expect(bench.reader.updateLeases({ release: [snapshotLease], renew: [] }).unknown).toEqual([snapshotLease]);
   });
 });

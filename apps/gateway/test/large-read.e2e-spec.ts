@@ -116,10 +116,10 @@ test('that the client gives up frees the snapshot', async () => {
   const answer = await askForAll();
   answer.destroy();
   const ask = asker(cluster.baseUrl);
-  const openTickets = async (): Promise<string | undefined> =>
-    /^shardline_\w*tickets\w* (\d+)$/m.exec((await ask('GET', '/metrics')).body as string)?.[1];
+  const openSnapshotLeases = async (): Promise<string | undefined> =>
+    /^shardline_snapshot_leases (\d+)$/m.exec((await ask('GET', '/metrics')).body as string)?.[1];
   const end = performance.now() + 5_000;
-  let tickets = await openTickets();
-  while (tickets !== '0' && performance.now() < end) tickets = await openTickets();
-  expect(tickets).toBe('0');
+  let snapshotLeases = await openSnapshotLeases();
+  while (snapshotLeases !== '0' && performance.now() < end) snapshotLeases = await openSnapshotLeases();
+  expect(snapshotLeases).toBe('0');
 });

@@ -7,8 +7,8 @@
 import type {
   ClusterStatus,
   OperationStatus,
-  ReadDoneReply,
-  ReadDoneRequest,
+  SnapshotLeasesReply,
+  SnapshotLeasesRequest,
   TakeOverNews,
 } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
@@ -144,9 +144,9 @@ export class BalancerCore {
   }
 
   /** The end of reads, and the renewal of others: answered at once, and without effects. Null when somebody else may lead. */
-  readDone(request: ReadDoneRequest, nowMs: number): ReadDoneReply | null {
+  snapshotLeases(request: SnapshotLeasesRequest, nowMs: number): SnapshotLeasesReply | null {
     this.context.nowMs = nowMs;
-    return this.leadership.holds ? this.reader.done(request) : null;
+    return this.leadership.holds ? this.reader.updateLeases(request) : null;
   }
 
   /** What this balancer waits for before it leads; null when it does not, or when somebody else may. */
@@ -158,10 +158,10 @@ export class BalancerCore {
   }
 
   /** Numbers for the metrics. */
-  gauges(): { openTickets: number; waiting: Record<string, number> } {
+  gauges(): { openSnapshotLeases: number; waiting: Record<string, number> } {
     const waiting: Record<string, number> = {};
     for (const shard of this.cluster.inKeyOrder()) waiting[shard.id] = this.writer.queues.length(shard.id);
-    return { openTickets: this.reader.openTickets, waiting };
+    return { openSnapshotLeases: this.reader.openSnapshotLeases, waiting };
   }
 
   private handle(event: CoreEvent): void {

@@ -87,7 +87,7 @@ export class BalancerMetrics {
     'server',
   ]);
   private readonly epoch = this.gauge('shardline_leader_epoch', 'Epoch of the leader', ['leader']);
-  private readonly tickets = this.gauge('shardline_read_tickets', 'Range reads that hold a snapshot', []);
+  private readonly snapshotLeases = this.gauge('shardline_snapshot_leases', 'Range reads that hold a snapshot', []);
 
   roundDone(round: { requests: number; rows: number; tookMs: number }): void {
     this.rounds.inc();
@@ -106,10 +106,13 @@ export class BalancerMetrics {
   }
 
   /** Everything as Prometheus text. */
-  async text(status: ClusterStatus, gauges: { openTickets: number; waiting: Record<string, number> }): Promise<string> {
+  async text(
+    status: ClusterStatus,
+    gauges: { openSnapshotLeases: number; waiting: Record<string, number> },
+  ): Promise<string> {
     for (const gauge of this.perStatus) gauge.reset();
     this.epoch.set({ leader: status.leader }, status.epoch);
-    this.tickets.set(gauges.openTickets);
+    this.snapshotLeases.set(gauges.openSnapshotLeases);
     for (const { shard, vat, rows, writable, replicas } of status.shards) {
       this.vat.set({ shard }, vat);
       if (rows !== null) this.rows.set({ shard }, rows);

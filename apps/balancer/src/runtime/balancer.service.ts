@@ -1,7 +1,12 @@
 /** Puts the core, its ports and its leadership together. */
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import type { ClusterStatus, ReadDoneReply, ReadDoneRequest, TakeOverNews } from '#common/contracts/commands';
+import type {
+  ClusterStatus,
+  SnapshotLeasesReply,
+  SnapshotLeasesRequest,
+  TakeOverNews,
+} from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
 import { WorkInFlight } from '#common/process/work-in-flight';
@@ -63,7 +68,7 @@ export class BalancerService {
     this.runner.start();
   }
 
-  /** Ends: the lease is given back, nothing is begun any more, and events on their way are kept. */
+  /** Ends: the lease is released, nothing is begun any more, and events on their way are kept. */
   async stop(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.onReleased = resolve;
@@ -94,8 +99,8 @@ export class BalancerService {
   }
 
   /** @throws ShardlineError NO_LEADER when somebody else may lead */
-  readDone(request: ReadDoneRequest): ReadDoneReply {
-    return this.runner.readDone(request) ?? leaseInDoubt();
+  snapshotLeases(request: SnapshotLeasesRequest): SnapshotLeasesReply {
+    return this.runner.snapshotLeases(request) ?? leaseInDoubt();
   }
 
   /** @throws ShardlineError as `status` */
@@ -138,7 +143,7 @@ function coreSettings(config: BalancerConfig): CoreSettings {
     roundBytes: config.ROUND_BYTES,
     roundRequests: config.ROUND_REQUESTS,
     loadEpsilon: config.RING_LOAD_EPSILON,
-    ticketTtlMs: config.READ_TICKET_TTL_MS,
+    snapshotLeaseMs: config.SNAPSHOT_LEASE_MS,
     tombstoneHorizonMs: config.TOMBSTONE_HORIZON_S * 1000,
     operationHorizonMs: config.OPERATION_HORIZON_S * 1000,
     catchupGapTerms: config.CATCHUP_GAP_TERMS,

@@ -6,7 +6,7 @@ import type {
   AddDone,
   ClusterStatus,
   OperationStatus,
-  ReadDoneReply,
+  SnapshotLeasesReply,
   RmDone,
   ScrubDone,
 } from '#common/contracts/commands';
@@ -87,9 +87,9 @@ export class CommandsController {
     return this.batch(readCommands.read(data));
   }
 
-  @MessagePattern(SUBJECTS.cmd.readDone)
-  readDone(@Payload() data: Uint8Array): ReadDoneReply {
-    return this.balancer.readDone(readMessage(COMMAND_MESSAGES.readDone.request, data));
+  @MessagePattern(SUBJECTS.cmd.snapshotLeases)
+  snapshotLeases(@Payload() data: Uint8Array): SnapshotLeasesReply {
+    return this.balancer.snapshotLeases(readMessage(COMMAND_MESSAGES.snapshotLeases.request, data));
   }
 
   @MessagePattern(SUBJECTS.cmd.operation)

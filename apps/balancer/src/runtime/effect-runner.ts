@@ -1,7 +1,7 @@
 /** Performs the core's effects through the ports and hands back what came of them. The only place where the core is stepped. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
-import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contracts/commands';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Logger } from '#common/logging/logger';
 import type { BalancerCore } from '../core/balancer-core';
@@ -32,7 +32,7 @@ export interface EffectPorts {
 export interface LeadershipHooks {
   serve: () => void;
   stepDown: (why: string) => void;
-  /** The lease has been given back, or could not be. */
+  /** The lease has been released, or could not be. */
   released: () => void;
 }
 
@@ -66,7 +66,7 @@ export class EffectRunner {
     this.dispatch({ on: 'start' });
   }
 
-  /** Gives the lease back; `LeadershipHooks.released` follows. */
+  /** Releases the lease; `LeadershipHooks.released` follows. */
   release(): void {
     this.dispatch({ on: 'release' });
   }
@@ -101,8 +101,8 @@ export class EffectRunner {
     });
   }
 
-  readDone(request: ReadDoneRequest): ReadDoneReply | null {
-    return this.core.readDone(request, this.nowMs());
+  snapshotLeases(request: SnapshotLeasesRequest): SnapshotLeasesReply | null {
+    return this.core.snapshotLeases(request, this.nowMs());
   }
 
   private begin(effect: Effect): void {

@@ -24,7 +24,7 @@ const SETTINGS: CoreSettings = {
   suspicion: { misses: 1, diskFreeBytes: 1, eventLoopMs: 500, answerMs: 500, answerFactor: 4, pings: 3 },
   patience: { floorMs: 500, pauseMs: 1_000, longestPauseMs: 60_000 },
   ...{ nodeStartMs: 30_000, queueLimit: 1_000_000, queueWaitMs: 60_000, roundBytes: 4_000_000, roundRequests: 1_000 },
-  ...{ loadEpsilon: 0.25, ticketTtlMs: 10_000, tombstoneHorizonMs: 60_000, operationHorizonMs: 600_000 },
+  ...{ loadEpsilon: 0.25, snapshotLeaseMs: 10_000, tombstoneHorizonMs: 60_000, operationHorizonMs: 600_000 },
   ...{ catchupGapTerms: 500, copyBytesPerS: 0, adminWaitMs: 45_000, scrubIntervalMs: 0, defaultReplicas: 3 },
 };
 

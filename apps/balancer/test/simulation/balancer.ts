@@ -1,5 +1,5 @@
 /** A balancer's process in the simulated world: the real core, with its effects carried out by simulated parts. */
-import type { ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contracts/commands';
 import type { ApplyReply, CensusReply, RoundPart } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster/cluster';
@@ -13,7 +13,7 @@ import { Clock } from './clock';
 import { labelOf, labelOfRound, type NodeAsk } from './labels';
 import type { Dice, Scheduler } from './scheduler';
 import type { Call, Servers } from './servers';
-import { wiredAnswer, wiredEvent, wiredOutcome, wiredReadDone } from './wired-commands';
+import { wiredAnswer, wiredEvent, wiredOutcome, wiredSnapshotLeases } from './wired-commands';
 
 const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
@@ -33,7 +33,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   roundBytes: 10_000,
   roundRequests: 8,
   loadEpsilon: 0.25,
-  ticketTtlMs: 1_500,
+  snapshotLeaseMs: 1_500,
   tombstoneHorizonMs: 300,
   operationHorizonMs: 4_000,
   catchupGapTerms: 4,
@@ -163,9 +163,9 @@ export class SimBalancer {
   }
 
   /** Null when it does not know whether it leads; undefined when it does not answer. */
-  readDone(request: ReadDoneRequest): ReadDoneReply | null | undefined {
+  snapshotLeases(request: SnapshotLeasesRequest): SnapshotLeasesReply | null | undefined {
     if (this.isPaused || !this.isAlive) return undefined;
-    const word = wiredReadDone(request, (heard) => this.core.readDone(heard, this.clock.nowMs));
+    const word = wiredSnapshotLeases(request, (heard) => this.core.snapshotLeases(heard, this.clock.nowMs));
     if (word === null && this.world.mutations.vouchesBlindly === true)
       return { epoch: this.cluster.epoch, unknown: [] };
     return word;

@@ -53,7 +53,7 @@ export class ReadAttempt {
 
   private part(plan: RangeRead['plan'], index: number): void {
     const part = plan.parts[index];
-    if (part === undefined) this.confirm(plan.ticket);
+    if (part === undefined) this.confirm(plan.snapshotLease);
     else this.page(plan, index, part.low, part.servers);
   }
 
@@ -90,19 +90,24 @@ export class ReadAttempt {
     this.rows.set(key, markOf(row));
   }
 
-  /** Whoever leads now is asked; the tickets of others it does not know. */
-  private confirm(ticket: number): void {
+  /** Whoever leads now is asked; it does not know the snapshot leases of others. */
+  private confirm(snapshotLease: number): void {
     const { network } = this.world;
     const balancer = this.leader();
     if (balancer === undefined) {
       this.finish(null);
       return;
     }
-    const request = { from: this.gateway, to: balancer.name, timeoutMs: ANSWER_MS, label: () => `done ${ticket}` };
+    const request = {
+      from: this.gateway,
+      to: balancer.name,
+      timeoutMs: ANSWER_MS,
+      label: () => `release ${snapshotLease}`,
+    };
     network.ask<boolean>(
       request,
       (reply) => {
-        const word = balancer.readDone({ done: [ticket], keep: [] });
+        const word = balancer.snapshotLeases({ release: [snapshotLease], renew: [] });
         if (word !== undefined) reply({ ok: true, value: word?.unknown.length === 0 });
       },
       (outcome) => {

@@ -3,7 +3,7 @@ import { HashRing } from '../../src/core/cluster/hash-ring';
 
 const RINGS_KEPT = 1_000;
 
-/** From now on `HashRing.build` gives back the ring that it built of the same servers before. */
+/** From now on `HashRing.build` returns the ring that it built of the same servers before. */
 export function rememberRings(): void {
   const rings = new Map<string, HashRing>();
   const build = HashRing.build.bind(HashRing);

@@ -2,7 +2,7 @@
  * What gateways send to a balancer, and what it answers, as it is when it has come over the wire: through the bytes, the definitions and
  * the code that both services use.
  */
-import type { OperationStatus, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { OperationStatus, SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contracts/commands';
 import { readAnswer, readMessage } from '#common/nats/codec';
 import { COMMAND_MESSAGES } from '#common/nats/command-messages';
 import { encodeLines } from '#common/nats/lines';
@@ -63,12 +63,12 @@ export function wiredOutcome(outcome: Outcome<AdminResult>): Outcome<AdminResult
   return { ok: true, value: { [name]: done === null ? null : answer } as AdminResult };
 }
 
-export function wiredReadDone(
-  request: ReadDoneRequest,
-  answer: (request: ReadDoneRequest) => ReadDoneReply | null,
-): ReadDoneReply | null {
-  const reply = answer(readMessage(COMMAND_MESSAGES.readDone.request, jsonBytes(request)));
-  return reply === null ? null : readAnswer(COMMAND_MESSAGES.readDone.reply, jsonBytes(reply));
+export function wiredSnapshotLeases(
+  request: SnapshotLeasesRequest,
+  answer: (request: SnapshotLeasesRequest) => SnapshotLeasesReply | null,
+): SnapshotLeasesReply | null {
+  const reply = answer(readMessage(COMMAND_MESSAGES.snapshotLeases.request, jsonBytes(request)));
+  return reply === null ? null : readAnswer(COMMAND_MESSAGES.snapshotLeases.reply, jsonBytes(reply));
 }
 
 function wiredRecord(configId: number, record: RecordCommand): RecordCommand {

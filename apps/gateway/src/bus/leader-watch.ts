@@ -6,7 +6,7 @@
  * the event comes before the new leader listens.
  */
 import type { NatsConnection, Subscription } from 'nats';
-import type { ReadDoneRequest } from '#common/contracts/commands';
+import type { SnapshotLeasesRequest } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import { eventSubject, SUBJECTS, TAKE_OVER_SUBJECT } from '#common/contracts/subjects';
 import { readMessage, requestJson } from '#common/nats/codec';
@@ -20,7 +20,7 @@ export interface LeaderListener {
   onNobody(askedAtMs: number): void;
 }
 
-const NOTHING: ReadDoneRequest = { done: [], keep: [] };
+const NOTHING: SnapshotLeasesRequest = { release: [], renew: [] };
 /** How long an answer is waited for. A leader that is only busy is not judged by it. */
 const ASK_TIMEOUT_MS = 500;
 /** The same while a leader has been announced: what goes to one that stands still is lost, the new one answers at once. */
@@ -151,10 +151,10 @@ export class LeaderWatch {
     try {
       const { epoch } = await requestJson(
         this.nats,
-        SUBJECTS.cmd.readDone,
+        SUBJECTS.cmd.snapshotLeases,
         NOTHING,
         timeoutMs,
-        COMMAND_MESSAGES.readDone.reply,
+        COMMAND_MESSAGES.snapshotLeases.reply,
       );
       this.answered(epoch);
     } catch (thrown) {

@@ -5,7 +5,7 @@ import type { NatsConnection } from 'nats';
 import type { Logger } from '#common/logging/logger';
 import { ClusterCommands } from '../bus/cluster-commands';
 import { PageReader } from '../bus/ranges/page-reader';
-import { ReadTickets } from '../bus/ranges/read-tickets';
+import { SnapshotLeases } from '../bus/ranges/snapshot-leases';
 import { RecordBus } from '../bus/batching/record-bus';
 import { TableCache } from '../bus/table-cache';
 import type { GatewayConfig } from '#common/config/gateway-config';
@@ -48,7 +48,7 @@ export class GatewayModule {
       once: () => cluster.statusNow(STATUS_TIMEOUT_MS),
     });
     const times = { holdMs: config.HOLD_MS, stalledClientMs: config.STALLED_CLIENT_MS };
-    const ranges = new RangeResponder(new PageReader(nats), new ReadTickets(nats, config.HOLD_MS), times, logger);
+    const ranges = new RangeResponder(new PageReader(nats), new SnapshotLeases(nats, config.HOLD_MS), times, logger);
     return {
       module: GatewayModule,
       controllers: [RecordsController, ClusterController, SystemController, OperationsController],

@@ -29,7 +29,7 @@ export const BALANCER_SETTINGS = z.object({
   ROUND_REQUESTS: setting.int(2000, 1, 100_000),
   RING_HASH: setting.choice(['quadratic', 'md5', 'xxhash'], 'quadratic'),
   RING_LOAD_EPSILON: setting.number(0.25, 0, 1000),
-  READ_TICKET_TTL_MS: setting.int(30_000, 1000, 3_600_000),
+  SNAPSHOT_LEASE_MS: setting.int(30_000, 1000, 3_600_000),
   TOMBSTONE_HORIZON_S: setting.int(600, 1, 30 * 86_400),
   OPERATION_HORIZON_S: setting.int(600, 1, 30 * 86_400),
   CATCHUP_GAP_TERMS: setting.int(500, 0, 1_000_000),

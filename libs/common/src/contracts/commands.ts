@@ -109,12 +109,12 @@ export type ReadPart = z.infer<typeof readPart>;
 
 /**
  * A range was asked for: the rows are to be pulled from the replicas, page by page, all at the one snapshot described by
- * the parts (in key order). The snapshot is held until `read-done` names the ticket or `ttlMs` have passed since it was
- * last named.
+ * the parts (in key order). The snapshot is held until its lease is released, or until
+ * `ttlMs` have passed since it was last renewed.
  */
 const rangeRead = z.strictObject({
   shards: names,
-  plan: z.strictObject({ ticket: term, epoch: term, ttlMs: milliseconds, parts: z.array(readPart) }),
+  plan: z.strictObject({ snapshotLease: term, epoch: term, ttlMs: milliseconds, parts: z.array(readPart) }),
 });
 export type RangeRead = z.infer<typeof rangeRead>;
 
@@ -135,18 +135,18 @@ export const readReplies: z.ZodType<BatchReply<PointRead | RangeRead>> = replies
   z.union([refused, pointRead.extend({ id }), rangeRead.extend({ id })]),
 );
 
-/** Names tickets whose reads are over (`done`) or still going on (`keep`). The answer confirms that the leader leads. */
-export const readDoneRequest = z.strictObject({
-  done: z.array(term),
-  keep: z.array(term),
+/** Releases snapshot leases whose reads are over, and renews those of others. The answer confirms that the leader leads. */
+export const snapshotLeasesRequest = z.strictObject({
+  release: z.array(term),
+  renew: z.array(term),
 });
-export type ReadDoneRequest = z.infer<typeof readDoneRequest>;
-export const readDoneReply = z.strictObject({
+export type SnapshotLeasesRequest = z.infer<typeof snapshotLeasesRequest>;
+export const snapshotLeasesReply = z.strictObject({
   epoch: term,
-  /** Tickets of the request that the leader does not hold (any more): their rows must not be served. */
+  /** Snapshot leases of the request that the leader does not hold (any more): their rows must not be served. */
   unknown: z.array(term),
 });
-export type ReadDoneReply = z.infer<typeof readDoneReply>;
+export type SnapshotLeasesReply = z.infer<typeof snapshotLeasesReply>;
 
 /** What a balancer that is about to lead waits for. */
 export const takeOverNews = z.strictObject({

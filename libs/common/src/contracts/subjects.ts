@@ -10,7 +10,7 @@ export const SUBJECTS = {
     scrub: 'shardline.cmd.scrub',
     read: 'shardline.cmd.read',
     /** The end of a read whose rows travelled straight from the replicas: gives up its snapshot, confirms the leader. */
-    readDone: 'shardline.cmd.read-done',
+    snapshotLeases: 'shardline.cmd.snapshot-leases',
     write: 'shardline.cmd.write',
     update: 'shardline.cmd.update',
     del: 'shardline.cmd.del',

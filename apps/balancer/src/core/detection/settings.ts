@@ -27,7 +27,7 @@ export interface CoreSettings {
   /** Bounded loads: no replica serves more than (1 + epsilon) times the mean. */
   loadEpsilon: number;
   /** How long a snapshot is held for a reader that does not say that it still reads. */
-  ticketTtlMs: number;
+  snapshotLeaseMs: number;
   /** How long dead versions are kept for replicas that lag. */
   tombstoneHorizonMs: number;
   /** How long the outcome of a change is remembered by its id. */

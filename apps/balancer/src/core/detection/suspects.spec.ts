@@ -24,7 +24,13 @@ const SETTINGS: CoreSettings = {
   suspicion: { misses: 1, diskFreeBytes: 1000, eventLoopMs: 50, answerMs: 50, answerFactor: 4, pings: 3 },
   patience: { floorMs: 500, pauseMs: 1_000, longestPauseMs: 60_000 },
   ...{ nodeStartMs: 1000, queueLimit: 10, queueWaitMs: 100, roundBytes: 1000, roundRequests: 10, loadEpsilon: 0.25 },
-  ...{ ticketTtlMs: 1000, tombstoneHorizonMs: 1000, operationHorizonMs: 1000, catchupGapTerms: 5, copyBytesPerS: 0 },
+  ...{
+    snapshotLeaseMs: 1000,
+    tombstoneHorizonMs: 1000,
+    operationHorizonMs: 1000,
+    catchupGapTerms: 5,
+    copyBytesPerS: 0,
+  },
   ...{ adminWaitMs: 1000, scrubIntervalMs: 0, defaultReplicas: 3 },
 };
 

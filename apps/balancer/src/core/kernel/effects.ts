@@ -96,7 +96,7 @@ export type Effect =
   | { do: 'serve' }
   /** Another one leads: stop at once, answer nothing more. */
   | { do: 'stepDown'; why: string }
-  /** After `release`: the lease is given back, or was not held. Nothing follows. */
+  /** After `release`: the lease is released, or was not held. Nothing follows. */
   | { do: 'released' }
   /** A round has ended: for the metrics. */
   | { do: 'roundDone'; requests: number; rows: number; shards: number; tookMs: number };

@@ -25,7 +25,7 @@ it.each<[LockKind, string, LockKind, string, boolean]>([
   else expect(check).toThrow('against the order of locks');
 });
 
-describe('what is given back', () => {
+describe('what is released', () => {
   it('is that lock, and none that was taken before', () => {
     const holdings = holding(['write queue', 'a']);
     holdings.add('configuration', 'a')();
@@ -37,7 +37,7 @@ describe('what is given back', () => {
     }).toThrow('against the order of locks');
   });
 
-  it('counts no more when what was taken behind it is given back as well', () => {
+  it('counts no more when what was taken behind it is released as well', () => {
     const holdings = new Holdings();
     const drops = ['a', 'b', 'c'].map((name) => holdings.add('write queue', name));
     for (const drop of [drops[1], drops[0], drops[2]]) drop?.();

@@ -21,14 +21,14 @@ interface Lock {
 }
 
 interface Held extends Lock {
-  isGivenBack: boolean;
+  isReleased: boolean;
 }
 
 /** What one procedure holds. */
 export class Holdings {
   /**
-   * In their order, since each is taken behind all that are held: whoever stands behind the last stands behind all. Those that are given
-   * back go when they are the last: a take-over may hold the write queues of a thousand shards, and none of them is looked for.
+   * In their order, since each is taken behind all that are held: whoever stands behind the last stands behind all. Those that are
+   * released go when they are the last: a take-over may hold the write queues of a thousand shards, and none of them is looked for.
    */
   private readonly held: Held[] = [];
 
@@ -43,13 +43,13 @@ export class Holdings {
     this.waiting?.check(kind, name);
   }
 
-  /** Takes note of a lock. Returns how to take note that it is given back. */
+  /** Takes note of a lock. Returns how to take note that it is released. */
   add(kind: LockKind, name: string): () => void {
-    const lock: Held = { kind, name, isGivenBack: false };
+    const lock: Held = { kind, name, isReleased: false };
     this.held.push(lock);
     return () => {
-      lock.isGivenBack = true;
-      while (this.held.at(-1)?.isGivenBack === true) this.held.pop();
+      lock.isReleased = true;
+      while (this.held.at(-1)?.isReleased === true) this.held.pop();
     };
   }
 }

@@ -210,7 +210,7 @@ describe('the order of locks', () => {
     }).toThrow('against the order of locks');
   });
 
-  test('is no matter of those that are merely begun, or of what has been given back', () => {
+  test('is no matter of those that are merely begun, or of what has been released', () => {
     expect(() => {
       run(
         holding('configuration', 'a', function* () {

@@ -66,7 +66,7 @@ function turnOver<T>(workflow: Workflow<T>, then: (result: T) => void, holdings:
   turn();
 }
 
-/** Takes note that the workflow at work takes a lock. Returns how to take note that it is given back. */
+/** Takes note that the workflow at work takes a lock. Returns how to take note that it is released. */
 export function taking(kind: LockKind, name: string): () => void {
   const holdings = atWork;
   if (holdings === null) return () => undefined;

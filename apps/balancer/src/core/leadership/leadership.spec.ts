@@ -237,7 +237,7 @@ describe('the lease', () => {
     expect(history?.[1]?.since).toBeGreaterThan(1);
   });
 
-  it('goes on at once when it is given back', () => {
+  it('goes on at once when it is released', () => {
     const world = new World();
     const [a, b] = [world.join('a'), world.join('b')];
     world.run(1500);
@@ -352,7 +352,7 @@ describe('the lease', () => {
     expect(world.nowMs - seenMs).toBeLessThanOrEqual(1.2 * LEASE_MS + 3 * TICK_MS);
   });
 
-  it('is taken in the moment in which it is given back, when that is announced while it is stored', () => {
+  it('is taken in the moment in which it is released, when that is announced while it is stored', () => {
     const world = new World();
     const [a, b] = [world.join('a'), world.join('b')];
     world.run(1_500);

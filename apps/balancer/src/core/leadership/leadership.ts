@@ -102,7 +102,7 @@ export class Leadership {
   }
 
   /**
-   * Gives the lease back; `done` is called when that is stored, or was not possible: then the lease runs out. From the call on it is
+   * Releases the lease; `done` is called when that is stored, or was not possible: then the lease runs out. From the call on it is
    * held no more.
    *
    * @param seenEpoch an epoch that a replica has seen: the next leader's will be higher (the catalog may have been set back)

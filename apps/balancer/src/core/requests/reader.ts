@@ -3,10 +3,10 @@
  * rings choose among those that are in sync.
  *
  * A read of one key goes through the balancer, many of them in one message. A range is answered with a plan: the VATs as one
- * vector, and for each shard whom to ask; the reader then pulls the pages straight from the replicas. A ticket keeps the
- * snapshot from being purged until the reader gives it back or is silent for too long.
+ * vector, and for each shard whom to ask; the reader then pulls the pages straight from the replicas. A snapshot lease keeps the
+ * snapshot from being purged until the reader releases it or is silent for too long.
  */
-import type { RangeRead, ReadDoneReply, ReadDoneRequest, ReadPart } from '#common/contracts/commands';
+import type { RangeRead, ReadPart, SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import type { Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
@@ -15,10 +15,10 @@ import type { CoreSettings } from '../detection/settings';
 import type { Shard } from '../cluster/shard';
 import { REPLACED, unavailable } from './refusals';
 
-/** Tickets of different leaders differ, so that none is given back to the wrong one. */
-const TICKETS_PER_EPOCH = 1_000_000_000;
+/** Snapshot leases of different leaders differ, so that none is released with the wrong one. */
+const LEASES_PER_EPOCH = 1_000_000_000;
 
-interface Ticket {
+interface SnapshotLease {
   /** The shards read, each with its VAT, and the replica that is asked first. */
   parts: { shard: Shard; vat: number; server: string }[];
   issuedMs: number;
@@ -46,12 +46,12 @@ interface PointRead {
 }
 
 export class Reader {
-  private readonly tickets = new Map<number, Ticket>();
+  private readonly snapshotLeases = new Map<number, SnapshotLease>();
   /** Point reads that one replica has been asked for, by when (of `clock`), the oldest first. */
   private readonly waiting = new Map<PointRead, number>();
   private readonly clock = new WakingClock();
   private readonly patience: Patience;
-  private nextTicket = 1;
+  private nextSnapshotLease = 1;
   private nextRead = 1;
 
   constructor(
@@ -68,36 +68,36 @@ export class Reader {
     else this.readRange(request);
   }
 
-  /** Gives tickets back and renews others. The answer confirms that this balancer still leads. */
-  done(request: ReadDoneRequest): ReadDoneReply {
-    const unknown = [...request.done, ...request.keep].filter((ticket) => !this.isGood(ticket));
-    for (const ticket of request.done) this.drop(ticket);
-    for (const id of request.keep) {
-      const ticket = this.tickets.get(id);
-      if (ticket !== undefined) ticket.expiresMs = this.context.nowMs + this.settings.ticketTtlMs;
+  /** Releases snapshot leases and renews others. The answer confirms that this balancer still leads. */
+  updateLeases(request: SnapshotLeasesRequest): SnapshotLeasesReply {
+    const unknown = [...request.release, ...request.renew].filter((lease) => !this.isGood(lease));
+    for (const lease of request.release) this.drop(lease);
+    for (const id of request.renew) {
+      const lease = this.snapshotLeases.get(id);
+      if (lease !== undefined) lease.expiresMs = this.context.nowMs + this.settings.snapshotLeaseMs;
     }
     return { epoch: this.cluster.epoch, unknown };
   }
 
   /** What may have been read from a replica that has turned out to be wrong since is to be read anew. */
   private isGood(id: number): boolean {
-    const ticket = this.tickets.get(id);
-    return ticket?.parts.every(({ shard }) => shard.divergedMs < ticket.issuedMs) === true;
+    const lease = this.snapshotLeases.get(id);
+    return lease?.parts.every(({ shard }) => shard.divergedMs < lease.issuedMs) === true;
   }
 
-  /** Asks another replica where one takes much longer than is usual, and drops the tickets of readers that have gone silent. */
+  /** Asks another replica where one takes much longer than is usual, and drops the snapshot leases of readers that have gone silent. */
   tick(): void {
     this.hedge();
-    for (const [id, ticket] of this.tickets) if (ticket.expiresMs <= this.context.nowMs) this.drop(id);
+    for (const [id, lease] of this.snapshotLeases) if (lease.expiresMs <= this.context.nowMs) this.drop(id);
   }
 
-  /** Drops all tickets: their shards are gone. */
+  /** Drops all snapshot leases: their shards are gone. */
   clear(): void {
-    this.tickets.clear();
+    this.snapshotLeases.clear();
   }
 
-  get openTickets(): number {
-    return this.tickets.size;
+  get openSnapshotLeases(): number {
+    return this.snapshotLeases.size;
   }
 
   private readOne(request: ReadRequest): void {
@@ -192,28 +192,28 @@ export class Reader {
         servers: [first, ...others],
       });
     }
-    const ticket = this.issue(shards, parts);
-    const plan = { ticket, epoch: this.cluster.epoch, ttlMs: this.settings.ticketTtlMs, parts };
+    const lease = this.issue(shards, parts);
+    const plan = { snapshotLease: lease, epoch: this.cluster.epoch, ttlMs: this.settings.snapshotLeaseMs, parts };
     const answer: RangeRead & { id: number } = { id: request.id, shards: shards.map((shard) => shard.id), plan };
     this.context.emit({ do: 'answer', batch: request.batch, answered: { result: answer } });
   }
 
   private issue(shards: readonly Shard[], parts: readonly ReadPart[]): number {
-    const id = this.cluster.epoch * TICKETS_PER_EPOCH + this.nextTicket++;
+    const id = this.cluster.epoch * LEASES_PER_EPOCH + this.nextSnapshotLease++;
     const held = shards.map((shard, index) => ({ shard, vat: shard.vat, server: parts[index]?.servers[0] ?? '' }));
     for (const { shard, vat, server } of held) {
       shard.hold(vat);
       shard.countRead(server, 1);
     }
     const { nowMs } = this.context;
-    this.tickets.set(id, { parts: held, issuedMs: nowMs, expiresMs: nowMs + this.settings.ticketTtlMs });
+    this.snapshotLeases.set(id, { parts: held, issuedMs: nowMs, expiresMs: nowMs + this.settings.snapshotLeaseMs });
     return id;
   }
 
   private drop(id: number): void {
-    const ticket = this.tickets.get(id);
-    this.tickets.delete(id);
-    for (const { shard, vat, server } of ticket?.parts ?? []) {
+    const lease = this.snapshotLeases.get(id);
+    this.snapshotLeases.delete(id);
+    for (const { shard, vat, server } of lease?.parts ?? []) {
       shard.release(vat);
       shard.countRead(server, -1);
     }

@@ -89,7 +89,7 @@ export class Clients {
     const next = (index: number): void => {
       const part = plan.parts[index];
       if (part === undefined) {
-        const word = balancer.readDone({ done: [plan.ticket], keep: [] });
+        const word = balancer.snapshotLeases({ release: [plan.snapshotLease], renew: [] });
         if (word?.unknown.length === 0) this.tell(client, values.join(' ') || 'nothing there');
         else this.tell(client, `nothing: ${balancer.name} does not say that it still leads`);
         return;

@@ -25,7 +25,7 @@ const SETTINGS: Partial<CoreSettings> = {
   heartbeatMisses: 3,
   nodeStartMs: 1_200,
   queueWaitMs: 600,
-  ticketTtlMs: 2_000,
+  snapshotLeaseMs: 2_000,
   tombstoneHorizonMs: 100_000,
   operationHorizonMs: 100_000,
   catchupGapTerms: 4,
@@ -203,11 +203,11 @@ export class World {
     return null;
   }
 
-  /** All balancers hear at once of a lease that is given back. */
+  /** All balancers hear at once of a lease that is released. */
   private store({ key, value, expected }: Extract<Ask, { do: 'store' }>): number | null {
     const revision = this.bucket.store(key, value, expected);
-    const isGivenBack = key === BUCKET_KEYS.leader && (value as LeaderRecord).released === true;
-    if (revision === null || !isGivenBack) return revision;
+    const isReleased = key === BUCKET_KEYS.leader && (value as LeaderRecord).released === true;
+    if (revision === null || !isReleased) return revision;
     this.scheduler.after(AWAY_MS, () => {
       for (const balancer of this.balancers.values()) balancer.dispatch({ on: 'leaderChanged' });
     });

@@ -91,7 +91,7 @@ class Leader {
         leader.waiting?.();
       },
     });
-    const asked = nats.subscribe(SUBJECTS.cmd.readDone, {
+    const asked = nats.subscribe(SUBJECTS.cmd.snapshotLeases, {
       callback: (_error, message) => {
         if (leader.isStill) return;
         leader.told += 1;

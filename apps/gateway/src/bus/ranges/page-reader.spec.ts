@@ -47,7 +47,7 @@ async function read(replicas: Record<string, ErrorCode | null | 'silent'>): Prom
   await nats.flush();
   const parts = [{ shard: 's', vat: 4, low: 0, high: 9, servers: Object.keys(replicas) }];
   let text = '';
-  for await (const page of new PageReader(nats).pages({ ticket: 1, epoch: 1, ttlMs: 1_000, parts }))
+  for await (const page of new PageReader(nats).pages({ snapshotLease: 1, epoch: 1, ttlMs: 1_000, parts }))
     text += page.toString();
   return text;
 }

@@ -13,7 +13,7 @@ import { ShardlineError } from '#common/contracts/errors';
 import type { Logger } from '#common/logging/logger';
 import { doublingPause, retryUntilDeadline } from '#common/waiting/retry';
 import type { PageReader } from '../../bus/ranges/page-reader';
-import type { ReadTickets } from '../../bus/ranges/read-tickets';
+import type { SnapshotLeases } from '../../bus/ranges/snapshot-leases';
 import { READ_ANSWER } from '../../core/answers';
 import { JSON_TYPE, sendJsonText } from '../replies';
 import type { ReadOutcome } from './record-requests.service';
@@ -37,7 +37,7 @@ const pause = doublingPause(25, 400);
 export class RangeResponder {
   constructor(
     private readonly pages: PageReader,
-    private readonly tickets: ReadTickets,
+    private readonly snapshotLeases: SnapshotLeases,
     private readonly times: RangeTimes,
     private readonly logger: Logger,
   ) {}
@@ -63,21 +63,28 @@ export class RangeResponder {
   private async attempt(reply: FastifyReply, read: RangeRead): Promise<ShardlineError | null> {
     const { plan } = read;
     let lost = false;
-    const letGo = this.tickets.keep(plan, () => {
+    const stopRenewing = this.snapshotLeases.keep(plan, () => {
       lost = true;
     });
-    const answer = new RangeAnswer(reply, read, this.pages, this.tickets, this.times.stalledClientMs, () => lost);
+    const answer = new RangeAnswer(
+      reply,
+      read,
+      this.pages,
+      this.snapshotLeases,
+      this.times.stalledClientMs,
+      () => lost,
+    );
     try {
       return (await answer.send()) === 'answered' ? null : snapshotGone();
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
-      if (!answer.ticketReturned) this.tickets.giveBack(plan);
+      if (!answer.isReleased) this.snapshotLeases.release(plan);
       if (answer.begun) this.breakOff(reply, error);
       else if (error.retryable) return error;
       else throw error;
       return null;
     } finally {
-      letGo();
+      stopRenewing();
     }
   }
 
@@ -92,13 +99,13 @@ export class RangeResponder {
 class RangeAnswer {
   /** Bytes are on their way: no other answer is possible. */
   begun = false;
-  ticketReturned = false;
+  isReleased = false;
 
   constructor(
     private readonly reply: FastifyReply,
     private readonly read: RangeRead,
     private readonly reader: PageReader,
-    private readonly tickets: ReadTickets,
+    private readonly snapshotLeases: SnapshotLeases,
     private readonly stalledClientMs: number,
     private readonly isLost: () => boolean,
   ) {}
@@ -130,15 +137,15 @@ class RangeAnswer {
   }
 
   private async stream(held: Buffer[], rest: AsyncGenerator<Buffer>): Promise<void> {
-    if (!(await this.tickets.confirm(this.read.plan))) throw snapshotGone();
+    if (!(await this.snapshotLeases.confirm(this.read.plan))) throw snapshotGone();
     this.mustGoOn();
     const { raw } = this.reply;
     this.begun = true;
     this.reply.hijack();
     raw.writeHead(200, { 'content-type': JSON_TYPE });
     if (this.reply.request.method === 'HEAD') {
-      this.tickets.giveBack(this.read.plan);
-      this.ticketReturned = true;
+      this.snapshotLeases.release(this.read.plan);
+      this.isReleased = true;
       raw.end();
       return;
     }
@@ -154,9 +161,9 @@ class RangeAnswer {
 
   /** Nothing to confirm where no replica was asked: the plan itself is the leader's answer. */
   private async finish(): Promise<boolean> {
-    this.ticketReturned = true;
-    if (this.read.plan.parts.length > 0) return this.tickets.finish(this.read.plan);
-    this.tickets.giveBack(this.read.plan);
+    this.isReleased = true;
+    if (this.read.plan.parts.length > 0) return this.snapshotLeases.finish(this.read.plan);
+    this.snapshotLeases.release(this.read.plan);
     return true;
   }
 

@@ -74,7 +74,7 @@ export class WriterConnection {
     client.release(true);
   }
 
-  /** The lock is given back first: the end of a connection is noticed by Postgres some time later. */
+  /** The lock is released first: the end of a connection is noticed by Postgres some time later. */
   private async replace(): Promise<void> {
     const { client } = this;
     if (client === null) return;

@@ -1,11 +1,11 @@
 /**
- * Tickets of range reads: what the leader holds a snapshot for, and what proves afterwards that it still led.
+ * Snapshot leases of range reads: the leader holds a snapshot for each, and confirms at the end that it still leads.
  *
  * Rows travel straight from the replicas, so only the leader's word that it still leads, given after the rows have
  * arrived, makes them an answer. Many reads share one question.
  */
 import type { NatsConnection } from 'nats';
-import type { RangeRead, ReadDoneReply, ReadDoneRequest } from '#common/contracts/commands';
+import type { RangeRead, SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
 import { SUBJECTS } from '#common/contracts/subjects';
 import { requestJson } from '#common/nats/codec';
@@ -15,13 +15,13 @@ import { retryQuestion } from '../retry-question';
 type Plan = RangeRead['plan'];
 
 interface Question {
-  kind: 'done' | 'keep';
+  kind: 'release' | 'renew';
   plan: Plan;
   resolve: (confirmed: boolean) => void;
   reject: (error: unknown) => void;
 }
 
-/** A read that goes on for long; its ticket is renewed until it is let go. */
+/** A read that goes on for long; its lease is renewed until it is released. */
 interface KeptRead {
   plan: Plan;
   renewAtMs: number;
@@ -29,12 +29,12 @@ interface KeptRead {
 }
 
 const ANSWER_TIMEOUT_MS = 2_000;
-const MAX_TICKETS_PER_QUESTION = 1_000;
-/** Renewed this many times within a ticket's life, so that one lost message does no harm. */
+const MAX_LEASES_PER_QUESTION = 1_000;
+/** Renewed this many times within a lease's life, so that one lost message does no harm. */
 const RENEWALS_PER_LIFE = 4;
 const RENEW_TICK_MS = 250;
 
-export class ReadTickets {
+export class SnapshotLeases {
   private waiting: Question[] = [];
   private asking = false;
   private readonly kept = new Set<KeptRead>();
@@ -46,25 +46,25 @@ export class ReadTickets {
   ) {}
 
   /**
-   * The read is over: gives the ticket back. Resolves with whether its rows may be served.
+   * The read is over: releases its snapshot. Resolves with whether its rows may be served.
    *
    * @throws ShardlineError NO_LEADER when nobody could be asked within `holdMs`
    */
   finish(plan: Plan): Promise<boolean> {
-    return this.ask('done', plan);
+    return this.ask('release', plan);
   }
 
   /** The same for a read that goes on. @throws ShardlineError as `finish` */
   confirm(plan: Plan): Promise<boolean> {
-    return this.ask('keep', plan);
+    return this.ask('renew', plan);
   }
 
-  /** Gives back the ticket of a read that is not served; when that fails the ticket runs out by itself. */
-  giveBack(plan: Plan): void {
-    this.ask('done', plan).catch(() => undefined);
+  /** Releases the snapshot of a read that is not served; when that fails the lease runs out by itself. */
+  release(plan: Plan): void {
+    this.ask('release', plan).catch(() => undefined);
   }
 
-  /** Renews the ticket until the returned function is called; tells once when the snapshot is lost. */
+  /** Renews the snapshot lease until the returned function is called; calls `onLost` once when the snapshot is lost. */
   keep(plan: Plan, onLost: () => void): () => void {
     const read: KeptRead = { plan, renewAtMs: performance.now() + plan.ttlMs / RENEWALS_PER_LIFE, onLost };
     this.kept.add(read);
@@ -84,7 +84,7 @@ export class ReadTickets {
       if (nowMs < read.renewAtMs) continue;
       read.renewAtMs = nowMs + read.plan.ttlMs / RENEWALS_PER_LIFE;
       // A renewal that found nobody says nothing; the next one, or the confirmation at the end, will.
-      this.ask('keep', read.plan).then(
+      this.ask('renew', read.plan).then(
         (confirmed) => {
           if (!confirmed && this.kept.delete(read)) read.onLost();
         },
@@ -105,34 +105,34 @@ export class ReadTickets {
   /** Asks for everything that waits, until nothing does; one question at a time, so that they grow under load. */
   private async askAll(): Promise<void> {
     while (this.waiting.length > 0) {
-      const questions = this.waiting.slice(0, MAX_TICKETS_PER_QUESTION);
-      this.waiting = this.waiting.slice(MAX_TICKETS_PER_QUESTION);
+      const questions = this.waiting.slice(0, MAX_LEASES_PER_QUESTION);
+      this.waiting = this.waiting.slice(MAX_LEASES_PER_QUESTION);
       await this.askTogether(questions);
     }
     this.asking = false;
   }
 
   private async askTogether(questions: readonly Question[]): Promise<void> {
-    const tickets = (kind: Question['kind']): number[] =>
-      questions.filter((question) => question.kind === kind).map((question) => question.plan.ticket);
-    const asked: ReadDoneRequest = { done: tickets('done'), keep: tickets('keep') };
+    const leases = (kind: Question['kind']): number[] =>
+      questions.filter((question) => question.kind === kind).map((question) => question.plan.snapshotLease);
+    const asked: SnapshotLeasesRequest = { release: leases('release'), renew: leases('renew') };
     try {
       const reply = await retryQuestion(this.holdMs, () => this.askOnce(asked));
       const unknown = new Set(reply.unknown);
       for (const { plan, resolve } of questions) {
-        // Another epoch counts its tickets anew: that it knows the number means nothing.
-        resolve(reply.epoch === plan.epoch && !unknown.has(plan.ticket));
+        // Another epoch counts its snapshot leases anew: that it knows the number means nothing.
+        resolve(reply.epoch === plan.epoch && !unknown.has(plan.snapshotLease));
       }
     } catch (thrown) {
       for (const question of questions) question.reject(thrown);
     }
   }
 
-  /** Asking twice is safe: at worst a ticket that was given back is unknown, and its read is made again. */
-  private async askOnce(asked: ReadDoneRequest): Promise<ReadDoneReply> {
+  /** Asking twice is safe: at worst a lease that was released is unknown, and its read is made again. */
+  private async askOnce(asked: SnapshotLeasesRequest): Promise<SnapshotLeasesReply> {
     try {
-      const { reply } = COMMAND_MESSAGES.readDone;
-      return await requestJson(this.nats, SUBJECTS.cmd.readDone, asked, ANSWER_TIMEOUT_MS, reply);
+      const { reply } = COMMAND_MESSAGES.snapshotLeases;
+      return await requestJson(this.nats, SUBJECTS.cmd.snapshotLeases, asked, ANSWER_TIMEOUT_MS, reply);
     } catch (thrown) {
       const error = ShardlineError.from(thrown);
       if (error.code !== 'OUTCOME_UNKNOWN') throw error;
