@@ -160,7 +160,7 @@ test.each([
   ['gateway', { BODY_LIMIT: '8388608' }, 'BODY_LIMIT is 8388608'],
   ['gateway', { SERVICES_NATS_URL: ',' }, 'NATS_URL is ","'],
   ['balancer', { HEARTBEAT_MISSES: '-1' }, 'HEARTBEAT_MISSES is "-1"'],
-  ['balancer', { LANE_WAIT_MS: '45001' }, 'LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
+  ['balancer', { WRITE_QUEUE_WAIT_MS: '45001' }, 'WRITE_QUEUE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
   ['shard-node', { POOL_SIZE: '500' }, 'POOL_SIZE is "500"'],
 ])('a wrong setting of the %s (%j) is refused before anything is started', async (service, env, why) => {
   const { status, said } = await launchRun(dataDir, env);

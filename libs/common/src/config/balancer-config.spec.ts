@@ -3,8 +3,8 @@ import { parseBalancerConfig } from './balancer-config';
 
 /** What must be set as well so that a setting may stand at its bound. */
 const BESIDE: Record<string, Record<string, string>> = {
-  LANE_WAIT_MS: { ADMIN_WAIT_MS: '3600000' },
-  ADMIN_WAIT_MS: { LANE_WAIT_MS: '10' },
+  WRITE_QUEUE_WAIT_MS: { ADMIN_WAIT_MS: '3600000' },
+  ADMIN_WAIT_MS: { WRITE_QUEUE_WAIT_MS: '10' },
   HEARTBEAT_INTERVAL_MS: { NODE_START_TIMEOUT_MS: '600000' },
 };
 
@@ -19,7 +19,7 @@ it('knows the bounds of nearly every setting', () => {
 });
 
 it.each([
-  [{ LANE_WAIT_MS: '45001' }, 'LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
+  [{ WRITE_QUEUE_WAIT_MS: '45001' }, 'WRITE_QUEUE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
   [{ HEARTBEAT_INTERVAL_MS: '30001' }, 'NODE_START_TIMEOUT_MS must be at least HEARTBEAT_INTERVAL_MS'],
 ])('refuses %j, since the two do not go together', (env, why) => {
   expect(() => parseBalancerConfig(env)).toThrow(why);

@@ -23,8 +23,8 @@ export const BALANCER_SETTINGS = z.object({
   READ_TIMEOUT_MS: setting.int(3000, 50, 600_000),
   NODE_ADMIN_TIMEOUT_MS: setting.int(5000, 50, 600_000),
   CATCHUP_TIMEOUT_MS: setting.int(20_000, 100, 600_000),
-  LANE_LIMIT: setting.int(10_000, 1, 1_000_000),
-  LANE_WAIT_MS: setting.int(5000, 10, 600_000),
+  WRITE_QUEUE_LIMIT: setting.int(10_000, 1, 1_000_000),
+  WRITE_QUEUE_WAIT_MS: setting.int(5000, 10, 600_000),
   ROUND_BYTES: setting.int(2 * 1024 * 1024, 1024, 4 * 1024 * 1024),
   ROUND_REQUESTS: setting.int(2000, 1, 100_000),
   RING_HASH: setting.choice(['quadratic', 'md5', 'xxhash'], 'quadratic'),
@@ -52,8 +52,8 @@ export function catalogTimeoutMs({ LEASE_MS }: BalancerConfig): number {
 /** @throws ConfigError with one line that says what is wrong and why */
 export function parseBalancerConfig(env: NodeJS.ProcessEnv): BalancerConfig {
   const config = parseEnv(BALANCER_SETTINGS, env);
-  if (config.LANE_WAIT_MS > config.ADMIN_WAIT_MS) {
-    throw new ConfigError('wrong configuration: LANE_WAIT_MS must not be longer than ADMIN_WAIT_MS');
+  if (config.WRITE_QUEUE_WAIT_MS > config.ADMIN_WAIT_MS) {
+    throw new ConfigError('wrong configuration: WRITE_QUEUE_WAIT_MS must not be longer than ADMIN_WAIT_MS');
   }
   const flatlineMs = config.HEARTBEAT_INTERVAL_MS * config.HEARTBEAT_MISSES;
   if (config.NODE_START_TIMEOUT_MS < config.HEARTBEAT_INTERVAL_MS) {
