@@ -64,18 +64,18 @@ async function experiment(fault, { cluster, events, changed }, { clients, quietM
     const quietFromMs = performance.now();
     await delay(quietMs);
     const quiet = load.between(quietFromMs, performance.now());
-    const { atMs, told, window } = await fault.run({ cluster, events });
+    const { atMs, figures, window } = await fault.run({ cluster, events });
     await delay(afterMs);
     await load.stop();
     const seen = load.between(atMs, performance.now());
     const more = window?.((fromMs, toMs) => load.between(fromMs, toMs)) ?? [];
-    return { fault: fault.name, title: fault.title, aim: fault.aim, quiet, seen, told: [...told, ...more] };
+    return { fault: fault.name, title: fault.title, aim: fault.aim, quiet, seen, figures: [...figures, ...more] };
   } finally {
     await load.stop();
   }
 }
 
-function print({ title, aim, quiet, seen, told }) {
+function print({ title, aim, quiet, seen, figures }) {
   const ms = (value) => `${String(Math.round(value)).padStart(6)} ms`;
   console.log(`\n${title}\n  aim: ${aim}`);
   console.log(`  ${''.padEnd(40)}    before        with the fault`);
@@ -90,7 +90,7 @@ function print({ title, aim, quiet, seen, told }) {
   console.log(
     `  ${'answered writes'.padEnd(40)} ${String(quiet.writes).padStart(9)} ${String(seen.writes).padStart(14)}`,
   );
-  for (const [what, value] of told) console.log(`  ${what.padEnd(40)} ${value}`);
+  for (const [what, value] of figures) console.log(`  ${what.padEnd(40)} ${value}`);
   for (const { what } of seen.errors.slice(0, 5)) console.log(`    ${what}`);
 }
 

@@ -117,9 +117,9 @@ async function connectTo(dataDir, server) {
 
 async function post(cluster, path, body) {
   const answer = await fetch(`${cluster.baseUrl}${path}`, { method: 'POST', body: JSON.stringify(body) });
-  const told = await answer.json();
-  if (answer.status !== 200) throw new Error(`POST ${path} answered ${answer.status}: ${told.message}`);
-  return told;
+  const reply = await answer.json();
+  if (answer.status !== 200) throw new Error(`POST ${path} answered ${answer.status}: ${reply.message}`);
+  return reply;
 }
 
 async function get(cluster, path) {

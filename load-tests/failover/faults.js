@@ -21,7 +21,7 @@ function replicaDies(server, diskIsLost) {
       const wholeMs = performance.now();
       return {
         atMs,
-        told: [
+        figures: [
           ['noticed as dead after', rounded(flatline.atMs - atMs)],
           ['another process begun after', rounded(back.atMs - atMs)],
           ['all replicas in sync after', rounded(wholeMs - atMs)],
@@ -74,7 +74,7 @@ function replicaHangs(server) {
       const wholeMs = performance.now();
       return {
         atMs,
-        told: [
+        figures: [
           ['first out of an in-sync set after', rounded(left.atMs - atMs)],
           ['noticed as dead after', rounded(flatline.atMs - atMs)],
           ['all replicas in sync after', rounded(wholeMs - atMs)],
@@ -97,7 +97,7 @@ function leaderEnds(signal) {
       process.kill(pid, signal);
       const elected = await events.first(atMs, 'leader.elected', undefined, WAIT_MS);
       const cause = `${elected.subject}, ${elected.data.cause}`;
-      return { atMs, told: [['another leads after', `${rounded(elected.atMs - atMs)} (${cause})`]] };
+      return { atMs, figures: [['another leads after', `${rounded(elected.atMs - atMs)} (${cause})`]] };
     },
   };
 }
@@ -114,7 +114,7 @@ function natsDies() {
       // As long as it is still being ended it may listen.
       while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 2));
       await cluster.untilNatsListens();
-      return { atMs, told: [['NATS listens again after', rounded(performance.now() - atMs)]] };
+      return { atMs, figures: [['NATS listens again after', rounded(performance.now() - atMs)]] };
     },
   };
 }

@@ -78,9 +78,9 @@ class Load {
         answer.on('data', (chunk) => chunks.push(chunk));
         answer.on('error', (error) => fail(error.message));
         answer.on('end', () => {
-          const told = Buffer.concat(chunks).toString();
-          if (answer.statusCode === 200) resolve(JSON.parse(told));
-          else fail(`${answer.statusCode} ${told.slice(0, 200)}`);
+          const text = Buffer.concat(chunks).toString();
+          if (answer.statusCode === 200) resolve(JSON.parse(text));
+          else fail(`${answer.statusCode} ${text.slice(0, 200)}`);
         });
       });
       asked.setTimeout(CLIENT_TIMEOUT_MS, () => asked.destroy(new Error('no answer in time')));

@@ -143,7 +143,7 @@ describe('/init of a cluster that is configured', () => {
     expect(recordOf(world).servers).toEqual(['S0', 'N0', 'S2', 'Server0']);
     expect(world.shard.record.replicas).toContain('Server0');
     expect(world.replicas.byName.has('S1')).toBe(false);
-    expect(world.told('server.removed')).toHaveLength(1);
+    expect(world.published('server.removed')).toHaveLength(1);
   });
 
   test('starts only servers that are not there, and has each make its own tables', async () => {
@@ -361,12 +361,12 @@ describe('an /add', () => {
         created[asked.server] = asked.request.shards.map(({ shard }) => shard);
       return false;
     };
-    const told = (await ask(world, add({ 'Server[0-9]': ['sh8', SHARD], N1: ['sh9'] }, NEW_SHARDS))) as {
+    const reply = (await ask(world, add({ 'Server[0-9]': ['sh8', SHARD], N1: ['sh9'] }, NEW_SHARDS))) as {
       value: { add: { n: number; added: string[] } };
     };
-    const [name] = told.value.add.added;
+    const [name] = reply.value.add.added;
     expect(name).toMatch(/^Server[0-9]{5}$/);
-    expect(told).toEqual({ ok: true, value: { add: { n: 4, added: [name, 'N1'] } } });
+    expect(reply).toEqual({ ok: true, value: { add: { n: 4, added: [name, 'N1'] } } });
     expect(created).toEqual({ [name!]: ['sh8'], N1: ['sh9'] });
     // It is answered when the copies are there.
     expect(world.shard.inSync).toContain(name);

@@ -78,9 +78,9 @@ describe('what is not to be had', () => {
     const { letGo } = holdBack(world, (ask) => ask.do === 'apply');
     const batches = Array.from({ length: 103 }, () => world.submit(writeOf(6)));
     await world.until(() => world.answers[batches.at(-1)!] !== undefined, 50);
-    const told = batches.map((batch) => world.answers[batch]);
+    const replies = batches.map((batch) => world.answers[batch]);
     // One is under way, a hundred wait.
-    expect(told.filter((answer) => answer !== undefined)).toEqual([
+    expect(replies.filter((answer) => answer !== undefined)).toEqual([
       expect.objectContaining(failing('BUSY')),
       expect.objectContaining(failing('BUSY')),
     ]);
@@ -155,7 +155,7 @@ describe('a leader whose lease is not certain', () => {
     await world.until(() => !balancer.isAlive);
     await world.pass(100);
     expect(world.answers[batch]).toBeUndefined();
-    expect(world.told('leader.lost')).toHaveLength(1);
+    expect(world.published('leader.lost')).toHaveLength(1);
     // Whatever comes in behind that.
     for (const on of ['tick', 'release', 'leaderChanged', 'start'] as const)
       expect(balancer.core.step({ on, nowMs: balancer.nowMs })).toEqual([]);
@@ -179,10 +179,10 @@ describe('a balancer that is asked to end', () => {
     const { letGo } = holdBack(world, isRenewal);
     balancer.stop();
     for (const answer of answers) answer();
-    expect(world.told('leader.lost')).toMatchObject([{ cause: 'it stops, and hands over' }]);
+    expect(world.published('leader.lost')).toMatchObject([{ cause: 'it stops, and hands over' }]);
     letGo();
     await world.until(() => !balancer.isAlive);
-    expect(world.told('leader.lost')).toHaveLength(1);
+    expect(world.published('leader.lost')).toHaveLength(1);
   });
 
   it('says nothing of the lead when it has none', async () => {
@@ -191,7 +191,7 @@ describe('a balancer that is asked to end', () => {
     await world.pass(200);
     standby.stop();
     await world.until(() => !standby.isAlive);
-    expect(world.told('leader.lost')).toEqual([]);
+    expect(world.published('leader.lost')).toEqual([]);
     await world.write(6);
   });
 });
@@ -231,7 +231,7 @@ describe('that nothing was changed is said of nothing that may still be found', 
 
   test('not on a replica that has left the set, and is taken back when the others are lost', async () => {
     const world = await World.of(2);
-    let tell = (): void => undefined;
+    let deliver = (): void => undefined;
     world.intercept = (ask, answer, carryOut) => {
       if (ask.do !== 'apply') return false;
       if (ask.server === 'S0')
@@ -241,7 +241,7 @@ describe('that nothing was changed is said of nothing that may still be found', 
       else
         carryOut(ask, () => {
           world.powerOff('S1');
-          tell = () => {
+          deliver = () => {
             answer({ ok: false, error: NO_ANSWER });
           };
         });
@@ -257,7 +257,7 @@ describe('that nothing was changed is said of nothing that may still be found', 
       });
       return true;
     };
-    tell();
+    deliver();
     await world.until(() => world.answers[batch] !== undefined);
     expect(world.answers[batch]).toMatchObject(failing('OUTCOME_UNKNOWN'));
     world.powerOn('S1');

@@ -16,7 +16,7 @@ import {
 
 const SERVERS = ['S0', 'S1', 'S2'];
 const VAT = 20;
-const TOLD = 15;
+const HELD_VAT = 15;
 const HORIZON_MS = 300;
 /** S2 is not in sync. */
 const RECORD = shardRecord('a', SERVERS, { inSync: ['S0', 'S1'] });
@@ -60,7 +60,7 @@ class Copying extends PartsOfTheCore {
     return {
       instance: 'i',
       shards: shards.map((id) =>
-        stateOf(this.shard(id).record, this.shard(id).vat, { committedVat: TOLD, ...changes }),
+        stateOf(this.shard(id).record, this.shard(id).vat, { committedVat: HELD_VAT, ...changes }),
       ),
     };
   }
@@ -83,7 +83,7 @@ class Copying extends PartsOfTheCore {
   get isIn(): boolean {
     return this.shard().stateOf('S2') === 'in-sync';
   }
-  told(kind: string): Record<string, unknown>[] {
+  published(kind: string): Record<string, unknown>[] {
     return this.events.filter((event) => event.kind === kind).map(({ data }) => data);
   }
   /** What may be purged, when the VAT of now is as old as it must be for that. */
@@ -98,12 +98,12 @@ describe('a replica that has its data', () => {
     const world = new Copying();
     world.start();
     expect(world.isIn).toBe(true);
-    expect(world.copied).toEqual([`S0>(${TOLD}, ${VAT}]`]);
+    expect(world.copied).toEqual([`S0>(${HELD_VAT}, ${VAT}]`]);
     expect(world.openAsks()).toEqual([]);
     for (const server of ['S0', 'S2']) expect(world.shard().replicas.get(server)?.proven?.vat).toBe(VAT);
     expect(world.shard().replicas.get('S1')?.proven).toBeNull();
-    expect(world.told('shard.insync')).toMatchObject([{ server: 'S2', source: 'S0', resumed: false, pauseMs: 0 }]);
-    expect(world.told('shard.syncing')).toMatchObject([{ cause: 'not in sync', resumed: false }]);
+    expect(world.published('shard.insync')).toMatchObject([{ server: 'S2', source: 'S0', resumed: false, pauseMs: 0 }]);
+    expect(world.published('shard.syncing')).toMatchObject([{ cause: 'not in sync', resumed: false }]);
   });
 
   it.each<[string, Partial<ReturnType<typeof stateOf>>, string]>([
@@ -113,11 +113,11 @@ describe('a replica that has its data', () => {
     [
       'does not go on with a copy of more than is committed',
       { copy: { from: 8, to: VAT + 1, after: null } as never },
-      `(${TOLD}, ${VAT}]`,
+      `(${HELD_VAT}, ${VAT}]`,
     ],
-  ])('%s', (_, told, range) => {
+  ])('%s', (_, state, range) => {
     const world = new Copying();
-    world.reply('config', () => done(world.stored(['a'], told)));
+    world.reply('config', () => done(world.stored(['a'], state)));
     world.reply('catchup', () => undefined);
     world.start();
     expect(world.copied).toEqual([`S0>${range}`]);
@@ -127,7 +127,7 @@ describe('a replica that has its data', () => {
     const world = new Copying();
     world.reply('config', () => done(world.stored(['a'], { copy: { from: 0, to: 18, after: null } as never })));
     world.start();
-    expect(world.told('shard.syncing')).toMatchObject([
+    expect(world.published('shard.syncing')).toMatchObject([
       { cause: 'not in sync; an earlier copy is gone on with', resumed: true },
     ]);
     expect(world.copied).toEqual(['S0>(0, 18]', `S0>(18, ${VAT}]`]);
@@ -138,7 +138,7 @@ describe('a replica that has its data', () => {
     const other = { ...stateOf(shardRecord('b', ['S2']), 99, { committedVat: 3 }) };
     world.reply('config', () => done({ instance: 'i', shards: [other, ...world.stored().shards] }));
     world.start();
-    expect(world.copied[0]).toBe(`S0>(${TOLD}, ${VAT}]`);
+    expect(world.copied[0]).toBe(`S0>(${HELD_VAT}, ${VAT}]`);
   });
 
   it('copies everything where it tells nothing of the shard', () => {
@@ -167,7 +167,7 @@ describe('what a copy needs is not purged', () => {
     const world = new Copying();
     world.reply('catchup', () => undefined);
     world.start();
-    expect(world.purgeMark()).toBe(TOLD);
+    expect(world.purgeMark()).toBe(HELD_VAT);
     world.reply('catchup', () => done(PAGE));
     world.answer('catchup', done(PAGE));
     expect(world.isIn).toBe(true);
@@ -187,15 +187,15 @@ describe('what a copy needs is not purged', () => {
 
   it('for a while where it was broken off, which begins when that is first heard of', () => {
     const world = new Copying();
-    const tell = (): void => {
+    const report = (): void => {
       world.recovery.learn('S2', world.stored(['a'], { copy: broken }).shards);
     };
     const markAfter = (ms: number): number => world.shard().purgeMark(ms, 1);
     world.shard().sample(0, 1);
-    tell();
+    report();
     expect(markAfter(HORIZON_MS - 1)).toBe(8);
     world.context.nowMs = HORIZON_MS - 1;
-    tell();
+    report();
     expect(markAfter(HORIZON_MS)).toBe(VAT);
   });
 
@@ -205,7 +205,7 @@ describe('what a copy needs is not purged', () => {
     world.start();
     world.recovery.learn('S2', world.stored(['a'], { copy: broken }).shards);
     world.context.nowMs += 10 * HORIZON_MS;
-    expect(world.purgeMark()).toBe(TOLD);
+    expect(world.purgeMark()).toBe(HELD_VAT);
   });
 
   it('for replicas that do not belong here, or are not being copied', () => {
@@ -223,14 +223,14 @@ describe('a copy is made from', () => {
     world.cluster.detector.missed('S0', world.cluster.detector.nextPing('S0', 0));
     expect(world.cluster.health('S0')).toBe('suspect');
     world.start();
-    expect(world.copied).toEqual([`S1>(${TOLD}, ${VAT}]`]);
+    expect(world.copied).toEqual([`S1>(${HELD_VAT}, ${VAT}]`]);
   });
 
   it.each(['SHARD_UNAVAILABLE', 'SNAPSHOT_GONE'] as const)('the next one at once where one fails: %s', (code) => {
     const world = new Copying();
     world.reply('catchup', ({ request }) => (request.source === 'S0' ? failed(code) : done(PAGE)));
     world.start();
-    expect(world.copied.slice(0, 2)).toEqual([`S0>(${TOLD}, ${VAT}]`, `S1>(${TOLD}, ${VAT}]`]);
+    expect(world.copied.slice(0, 2)).toEqual([`S0>(${HELD_VAT}, ${VAT}]`, `S1>(${HELD_VAT}, ${VAT}]`]);
     expect(world.isIn).toBe(true);
   });
 
@@ -238,7 +238,7 @@ describe('a copy is made from', () => {
     const world = new Copying();
     world.reply('catchup', () => failed('STORE_FAILED'));
     world.start();
-    expect(world.copied).toEqual([`S0>(${TOLD}, ${VAT}]`]);
+    expect(world.copied).toEqual([`S0>(${HELD_VAT}, ${VAT}]`]);
     expect(world.allAsks('digest')).toEqual([]);
   });
 
@@ -260,7 +260,7 @@ describe('a copy is made from', () => {
     world.start();
     world.server('S0').dead = true;
     world.answer('catchup', done(MORE));
-    expect(world.copied).toEqual([`S0>(${TOLD}, ${VAT}]`, `S1>(${TOLD}, ${VAT}]`]);
+    expect(world.copied).toEqual([`S0>(${HELD_VAT}, ${VAT}]`, `S1>(${HELD_VAT}, ${VAT}]`]);
   });
 
   it('never the replica itself, should it count again meanwhile', () => {
@@ -299,7 +299,7 @@ describe('a copy is made from', () => {
     world.reply('catchup', () => failed('SNAPSHOT_GONE'));
     world.start();
     const both = (range: string): string[] => [`S0>${range}`, `S1>${range}`];
-    expect(new Set(world.copied)).toEqual(new Set([...both(`(${TOLD}, ${VAT}]`), ...both(`(0, ${VAT}]`)]));
+    expect(new Set(world.copied)).toEqual(new Set([...both(`(${HELD_VAT}, ${VAT}]`), ...both(`(0, ${VAT}]`)]));
     expect(world.copied).toHaveLength(4);
   });
 });
@@ -314,7 +314,7 @@ describe('before it enters', () => {
     const world = new Copying();
     differing(world);
     world.start();
-    expect(world.copied).toEqual([`S0>(${TOLD}, ${VAT}]`, `S0>(0, ${VAT}]`]);
+    expect(world.copied).toEqual([`S0>(${HELD_VAT}, ${VAT}]`, `S0>(0, ${VAT}]`]);
     expect(world.pages.map(({ request }) => request.setAside)).toEqual([undefined, true]);
     expect(world.isIn).toBe(false);
   });
@@ -324,7 +324,7 @@ describe('before it enters', () => {
     const final: Outcome<never> = { ok: false, error: { code: 'FENCED', message: 'no', retryable: false } };
     world.reply('digest', ({ server }) => (server === 'S2' ? final : done(world.digest('1'))));
     world.start();
-    expect(world.copied).toEqual([`S0>(${TOLD}, ${VAT}]`]);
+    expect(world.copied).toEqual([`S0>(${HELD_VAT}, ${VAT}]`]);
     expect(world.allAsks('digest')).not.toContain('digest S1');
     expect(world.isIn).toBe(false);
   });
@@ -333,7 +333,7 @@ describe('before it enters', () => {
     const world = new Copying();
     world.reply('digest', ({ server }) => done(world.digest(server.slice(1))));
     world.start();
-    expect(world.copied).toEqual([`S0>(${TOLD}, ${VAT}]`]);
+    expect(world.copied).toEqual([`S0>(${HELD_VAT}, ${VAT}]`]);
     expect(world.shard().record.disputed).toBe(true);
   });
 
@@ -384,7 +384,7 @@ describe('before it enters', () => {
     world.start();
     world.pass(world.settings.patience.floorMs);
     expect(world.patience.mayReturn('S2', world.context.nowMs)).toBe(false);
-    expect(world.told('shard.insync')).toEqual([]);
+    expect(world.published('shard.insync')).toEqual([]);
     expect(world.writer.queues.isLocked('a')).toBe(false);
     world.answer('probe', done({}));
     expect(world.isIn).toBe(false);
@@ -481,7 +481,7 @@ describe('the last of it is copied with the write queue held', () => {
     world.shard().replicas.get('S2')!.suspended = true;
     world.start();
     expect(world.isIn).toBe(true);
-    expect(world.told('shard.insync')).toHaveLength(1);
+    expect(world.published('shard.insync')).toHaveLength(1);
   });
 });
 
@@ -543,12 +543,12 @@ describe('a server', () => {
     world.reply('catchup', () => undefined);
     world.start();
     world.pass(100);
-    expect(world.told('server.recovered')).toEqual([]);
+    expect(world.published('server.recovered')).toEqual([]);
     world.reply('catchup', () => done(PAGE));
     world.answer('catchup', done(PAGE));
     world.answer('catchup', done(PAGE));
     world.start();
-    expect(world.told('server.recovered')).toMatchObject([{ durationMs: 100 }]);
+    expect(world.published('server.recovered')).toMatchObject([{ durationMs: 100 }]);
     expect(world.server('S2').recovering).toBe(false);
   });
 
@@ -557,7 +557,7 @@ describe('a server', () => {
     world.start();
     world.start();
     expect(world.isIn).toBe(true);
-    expect(world.told('server.recovered')).toEqual([]);
+    expect(world.published('server.recovered')).toEqual([]);
   });
 
   it('is not told to be back as long as a shard of it has nobody to copy from', () => {
@@ -566,7 +566,7 @@ describe('a server', () => {
     for (const server of ['S0', 'S1']) world.server(server).dead = true;
     world.start();
     expect(world.asked).toEqual([]);
-    expect(world.told('server.recovered')).toEqual([]);
+    expect(world.published('server.recovered')).toEqual([]);
   });
 
   it('that has died is not asked again, nor told to be back', () => {
@@ -581,7 +581,7 @@ describe('a server', () => {
     world.answer('catchup', failed('STORE_FAILED'));
     world.pass(2_000);
     expect(world.asked).toHaveLength(before);
-    expect(world.told('server.recovered')).toEqual([]);
+    expect(world.published('server.recovered')).toEqual([]);
     expect(world.server('S2').recovering).toBe(false);
   });
 
@@ -610,6 +610,6 @@ describe('a server', () => {
     expect(world.copied).toEqual([]);
     world.start();
     expect(world.isIn).toBe(true);
-    expect(world.told('server.recovered')).toEqual([]);
+    expect(world.published('server.recovered')).toEqual([]);
   });
 });

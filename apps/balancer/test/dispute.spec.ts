@@ -26,7 +26,9 @@ async function disputed(servers: Record<string, string[]> = { S0: [SHARD], S1: [
   const rows = [JSON.stringify({ id: DELETED, mark: 'again' })];
   const again = { op: 'write', onConflict: 'error', keys: [DELETED], rows };
   expect(await world.change(again)).toHaveProperty('error');
-  await world.until(() => isDisputed(world) && !world.shard.untold.has('S0') && !world.shard.untold.has('S1'));
+  await world.until(
+    () => isDisputed(world) && !world.shard.unacknowledged.has('S0') && !world.shard.unacknowledged.has('S1'),
+  );
   return world;
 }
 
@@ -104,7 +106,7 @@ test('the bucket is lost: whoever leads next hears of a member that was found to
     answer({ ok: false, error: NO_ANSWER });
     return true;
   };
-  await world.until(() => world.shard.isDiverged('S1') && world.shard.untold.size === 0);
+  await world.until(() => world.shard.isDiverged('S1') && world.shard.unacknowledged.size === 0);
   expect(world.shard.inSync).toEqual(['S0', 'S1']);
   world.balancer.crash();
   world.catalog.lose();
@@ -130,7 +132,7 @@ test('a new leader knows nothing of a dispute that nobody has been told, and so 
   };
   await world.until(() => isDisputed(world));
   await world.pass(1_000);
-  expect([...world.shard.untold]).toEqual(['S1']);
+  expect([...world.shard.unacknowledged]).toEqual(['S1']);
   expect(world.balancer.cluster.isWritable(world.shard)).toBe(false);
   deaf.config = [];
   await world.until(() => world.balancer.cluster.isWritable(world.shard));

@@ -136,9 +136,9 @@ describe('divergence', () => {
       });
       const { data } = await events.until('shard.diverged', `${shard}/${server}`);
       expect(data).toMatchObject({ shard, server, hasMajority: true, differing: 1, complete: true });
-      const [told] = data.keys as { key: number; here: unknown[]; there: unknown[] }[];
-      expect(told).toMatchObject({ key });
-      expect([told?.here.length, told?.there.length]).toEqual([here, there]);
+      const [difference] = data.keys as { key: number; here: unknown[]; there: unknown[] }[];
+      expect(difference).toMatchObject({ key });
+      expect([difference?.here.length, difference?.there.length]).toEqual([here, there]);
       expect(diverged()).toHaveLength(before + 1);
       await expectAlike(shard);
       const aside = await withPostgres(cluster.dataDir, server, async (postgres) => {

@@ -58,10 +58,10 @@ test.each(DAMAGES)(
     await world.until(() => world.divergences.length > 0);
     await world.until(() => world.isWhole());
     expect(world.divergences).toHaveLength(1);
-    const [told] = world.divergences;
-    expect(told).toMatchObject({ server: 'S1', hasMajority: true, differing: keys.length, complete: true });
-    expect(told?.keys.map(({ key }) => key)).toEqual(keys);
-    expect(told?.agreeing.sort()).toEqual(['S0', 'S2']);
+    const [found] = world.divergences;
+    expect(found).toMatchObject({ server: 'S1', hasMajority: true, differing: keys.length, complete: true });
+    expect(found?.keys.map(({ key }) => key)).toEqual(keys);
+    expect(found?.agreeing.sort()).toEqual(['S0', 'S2']);
     expect(world.living('S1')).toEqual(expected);
     world.expectAlike();
     await world.write(7);
@@ -76,9 +76,9 @@ test.each(DAMAGES)('on one of two replicas %s: the side with more records serves
   const [count, other] = [world.living('S1').length, world.living('S0').length];
   await world.until(() => world.divergences.length > 0);
   await world.until(() => world.isWhole());
-  const [told] = world.divergences;
-  expect(told).toMatchObject({ server: count > other ? 'S0' : 'S1', hasMajority: false });
-  expect(told?.keys.map(({ key }) => key)).toEqual(keys);
+  const [found] = world.divergences;
+  expect(found).toMatchObject({ server: count > other ? 'S0' : 'S1', hasMajority: false });
+  expect(found?.keys.map(({ key }) => key)).toEqual(keys);
   world.expectAlike();
   expect(world.living('S0')).toHaveLength(Math.max(count, other));
 });
@@ -290,9 +290,9 @@ describe('who is right', () => {
     const { shard } = made;
     const sides = { agreeing: ['S0', 'S1'], diverged: ['S2'], hasMajority };
     made.begin(made.divergence.quarantine({ ...sides, shard, vat: VAT, cause: 'a test' }));
-    const [told] = made.told('shard.diverged');
-    expect(told?.data).toMatchObject({ server: 'S2', hasMajority, differing: 1, complete: true });
-    expect(told?.data.verdict).toMatch(verdict);
+    const [found] = made.published('shard.diverged');
+    expect(found?.data).toMatchObject({ server: 'S2', hasMajority, differing: 1, complete: true });
+    expect(found?.data.verdict).toMatch(verdict);
   });
 
   it('is told without keys where nobody is left to compare with', () => {
@@ -300,7 +300,7 @@ describe('who is right', () => {
     const { shard } = made;
     const sides = { agreeing: [], diverged: ['S1'], hasMajority: false };
     made.begin(made.divergence.quarantine({ ...sides, shard, vat: VAT, cause: 'a test' }));
-    expect(made.told('shard.diverged')).toMatchObject([{ data: { differing: 0, complete: false, keys: [] } }]);
+    expect(made.published('shard.diverged')).toMatchObject([{ data: { differing: 0, complete: false, keys: [] } }]);
     expect(made.asked('digest')).toEqual([]);
   });
 });

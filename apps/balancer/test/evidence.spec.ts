@@ -258,11 +258,11 @@ test('a member that comes back in the moment in which the others are told is tol
   const back = cluster.servers.get('S2')!;
   back.starting = true;
   const { inSyncSets } = world.balancer.core as unknown as { inSyncSets: InSyncSets };
-  inSyncSets.tellSoon(world.shard, ['S0', 'S2']);
-  const told: string[] = [];
+  inSyncSets.sendSoon(world.shard, ['S0', 'S2']);
+  const sent: string[] = [];
   world.intercept = (ask, answer, carryOut) => {
     if (ask.do !== 'config') return false;
-    told.push(ask.server);
+    sent.push(ask.server);
     carryOut(ask, (outcome) => {
       back.starting = false;
       answer(outcome);
@@ -270,7 +270,7 @@ test('a member that comes back in the moment in which the others are told is tol
     return true;
   };
   await world.until(() => cluster.isWritable(world.shard));
-  expect(told).toEqual(['S0', 'S2']);
+  expect(sent).toEqual(['S0', 'S2']);
 });
 
 test('a member that was found to be wrong vouches for nobody', async () => {
@@ -278,7 +278,7 @@ test('a member that was found to be wrong vouches for nobody', async () => {
   world.shard.setRecord({ ...world.shard.record, diverged: ['S1'] });
   world.shard.replicas.get('S1')!.suspended = true;
   world.powerOff('S0');
-  await world.until(() => world.told('server.flatline').length > 0);
+  await world.until(() => world.published('server.flatline').length > 0);
   await world.pass(1_000);
   expect(world.shard.inSync).toContain('S0');
   world.powerOn('S0');
@@ -291,7 +291,7 @@ test('a member that was found to be wrong leaves under the next leader when enou
   const { shard } = world;
   const { inSyncSets } = world.balancer.core as unknown as { inSyncSets: { mark(...args: unknown[]): Workflow } };
   run(inSyncSets.mark(shard, { ...shard.record, diverged: ['S1'] }));
-  await world.until(() => shard.isDiverged('S1') && shard.untold.size === 0);
+  await world.until(() => shard.isDiverged('S1') && shard.unacknowledged.size === 0);
   expect(shard.inSync).toEqual(['S0', 'S1', 'S2']);
   world.intercept = (ask) => ask.do === 'catchup';
   world.changeLeader('L2');

@@ -37,8 +37,8 @@ class Removing extends PartsOfTheCore {
     this.parts = { context, cluster, catalog, news, inSyncSets, health, recovery, writer, reader, settings, random };
     this.membership = new Membership(this.parts);
     const vitals = { uptimeMs: 1, postgres: 'ok' as const, diskFreeBytes: null, eventLoopDelayMs: null };
-    const told = { ...vitals, server: 'S', instance: 'i', epoch: EPOCH, configId: 1, cluster: null };
-    this.reply('ping', ({ server }) => done({ ...told, shards: this.heldBy(server) }));
+    const pong = { ...vitals, server: 'S', instance: 'i', epoch: EPOCH, configId: 1, cluster: null };
+    this.reply('ping', ({ server }) => done({ ...pong, shards: this.heldBy(server) }));
     this.reply('config', ({ server }) =>
       this.deaf.has(server) ? SILENCE : done({ instance: 'i', shards: this.heldBy(server) }),
     );
@@ -352,7 +352,7 @@ describe('a server that is to go and does not run', () => {
 
 /** The server tells the new leader of the shard. */
 function hear(world: Removing, server: string): void {
-  world.cluster.told.add(server, { configId: 1, shards: [{ shard: 'a' } as never] });
+  world.cluster.reports.add(server, { configId: 1, shards: [{ shard: 'a' } as never] });
 }
 
 describe('as long as nobody knows what a shard has acknowledged', () => {

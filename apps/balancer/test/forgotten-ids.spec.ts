@@ -19,5 +19,5 @@ test('a new leader knows from the first round on what members have forgotten', a
   world.changeLeader('L2');
   await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard));
   expect(refused).toEqual([]);
-  expect(world.told('shard.unavailable')).toEqual([]);
+  expect(world.published('shard.unavailable')).toEqual([]);
 });

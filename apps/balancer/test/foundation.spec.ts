@@ -275,12 +275,12 @@ describe('a server that knows of another configuration', () => {
     ['none', (): null => null],
     ['ours', (record): ClusterRecord => record],
     ['an older one', (record): ClusterRecord => ({ ...record, configVersion: 0 })],
-  ])('%s changes nothing', (_, told) => {
+  ])('%s changes nothing', (_, reported) => {
     const beginning = new Beginning();
     const { bench, foundation, record } = beginning;
     beginning.lay();
     bench.forget();
-    bench.begin(foundation.hear({ cluster: told(record) }));
+    bench.begin(foundation.hear({ cluster: reported(record) }));
     expect(bench.effects).toEqual([]);
     expect(bench.over).toEqual([]);
   });
@@ -451,36 +451,36 @@ describe('servers that hold nothing of this configuration', () => {
 });
 
 describe('a configuration that is prepared on a server', () => {
-  function switching(prepared: number | null): { beginning: Beginning; told: FenceReply; done: { result?: unknown } } {
+  function switching(prepared: number | null): { beginning: Beginning; reply: FenceReply; done: { result?: unknown } } {
     const beginning = new Beginning();
     const { bench, foundation } = beginning;
     beginning.lay();
     bench.cluster.mark = () => ({ epoch: EPOCH, instance: 'L1', revision: 1 });
-    const told = beginning.reply({ prepared });
+    const reply = beginning.reply({ prepared });
     bench.forget();
-    return { beginning, told, done: bench.begin(foundation.switched('S0', told)) };
+    return { beginning, reply, done: bench.begin(foundation.switched('S0', reply)) };
   }
 
   it('comes into force there, too, where it has: what it holds then is what counts', () => {
-    const { beginning, told, done } = switching(CONFIG_ID);
+    const { beginning, reply, done } = switching(CONFIG_ID);
     const request = beginning.bench.asked('config')[0]?.request;
     expect(request).toMatchObject({ configId: CONFIG_ID, cluster: { configId: CONFIG_ID } });
     expect(request).not.toHaveProperty('stage');
     // It is asked after that whether anybody else has used our epoch.
     expect(request).not.toHaveProperty('mark');
     expect(beginning.bench.asked('fence')).toHaveLength(1);
-    expect(done.result).not.toBe(told);
+    expect(done.result).not.toBe(reply);
     expect(done.result).toMatchObject({ configId: CONFIG_ID });
   });
 
   it('is discarded where it has not', () => {
-    const { beginning, told, done } = switching(7);
+    const { beginning, reply, done } = switching(7);
     const request = beginning.bench.asked('config')[0]?.request;
     expect(request).toMatchObject({ configId: 7, stage: 'discard' });
     expect(request).not.toHaveProperty('cluster');
     expect(request).not.toHaveProperty('mark');
     expect(beginning.bench.asked('fence')).toEqual([]);
-    expect(done.result).toBe(told);
+    expect(done.result).toBe(reply);
   });
 
   it('keeps a server from counting as long as it could not be put into force', () => {
@@ -492,8 +492,8 @@ describe('a configuration that is prepared on a server', () => {
   });
 
   it('is nothing to ask about where there is none, or none in force either', () => {
-    const { beginning, told, done } = switching(null);
-    expect(done.result).toBe(told);
+    const { beginning, reply, done } = switching(null);
+    expect(done.result).toBe(reply);
     expect(beginning.bench.effects).toEqual([]);
     beginning.bench.cluster.clear();
     const other = beginning.reply({ prepared: 7 });

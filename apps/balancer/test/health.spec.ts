@@ -228,7 +228,9 @@ describe('what a member holds', () => {
     const made = withHealth();
     check(made, held);
     expect(made.bench.shard.inSync).toEqual(['S0', 'S1']);
-    expect(made.bench.told('shard.stale')).toMatchObject([{ subject: 'sh0/S2', data: { cause: 'its data is gone' } }]);
+    expect(made.bench.published('shard.stale')).toMatchObject([
+      { subject: 'sh0/S2', data: { cause: 'its data is gone' } },
+    ]);
   });
 
   it('everything: it stays', () => {
@@ -240,7 +242,7 @@ describe('what a member holds', () => {
 
   it('nothing, since it has not been told of the shard yet: it stays', () => {
     const made = withHealth();
-    made.bench.shard.untold.add('S2');
+    made.bench.shard.unacknowledged.add('S2');
     check(made, []);
     expect(made.bench.shard.inSync).toEqual(['S0', 'S1', 'S2']);
     expect(made.bench.cluster.serving(made.bench.shard)).toContain('S2');
@@ -349,12 +351,12 @@ describe('a server that is dead', () => {
   }
 
   it('is told of: since when it was silent, if it ever said anything', () => {
-    expect(dead().bench.told('server.flatline')).toMatchObject([{ subject: 'S2', data: { silentMs: null } }]);
+    expect(dead().bench.published('server.flatline')).toMatchObject([{ subject: 'S2', data: { silentMs: null } }]);
     const { bench } = withHealth();
     bench.pass(heartbeatIntervalMs);
     bench.answer = (ask) => (isPing('S2')(ask) ? SILENCE : undefined);
     bench.pass(FLATLINE_MS);
-    const [flatline] = bench.told('server.flatline');
+    const [flatline] = bench.published('server.flatline');
     expect(flatline?.data.silentMs).toBeGreaterThanOrEqual(heartbeatMisses * heartbeatIntervalMs);
   });
 
@@ -366,7 +368,7 @@ describe('a server that is dead', () => {
     expect(bench.asked('fence')).toEqual([]);
     bench.answer = () => undefined;
     bench.pass(1_000);
-    expect(bench.told('server.respawned')).toMatchObject([{ subject: 'S2' }]);
+    expect(bench.published('server.respawned')).toMatchObject([{ subject: 'S2' }]);
     expect(serverOf(bench, 'S2')).toMatchObject({ dead: false, starting: false });
   });
 
@@ -396,6 +398,6 @@ describe('a server that is dead', () => {
     bench.answer = () => undefined;
     bench.pass(nodeStartMs + 3_000);
     expect(bench.asked('startNode')).toEqual([]);
-    expect(bench.told('server.respawned')).toEqual([]);
+    expect(bench.published('server.respawned')).toEqual([]);
   });
 });

@@ -32,7 +32,7 @@ function askedFor(bench: Bench, kind: 'ping' | 'config'): string[] {
   return bench.asked(kind).map(({ server }) => server);
 }
 
-const stale = (bench: Bench): string[] => bench.told('shard.stale').map(({ subject }) => subject);
+const stale = (bench: Bench): string[] => bench.published('shard.stale').map(({ subject }) => subject);
 
 /** The bucket has a value of somebody else: another balancer leads. */
 function deposed(ask: Ask): ReturnType<Bench['answer']> {
@@ -102,9 +102,9 @@ describe.each(changes)('%s', (_, change) => {
     bench.begin(changing);
     expect(bench.over).toHaveLength(1);
     expect(bench.shard.record).toBe(record);
-    expect([...bench.shard.untold]).toEqual([]);
+    expect([...bench.shard.unacknowledged]).toEqual([]);
     expect(bench.asked('config')).toEqual([]);
-    expect(bench.told('shard.stale')).toEqual([]);
+    expect(bench.published('shard.stale')).toEqual([]);
   });
 
   it.each([
@@ -127,7 +127,7 @@ describe.each(changes)('%s', (_, change) => {
     bench.begin(changing);
     expect(bench.stored.size).toBe(0);
     expect(bench.asked('config')).toEqual([]);
-    expect(bench.told('shard.stale')).toEqual([]);
+    expect(bench.published('shard.stale')).toEqual([]);
   });
 });
 
@@ -211,7 +211,7 @@ describe('a member that is wrong and cannot leave', () => {
     expect(done.result).toBe('belowMinimum');
     expect(shard.record).toMatchObject({ inSync: ['S0', 'S1'], diverged: ['S1'] });
     expect(bench.cluster.serving(shard)).toEqual(['S0']);
-    expect(bench.told('shard.unavailable')).toMatchObject([{ data: { why: 'belowMinimum', missing: ['S1'] } }]);
+    expect(bench.published('shard.unavailable')).toMatchObject([{ data: { why: 'belowMinimum', missing: ['S1'] } }]);
     bench.begin(inSyncSets.promote(shard, 'S2', 0));
     bench.pass(2 * RETRY_MS);
     expect(shard.inSync).toEqual(['S0', 'S2']);
@@ -225,7 +225,7 @@ it('a set that is as small as it may be does not become smaller, whoever is whol
   shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
   expect(bench.begin(inSyncSets.demote(shard, ['S1'], 'a test')).result).toBe('belowMinimum');
   expect(shard.inSync).toEqual(['S0', 'S1']);
-  expect(bench.told('shard.unavailable')).toMatchObject([{ data: { why: 'belowMinimum', missing: ['S1'] } }]);
+  expect(bench.published('shard.unavailable')).toMatchObject([{ data: { why: 'belowMinimum', missing: ['S1'] } }]);
 });
 
 describe('members that are taken back', () => {
@@ -244,7 +244,7 @@ describe('members that are taken back', () => {
     cluster.servers.get('S2')!.dead = true;
     expect(bench.begin(inSyncSets.takeBack(shard, ['S1', 'S2'], right(true))).result).toBe(true);
     expect(shard.inSync).toEqual(['S0', 'S1', 'S2']);
-    expect([...shard.untold]).toEqual(['S2']);
+    expect([...shard.unacknowledged]).toEqual(['S2']);
   });
 
   it('are not where that is not right any more', () => {
@@ -400,16 +400,16 @@ it('another record is in force only after those who remain have shown that they 
 });
 
 describe('telling members', () => {
-  it('asks whoever is believed to run; who is not stays untold', () => {
+  it('asks whoever is believed to run; who is not stays unacknowledged', () => {
     const bench = withTicks(3);
     bench.cluster.servers.get('S2')!.starting = true;
     const informed = bench.begin(bench.inSyncSets.inform(bench.shard, ['S1', 'S2']));
     expect(askedFor(bench, 'config')).toEqual(['S1']);
-    expect([...bench.shard.untold]).toEqual(['S2']);
+    expect([...bench.shard.unacknowledged]).toEqual(['S2']);
     expect(informed.result).toBe(false);
     bench.cluster.servers.get('S2')!.starting = false;
     bench.pass(2 * RETRY_MS);
-    expect(bench.shard.untold.size).toBe(0);
+    expect(bench.shard.unacknowledged.size).toBe(0);
   });
 
   it('takes no answer for a sign that the shard is there which tells of another one', () => {
@@ -473,14 +473,14 @@ describe('a shard that waits', () => {
     bench.pass(10_000);
     expect(askedFor(bench, 'ping').length).toBeGreaterThanOrEqual(2 * 38);
     expect(askedFor(bench, 'ping').length).toBeLessThanOrEqual(2 * 41);
-    expect(bench.told('shard.unavailable')).toEqual([]);
+    expect(bench.published('shard.unavailable')).toEqual([]);
   });
 
   it('is looked at with the next tick when it begins to wait', () => {
     const bench = withTicks(3);
     // Two ticks after a moment at which whoever waits since the start would have been looked at.
     bench.pass(10 * RETRY_MS + 100);
-    bench.inSyncSets.tellSoon(bench.shard, ['S1']);
+    bench.inSyncSets.sendSoon(bench.shard, ['S1']);
     bench.pass(1);
     expect(askedFor(bench, 'config')).toEqual(['S1']);
   });
@@ -526,12 +526,12 @@ describe('a shard that waits', () => {
 
 it('a shard that comes into being waits for those alone that have not stored it', () => {
   const bench = withTicks(3);
-  bench.inSyncSets.tellSoon(bench.shard, ['S1', 'S7']);
-  expect([...bench.shard.untold]).toEqual(['S1']);
+  bench.inSyncSets.sendSoon(bench.shard, ['S1', 'S7']);
+  expect([...bench.shard.unacknowledged]).toEqual(['S1']);
   bench.pass(2 * RETRY_MS);
   expect(askedFor(bench, 'config')).toEqual(['S1']);
   expect(bench.stored.has(SHARD_KEY)).toBe(false);
   const other = withTicks(3);
-  other.inSyncSets.tellSoon(other.shard, []);
+  other.inSyncSets.sendSoon(other.shard, []);
   expect([...other.inSyncSets.unsettled]).toEqual([]);
 });

@@ -52,7 +52,7 @@ test('one of three replicas that hangs holds a write up for a moment, and is out
   hang(world, 'S2');
   expect(await timeOf(world, writeOf(6))).toBeLessThan(SOON_MS);
   expect(world.shard.inSync).toEqual(['S0', 'S1']);
-  expect(world.told('shard.stale')).toHaveLength(1);
+  expect(world.published('shard.stale')).toHaveLength(1);
   expect(await timeOf(world, writeOf(7))).toBeLessThan(50);
 });
 
@@ -201,7 +201,7 @@ describe('one that is slow at writes alone', () => {
     world.intercept = () => false;
     const atMs = world.scheduler.nowMs;
     world.powerOff('S2');
-    await world.until(() => world.told('server.flatline').length > 0);
+    await world.until(() => world.published('server.flatline').length > 0);
     world.powerOn('S2');
     await world.until(() => world.shard.inSync.includes('S2'));
     expect(world.scheduler.nowMs - atMs).toBeLessThan(1_300);
@@ -216,7 +216,7 @@ describe('one that is slow at writes alone', () => {
       await world.pass(20);
       key += 1;
     }
-    const given = world.told('shard.stale').length;
+    const given = world.published('shard.stale').length;
     // Within the first half second, at the end of pauses of 200, 400, 800 ms, and every 1.6 s from then on.
     expect(given).toBeGreaterThan(3);
     expect(given).toBeLessThan(12);

@@ -106,7 +106,7 @@ test('one that had left the set before the round came says nothing about it wher
   const world = await World.laidOut(SERVERS);
   world.powerOff('S3');
   const other = world.balancer.cluster.shards.get(OTHER)!;
-  await world.until(() => !other.inSync.includes('S3') && other.untold.size === 0);
+  await world.until(() => !other.inSync.includes('S3') && other.unacknowledged.size === 0);
   const batch = writeBoth(world);
   await world.until(() => world.answers[batch] !== undefined);
   expect(world.answers[batch]).toMatchObject({ added: 2 });
@@ -147,29 +147,29 @@ async function takeOverUntil(moment: 'store' | 'apply'): Promise<World> {
   inform(world, 'S1', ['S0', 'S1'], 5);
   inform(world, 'S2', ['S1', 'S2'], 6);
   for (const server of world.servers) world.powerOn(server);
-  let isTold = false;
-  let tell = (): void => undefined;
+  let hasReported = false;
+  let report = (): void => undefined;
   world.intercept = (ask, answer, carryOut) => {
     // Nothing changes the record behind it.
     if (ask.do === 'catchup') return true;
-    if (ask.do === 'fence' && ask.server === 'S2' && !isTold) {
-      tell = (): void => {
+    if (ask.do === 'fence' && ask.server === 'S2' && !hasReported) {
+      report = (): void => {
         carryOut(ask, answer);
       };
       return true;
     }
     const isRecord = ask.do === 'store' && ask.key === BUCKET_KEYS.shard(SHARD);
     const isAdopted = isRecord && (ask.value as ShardConfig | null)?.configVersion === 5;
-    if (isTold || ask.do !== moment || (ask.do === 'store' && !isAdopted)) return false;
-    isTold = true;
-    tell();
+    if (hasReported || ask.do !== moment || (ask.do === 'store' && !isAdopted)) return false;
+    hasReported = true;
+    report();
     world.scheduler.after(50, () => {
       carryOut(ask, answer);
     });
     return true;
   };
   world.balancer = world.newBalancer('L2');
-  await world.until(() => isTold);
+  await world.until(() => hasReported);
   return world;
 }
 

@@ -71,7 +71,7 @@ class World {
   }
 
   /** Writes that come at one time: what each is answered, and how long that took. */
-  async write(...writes: [mark: string, ...keys: number[]][]): Promise<{ told: string[]; tookMs: number }> {
+  async write(...writes: [mark: string, ...keys: number[]][]): Promise<{ outcomes: string[]; tookMs: number }> {
     const batch = this.nextBatch++;
     const startMs = this.scheduler.nowMs;
     const commands = writes.map(([mark, ...keys], id) => {
@@ -81,8 +81,8 @@ class World {
     this.balancer.dispatch({ on: 'records', configId: this.balancer.cluster.configId, commands } as never);
     const answers = (): (Result | undefined)[] => writes.map((_, id) => this.answers.get(`${batch}/${id}`));
     await this.until(() => answers().every((answer) => answer !== undefined));
-    const told = answers().map((answer) => answer?.error?.code ?? 'done');
-    return { told, tookMs: this.scheduler.nowMs - startMs };
+    const outcomes = answers().map((answer) => answer?.error?.code ?? 'done');
+    return { outcomes, tookMs: this.scheduler.nowMs - startMs };
   }
 
   get inSync(): Record<string, readonly string[]> {
@@ -130,35 +130,46 @@ function expectUnharmed(): void {
 }
 
 test('one that is alone is refused at once, and the next one is not', async () => {
-  const { told, tookMs } = await world.write([POISON, A + 1]);
-  expect(told).toEqual(['BAD_REQUEST']);
+  const { outcomes, tookMs } = await world.write([POISON, A + 1]);
+  expect(outcomes).toEqual(['BAD_REQUEST']);
   expect(tookMs).toBeLessThan(50);
-  expect((await world.write(['good', A + 1])).told).toEqual(['done']);
+  expect((await world.write(['good', A + 1])).outcomes).toEqual(['done']);
   expectUnharmed();
 });
 
 test('one among many of the same shard fails alone', async () => {
-  const { told, tookMs } = await world.write(['1', A + 1], ['2', A + 2], [POISON, A + 3], ['4', A + 4], ['5', A + 5]);
-  expect(told).toEqual(['done', 'done', 'BAD_REQUEST', 'done', 'done']);
+  const { outcomes, tookMs } = await world.write(
+    ['1', A + 1],
+    ['2', A + 2],
+    [POISON, A + 3],
+    ['4', A + 4],
+    ['5', A + 5],
+  );
+  expect(outcomes).toEqual(['done', 'done', 'BAD_REQUEST', 'done', 'done']);
   expect(tookMs).toBeLessThan(100);
   expectUnharmed();
 });
 
 test('one over two shards that only one of them refuses harms neither, nor those in the same round', async () => {
-  const { told, tookMs } = await world.write(['1', A + 1], ['2', B + 2], [POISON, A + 3, B + 3], ['4', A + 4, B + 4]);
-  expect(told).toEqual(['done', 'done', 'BAD_REQUEST', 'done']);
+  const { outcomes, tookMs } = await world.write(
+    ['1', A + 1],
+    ['2', B + 2],
+    [POISON, A + 3, B + 3],
+    ['4', A + 4, B + 4],
+  );
+  expect(outcomes).toEqual(['done', 'done', 'BAD_REQUEST', 'done']);
   expect(tookMs).toBeLessThan(100);
   expectUnharmed();
   // Only in b: the servers of a that b does not share have stored it.
   const { replicas } = world;
   refuseNothing(replicas, ['S0', 'S1']);
-  expect((await world.write(['1', A + 5], [POISON, A + 6, B + 6], ['2', B + 7])).told).toEqual([
+  expect((await world.write(['1', A + 5], [POISON, A + 6, B + 6], ['2', B + 7])).outcomes).toEqual([
     'done',
     'BAD_REQUEST',
     'done',
   ]);
   expectUnharmed();
-  expect((await world.write(['good', A + 6, B + 6])).told).toEqual(['done']);
+  expect((await world.write(['good', A + 6, B + 6])).outcomes).toEqual(['done']);
 });
 
 function refuseNothing(replicas: Servers, names: readonly string[]): void {
@@ -167,27 +178,27 @@ function refuseNothing(replicas: Servers, names: readonly string[]): void {
 
 test('rounds of other shards that travel in the same message go on', async () => {
   // The first round keeps the way to S2 busy, so that the next two share a message.
-  const told = await Promise.all([
+  const outcomes = await Promise.all([
     world.write(['1', A + 1]),
     world.write([POISON, B + 1]),
     world.write(['2', A + 2], ['3', A + 3]),
   ]);
-  expect(told.map((each) => each.told)).toEqual([['done'], ['BAD_REQUEST'], ['done', 'done']]);
+  expect(outcomes.map((each) => each.outcomes)).toEqual([['done'], ['BAD_REQUEST'], ['done', 'done']]);
   expectUnharmed();
 });
 
 test('those that were refused in the same round for what they ask are told that', async () => {
   await world.write(['there', B + 1]);
-  const { told } = await world.write(['1', A + 1, B + 1], [POISON, A + 2], ['3', A + 3, B + 3], ['4', A + 4]);
-  expect(told).toEqual(['KEY_EXISTS', 'BAD_REQUEST', 'done', 'done']);
+  const { outcomes } = await world.write(['1', A + 1, B + 1], [POISON, A + 2], ['3', A + 3, B + 3], ['4', A + 4]);
+  expect(outcomes).toEqual(['KEY_EXISTS', 'BAD_REQUEST', 'done', 'done']);
   expectUnharmed();
 });
 
 test('one among many is found in few rounds', async () => {
   const writes = Array.from({ length: 32 }, (_, n): [string, number] => [n === 17 ? POISON : 'good', A + n]);
   const before = world.rounds;
-  const { told } = await world.write(...writes);
-  expect(told.flatMap((each, n) => (each === 'done' ? [] : [[n, each]]))).toEqual([[17, 'BAD_REQUEST']]);
+  const { outcomes } = await world.write(...writes);
+  expect(outcomes.flatMap((each, n) => (each === 'done' ? [] : [[n, each]]))).toEqual([[17, 'BAD_REQUEST']]);
   // At three replicas: the first round, and two halves at each of five levels.
   expect(world.rounds - before).toBeLessThanOrEqual(3 * (1 + 2 * 5));
   expectUnharmed();
@@ -195,7 +206,7 @@ test('one among many is found in few rounds', async () => {
 
 test('one that a silent replica cannot refuse is refused by the others', async () => {
   world.replicas.server('S4').kill();
-  expect((await world.write(['1', B + 1], [POISON, B + 2], ['3', B + 3])).told).toEqual([
+  expect((await world.write(['1', B + 1], [POISON, B + 2], ['3', B + 3])).outcomes).toEqual([
     'done',
     'BAD_REQUEST',
     'done',

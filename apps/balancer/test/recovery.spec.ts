@@ -23,7 +23,7 @@ interface End {
   of: (typeof ENDS)[number];
 }
 
-interface Told {
+interface Published {
   kind: string;
   data: Record<string, unknown>;
 }
@@ -32,7 +32,7 @@ interface Told {
 class World {
   readonly scheduler: Scheduler;
   readonly replicas: Servers;
-  readonly events: Told[] = [];
+  readonly events: Published[] = [];
   /** Rows of snapshots and of differences that became durable on the target, and pages of snapshots. */
   readonly stored = { snapshot: 0, difference: 0, pages: 0 };
   onPage: (page: number) => void = () => undefined;
@@ -166,7 +166,7 @@ class World {
     );
   }
 
-  told(kind: string): Record<string, unknown>[] {
+  published(kind: string): Record<string, unknown>[] {
     return this.events.filter((event) => event.kind === kind).map(({ data }) => data);
   }
 
@@ -223,14 +223,14 @@ describe('a copy', () => {
               });
         };
         world.loseDisk();
-        await world.until(() => world.told('shard.insync').length > 0 && world.isWhole(), 60_000);
+        await world.until(() => world.published('shard.insync').length > 0 && world.isWhole(), 60_000);
         world.stopWriting();
         await world.until(() => world.isWhole());
         const [first, ...others] = await world.views();
         for (const other of others) expect(other).toBe(first);
         expect(world.stored.snapshot).toBeGreaterThanOrEqual(ROWS);
         expect(world.stored.snapshot).toBeLessThanOrEqual(ROWS + list.length * PAGE_ROWS);
-        const isResumed = world.told('shard.syncing').filter(({ resumed }) => resumed === true).length > 0;
+        const isResumed = world.published('shard.syncing').filter(({ resumed }) => resumed === true).length > 0;
         const mustResume = list.some(({ of }) => of !== 'source');
         if (mustResume) expect(isResumed).toBe(true);
       }),
@@ -254,8 +254,10 @@ describe('a copy', () => {
         });
     };
     world.loseDisk();
-    await world.until(() => world.told('shard.insync').some(({ server }) => server === TARGET) && world.isWhole());
-    expect(world.told('shard.syncing').map(({ cause }) => cause)).toContain('what it was being copied from is gone');
+    await world.until(() => world.published('shard.insync').some(({ server }) => server === TARGET) && world.isWhole());
+    expect(world.published('shard.syncing').map(({ cause }) => cause)).toContain(
+      'what it was being copied from is gone',
+    );
     expect(world.stored.snapshot).toBeGreaterThan(ROWS);
     const [first, ...others] = await world.views();
     for (const other of others) expect(other).toBe(first);
@@ -269,7 +271,9 @@ describe('a copy', () => {
       const world = await World.of(4, { tombstoneHorizonMs });
       world.replicas.server(TARGET).kill();
       world.keepWriting(10);
-      await world.until(() => world.told('shard.insync').some(({ server }) => server === TARGET) && world.isWhole());
+      await world.until(
+        () => world.published('shard.insync').some(({ server }) => server === TARGET) && world.isWhole(),
+      );
       expect(world.stored.snapshot >= ROWS).toBe(isWhole);
       if (!isWhole) expect(world.stored.snapshot).toBe(0);
     }
@@ -286,9 +290,9 @@ describe('a copy', () => {
     world.replicas.server(TARGET).kill();
     await world.write(500);
     world.keepWriting(40);
-    await world.until(() => world.told('shard.insync').some(({ server }) => server === TARGET) && world.isWhole());
+    await world.until(() => world.published('shard.insync').some(({ server }) => server === TARGET) && world.isWhole());
     expect(changes).toBe(1);
-    expect(world.told('shard.syncing').map(({ cause }) => cause)).toContain('its digest differs');
+    expect(world.published('shard.syncing').map(({ cause }) => cause)).toContain('its digest differs');
     expect(world.stored.snapshot).toBeGreaterThanOrEqual(ROWS);
     const [first, ...others] = await world.views();
     for (const other of others) expect(other).toBe(first);
@@ -298,8 +302,8 @@ describe('a copy', () => {
     const copyBytesPerS = 1_000;
     const world = await World.of(6, { tombstoneHorizonMs: 60_000, copyBytesPerS });
     world.loseDisk();
-    await world.until(() => world.told('shard.insync').some(({ server }) => server === TARGET), 60_000);
-    const [{ bytes, durationMs }] = world.told('shard.insync').filter(({ server }) => server === TARGET) as [
+    await world.until(() => world.published('shard.insync').some(({ server }) => server === TARGET), 60_000);
+    const [{ bytes, durationMs }] = world.published('shard.insync').filter(({ server }) => server === TARGET) as [
       { bytes: number; durationMs: number },
     ];
     expect(bytes).toBeGreaterThan(ROWS * 40);

@@ -22,7 +22,7 @@ async function begun(world: World, ...servers: string[]): Promise<() => void> {
 
 async function nothingIsLeftOf(world: World, server: string): Promise<void> {
   await world.until(() => isGone(world, server), LONG_MS);
-  await world.until(() => world.told('server.removed').length > 0);
+  await world.until(() => world.published('server.removed').length > 0);
   expect(world.balancer.cluster.servers.has(server)).toBe(false);
   expect(record(world).servers).not.toContain(server);
   expect(record(world)).not.toHaveProperty('leaving');

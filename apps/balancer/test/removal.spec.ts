@@ -39,9 +39,9 @@ function holdCopies(world: World): () => void {
 
 test('beside those that are named it takes others, each once, until there are as many as asked for', async () => {
   const world = await World.laidOut({ S0: [SHARD], S1: [SHARD], S2: [SHARD], S3: [SHARD] });
-  const told = (await ask(world, 3, 'S0')) as { value: { rm: { n: number; removed: string[] } } };
-  expect(told).toMatchObject({ ok: true, value: { rm: { n: 1 } } });
-  const { removed } = told.value.rm;
+  const reply = (await ask(world, 3, 'S0')) as { value: { rm: { n: number; removed: string[] } } };
+  expect(reply).toMatchObject({ ok: true, value: { rm: { n: 1 } } });
+  const { removed } = reply.value.rm;
   expect(removed[0]).toBe('S0');
   expect(new Set(removed).size).toBe(3);
   expect(recordOf(world).servers).toHaveLength(1);
@@ -93,7 +93,7 @@ test('it tells which shards a server held, or was to hold: none that another one
   expect(move).toMatchObject({ shard: 'sh1', from: 'S2' });
   const idle = ['S3', 'S4'].find((server) => server !== move!.to)!;
   expect(await remove(world, idle)).toMatchObject({ ok: true });
-  expect(world.told('server.removed')).toEqual([{ cause: '/rm', shards: [] }]);
+  expect(world.published('server.removed')).toEqual([{ cause: '/rm', shards: [] }]);
 });
 
 test('a server stays while the only other replica of a shard is still being made', async () => {

@@ -52,8 +52,8 @@ describe('an /rm whose copies take longer than an administrator waits', () => {
     const goOn = holdCopies(world);
     await remove(world, 'S1');
     goOn();
-    const told = await ask(world, { op: 'rm', command: { n: 1, servers: [] } });
-    expect(told).toMatchObject({ ok: true, value: { rm: { removed: ['S1'] } } });
+    const reply = await ask(world, { op: 'rm', command: { n: 1, servers: [] } });
+    expect(reply).toMatchObject({ ok: true, value: { rm: { removed: ['S1'] } } });
   });
 
   test('gives up a replica that cannot be made for one that can', async () => {
@@ -161,19 +161,19 @@ test('/rm keeps the data of a server where the one that remains loses its disk i
 
 test('/rm takes a server out once more that was taken back meanwhile, since nobody else served', async () => {
   const world = await World.of(2);
-  let isTold = true;
+  let isSent = true;
   world.intercept = (asked, answer, carryOut) => {
     const fail = (): void => {
       answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
     };
-    if (asked.do === 'config' && asked.server === 'S0' && !isTold) {
+    if (asked.do === 'config' && asked.server === 'S0' && !isSent) {
       world.scheduler.after(20, fail);
       return true;
     }
     const isRecord = asked.do === 'store' && asked.key === BUCKET_KEYS.shard(SHARD);
-    if (!isRecord || (asked.value as ShardConfig).replicas.length === 2 || !isTold) return false;
+    if (!isRecord || (asked.value as ShardConfig).replicas.length === 2 || !isSent) return false;
     // S0 has shown that it is whole, and ends before it is told that it is alone.
-    isTold = false;
+    isSent = false;
     world.powerOff('S0');
     carryOut(asked, answer);
     return true;
@@ -181,7 +181,7 @@ test('/rm takes a server out once more that was taken back meanwhile, since nobo
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'rm', command: { n: 1, servers: ['S1'] } } });
   await world.until(() => !replicasOf(world).includes('S1'));
   await world.until(() => world.shard.inSync.includes('S1'));
-  isTold = true;
+  isSent = true;
   world.intercept = () => false;
   world.powerOn('S0');
   await world.until(() => !world.balancer.cluster.servers.has('S1'), LONG_MS);
@@ -239,10 +239,10 @@ test('/rm does not let go of a server that is just being taken back', async () =
   const world = await World.of(2);
   let back: (() => void) | null = null;
   let stores = 0;
-  let isTold = false;
+  let isSent = false;
   world.intercept = (asked, answer, carryOut) => {
-    if (asked.do === 'config' && asked.server === 'S0' && stores === 1 && !isTold) {
-      isTold = true;
+    if (asked.do === 'config' && asked.server === 'S0' && stores === 1 && !isSent) {
+      isSent = true;
       carryOut(asked, (outcome) => {
         world.powerOff('S0');
         answer(outcome);

@@ -51,9 +51,9 @@ it('a round waits, when a member leaves meanwhile that has it, until the others 
   const change = bench.write('a');
   bench.begin(bench.inSyncSets.demote(bench.shardOf('a'), ['S2'], 'a test'));
   bench.reply('a');
-  const telling = bench.open.filter((ask) => ask.do === 'config');
-  expect(telling.map(({ server }) => server)).toEqual(['S0', 'S1']);
-  for (const ask of telling) {
+  const sent = bench.open.filter((ask) => ask.do === 'config');
+  expect(sent.map(({ server }) => server)).toEqual(['S0', 'S1']);
+  for (const ask of sent) {
     expect(bench.codeFor(change)).toBeUndefined();
     bench.resolve(ask);
   }

@@ -203,12 +203,12 @@ describe('an administrator who asks for all shards', () => {
   it('is told who did not answer, as is whoever listens to events', () => {
     const { bench, scrub } = withScrub(3);
     deafen(bench, 'S2');
-    const told = { vat: VAT, compared: ['S0', 'S1'], missing: ['S2'], diverged: [] };
-    expect(askForAll(bench, scrub, PATIENT_MS)).toMatchObject({ ok: true, value: { scrub: { shards: [told] } } });
-    expect(bench.told('shard.unproven')).toMatchObject([{ subject: 'sh0', data: { missing: ['S2'] } }]);
+    const compared = { vat: VAT, compared: ['S0', 'S1'], missing: ['S2'], diverged: [] };
+    expect(askForAll(bench, scrub, PATIENT_MS)).toMatchObject({ ok: true, value: { scrub: { shards: [compared] } } });
+    expect(bench.published('shard.unproven')).toMatchObject([{ subject: 'sh0', data: { missing: ['S2'] } }]);
     bench.answer = () => undefined;
     askForAll(bench, scrub);
-    expect(bench.told('shard.unproven')).toEqual([]);
+    expect(bench.published('shard.unproven')).toEqual([]);
   });
 
   it('is told nothing of a shard whose VAT is not known', () => {
@@ -270,7 +270,7 @@ describe('what proves that a replica shows the same as others', () => {
     for (const server of ['S2', 'S3']) bench.node(server).digest = '2';
     askForAll(bench, scrub);
     expect(provenOf(bench)).toEqual([]);
-    expect(bench.told('shard.diverged').map(({ subject }) => subject)).toEqual(['sh0/S2', 'sh0/S3']);
+    expect(bench.published('shard.diverged').map(({ subject }) => subject)).toEqual(['sh0/S2', 'sh0/S3']);
   });
 
   it('not its own word, when the others have lost theirs meanwhile', () => {
@@ -339,7 +339,7 @@ describe('replicas that differ, once no round is under way', () => {
     };
     return { bench, scrub, goOn };
   }
-  const divergedOf = (bench: Bench): string[] => bench.told('shard.diverged').map(({ subject }) => subject);
+  const divergedOf = (bench: Bench): string[] => bench.published('shard.diverged').map(({ subject }) => subject);
 
   it('leave the set', () => {
     const { bench, goOn } = found('S2');
@@ -383,6 +383,6 @@ describe('replicas that differ, once no round is under way', () => {
     goOn();
     const within = bench.asked('digest').filter(({ request }) => request.within !== undefined);
     expect([...new Set(within.map(({ server }) => server))].sort()).toEqual(['S1', 'S2']);
-    expect(bench.told('shard.diverged')).toMatchObject([{ subject: 'sh0/S2', data: { agreeing: ['S1'] } }]);
+    expect(bench.published('shard.diverged')).toMatchObject([{ subject: 'sh0/S2', data: { agreeing: ['S1'] } }]);
   });
 });

@@ -82,7 +82,7 @@ async function isNotServed(world: World): Promise<void> {
   const { configVersion } = world.shard.record;
   await world.pass(LONG_MS);
   expect(world.shard.record.configVersion).toBeLessThanOrEqual(configVersion + 1);
-  expect(world.told('shard.insync').filter(({ cause }) => String(cause).includes('no member serves'))).toEqual([]);
+  expect(world.published('shard.insync').filter(({ cause }) => String(cause).includes('no member serves'))).toEqual([]);
   expect(world.balancer.cluster.serving(world.shard)).toEqual([]);
   expect(world.shard.inSync).toEqual(['S0']);
 }
@@ -95,7 +95,7 @@ describe('whoever left last is a member again', () => {
     await world.pass(LONG_MS);
     world.powerOn('S1');
     await servedByAll(world);
-    expect(world.told('shard.insync')).toContainEqual(
+    expect(world.published('shard.insync')).toContainEqual(
       expect.objectContaining({ server: 'S1', cause: 'it misses nothing, and no member serves' }),
     );
   });
@@ -116,7 +116,7 @@ describe('whoever left last is a member again', () => {
     const world = await aboutToBeLost();
     world.loseDisk('S0');
     await servedByAll(world);
-    expect(world.told('shard.insync')).toContainEqual(
+    expect(world.published('shard.insync')).toContainEqual(
       expect.objectContaining({ server: 'S1', cause: 'it misses nothing, and no member serves' }),
     );
   });

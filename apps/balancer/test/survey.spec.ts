@@ -27,7 +27,7 @@ class Surveyed extends PartsOfTheCore {
     this.settle();
   }
 
-  tell(server: string, changes: Partial<FenceReply> = {}): void {
+  report(server: string, changes: Partial<FenceReply> = {}): void {
     this.answer('fence', done(fenceReply([], changes)), server);
   }
   beSilent(server: string): void {
@@ -44,7 +44,7 @@ describe('whom a survey asks', () => {
   it('is whoever the launcher has data of, answers the broadcast, or stands in a record, each once', () => {
     const world = new Surveyed(clusterRecord(['S0', 'S1']), ['S1', 'S2'], ['S3', 'S0']);
     expect(world.allAsks('fence').sort()).toEqual(['fence S0', 'fence S1', 'fence S2', 'fence S3']);
-    world.tell('S1', { cluster: newer(clusterRecord(['S1', 'S4'])) });
+    world.report('S1', { cluster: newer(clusterRecord(['S1', 'S4'])) });
     world.pass(50);
     expect(world.openAsks('fence').sort()).toEqual(['fence S0', 'fence S2', 'fence S3', 'fence S4']);
   });
@@ -61,7 +61,7 @@ describe('whom a survey asks', () => {
     expect(world.survey.started).toEqual(new Set(['S1']));
     expect(world.openAsks('fence')).toEqual(['fence S1']);
     expect(world.survey.awaited).toEqual(['S1']);
-    world.tell('S1');
+    world.report('S1');
     expect([...world.survey.replies.keys()]).toEqual(['S1']);
     world.pass(5_000);
     expect(world.allAsks('startNode')).toEqual(['startNode S1']);
@@ -69,7 +69,7 @@ describe('whom a survey asks', () => {
 
   it('starts whom a record names of which the catalog knows nothing', () => {
     const world = new Surveyed(null, [], ['S0']);
-    world.tell('S0', { cluster: clusterRecord(['S0', 'S1']) });
+    world.report('S0', { cluster: clusterRecord(['S0', 'S1']) });
     world.pass(50);
     world.beSilent('S1');
     expect(world.allAsks('startNode')).toEqual(['startNode S1']);
@@ -104,7 +104,7 @@ describe('a survey ends', () => {
 
   it('at once when everybody has told something or is known not to run', () => {
     const world = new Surveyed(null, [], ['S0', 'S1']);
-    world.tell('S0');
+    world.report('S0');
     world.pass(50);
     expect(world.found).toBeUndefined();
     expect(world.survey.awaited).toEqual(['S1']);
@@ -116,8 +116,8 @@ describe('a survey ends', () => {
 
   it('soon when most servers of the record have answered', () => {
     const world = new Surveyed(record, ['S0', 'S1', 'S2']);
-    world.tell('S0');
-    world.tell('S1');
+    world.report('S0');
+    world.report('S1');
     world.pass(450);
     expect(world.found).toBeUndefined();
     expect(world.survey.awaited).toEqual(['S2']);
@@ -128,8 +128,8 @@ describe('a survey ends', () => {
 
   it('not before the time of grace when fewer have, though as many others', () => {
     const world = new Surveyed(record, ['S0', 'S1', 'S2', 'S3']);
-    world.tell('S0');
-    world.tell('S3');
+    world.report('S0');
+    world.report('S3');
     world.pass(GRACE_MS - 50);
     expect(world.found).toBeUndefined();
     world.pass(50);
@@ -138,8 +138,8 @@ describe('a survey ends', () => {
 
   it('without a record in the catalog not before the time of grace as long as anybody may still tell of one', () => {
     const world = new Surveyed(null, ['S0', 'S1', 'S2']);
-    world.tell('S0', { cluster: record });
-    world.tell('S1');
+    world.report('S0', { cluster: record });
+    world.report('S1');
     world.pass(GRACE_MS - 50);
     expect(world.found).toBeUndefined();
     world.pass(50);
@@ -148,27 +148,27 @@ describe('a survey ends', () => {
 
   it('with the newest record that anybody knows', () => {
     const world = new Surveyed(newer(record, 3), ['S0', 'S1', 'S2']);
-    world.tell('S0', { cluster: newer(record, 5) });
-    world.tell('S1', { cluster: newer(record, 4) });
-    world.tell('S2');
+    world.report('S0', { cluster: newer(record, 5) });
+    world.report('S1', { cluster: newer(record, 4) });
+    world.report('S2');
     world.pass(50);
     expect(world.found?.configVersion).toBe(5);
   });
 
   it('and what is told later is handed on; what was told in time is not', () => {
     const world = new Surveyed(record, ['S0', 'S1', 'S2']);
-    world.tell('S0');
-    world.tell('S1');
+    world.report('S0');
+    world.report('S1');
     world.pass(500);
     expect(world.late).toEqual([]);
-    world.tell('S2');
+    world.report('S2');
     expect(world.late).toEqual(['S2']);
   });
 
   it('and silence afterwards is no word', () => {
     const world = new Surveyed(record, ['S1', 'S2'], []);
-    world.tell('S1');
-    world.tell('S2');
+    world.report('S1');
+    world.report('S2');
     world.pass(500);
     world.beSilent('S0');
     expect(world.late).toEqual([]);
@@ -203,10 +203,10 @@ describe('a catalog', () => {
     ['knows everything where somebody has the same record', record, { cluster: record }, false],
     ['without a record is forgetful where somebody has a configuration', null, {}, true],
     ['without a record knows everything where nobody has one', null, { configId: 0 }, false],
-  ])('%s', (_, stored, told, isForgetful) => {
+  ])('%s', (_, stored, reply, isForgetful) => {
     const world = new Surveyed(stored, ['S0', 'S1']);
-    world.tell('S0', { configId: 0 });
-    world.tell('S1', told);
+    world.report('S0', { configId: 0 });
+    world.report('S1', reply);
     expect(world.survey.isForgetful(stored, reigns)).toBe(isForgetful);
   });
 });
@@ -214,16 +214,16 @@ describe('a catalog', () => {
 describe('without a record there may be data all the same', () => {
   it('of servers that hold a configuration', () => {
     const world = new Surveyed(null, ['S0', 'S1']);
-    world.tell('S0');
-    world.tell('S1', { configId: 0 });
+    world.report('S0');
+    world.report('S1', { configId: 0 });
     expect(world.survey.foundData()).toMatch(/^S0 hold data/);
   });
 
   it('of servers that the launcher knows and that do not answer', () => {
     const world = new Surveyed(null, ['S0', 'S1'], ['S2']);
-    world.tell('S0', { configId: 0 });
+    world.report('S0', { configId: 0 });
     expect(world.survey.foundData()).toMatch(/^S1 may hold data/);
-    world.tell('S1', { configId: 0 });
+    world.report('S1', { configId: 0 });
     expect(world.survey.foundData()).toBeNull();
   });
 });

@@ -52,7 +52,7 @@ class TakingOver extends PartsOfTheCore {
   }
 
   /** The server answers the fence: by itself that it has everything of its shards. */
-  tell(server: string, changes: Partial<NodeShardState> = {}, reply: Partial<FenceReply> = {}): void {
+  report(server: string, changes: Partial<NodeShardState> = {}, reply: Partial<FenceReply> = {}): void {
     const held = this.records.filter(({ replicas }) => replicas.includes(server));
     const shards = held.map((record) => stateOf(record, VAT, changes));
     this.answer('fence', done(fenceReply(shards, reply)), server);
@@ -93,11 +93,11 @@ const one = (changes: Partial<ShardRecord> = {}): ShardRecord[] => [shardRecord(
 describe('a new leader', () => {
   it('serves a shard when all of its members have told what they hold', () => {
     const world = new TakingOver(one());
-    for (const server of ['S0', 'S1']) world.tell(server);
+    for (const server of ['S0', 'S1']) world.report(server);
     world.pass(200);
     expect(world.served).toEqual([]);
     expect(world.takeOver.awaited()).toEqual(['S2']);
-    world.tell('S2');
+    world.report('S2');
     world.pass(50);
     expect(world.served).toEqual(['a']);
     expect(world.decidedVat()).toBe(VAT);
@@ -128,16 +128,16 @@ describe('a new leader', () => {
 
   it('forgets what earlier leaders decided when every shard has a round of its own', () => {
     const world = new TakingOver(one());
-    for (const server of S) world.tell(server, { epochStarts: [{ epoch: 2, vat: 3 }] });
+    for (const server of S) world.report(server, { epochStarts: [{ epoch: 2, vat: 3 }] });
     world.pass(50);
     expect(world.shard().epochStarts).toEqual([{ epoch: EPOCH, vat: VAT }]);
   });
 
   it('decides nothing any more when somebody else leads', () => {
     const world = new TakingOver(one());
-    for (const server of ['S0', 'S1']) world.tell(server);
+    for (const server of ['S0', 'S1']) world.report(server);
     world.cluster.phase = 'steppedDown';
-    world.tell('S2');
+    world.report('S2');
     world.pass(200);
     expect(world.rounds).toEqual([]);
     expect(world.cluster.mark).toBeNull();
@@ -149,7 +149,7 @@ describe('a new leader', () => {
       world.cluster.phase = 'steppedDown';
       return done(round.parts.map(({ shard }) => ({ shard, outcomes: [], digest: '1' })));
     });
-    for (const server of S) world.tell(server);
+    for (const server of S) world.report(server);
     world.pass(200);
     expect(world.cluster.mark).toBeNull();
   });
@@ -158,10 +158,10 @@ describe('a new leader', () => {
     ['the catalog', { mark: { epoch: EPOCH, instance: 'L9', revision: 1 } }, {}],
     ['a round', {}, { newestRound: { ...roundOf({ a: VAT }), epoch: EPOCH } }],
     ['a configuration', {}, { configEpoch: EPOCH }],
-  ])('gives way to whoever has used its epoch already: for %s', (_, reply, told) => {
+  ])('gives way to whoever has used its epoch already: for %s', (_, reply, state) => {
     const world = new TakingOver(one());
-    for (const server of ['S0', 'S1']) world.tell(server);
-    world.tell('S2', told, reply);
+    for (const server of ['S0', 'S1']) world.report(server);
+    world.report('S2', state, reply);
     world.pass(200);
     expect(world.givenUp).toEqual([`the epoch ${EPOCH} has been used already`]);
     expect(world.served).toEqual([]);
@@ -171,7 +171,7 @@ describe('a new leader', () => {
 describe('a server that does not come', () => {
   const silent = (): TakingOver => {
     const world = new TakingOver(one());
-    for (const server of ['S0', 'S1']) world.tell(server);
+    for (const server of ['S0', 'S1']) world.report(server);
     world.beGone('S2');
     return world;
   };
@@ -202,12 +202,12 @@ describe('a server that does not come', () => {
 
   it('and is no part of the cluster any more when it answers is not heard', () => {
     const world = new TakingOver(one());
-    for (const server of ['S0', 'S1']) world.tell(server);
+    for (const server of ['S0', 'S1']) world.report(server);
     world.answer('fence', SILENCE, 'S2');
     world.pass(50);
     expect(world.openAsks('fence')).toEqual(['fence S2']);
     world.cluster.removeServer('S2');
-    world.tell('S2');
+    world.report('S2');
     expect(world.givenUp).toEqual([]);
     expect(world.cluster.servers.has('S2')).toBe(false);
   });
@@ -220,7 +220,7 @@ describe('by what members tell', () => {
   ])('one that lags behind what another was told does not count after the time of grace: %s first', (...order) => {
     const world = new TakingOver(one());
     for (const server of order)
-      world.tell(server, server === 'S0' ? {} : { currentTerm: VAT - 1, committedVat: VAT - 2 });
+      world.report(server, server === 'S0' ? {} : { currentTerm: VAT - 1, committedVat: VAT - 2 });
     world.beGone('S2');
     world.pass(3 * GRACE_MS);
     expect(world.served).toEqual([]);
@@ -235,7 +235,7 @@ describe('by what members tell', () => {
       const shards = [stateOf(world.shard().record, VAT)];
       return done({ ...vitals, server: 'S', instance: 'i', epoch: EPOCH, configId: 1, cluster: null, shards });
     });
-    for (const server of ['S0', 'S1']) world.tell(server);
+    for (const server of ['S0', 'S1']) world.report(server);
     world.beGone('S2');
     world.pass(GRACE_MS - 100);
     expect(world.served).toEqual([]);
@@ -246,7 +246,7 @@ describe('by what members tell', () => {
 
   it('nothing follows where all members have lost what they held', () => {
     const world = new TakingOver(one());
-    for (const server of S) world.tell(server, { catchingUp: true });
+    for (const server of S) world.report(server, { catchingUp: true });
     world.pass(3 * GRACE_MS);
     expect(world.shard().decided).toBe(false);
   });
@@ -267,19 +267,19 @@ describe('by what members tell', () => {
   it.each<[string, Partial<ShardRecord>, Partial<NodeShardState>]>([
     ['was found to be wrong', { diverged: ['S2'] }, { committedVat: 50, currentTerm: 50 }],
     ['is being copied', {}, { committedVat: 50, currentTerm: 50, catchingUp: true }],
-  ])('one that %s has no word in it', (_, record, told) => {
+  ])('one that %s has no word in it', (_, record, state) => {
     const world = new TakingOver(one(record));
-    for (const server of ['S0', 'S1']) world.tell(server);
-    world.tell('S2', told);
+    for (const server of ['S0', 'S1']) world.report(server);
+    world.report('S2', state);
     world.pass(50);
     expect(world.decidedVat()).toBe(VAT);
   });
 
   it('one whose terms end below the VAT has lost something, and does not lower it', () => {
     const world = new TakingOver(one());
-    world.tell('S0');
-    world.tell('S1');
-    world.tell('S2', { committedVat: VAT - 2, currentTerm: VAT - 1 });
+    world.report('S0');
+    world.report('S1');
+    world.report('S2', { committedVat: VAT - 2, currentTerm: VAT - 1 });
     world.pass(50);
     expect(world.decidedVat()).toBe(VAT);
   });
@@ -287,8 +287,8 @@ describe('by what members tell', () => {
   it('a round counts that another shard was told to be committed, though that shard is decided by itself', () => {
     const round = roundOf({ a: VAT, b: 14 });
     const world = new TakingOver([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S3'])], [...S, 'S3']);
-    for (const server of ['S0', 'S1']) world.tell(server, { committedVat: VAT - 2, newestRound: round });
-    for (const server of ['S2', 'S3']) world.tell(server, { committedVat: 14, currentTerm: 14, newestRound: round });
+    for (const server of ['S0', 'S1']) world.report(server, { committedVat: VAT - 2, newestRound: round });
+    for (const server of ['S2', 'S3']) world.report(server, { committedVat: 14, currentTerm: 14, newestRound: round });
     world.pass(50);
     expect(world.served.sort()).toEqual(['a', 'b']);
     expect(world.decidedVat()).toBe(VAT);
@@ -298,8 +298,8 @@ describe('by what members tell', () => {
     const round = roundOf({ b: 14, c: 4 });
     const records = [shardRecord('b', ['S0', 'S1']), shardRecord('c', ['S2', 'S3'])];
     const world = new TakingOver(records, [...S, 'S3']);
-    world.tell('S0', { committedVat: 12, currentTerm: 14, newestRound: round });
-    world.tell('S1', { committedVat: 12, currentTerm: 12 });
+    world.report('S0', { committedVat: 12, currentTerm: 14, newestRound: round });
+    world.report('S1', { committedVat: 12, currentTerm: 12 });
     world.beGone('S2', 'S3');
     world.pass(GRACE_MS + 100);
     expect(world.served).toEqual(['b']);
@@ -314,7 +314,7 @@ describe('by what members tell', () => {
 
   it('a round does not count over a shard that there is not any more', () => {
     const world = new TakingOver(one());
-    for (const server of S) world.tell(server, { committedVat: VAT - 2, newestRound: roundOf({ a: VAT, z: 3 }) });
+    for (const server of S) world.report(server, { committedVat: VAT - 2, newestRound: roundOf({ a: VAT, z: 3 }) });
     world.pass(50);
     expect(world.served).toEqual(['a']);
     expect(world.decidedVat()).toBe(VAT - 2);
@@ -323,7 +323,7 @@ describe('by what members tell', () => {
   it('a shard waits for one of which nobody has told anything, which may be linked to it, but not for ever', () => {
     const world = new TakingOver([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S3'])], [...S, 'S3']);
     world.beGone('S2', 'S3');
-    for (const server of ['S0', 'S1']) world.tell(server);
+    for (const server of ['S0', 'S1']) world.report(server);
     world.pass(GRACE_MS - 100);
     expect(world.served).toEqual([]);
     world.pass(200);
@@ -333,10 +333,10 @@ describe('by what members tell', () => {
   it.each<[string, Partial<NodeShardState>, Partial<FenceReply>]>([
     ['a shard that there is not', { shard: 'z' }, {}],
     ['another configuration', { configVersion: 9, inSync: ['S2'], committedVat: 99 }, { configId: 9 }],
-  ])('nothing follows from %s', (_, told, reply) => {
+  ])('nothing follows from %s', (_, state, reply) => {
     const world = new TakingOver(one());
-    for (const server of ['S0', 'S1']) world.tell(server);
-    world.tell('S2', told, reply);
+    for (const server of ['S0', 'S1']) world.report(server);
+    world.report('S2', state, reply);
     world.pass(50);
     expect(world.shard().inSync).toEqual(S);
     expect(world.decidedVat()).toBe(VAT);
@@ -348,7 +348,7 @@ describe('what the catalog says of a shard is believed', () => {
 
   it('on the word of one member only after the time of grace', () => {
     const world = lone();
-    world.tell('S0');
+    world.report('S0');
     world.beGone('S1', 'S2');
     world.pass(GRACE_MS - 100);
     expect(world.served).toEqual([]);
@@ -359,11 +359,11 @@ describe('what the catalog says of a shard is believed', () => {
   it('or when most servers have answered, and none of them knows of anything that it does not', () => {
     const world = lone([...S, 'S3', 'S4']);
     world.beGone('S1', 'S2');
-    world.tell('S0');
-    world.tell('S3');
+    world.report('S0');
+    world.report('S3');
     world.pass(100);
     expect(world.served).toEqual([]);
-    world.tell('S4');
+    world.report('S4');
     world.pass(100);
     expect(world.shard().decided).toBe(true);
   });
@@ -373,7 +373,7 @@ describe('what the catalog says of a shard is believed', () => {
     const record = shardRecord('a', replicas, { inSync: ['S0'], joining: ['S2', 'S3'] });
     const world = new TakingOver([record], replicas);
     const forgotten = { mark: { epoch: EPOCH - 1, instance: 'L4', revision: 50 } };
-    for (const server of ['S0', 'S2', 'S3']) world.tell(server, {}, forgotten);
+    for (const server of ['S0', 'S2', 'S3']) world.report(server, {}, forgotten);
     world.beGone('S1');
     world.pass(3 * GRACE_MS);
     expect(world.shard().decided).toBe(false);
@@ -386,7 +386,7 @@ describe('what the catalog says of a shard is believed', () => {
 describe('a shard that is served', () => {
   it('stays so when a replica tells of a later record, too late: what has been shown is not taken back', () => {
     const world = new TakingOver([shardRecord('a', ['S0', 'S1'], { inSync: ['S0'] })], ['S0', 'S1']);
-    world.tell('S0');
+    world.report('S0');
     world.beGone('S1');
     world.pass(GRACE_MS + 100);
     expect(world.served).toEqual(['a']);
@@ -409,7 +409,7 @@ it('many shards that are decided together are so in steps, with time for others 
   const round = roundOf(Object.fromEntries(ids.map((id) => [id, VAT])));
   world.reply('pause', () => undefined);
   for (const server of ['S0', 'S1'])
-    world.tell(server, { committedVat: VAT - 2, newestRound: round, configVersion: 0 });
+    world.report(server, { committedVat: VAT - 2, newestRound: round, configVersion: 0 });
   let steps: string[][] = [];
   const goOn = (): void => {
     const before = world.asked.length;
@@ -434,7 +434,7 @@ describe('what was decided', () => {
       silent ? SILENCE : done(round.parts.map(({ shard }) => ({ shard, outcomes: [], digest: '1' }))),
     );
     world.reply('ping', () => SILENCE);
-    for (const server of S) world.tell(server);
+    for (const server of S) world.report(server);
     world.pass(200);
     expect(world.served).toEqual([]);
     const before = Math.max(...world.rounds.map(({ last }) => last));
@@ -450,8 +450,8 @@ describe('what was decided', () => {
     const world = new TakingOver(one());
     world.reply('config', () => SILENCE);
     world.reply('ping', () => SILENCE);
-    for (const server of ['S0', 'S1']) world.tell(server);
-    world.tell('S2', { configVersion: 0 });
+    for (const server of ['S0', 'S1']) world.report(server);
+    world.report('S2', { configVersion: 0 });
     world.pass(500);
     expect(world.rounds).toEqual([]);
     expect(world.served).toEqual([]);
@@ -464,9 +464,9 @@ describe('what was decided', () => {
       key === 'shard.a' && world.shard().record.configVersion === 7 ? conflict : done(200),
     );
     world.reply('readKey', () => done({ key: 'shard.a', value: { by: 99 }, revision: 300 }));
-    world.tell('S0', later);
-    world.tell('S1', later);
-    world.tell('S2');
+    world.report('S0', later);
+    world.report('S1', later);
+    world.report('S2');
     world.pass(200);
     expect(world.rounds).toEqual([]);
     expect(world.givenUp).toHaveLength(1);

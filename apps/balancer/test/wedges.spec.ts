@@ -24,8 +24,8 @@ function writeOf(...keys: number[]): object {
 }
 
 async function rows(world: World, key: number): Promise<number | undefined> {
-  const told = (await world.change({ op: 'read', low: key, high: key })) as { count?: number };
-  return told.count;
+  const reply = (await world.change({ op: 'read', low: key, high: key })) as { count?: number };
+  return reply.count;
 }
 
 /**

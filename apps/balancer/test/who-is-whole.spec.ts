@@ -96,7 +96,7 @@ test('who has stored a round and then lost its disk shows nothing', async () => 
   });
   expect(await world.change(write(7))).toHaveProperty('error');
   // S2 has everything, too, and the round that it did not get is none that was acknowledged.
-  expect(world.told('shard.stale').map(({ server }) => server)).not.toContain('S2');
+  expect(world.published('shard.stale').map(({ server }) => server)).not.toContain('S2');
 });
 
 test('who stores a configuration and has lost its disk shows nothing', async () => {
@@ -138,7 +138,7 @@ test('a round that has all it needs waits for the members to be told who has lef
     return true;
   };
   const batch = world.submit(write(7));
-  await world.until(() => world.shard.untold.has('S0'));
+  await world.until(() => world.shard.unacknowledged.has('S0'));
   await world.until(() => world.answers[batch] !== undefined);
   expect(world.answers[batch]).toMatchObject({ added: 1 });
 });

@@ -275,7 +275,7 @@ describe('a change with a name', () => {
     const together = async (id: string, method: string, path: string, body: unknown): Promise<[number, unknown]> => {
       const answers = await Promise.all(Array.from({ length: 20 }, () => named(id, method, path, body)));
       const [first] = answers;
-      for (const { status, body: told } of answers) expect([status, told]).toEqual([first!.status, first!.body]);
+      for (const { status, body: said } of answers) expect([status, said]).toEqual([first!.status, first!.body]);
       return [first!.status, first!.body];
     };
     const data = [student(1), student(5000), student(9000)];

@@ -84,9 +84,9 @@ test('while a server is waited for that does not start, everybody is told so', a
   writeFileSync(join(folder, 'data', 'servers', 'Server1', 'postgres', 'PG_VERSION'), '9\n');
   const port = await freePort();
   const starting = LocalCluster.start({ dataDir: join(folder, 'data'), port });
-  const told = /nobody leads the cluster right now: the balancer that will lead waits for Server1\b/;
-  await expect(untilSaid(`http://127.0.0.1:${port}/readyz`, told)).resolves.toMatch(told);
-  await expect(untilSaid(`http://127.0.0.1:${port}/read?low=0&high=9`, told)).resolves.toMatch(told);
+  const why = /nobody leads the cluster right now: the balancer that will lead waits for Server1\b/;
+  await expect(untilSaid(`http://127.0.0.1:${port}/readyz`, why)).resolves.toMatch(why);
+  await expect(untilSaid(`http://127.0.0.1:${port}/read?low=0&high=9`, why)).resolves.toMatch(why);
   const cluster = await starting;
   clusters.push(cluster);
   expect(cluster.output.join('\n')).toMatch(/before it leads it waits for Server1\b/);

@@ -45,10 +45,10 @@ test('1,024 shards are made by one request, written in one round, and dropped', 
   const { rounds } = await replica.apply({ epoch: 1, rounds: [{ round: 1, lastTerms, parts }] }, rows);
   expect(rounds[0]?.parts.map(({ outcomes }) => outcomes)).toEqual(NAMES.map(() => [{ ok: 1 }]));
   // All of them name all of them, in memory as well as after a start.
-  const told = async (from: Replica): Promise<number> =>
+  const pongBytes = async (from: Replica): Promise<number> =>
     JSON.stringify(shareRounds(await from.fence({ epoch: 1 }))).length;
-  expect(await told(replica)).toBeLessThan(1024 * 1024);
-  expect(await told(await openReplica('Server0', store, new DirectSource()))).toBeLessThan(1024 * 1024);
+  expect(await pongBytes(replica)).toBeLessThan(1024 * 1024);
+  expect(await pongBytes(await openReplica('Server0', store, new DirectSource()))).toBeLessThan(1024 * 1024);
   const left = await replica.config(request({ drop: NAMES.slice(1) }));
   expect(left.shards).toMatchObject([{ shard: 'sh0', rows: 1 }]);
 });

@@ -17,7 +17,7 @@ const ROUND_TRIP_MS = 120_000;
 type Step =
   | { kind: 'round'; ops: RoundOp[]; name: string; commitBefore: boolean }
   | { kind: 'two-rounds'; first: RoundOp[]; second: RoundOp[]; name: string }
-  | { kind: 'told' }
+  | { kind: 'ping' }
   | { kind: 'purge' }
   | { kind: 'forget' }
   | { kind: 'reload' }
@@ -62,7 +62,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('two-rounds' as const), first: ops, second: ops, name: text }),
   },
-  ...(['told', 'purge', 'forget', 'reload', 'copy'] as const).map((kind) => ({
+  ...(['ping', 'purge', 'forget', 'reload', 'copy'] as const).map((kind) => ({
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant(kind) }),
   })),
@@ -133,7 +133,7 @@ class History {
       case 'two-rounds':
         this.naive.settle(true);
         return this.applyRounds([one.first, one.second], one.name);
-      case 'told':
+      case 'ping':
         this.naive.settle(true);
         return this.ping({});
       case 'purge':
@@ -199,8 +199,8 @@ class History {
     };
     while ((await ask()).next !== null);
     pair.copied = to;
-    const told = await digests(pair.copy, to, this.naive.forgottenUpTo);
-    expect(told).toEqual(await digests(pair.replica, to, this.naive.forgottenUpTo));
+    const digest = await digests(pair.copy, to, this.naive.forgottenUpTo);
+    expect(digest).toEqual(await digests(pair.replica, to, this.naive.forgottenUpTo));
     await expectSame(pair.copy, this.naive, [to]);
   }
 

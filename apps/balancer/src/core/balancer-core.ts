@@ -239,8 +239,8 @@ export class BalancerCore {
 
   /** Tells what became of a change. */
   private find(operation: string, batch: number): void {
-    const answer = (told: { status: OperationStatus } | { error: ErrorBody }): void => {
-      this.context.emit({ do: 'answer', batch, answered: { result: { id: 0, ...told } } });
+    const answer = (reply: { status: OperationStatus } | { error: ErrorBody }): void => {
+      this.context.emit({ do: 'answer', batch, answered: { result: { id: 0, ...reply } } });
     };
     const refusal = this.refusalOf(this.cluster.configId);
     if (refusal !== null) {
@@ -289,7 +289,7 @@ export class BalancerCore {
   }
 
   private refuse(command: RecordCommand, why: ErrorBody): void {
-    const error = this.writer.underWay.toldOf(command.operation, why);
+    const error = this.writer.underWay.errorFor(command.operation, why);
     this.context.emit({ do: 'answer', batch: command.batch, answered: { result: { id: command.id, error } } });
   }
 

@@ -123,11 +123,11 @@ export class BalancerMetrics {
         for (const each of STATES) this.replica.set({ shard, server, state: each }, each === state ? 1 : 0);
       }
     }
-    for (const server of status.servers) this.tellServer(server);
+    for (const server of status.servers) this.exportServer(server);
     return await this.registry.metrics();
   }
 
-  private tellServer({ server, health, causes, heartbeatAgeMs, missed, vitals }: ServerStatus): void {
+  private exportServer({ server, health, causes, heartbeatAgeMs, missed, vitals }: ServerStatus): void {
     const { postgres, diskFreeBytes, eventLoopDelayMs, answerMs } = vitals;
     if (heartbeatAgeMs !== null) this.heartbeat.set({ server }, heartbeatAgeMs / 1000);
     this.missed.set({ server }, missed);

@@ -10,7 +10,7 @@ import { WorkInFlight } from '#common/process/work-in-flight';
 import { parseBalancerConfig } from '#common/config/balancer-config';
 import { BalancerModule } from './balancer.module';
 import { BalancerService } from './balancer.service';
-import { tellAwaited } from './take-over-news';
+import { announceAwaited } from './take-over-news';
 
 /** @throws ConfigError when the environment is wrong */
 export async function startBalancer(lifeline: Lifeline): Promise<void> {
@@ -24,9 +24,9 @@ export async function startBalancer(lifeline: Lifeline): Promise<void> {
   const options = { ...{ strategy }, logger: new NestLogger(logger), abortOnError: false };
   const app = await NestFactory.createMicroservice(module, options);
   const balancer = app.get(BalancerService);
-  const tellNoMore = tellAwaited(nats, logger, () => balancer.awaited());
+  const stopAnnouncing = announceAwaited(nats, logger, () => balancer.awaited());
   stopOnSignals(logger, lifeline, async () => {
-    tellNoMore();
+    stopAnnouncing();
     await strategy.finish();
     await balancer.stop();
     await app.close();

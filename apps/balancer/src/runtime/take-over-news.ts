@@ -13,15 +13,15 @@ const INTERVAL_MS = 1_000;
  * @param awaited null when nobody is
  * @returns a function that ends it
  */
-export function tellAwaited(nats: NatsConnection, logger: Logger, awaited: () => TakeOverNews | null): () => void {
-  let told = '';
+export function announceAwaited(nats: NatsConnection, logger: Logger, awaited: () => TakeOverNews | null): () => void {
+  let announced = '';
   const timer = setInterval(() => {
     const news = awaited();
     if (news === null || nats.isClosed()) return;
     nats.publish(TAKE_OVER_SUBJECT, JSON.stringify(news));
     const waitingFor = news.waitingFor.join(', ');
-    if (waitingFor !== told) logger.warn({ waitingFor }, `before it leads it waits for ${waitingFor}`);
-    told = waitingFor;
+    if (waitingFor !== announced) logger.warn({ waitingFor }, `before it leads it waits for ${waitingFor}`);
+    announced = waitingFor;
   }, INTERVAL_MS);
   return () => {
     clearInterval(timer);

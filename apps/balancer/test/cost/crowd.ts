@@ -160,12 +160,12 @@ export class Crowd {
   }
 
   /** One change over all shards. `isTold`: the replicas hear that it is committed, as with the heartbeats after it. */
-  writeEverywhere(isTold: boolean): void {
+  writeEverywhere(isKnown: boolean): void {
     const keys = Array.from({ length: this.shards }, (_, shard) => shard * SHARD_KEYS);
     const command = { batch: 0, id: 0, op: 'write' as const, onConflict: 'replace' as const };
     this.happen({ on: 'records', configId: 1, commands: [{ ...command, keys, rows: keys.map(() => '{}') }] });
     this.drain();
-    if (!isTold) return;
+    if (!isKnown) return;
     for (const held of this.servers.values())
       for (const [shard, state] of held) held.set(shard, { ...state, committedVat: state.currentTerm });
   }
@@ -252,7 +252,7 @@ export class Crowd {
           configId: this.configId(ask.server),
           instance: 'i',
           prepared: null,
-          shards: this.told(ask.server),
+          shards: this.reportsOf(ask.server),
           cluster: null,
           mark: null,
         };
@@ -264,12 +264,12 @@ export class Crowd {
             epoch: ask.request.epoch,
             configId: 1,
             cluster: null,
-            shards: this.told(ask.server),
+            shards: this.reportsOf(ask.server),
           },
         };
       case 'config':
         for (const config of ask.request.shards) this.configure(ask.server, config);
-        return { instance: 'i', shards: this.told(ask.server) };
+        return { instance: 'i', shards: this.reportsOf(ask.server) };
       case 'apply':
         return ask.round.parts.map((part): PartReply => {
           const held = this.heldBy(ask.server).get(part.shard);
@@ -332,7 +332,7 @@ export class Crowd {
     return held;
   }
 
-  private told(server: string): Held[] {
+  private reportsOf(server: string): Held[] {
     return [...this.heldBy(server).values()];
   }
 

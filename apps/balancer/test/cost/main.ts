@@ -54,20 +54,20 @@ function takeOvers(): void {
     before();
     const file = join(folder, 'crowd');
     writeFileSync(file, crowd.saved());
-    const told = `cold ${describe(cold(file))}; warm ${describe(
+    const figures = `cold ${describe(cold(file))}; warm ${describe(
       measured(crowd, () => {
         before();
         return crowd.takeOver();
       }),
     )}`;
-    process.stdout.write(`take-over with ${what}: ${told}\n`);
+    process.stdout.write(`take-over with ${what}: ${figures}\n`);
   };
   try {
     for (const shards of [128, 256, 512, 1_024]) print(`${shards} shards`, Crowd.of(shards, SERVERS), () => undefined);
-    for (const isTold of [true, false]) {
+    for (const isKnown of [true, false]) {
       const crowd = Crowd.of(1_024, SERVERS);
-      print(`1024 shards that share a round, ${isTold ? 'known' : 'not known'} to be committed`, crowd, () => {
-        crowd.writeEverywhere(isTold);
+      print(`1024 shards that share a round, ${isKnown ? 'known' : 'not known'} to be committed`, crowd, () => {
+        crowd.writeEverywhere(isKnown);
       });
     }
   } finally {

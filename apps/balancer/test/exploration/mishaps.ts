@@ -166,7 +166,7 @@ const OF_LEADER: readonly Kind[] = [
 ];
 
 /** While the bucket alone knows that another configuration is in force, it takes that with it: then the one before is right again. */
-function isTold({ servers, watch }: JudgedWorld): boolean {
+function isAcknowledged({ servers, watch }: JudgedWorld): boolean {
   return servers.all.some((server) => diskOf(server).configId >= watch.seen.configId());
 }
 
@@ -185,7 +185,7 @@ const OF_BUCKET: readonly Kind[] = [
   {
     name: 'bucket lost',
     strike: (world) => {
-      if (!isTold(world)) return null;
+      if (!isAcknowledged(world)) return null;
       world.catalog.lose();
       return done();
     },
@@ -193,7 +193,7 @@ const OF_BUCKET: readonly Kind[] = [
   ...[60, 300, 2_000].map((ms): Kind => ({
     name: `bucket back ${ms}`,
     strike: (world) => {
-      if (!isTold(world) || !isKnownToAll(world)) return null;
+      if (!isAcknowledged(world) || !isKnownToAll(world)) return null;
       world.catalog.setBack(ms);
       return done();
     },

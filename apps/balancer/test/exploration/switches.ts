@@ -90,7 +90,7 @@ function looksOnce(): WorldMutations {
 
 function forgetsChanges(): WorldMutations {
   return patched(({ writer }) => {
-    writer.underWay.toldOf = (_id, error) => error;
+    writer.underWay.errorFor = (_id, error) => error;
   });
 }
 

@@ -17,23 +17,23 @@ export type Report =
 
 type Simulate = (seed: number) => Promise<{ violation: string | null }>;
 
-function tell(report: Report): void {
+function send(report: Report): void {
   process.send?.(report);
 }
 
 async function run(simulate: Simulate, { guard, seeds }: Task): Promise<void> {
   switchOff(guard);
   for (const seed of seeds) {
-    tell({ is: 'began', seed });
+    send({ is: 'began', seed });
     const decisive = guard === null ? record() : new Set<number>();
     const by = await outcomeOf(simulate, seed);
     stopRecording();
-    if (guard === null) tell({ is: 'decisive', seed, guards: [...decisive] });
+    if (guard === null) send({ is: 'decisive', seed, guards: [...decisive] });
     if (by === null) continue;
-    tell({ is: 'noticed', seed, by });
+    send({ is: 'noticed', seed, by });
     return;
   }
-  tell({ is: 'passed' });
+  send({ is: 'passed' });
 }
 
 async function outcomeOf(simulate: Simulate, seed: number): Promise<string | null> {
@@ -50,7 +50,7 @@ async function serve(path: string): Promise<void> {
   process.on('message', (task: Task) => {
     void run(simulate, task);
   });
-  tell({ is: 'ready' });
+  send({ is: 'ready' });
 }
 
 const [, , simulation] = process.argv;

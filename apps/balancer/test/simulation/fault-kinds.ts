@@ -35,7 +35,7 @@ export const SPECIAL_FAULTS = [
   /** The bucket is set back, the leader ends, and fewer than half of the servers are away for longer than anybody waits for them. */
   'disaster',
   /** The same, after a server has ended and no other has heard of any change of a configuration since: all else gets through. */
-  'disaster untold',
+  'disaster unannounced',
   /** All servers of one shard are away, or the leader cannot reach them. */
   'shard away',
   'shard far from leader',

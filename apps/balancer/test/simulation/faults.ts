@@ -32,7 +32,7 @@ const UNSEEN_MS = 400;
 /** So long an administrator may ask for new tables that come again. */
 const NEW_TABLES_MS = 1_600;
 /** So long nobody hears of any configuration before a disaster. */
-const UNTOLD_MS = 800;
+const UNANNOUNCED_MS = 800;
 /** So long a leader that the bucket has forgotten does not hear of that, and what it sends is late. */
 const FORGOTTEN_MS = 3_500;
 /** Its claim was stored so long ago at most when it is seen to lead. */
@@ -232,8 +232,8 @@ export class Faults {
       case 'tables come again':
         this.loseNewTables(server, leader);
         break;
-      case 'disaster untold':
-        this.endUntold(server);
+      case 'disaster unannounced':
+        this.endUnannounced(server);
         break;
       case 'epoch given twice':
         this.giveEpochTwice(leader);
@@ -273,12 +273,12 @@ export class Faults {
     }
   }
 
-  private endUntold(server: SimServer): void {
+  private endUnannounced(server: SimServer): void {
     const { network, servers, scheduler, maySetBack } = this.world;
     if (!maySetBack() || this.setBacks > 0) return;
-    for (const { name } of servers.all) network.strike('lost', 'config', ANYBODY, name, UNTOLD_MS);
+    for (const { name } of servers.all) network.strike('lost', 'config', ANYBODY, name, UNANNOUNCED_MS);
     server.kill();
-    scheduler.after(this.dice.between(UNTOLD_MS / 4, UNTOLD_MS), () => {
+    scheduler.after(this.dice.between(UNANNOUNCED_MS / 4, UNANNOUNCED_MS), () => {
       if (scheduler.nowMs < this.untilMs) this.bringDisaster();
     });
   }

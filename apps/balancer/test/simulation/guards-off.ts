@@ -49,7 +49,7 @@ export const GUARDS_OFF: readonly Mutation[] = [
     name: 'does not wait until members know who has left',
     fromSeed: 1,
     withinSeeds: 100,
-    mutations: leavesUntold,
+    mutations: leavesUnacknowledged,
   },
   { point: 6, name: 'believes a bucket on the word of one', fromSeed: 1, withinSeeds: 200, mutations: asksTooFew },
   {
@@ -172,7 +172,7 @@ function forgetsEpochStarts(): Mutations {
           return;
         }
         const reply = outcome.value as { shards: NodeShardState[] };
-        answer({ ok: true, value: { ...reply, shards: reply.shards.map((told) => ({ ...told, epochStarts: [] })) } });
+        answer({ ok: true, value: { ...reply, shards: reply.shards.map((state) => ({ ...state, epochStarts: [] })) } });
       });
     },
   };
@@ -215,7 +215,7 @@ function promotesAnybody(): Mutations {
           const inSync = [...new Set([...record.inSync, server])];
           const joining = record.joining.filter((name) => name !== server);
           if ((yield* inSyncSets.storage.store(shard, { ...record, inSync, joining })) !== 'stored') return false;
-          yield* inSyncSets.tellAll(shard);
+          yield* inSyncSets.sendToAll(shard);
           return true;
         } finally {
           shard.entering.delete(server);
@@ -230,16 +230,16 @@ function promotesAnybody(): Mutations {
  * S0 ends and leaves the set, which no configuration tells S1 and S2; rounds are acknowledged. The bucket is set back to before, the
  * leader ends, and S2 is away for long: S0 and S1 are two of three, both know of the old set alone, and undo what S0 lacks.
  */
-function leavesUntold(): Mutations {
+function leavesUnacknowledged(): Mutations {
   return {
     bias: {
       profile: 'bucket',
       ...{ servers: [3], shards: [1], copies: [3], shapeChanges: 0, lastsMs: [2_400], meanMs: [250], pauseMs: 60 },
-      faults: ['disaster untold'],
+      faults: ['disaster unannounced'],
     },
     patchCore: (core) => {
       eachShard(core, (shard) => {
-        Object.defineProperty(shard, 'untold', { get: () => new Set<string>(), set: () => undefined });
+        Object.defineProperty(shard, 'unacknowledged', { get: () => new Set<string>(), set: () => undefined });
       });
     },
   };
@@ -253,7 +253,7 @@ function asksTooFew(): Mutations {
       faults: ['server ends', 'server ends', 'server restarts', 'disaster'],
     },
     patchCore: (core) => {
-      insides(core).cluster.told.isNewest = () => true;
+      insides(core).cluster.reports.isNewest = () => true;
     },
   };
 }
@@ -293,7 +293,7 @@ function hearsNoForgottenIds(): Mutations {
     },
     patchCore: (core) => {
       eachShard(core, ({ forgottenIds }) => {
-        forgottenIds.told = () => undefined;
+        forgottenIds.reported = () => undefined;
       });
     },
   };
@@ -320,7 +320,7 @@ interface Insides {
   inSyncSets: {
     promote: (shard: Shard, server: string) => Workflow<boolean>;
     storage: Pick<RecordStorage, 'store'>;
-    tellAll: (shard: Shard) => Workflow<unknown>;
+    sendToAll: (shard: Shard) => Workflow<unknown>;
   };
 }
 

@@ -6,7 +6,7 @@
  * failure.
  */
 import { spawn } from 'node:child_process';
-import { tell } from './report';
+import { reportOf } from './report';
 import { simulate } from './simulation';
 
 const DEFAULT_SEEDS = 1_000;
@@ -45,11 +45,11 @@ function print(line: string): void {
 async function runAll({ from, count }: Range): Promise<Tallies | null> {
   const tallies: Tallies = {};
   const startMs = performance.now();
-  let toldMs = startMs;
+  let reportedMs = startMs;
   for (let seed = from; seed < from + count; seed += 1) {
     const verdict = await simulate(seed);
     if (verdict.violation !== null) {
-      print(await tell(verdict, numberFrom('LINES', 300)));
+      print(await reportOf(verdict, numberFrom('LINES', 300)));
       return null;
     }
     const tally = (tallies[verdict.profile] ??= { ...EMPTY });
@@ -60,8 +60,8 @@ async function runAll({ from, count }: Range): Promise<Tallies | null> {
     tally.isVoid += Number(verdict.isVoid);
     tally.undecided += Number(verdict.undecided > 0);
     const nowMs = performance.now();
-    if (nowMs - toldMs < PROGRESS_MS) continue;
-    toldMs = nowMs;
+    if (nowMs - reportedMs < PROGRESS_MS) continue;
+    reportedMs = nowMs;
     print(`  up to seed ${seed}: ${Math.round(((seed - from + 1) * 1000) / (nowMs - startMs))} seeds/s`);
   }
   return tallies;

@@ -133,9 +133,9 @@ function believesHighestTerm(): Mutations {
   return changeFenceReply((state) => ({ ...state, committedVat: state.currentTerm }));
 }
 
-type ShardTold = AskTypes['fence']['answer']['shards'][number];
+type ShardReport = AskTypes['fence']['answer']['shards'][number];
 
-function changeFenceReply(change: (state: ShardTold) => ShardTold): Mutations {
+function changeFenceReply(change: (state: ShardReport) => ShardReport): Mutations {
   return {
     interceptAsk: (ask, carryOut, answer) => {
       carryOut(ask, (outcome) => {
@@ -331,9 +331,9 @@ function believesLowestTerm(): Mutations {
       const { takeOver } = insides(core);
       const votes = takeOver.votes.bind(takeOver);
       takeOver.votes = (shard) => {
-        const told = votes(shard);
-        const committedVat = Math.min(...told.map(({ currentTerm }) => currentTerm));
-        return told.map((report) => ({ ...report, committedVat, newestRound: null }));
+        const reports = votes(shard);
+        const committedVat = Math.min(...reports.map(({ currentTerm }) => currentTerm));
+        return reports.map((report) => ({ ...report, committedVat, newestRound: null }));
       };
     },
   };

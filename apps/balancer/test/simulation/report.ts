@@ -8,7 +8,11 @@ import { simulate, type Mutations, type Verdict } from './simulation';
  * @param mutations makes the mutations of one run; null for none
  * @param lines how much of the timeline's end is told
  */
-export async function tell(found: Verdict, lines: number, mutations: () => Mutations = () => ({})): Promise<string> {
+export async function reportOf(
+  found: Verdict,
+  lines: number,
+  mutations: () => Mutations = () => ({}),
+): Promise<string> {
   const { seed } = found;
   const { limits, verdict, runs } = await shrink(
     (tried, withTimeline) => simulate(seed, mutations(), withTimeline, tried),

@@ -4,7 +4,7 @@
  * `SEEDS=5000` runs as many seeds, `SEED=17` one (or `SEEDS` from there on); a seed that fails tells its timeline, whose last
  * `LINES` (default 300) are shown.
  */
-import { tell } from './report';
+import { reportOf } from './report';
 import { simulate, type Verdict } from './simulation';
 import type { Mutation } from './mutation';
 import { MUTATIONS } from './mutations';
@@ -27,7 +27,7 @@ describe('a cluster in the simulated world', () => {
       const verdicts: Verdict[] = [];
       for (let seed = firstSeed; seed < firstSeed + seeds; seed += 1) {
         const verdict = await simulate(seed);
-        if (verdict.violation !== null) throw new Error(await tell(verdict, numberFrom('LINES', 300)));
+        if (verdict.violation !== null) throw new Error(await reportOf(verdict, numberFrom('LINES', 300)));
         verdicts.push(verdict);
       }
       // Worlds that promise nothing, and histories that nobody can checker, prove nothing.

@@ -153,7 +153,7 @@ export class Bench {
     this.effects.length = 0;
   }
   /** Events of one kind so far: their subjects and data. */
-  told(kind: string): { subject: string; data: Record<string, unknown> }[] {
+  published(kind: string): { subject: string; data: Record<string, unknown> }[] {
     return this.effects.flatMap((effect) =>
       effect.do === 'publish' && effect.event.kind === kind ? [effect.event] : [],
     );

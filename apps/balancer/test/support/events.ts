@@ -35,7 +35,7 @@ export class EventWatch {
     return await new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiters.delete(look);
-        reject(new Error(`no ${kind} of ${subject} within ${withinMs} ms; seen: ${this.told()}`));
+        reject(new Error(`no ${kind} of ${subject} within ${withinMs} ms; seen: ${this.seenSoFar()}`));
       }, withinMs);
       const look = (): void => {
         const event = find();
@@ -53,7 +53,7 @@ export class EventWatch {
     await this.nats.close();
   }
 
-  private told(): string {
+  private seenSoFar(): string {
     return this.seen.map(({ type, subject }) => `${type.slice(PREFIX.length)} ${subject}`).join(', ');
   }
 }

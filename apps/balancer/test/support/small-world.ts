@@ -26,7 +26,7 @@ export interface Version {
 }
 
 /** What `shard.diverged` tells. */
-export interface ToldDivergence {
+export interface PublishedDivergence {
   server: string;
   hasMajority: boolean;
   agreeing: string[];
@@ -197,11 +197,11 @@ export class SmallWorld {
     return this.living(server, shard).map(({ key }) => key);
   }
 
-  told(kind: string): Record<string, unknown>[] {
+  published(kind: string): Record<string, unknown>[] {
     return this.events.filter((event) => event.kind === kind).map(({ data }) => data);
   }
 
-  get divergences(): ToldDivergence[] {
+  get divergences(): PublishedDivergence[] {
     return this.events.filter(({ kind }) => kind === 'shard.diverged').map(({ data }) => data as never);
   }
 

@@ -59,7 +59,7 @@ export class LeaderWatch {
         this.announced(data);
       }),
       listenTo(TAKE_OVER_SUBJECT, (data) => {
-        this.told(data);
+        this.takeOverNews(data);
       }),
     ];
     void nats.closed().then(() => {
@@ -119,7 +119,7 @@ export class LeaderWatch {
     void this.ask();
   }
 
-  private told(data: Uint8Array): void {
+  private takeOverNews(data: Uint8Array): void {
     try {
       const { waitingFor } = readMessage(TAKE_OVER_NEWS, data);
       const more = waitingFor.length > SERVERS_NAMED ? ` and ${waitingFor.length - SERVERS_NAMED} more` : '';

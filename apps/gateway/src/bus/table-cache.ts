@@ -52,8 +52,8 @@ export class TableCache {
   }
 
   private async mayBeOutdated(table: Table, error: ShardlineError): Promise<boolean> {
-    const toldSo = error.code === 'CONFIG_CHANGED' || error.code === 'NOT_CONFIGURED';
-    if (!toldSo && !(error.code === 'BAD_REQUEST' && (await this.isReplaced(table)))) return false;
+    const saysSo = error.code === 'CONFIG_CHANGED' || error.code === 'NOT_CONFIGURED';
+    if (!saysSo && !(error.code === 'BAD_REQUEST' && (await this.isReplaced(table)))) return false;
     if (this.table === table) this.table = null;
     return true;
   }

@@ -4,7 +4,7 @@ import { ChangeRequests } from './change-requests';
 import { HttpFailure, httpFailureOf } from './error-status';
 
 /** What a client is told of a change that failed so, after an attempt that may still arrive or not. */
-async function told(code: ErrorCode, inDoubt: boolean): Promise<HttpFailure> {
+async function answerTo(code: ErrorCode, inDoubt: boolean): Promise<HttpFailure> {
   const request = { headers: { 'idempotency-key': 'mine' } } as unknown as FastifyRequest;
   const reply = { header: () => undefined } as unknown as FastifyReply;
   const failed = new ChangeRequests().carryOut(request, reply, (operation) => {
@@ -30,22 +30,22 @@ const NOT_STORED = [
 ] as const;
 
 test.each([...STORED, ...NOT_STORED])('the only attempt ended with %s: that is what happened', async (code, status) => {
-  expect((await told(code, false)).status).toBe(status);
+  expect((await answerTo(code, false)).status).toBe(status);
 });
 
 test.each(STORED)('%s is stored with the id, so that it holds for an earlier attempt, too', async (code, status) => {
-  expect((await told(code, true)).status).toBe(status);
+  expect((await answerTo(code, true)).status).toBe(status);
 });
 
 test.each(NOT_STORED)(
   'an attempt ended with %s while an earlier one may still be carried out: nobody is told that nothing happened',
   async (code) => {
-    const { status, message } = await told(code, true);
+    const { status, message } = await answerTo(code, true);
     expect(status).toBe(504);
     expect(message).toMatch(/may or may not have been done; GET \/operations\/mine tells/);
   },
 );
 
 test.each([false, true])('no answer in time leaves it open, in doubt before or not (%s)', async (inDoubt) => {
-  expect((await told('OUTCOME_UNKNOWN', inDoubt)).status).toBe(504);
+  expect((await answerTo('OUTCOME_UNKNOWN', inDoubt)).status).toBe(504);
 });

@@ -29,7 +29,7 @@ export async function runCluster(options: Options, terminal: Terminal): Promise<
     const natsServer = await provideBroker(terminal);
     const { port, natsPort } = options;
     const cluster = new Cluster({ dataDir, port, natsPort, natsServer, terminal, env: process.env });
-    await runUntilTold(cluster, options, dataDir, terminal);
+    await runUntilStopped(cluster, options, dataDir, terminal);
     return 0;
   } finally {
     // Whoever waits for our end waits for the control socket's; the process's own end closes it.
@@ -44,33 +44,33 @@ async function checkPorts(options: Options, dataDir: ClaimedDataDir): Promise<vo
   await checkPort({ port: options.natsPort, what: 'NATS', option: '--nats-port', hosts: ['127.0.0.1'] }, patienceMs);
 }
 
-async function runUntilTold(
+async function runUntilStopped(
   cluster: Cluster,
   options: Options,
   dataDir: ClaimedDataDir,
   terminal: Terminal,
 ): Promise<void> {
   let ready = false;
-  let tell: (why: string) => void = () => undefined;
-  const told = new Promise<string>((resolve) => {
-    tell = resolve;
+  let stop: (why: string) => void = () => undefined;
+  const stopped = new Promise<string>((resolve) => {
+    stop = resolve;
   });
   const { port, natsPort } = options;
   const identity = dataDir.identity();
   const info = (): LauncherInfo => ({ pid: process.pid, port, natsPort, ready, ...identity });
   const control = new ControlSocket(info, () => {
-    tell('told to stop');
+    stop('told to stop');
   });
   await control.listenAt(dataDir.controlSocket);
   const upkeep = keepUp(dataDir, control, cluster);
-  listenForSignals(cluster, tell);
+  listenForSignals(cluster, stop);
   cluster.ending.addEventListener('abort', () => {
-    tell('it cannot run');
+    stop('it cannot run');
   });
   try {
-    await Promise.race([bringUp(cluster, options, terminal), told]);
+    await Promise.race([bringUp(cluster, options, terminal), stopped]);
     ready = true;
-    const why = await told;
+    const why = await stopped;
     if (cluster.whyRefused === undefined) terminal.say(`${why}: stopping`);
   } finally {
     await cluster.stop();
@@ -97,12 +97,12 @@ async function bringUp(cluster: Cluster, options: Options, terminal: Terminal): 
 }
 
 /** The first signal stops gracefully, the next one at once. */
-function listenForSignals(cluster: Cluster, tell: (why: string) => void): void {
+function listenForSignals(cluster: Cluster, stop: (why: string) => void): void {
   let signals = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       signals += 1;
-      if (signals === 1) tell(signal);
+      if (signals === 1) stop(signal);
       else cluster.killAll();
     });
   }

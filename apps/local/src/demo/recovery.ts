@@ -45,11 +45,11 @@ export async function killAndWatch(
     if (!Number.isSafeInteger(pid) || pid < 2) throw new Refusal(`${pidFile} names no process`);
     process.kill(pid, 'SIGKILL');
     const startMs = performance.now();
-    const tell = (what: string, words: string): void => {
+    const say = (what: string, words: string): void => {
       terminal.say(`  ${terminal.paint(`${since(startMs)} s`.padStart(9), 'dim')}  ${what.padEnd(18)} ${words}`);
     };
-    tell(server, terminal.paint(`SIGKILL to process ${pid}`, 'red'));
-    await follow(nats, events, server, tell);
+    say(server, terminal.paint(`SIGKILL to process ${pid}`, 'red'));
+    await follow(nats, events, server, say);
     const seconds = Number(since(startMs));
     reading.abort();
     return { seconds, reads: await reads };
@@ -65,7 +65,7 @@ async function follow(
   nats: NatsConnection,
   events: Subscription,
   server: string,
-  tell: (what: string, words: string) => void,
+  say: (what: string, words: string) => void,
 ): Promise<void> {
   const timer = setTimeout(() => {
     events.unsubscribe();
@@ -74,7 +74,7 @@ async function follow(
     for await (const message of events) {
       const event = message.json<CloudEvent>();
       const kind = event.type.replace('io.shardline.', '');
-      tell(event.subject, WORDS[kind] ?? kind);
+      say(event.subject, WORDS[kind] ?? kind);
       if (kind === 'server.recovered' && event.subject === server) return;
     }
   } finally {

@@ -28,28 +28,28 @@ describe('following a file', () => {
     rmSync(folder, { recursive: true });
   });
 
-  const follow = (): { tail: LogTail; told: Remark[] } => {
+  const follow = (): { tail: LogTail; remarks: Remark[] } => {
     writeFileSync(file, '{"level":50,"msg":"from an earlier run"}\nan earlier word\n');
-    const told: Remark[] = [];
-    const tail = new LogTail(file, (remark) => told.push(remark));
+    const remarks: Remark[] = [];
+    const tail = new LogTail(file, (remark) => remarks.push(remark));
     tail.start();
-    return { tail, told };
+    return { tail, remarks };
   };
 
   test('only what comes from now on is told, also when a line comes in parts', () => {
-    const { tail, told } = follow();
+    const { tail, remarks } = follow();
     appendFileSync(file, '{"level":50,"msg":"to');
     expect(tail.finalWord()).toBe('');
     appendFileSync(file, 'rn"}\n');
     tail.stop();
-    expect(told).toEqual([{ level: 'error', text: 'torn' }]);
+    expect(remarks).toEqual([{ level: 'error', text: 'torn' }]);
   });
 
   test('a flood of warnings does not flood the terminal', () => {
-    const { tail, told } = follow();
+    const { tail, remarks } = follow();
     appendFileSync(file, '{"level":50,"msg":"again"}\n'.repeat(5_000));
     tail.stop();
-    expect(told.length).toBeLessThan(20);
+    expect(remarks.length).toBeLessThan(20);
   });
 
   test('what a program said last before it gave up is known, not the stack under it', () => {

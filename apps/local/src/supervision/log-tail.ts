@@ -58,13 +58,13 @@ export class LogTail {
   private lastLine = '';
   private timer: NodeJS.Timeout | undefined;
   private windowEndMs = 0;
-  private told = 0;
-  private untold = 0;
+  private shown = 0;
+  private left = 0;
 
   /** Follows the file from where it ends now. It must exist. */
   constructor(
     path: string,
-    private readonly tell: (remark: Remark) => void,
+    private readonly show: (remark: Remark) => void,
   ) {
     this.file = openSync(path, 'r');
     this.offset = fstatSync(this.file).size;
@@ -106,16 +106,16 @@ export class LogTail {
     if (remark === undefined) return;
     const nowMs = performance.now();
     if (nowMs >= this.windowEndMs) {
-      if (this.untold > 0) this.tell({ level: 'warn', text: `${this.untold} more, see the log` });
+      if (this.left > 0) this.show({ level: 'warn', text: `${this.left} more, see the log` });
       this.windowEndMs = nowMs + WINDOW_MS;
-      this.told = 0;
-      this.untold = 0;
+      this.shown = 0;
+      this.left = 0;
     }
-    if (this.told < LINES_PER_WINDOW) {
-      this.told += 1;
-      this.tell(remark);
+    if (this.shown < LINES_PER_WINDOW) {
+      this.shown += 1;
+      this.show(remark);
     } else {
-      this.untold += 1;
+      this.left += 1;
     }
   }
 }

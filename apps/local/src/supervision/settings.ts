@@ -45,8 +45,12 @@ export function checkSettings(env: NodeJS.ProcessEnv, decided: Decided): void {
     parseBalancerConfig(environmentOf('balancer', 'balancer', env, decided));
   });
   check('shard-node', () => {
-    const told = { SERVER_NAME: 'Server', DATA_DIR: join(decided.dataDir, 'servers'), NATS_URL: natsUrl(env, decided) };
-    parseShardNodeConfig(serviceEnvironment('shard-node', env, told));
+    const settings = {
+      SERVER_NAME: 'Server',
+      DATA_DIR: join(decided.dataDir, 'servers'),
+      NATS_URL: natsUrl(env, decided),
+    };
+    parseShardNodeConfig(serviceEnvironment('shard-node', env, settings));
   });
 }
 

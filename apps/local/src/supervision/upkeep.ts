@@ -12,7 +12,7 @@ const INTERVAL_MS = 1_000;
 
 /** Until the cluster ends. Never rejects. */
 export async function keepUp(dataDir: ClaimedDataDir, control: ControlSocket, cluster: Cluster): Promise<void> {
-  let told = '';
+  let warned = '';
   while (await nextTurn(cluster.ending)) {
     try {
       if (!dataDir.isInPlace()) {
@@ -21,11 +21,11 @@ export async function keepUp(dataDir: ClaimedDataDir, control: ControlSocket, cl
       }
       dataDir.restore();
       await control.listenAt(dataDir.controlSocket);
-      told = '';
+      warned = '';
     } catch (error) {
       const what = `cannot look after ${dataDir.shown}: ${(error as Error).message}`;
-      if (what !== told) cluster.warn(what);
-      told = what;
+      if (what !== warned) cluster.warn(what);
+      warned = what;
     }
   }
 }

@@ -64,7 +64,7 @@ export class Clients {
         ? await this.insist(request, `${this.options.prefix}-op${entry.id}`, chance)
         : await this.once(request);
       this.history.answer(entry, ending);
-      this.told(entry, ending);
+      this.noteAnswer(entry, ending);
       await delay(ending.how === 'none' || ending.how === 'unknown' ? PAUSE_MS : chance.below(THINK_MS));
     }
   }
@@ -111,7 +111,7 @@ export class Clients {
   }
 
   /** A refusal is an answer of the shard's as well: it comes from a round. */
-  private told({ operation }: Entry, { how }: Ending): void {
+  private noteAnswer({ operation }: Entry, { how }: Ending): void {
     if (operation.kind === 'read' || (how !== 'done' && how !== 'refused')) return;
     for (const shard of new Set(operation.keys.map(shardOf))) this.answered(shard);
   }

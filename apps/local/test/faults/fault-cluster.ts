@@ -182,10 +182,10 @@ function isWhole({ servers, shards }: ClusterView): boolean {
 }
 
 function describe({ leader, epoch, shards }: ClusterView): string {
-  const told = shards.map(
+  const described = shards.map(
     (shard) => `${shard.Shard_id} ${shard.replicas.map(({ server, state }) => `${server} ${state}`).join(', ')}`,
   );
-  return `${leader} leads in epoch ${epoch}; ${told.join('; ')}`;
+  return `${leader} leads in epoch ${epoch}; ${described.join('; ')}`;
 }
 
 /** Where there is no /proc a balancer is known by its process id in its name only. */

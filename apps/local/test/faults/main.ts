@@ -42,7 +42,7 @@ function lineOf(outcome: FaultReport): string {
   const { fault, notHere, operations, errors, longestStallMs, wholeAfterMs, undecided, faults, note } = outcome;
   const name = fault.padEnd(18);
   if (notHere !== undefined) return `${name} not run: ${notHere}`;
-  const told = Object.entries(errors).map(([kind, count]) => `${count} × ${kind}`);
+  const counts = Object.entries(errors).map(([kind, count]) => `${count} × ${kind}`);
   const verdict = faults.length > 0 ? `${faults.length} FOUND` : undecided > 0 ? `ok (${undecided} undecided)` : 'ok';
   return [
     name,
@@ -50,7 +50,7 @@ function lineOf(outcome: FaultReport): string {
     seconds(longestStallMs).padStart(8),
     seconds(wholeAfterMs).padStart(8),
     verdict.padEnd(8),
-    [told.join(', ') || 'no errors', note].filter((text) => text !== '').join('; '),
+    [counts.join(', ') || 'no errors', note].filter((text) => text !== '').join('; '),
   ].join('  ');
 }
 

@@ -95,11 +95,12 @@ function differenceOf(shown: readonly Row[], held: readonly Row[]): string {
   const heldByKey = new Map(held.map((row) => [row.Stud_id, row]));
   const shownByKey = new Map(shown.map((row) => [row.Stud_id, row]));
   const keys = [...new Set([...shownByKey.keys(), ...heldByKey.keys()])];
-  const told = keys
+  const differing = keys
     .filter((key) => JSON.stringify(shownByKey.get(key)) !== JSON.stringify(heldByKey.get(key)))
     .map((key) => `${key} is ${nameOf(shownByKey.get(key))} to clients and ${nameOf(heldByKey.get(key))} there`);
-  if (told.length === 0 && held.length !== shown.length) return `${held.length} rows there, ${shown.length} to clients`;
-  return told.slice(0, 5).join(', ') + (told.length > 5 ? ` and ${told.length - 5} more` : '');
+  if (differing.length === 0 && held.length !== shown.length)
+    return `${held.length} rows there, ${shown.length} to clients`;
+  return differing.slice(0, 5).join(', ') + (differing.length > 5 ? ` and ${differing.length - 5} more` : '');
 }
 
 function nameOf(row: Row | undefined): string {

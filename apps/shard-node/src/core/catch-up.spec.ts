@@ -1,13 +1,13 @@
 import type { CatchupRequest } from '#common/contracts/node';
-import { SCHEMA, shardState, UNTOLD } from '../../test/support/builders';
+import { SCHEMA, shardState, UNINFORMED } from '../../test/support/builders';
 import { admitCatchUp, admitNextPage, beginCatchUp, storedUpTo } from './catch-up';
-import { tellShard, type ReplicaState, type ShardState } from './replica-state';
+import { reportShard, type ReplicaState, type ShardState } from './replica-state';
 
 const AFTER = { key: 7, cat: 3 };
 
 function replica(changed: Partial<ShardState> = {}): ReplicaState {
   const shard = shardState('sh', { currentTerm: 20, committedVat: 18, purgedTo: 5, ...changed });
-  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNTOLD, shards: new Map([['sh', shard]]) };
+  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNINFORMED, shards: new Map([['sh', shard]]) };
 }
 
 function ask(from: number, to: number, changed: Partial<CatchupRequest> = {}): CatchupRequest {
@@ -37,13 +37,13 @@ it('by difference undoes what is above the committed VAT, and keeps its history'
 
 it('tells how far it has got, and goes on there when the same range is asked for, whatever the source', () => {
   const begun = beginCatchUp(admitCatchUp(replica(), ask(0, 30)), ask(0, 30));
-  expect(tellShard(begun)).toMatchObject({ catchingUp: true, copy: null });
+  expect(reportShard(begun)).toMatchObject({ catchingUp: true, copy: null });
   const stored = storedUpTo(begun, AFTER);
-  expect(tellShard(stored)).toMatchObject({ copy: { source: 'Server1', from: 0, to: 30, after: AFTER } });
+  expect(reportShard(stored)).toMatchObject({ copy: { source: 'Server1', from: 0, to: 30, after: AFTER } });
   const again = ask(0, 30, { turn: 10, source: 'Server2' });
   const step = admitCatchUp(replica(stored), again);
   expect(step).toMatchObject({ kind: 'resume', after: AFTER });
-  expect(tellShard(beginCatchUp(step, again)).copy).toEqual({ source: 'Server2', from: 0, to: 30, after: AFTER });
+  expect(reportShard(beginCatchUp(step, again)).copy).toEqual({ source: 'Server2', from: 0, to: 30, after: AFTER });
 });
 
 it.each([

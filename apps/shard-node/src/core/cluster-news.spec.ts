@@ -1,6 +1,6 @@
 import type { BucketMark, ClusterRecord, ConfigRequest } from '#common/contracts/node';
-import { SCHEMA, shardConfig, shardState, UNTOLD } from '../../test/support/builders';
-import { identityAfter, newMark, preparedBy, tellAll } from './cluster-news';
+import { SCHEMA, shardConfig, shardState, UNINFORMED } from '../../test/support/builders';
+import { identityAfter, newMark, preparedBy, fenceReport } from './cluster-news';
 import type { ReplicaState } from './replica-state';
 
 function record(configId: number, configVersion = 1): ClusterRecord {
@@ -16,7 +16,7 @@ function prepared(configId: number): ReplicaState['prepared'] {
 
 function replica(changed: Partial<ReplicaState> = {}): ReplicaState {
   const shards = new Map([['sh', shardState('sh')]]);
-  return { server: 'Server0', epoch: 4, configId: 5, schema: SCHEMA, ...UNTOLD, shards, ...changed };
+  return { server: 'Server0', epoch: 4, configId: 5, schema: SCHEMA, ...UNINFORMED, shards, ...changed };
 }
 
 function request(configId: number, changed: Partial<ConfigRequest> = {}): ConfigRequest {
@@ -63,9 +63,9 @@ describe('what is prepared', () => {
 });
 
 describe('the record of the cluster', () => {
-  const versionAfter = (held: ClusterRecord | null, told: ClusterRecord | undefined): number | null => {
+  const versionAfter = (held: ClusterRecord | null, received: ClusterRecord | undefined): number | null => {
     const rest = withoutRecord(5);
-    const asked = told === undefined ? rest : { ...rest, cluster: told };
+    const asked = received === undefined ? rest : { ...rest, cluster: received };
     return identityAfter(replica({ cluster: held }), asked).cluster?.configVersion ?? null;
   };
 
@@ -77,17 +77,18 @@ describe('the record of the cluster', () => {
     ['one of another configuration', record(5, 3), record(6, 9), 3],
     ["one in place of another configuration's", record(4, 9), record(5, 1), 1],
     ["none in place of another configuration's", record(4, 9), undefined, null],
-  ])('told %s', (_name, held, told, kept) => {
-    expect(versionAfter(held, told)).toBe(kept);
+  ])('told %s', (_name, held, received, kept) => {
+    expect(versionAfter(held, received)).toBe(kept);
   });
 
   it('is told to whoever knows none or an older one', () => {
-    const told = (known?: { configId: number; configEpoch: number; configVersion: number }): number | null =>
-      tellAll(replica({ cluster: record(5, 3) }), known === undefined ? {} : { known }).cluster?.configVersion ?? null;
+    const sent = (known?: { configId: number; configEpoch: number; configVersion: number }): number | null =>
+      fenceReport(replica({ cluster: record(5, 3) }), known === undefined ? {} : { known }).cluster?.configVersion ??
+      null;
     const known = (configVersion: number): object => ({ configId: 5, configEpoch: 1, configVersion });
-    expect(told()).toBe(3);
-    expect([2, 3, 4].map((version) => told(known(version) as never))).toEqual([3, null, null]);
-    expect(tellAll(replica(), {}).cluster).toBeNull();
+    expect(sent()).toBe(3);
+    expect([2, 3, 4].map((version) => sent(known(version) as never))).toEqual([3, null, null]);
+    expect(fenceReport(replica(), {}).cluster).toBeNull();
   });
 });
 
@@ -97,5 +98,5 @@ it('a mark is kept when it is newer than the one before', () => {
   expect(newMark(mark(3), undefined)).toBeNull();
   expect(newMark(null, mark(3))).toEqual(mark(3));
   expect(newMark(mark(3), mark(4))).toEqual(mark(4));
-  for (const told of [mark(3), mark(2)]) expect(newMark(mark(3), told)).toBeNull();
+  for (const received of [mark(3), mark(2)]) expect(newMark(mark(3), received)).toBeNull();
 });

@@ -9,7 +9,7 @@ import type {
   FenceRequest,
 } from '#common/contracts/node';
 import { compareClusters, compareMarks } from '#common/protocol/bucket-history';
-import { tellShards, type NodeIdentity, type Prepared, type ReplicaState } from './replica-state';
+import { reportShards, type NodeIdentity, type Prepared, type ReplicaState } from './replica-state';
 
 /**
  * Data of a later configuration are never given up for an earlier one: a leader that knows only of that has a bucket that was set back.
@@ -40,14 +40,14 @@ export function identityAfter(
   const { configId, schema } = request;
   const isOver = prepared !== null && prepared.cluster.configId <= configId;
   // Whoever tells of a shard alone puts in force what was prepared with its record: should the bucket be lost, that must be known.
-  const told = request.cluster ?? prepared?.cluster;
+  const received = request.cluster ?? prepared?.cluster;
   return {
     server,
     epoch,
     epochBy,
     configId,
     schema,
-    cluster: newerCluster(cluster, told, configId),
+    cluster: newerCluster(cluster, received, configId),
     mark: newMark(mark, request.mark) ?? mark,
     prepared: isOver ? null : prepared,
   };
@@ -64,9 +64,9 @@ export function preparedBy(state: NodeIdentity, { cluster, shards, epoch, config
 }
 
 /** The mark that is told, if it is newer than the one that is held; else null. */
-export function newMark(held: BucketMark | null, told: BucketMark | undefined): BucketMark | null {
-  if (told === undefined) return null;
-  return held === null || compareMarks(told, held) > 0 ? told : null;
+export function newMark(held: BucketMark | null, received: BucketMark | undefined): BucketMark | null {
+  if (received === undefined) return null;
+  return held === null || compareMarks(received, held) > 0 ? received : null;
 }
 
 export function stampOf(cluster: ClusterRecord | null): ClusterStamp | null {
@@ -76,13 +76,13 @@ export function stampOf(cluster: ClusterRecord | null): ClusterStamp | null {
 }
 
 /** What a fence is answered with, but for the process. */
-export function tellAll(state: ReplicaState, { known }: Pick<FenceRequest, 'known'>): Omit<FenceReply, 'instance'> {
+export function fenceReport(state: ReplicaState, { known }: Pick<FenceRequest, 'known'>): Omit<FenceReply, 'instance'> {
   const { configId, cluster, mark, prepared } = state;
   const isNews = cluster !== null && (known === undefined || compareClusters(cluster, known) > 0);
   return {
     configId,
     prepared: prepared?.cluster.configId ?? null,
-    shards: tellShards(state),
+    shards: reportShards(state),
     cluster: isNews ? cluster : null,
     mark,
   };
@@ -90,10 +90,10 @@ export function tellAll(state: ReplicaState, { known }: Pick<FenceRequest, 'know
 
 function newerCluster(
   held: ClusterRecord | null,
-  told: ClusterRecord | undefined,
+  received: ClusterRecord | undefined,
   configId: number,
 ): ClusterRecord | null {
   const kept = held?.configId === configId ? held : null;
-  if (told?.configId !== configId) return kept;
-  return kept === null || compareClusters(told, kept) > 0 ? told : kept;
+  if (received?.configId !== configId) return kept;
+  return kept === null || compareClusters(received, kept) > 0 ? received : kept;
 }

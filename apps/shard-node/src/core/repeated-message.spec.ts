@@ -1,5 +1,5 @@
 import type { ApplyReply, ApplyRequest } from '#common/contracts/node';
-import { SCHEMA, shardState, UNTOLD } from '../../test/support/builders';
+import { SCHEMA, shardState, UNINFORMED } from '../../test/support/builders';
 import type { ReplicaState, ShardState } from './replica-state';
 import { answerAgain, type AnsweredMessage } from './repeated-message';
 
@@ -20,7 +20,7 @@ function newest(epoch: number, round: number, changed: Partial<ShardState> = {})
 
 function replica(shards: Record<string, Partial<ShardState>>): ReplicaState {
   const held = Object.entries(shards).map(([id, changed]): [string, ShardState] => [id, shardState(id, changed)]);
-  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNTOLD, shards: new Map(held) };
+  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNINFORMED, shards: new Map(held) };
 }
 
 const REPLY: ApplyReply = { parts: [] } as unknown as ApplyReply;

@@ -133,7 +133,7 @@ export function membersOf({
 }
 
 /** What the replica tells of one of its shards. */
-export function tellShard(state: ShardState): NodeShardState {
+export function reportShard(state: ShardState): NodeShardState {
   return {
     shard: state.shard,
     currentTerm: state.currentTerm,
@@ -143,7 +143,7 @@ export function tellShard(state: ShardState): NodeShardState {
     newestRound: state.newestRound,
     epochStarts: state.epochStarts,
     catchingUp: state.catchUp !== null,
-    copy: state.catchUp && tellCopy(state.catchUp),
+    copy: state.catchUp && reportCopy(state.catchUp),
     low: state.low,
     size: state.size,
     configEpoch: state.configEpoch,
@@ -157,13 +157,13 @@ export function tellShard(state: ShardState): NodeShardState {
   };
 }
 
-function tellCopy({ source, from, to, after }: CatchUp): CopyProgress | null {
+function reportCopy({ source, from, to, after }: CatchUp): CopyProgress | null {
   return after === null ? null : { source, from, to, after };
 }
 
 /** What the replica tells of all of its shards. */
-export function tellShards(state: ReplicaState): NodeShardState[] {
-  return [...state.shards.values()].map(tellShard);
+export function reportShards(state: ReplicaState): NodeShardState[] {
+  return [...state.shards.values()].map(reportShard);
 }
 
 /** The state with some shards replaced. */

@@ -1,13 +1,13 @@
 import type { ConfigRequest, EpochStart, PingRequest } from '#common/contracts/node';
-import { SCHEMA, shardConfig, shardState, UNTOLD } from '../../test/support/builders';
+import { SCHEMA, shardConfig, shardState, UNINFORMED } from '../../test/support/builders';
 import { admitEpoch, type ReplicaState, type ShardState } from './replica-state';
-import { admitCopy, admitSnapshot, planConfig, purgeTarget, toldByPing } from './serving';
+import { admitCopy, admitSnapshot, planConfig, purgeTarget, raisedByPing } from './serving';
 
 const CATCHING_UP = { catchUp: { from: 0, to: 20, source: 'Server1', after: null } };
 
 function replica(changed: Partial<ShardState> = {}): ReplicaState {
   const shard = shardState('sh', { currentTerm: 20, committedVat: 18, purgedTo: 5, ...changed });
-  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNTOLD, shards: new Map([['sh', shard]]) };
+  return { server: 'Server0', epoch: 4, configId: 1, schema: SCHEMA, ...UNINFORMED, shards: new Map([['sh', shard]]) };
 }
 
 function failing(code: string): Error {
@@ -52,9 +52,9 @@ describe('a ping', () => {
   });
 
   it('raises the committed VAT of a replica that takes part under its epoch', () => {
-    expect(toldByPing(replica(newest(4)), ping(20)).map((shard) => shard.committedVat)).toEqual([20]);
+    expect(raisedByPing(replica(newest(4)), ping(20)).map((shard) => shard.committedVat)).toEqual([20]);
     const byConfig = { configEpoch: 4, inSync: ['Server0'] };
-    expect(toldByPing(replica(byConfig), ping(19)).map((shard) => shard.committedVat)).toEqual([19]);
+    expect(raisedByPing(replica(byConfig), ping(19)).map((shard) => shard.committedVat)).toEqual([19]);
   });
 
   it.each<[string, ReplicaState, PingRequest]>([
@@ -65,7 +65,7 @@ describe('a ping', () => {
     ['a VAT of another configuration’s shard of that name', replica(newest(4)), { ...ping(20), configId: 2 }],
     ['a replica that is catching up', replica({ ...newest(4), ...CATCHING_UP }), ping(20)],
   ])('changes nothing by %s', (_name, state, request) => {
-    expect(toldByPing(state, request)).toEqual([]);
+    expect(raisedByPing(state, request)).toEqual([]);
   });
 
   it('never lets purge above what is committed, nor while the shard catches up', () => {

@@ -37,16 +37,16 @@ export function admitCopy(state: ReplicaState, request: Pick<CopyRequest, 'shard
  * it: an older one can hold terms as high that were never committed. A ping of the configuration before may come late, and tell of
  * shards that had the same names.
  */
-export function toldByPing(state: ReplicaState, request: PingRequest): ShardState[] {
-  const told: ShardState[] = [];
-  if (request.configId !== state.configId) return told;
+export function raisedByPing(state: ReplicaState, request: PingRequest): ShardState[] {
+  const raised: ShardState[] = [];
+  if (request.configId !== state.configId) return raised;
   for (const shard of state.shards.values()) {
     const vat = request.vats[shard.shard] ?? 0;
     if (vat > shard.committedVat && vat <= shard.currentTerm && takesPart(state, shard, request.epoch)) {
-      told.push({ ...shard, committedVat: vat });
+      raised.push({ ...shard, committedVat: vat });
     }
   }
-  return told;
+  return raised;
 }
 
 /** How far a shard may be purged now: never above what is known to be committed, or a death to be undone would be lost. */

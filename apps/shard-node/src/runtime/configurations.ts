@@ -5,7 +5,7 @@
 import type { ConfigReply, ConfigRequest } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
 import { identityAfter, preparedBy, refuseOlder, refuseOtherProcess } from '../core/cluster-news';
-import { emptyShard, tellShards, withShards, type NodeIdentity, type ReplicaState } from '../core/replica-state';
+import { emptyShard, reportShards, withShards, type NodeIdentity, type ReplicaState } from '../core/replica-state';
 import { planConfig } from '../core/serving';
 import type { VersionStore, WriteTransaction } from '../ports/version-store';
 import type { Change, GuardedState } from './guarded-state';
@@ -109,7 +109,7 @@ export class Configurations {
     const { prepared } = this.guarded.current;
     // The same request may come twice.
     if (prepared?.epoch === epoch && prepared.cluster.configId === configId) {
-      return { shards: tellShards(this.guarded.current) };
+      return { shards: reportShards(this.guarded.current) };
     }
     await this.clear(epoch, (state) => preparedBy(state, request));
     for (const names of inParts(shards.map(({ shard }) => shard))) {
@@ -121,14 +121,14 @@ export class Configurations {
     return this.guarded.change(epoch, async (transaction, state) => {
       const next = { ...state, prepared: preparedBy(state, request) };
       transaction.saveIdentity(next);
-      return { state: next, result: { shards: tellShards(next) } };
+      return { state: next, result: { shards: reportShards(next) } };
     });
   }
 
   /** Another configuration than the one that is meant may be prepared by now. */
   private async discard({ epoch, configId }: ConfigRequest): Promise<Taken> {
     if (this.guarded.current.prepared?.cluster.configId !== configId) {
-      return { shards: tellShards(this.guarded.current) };
+      return { shards: reportShards(this.guarded.current) };
     }
     return this.clear(epoch, () => undefined);
   }
@@ -139,7 +139,7 @@ export class Configurations {
       transaction.discardPrepared();
       const next = { ...state, prepared: null };
       transaction.saveIdentity(next);
-      return { state: next, result: { shards: tellShards(next) } };
+      return { state: next, result: { shards: reportShards(next) } };
     });
     this.sweep();
     return reply;
@@ -180,7 +180,7 @@ async function configure(
   for (const shard of plan.update) transaction.saveShard(shard);
   const shards = new Map([...state.shards].filter(([shard]) => !gone.includes(shard)));
   const next = withShards({ ...identity, shards }, [...plan.create, ...plan.update]);
-  return { state: next, result: { shards: tellShards(next) } };
+  return { state: next, result: { shards: reportShards(next) } };
 }
 
 /** Stores what is new of the identity. */

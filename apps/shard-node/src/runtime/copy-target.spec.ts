@@ -155,7 +155,7 @@ it.each([
   ['SNAPSHOT_GONE' as const, 'SNAPSHOT_GONE'],
   ['SHARD_UNAVAILABLE' as const, 'SHARD_UNAVAILABLE'],
   ['STORE_FAILED' as const, 'SHARD_UNAVAILABLE'],
-])('tells that the source said %s as %s', async (code, told) => {
+])('tells that the source said %s as %s', async (code, reported) => {
   source.failure = new ShardlineError(code, 'said by the source');
-  await expect(copy.catchup(ask())).rejects.toMatchObject({ code: told });
+  await expect(copy.catchup(ask())).rejects.toMatchObject({ code: reported });
 });

@@ -12,7 +12,7 @@ const BATCH_RECORDS = 2000;
 type Marks = Pick<PingRequest, 'configId' | 'marks'>;
 
 export class Purger {
-  private told: Marks = { configId: 0, marks: {} };
+  private wished: Marks = { configId: 0, marks: {} };
   private running: Promise<void> | null = null;
   private stopped = false;
   /** By shard and configuration: up to where outcomes have been removed in the life of this process. */
@@ -24,8 +24,8 @@ export class Purger {
   ) {}
 
   /** Takes note of newer marks and sees to them when the purge under way is done. */
-  wish(told: Marks): void {
-    this.told = told;
+  wish(wished: Marks): void {
+    this.wished = wished;
     if (this.running !== null || this.stopped) return;
     this.running = this.purgeAll().finally(() => {
       this.running = null;
@@ -84,13 +84,13 @@ export class Purger {
 
   /** Nobody may read below the target any more: that is durable before the first version goes. */
   private announce(shard: string): Promise<number | null> {
-    const { told } = this;
+    const { wished } = this;
     const held = this.guarded.current.shards.get(shard);
-    if (held === undefined || purgeTarget(held, markOf(told, this.guarded.current, shard)) <= held.purgedTo)
+    if (held === undefined || purgeTarget(held, markOf(wished, this.guarded.current, shard)) <= held.purgedTo)
       return Promise.resolve(null);
     return this.guarded.change(null, async (transaction, state) => {
       const now = state.shards.get(shard);
-      const target = now === undefined ? 0 : purgeTarget(now, markOf(told, state, shard));
+      const target = now === undefined ? 0 : purgeTarget(now, markOf(wished, state, shard));
       if (now === undefined || target <= now.purgedTo) return { state, result: null };
       const announced = { ...now, purgedTo: target };
       transaction.saveShard(announced);

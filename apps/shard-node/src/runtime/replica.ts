@@ -26,10 +26,10 @@ import type {
 import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
 import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
-import { newMark, refuseOtherProcess, stampOf, tellAll } from '../core/cluster-news';
-import { admitEpoch, fencedBy, tellShards, withShards, type ShardState } from '../core/replica-state';
+import { newMark, refuseOtherProcess, stampOf, fenceReport } from '../core/cluster-news';
+import { admitEpoch, fencedBy, reportShards, withShards, type ShardState } from '../core/replica-state';
 import { planSteps, refuseOtherConfig } from '../core/round-plan';
-import { admitCopy, admitSnapshot, toldByPing } from '../core/serving';
+import { admitCopy, admitSnapshot, raisedByPing } from '../core/serving';
 import type { CopySource } from '../ports/copy-source';
 import type { VersionStore } from '../ports/version-store';
 import { applyStep } from './apply-step';
@@ -78,7 +78,7 @@ export class Replica {
   private readonly copyTarget: CopyTarget;
   private readonly configurations: Configurations;
   private readonly vitals: ProcessVitals | null;
-  private telling: Promise<void> | null = null;
+  private storingNews: Promise<void> | null = null;
   private lastApplied: AnsweredMessage | null = null;
 
   private constructor(
@@ -187,7 +187,7 @@ export class Replica {
         return Promise.resolve({ state: fenced, result: undefined });
       });
     }
-    return { instance: this.options.instance, ...tellAll(this.guarded.current, request) };
+    return { instance: this.options.instance, ...fenceReport(this.guarded.current, request) };
   }
 
   async ping(request: PingRequest): Promise<PingReply> {
@@ -195,7 +195,7 @@ export class Replica {
     // Without Postgres nothing can be stored, a higher epoch neither; that is to be told then, and not to be waited for.
     if (postgres === 'ok' || request.epoch !== this.guarded.current.epoch) await this.admit(request.epoch);
     if (postgres === 'ok') {
-      this.tell(request);
+      this.storeNews(request);
       this.purger.wish(request);
     }
     const state = this.guarded.current;
@@ -209,7 +209,7 @@ export class Replica {
       epoch: state.epoch,
       configId: state.configId,
       cluster: stampOf(state.cluster),
-      shards: tellShards(state),
+      shards: reportShards(state),
     };
   }
 
@@ -286,7 +286,7 @@ export class Replica {
 
   /** Resolves when nothing goes on in the background. */
   async idle(): Promise<void> {
-    await this.telling;
+    await this.storingNews;
     await this.purger.idle();
     await this.configurations.idle();
   }
@@ -294,7 +294,7 @@ export class Replica {
   async stop(): Promise<void> {
     await this.purger.stop();
     await this.configurations.idle();
-    await this.telling;
+    await this.storingNews;
   }
 
   /** Refuses a lower epoch; a higher one is durable when this resolves. @throws ShardlineError FENCED, STORE_FAILED */
@@ -315,23 +315,23 @@ export class Replica {
   }
 
   /** Stores VATs that a ping told; in the background, so that a heartbeat never waits for the disk. */
-  private tell(request: PingRequest): void {
+  private storeNews(request: PingRequest): void {
     const { current } = this.guarded;
-    const isNews = toldByPing(current, request).length > 0 || newMark(current.mark, request.bucket) !== null;
-    if (this.telling !== null || !isNews) return;
-    this.telling = this.guarded
+    const isNews = raisedByPing(current, request).length > 0 || newMark(current.mark, request.bucket) !== null;
+    if (this.storingNews !== null || !isNews) return;
+    this.storingNews = this.guarded
       .change(request.epoch, async (transaction, state) => {
-        const told = toldByPing(state, request);
-        for (const shard of told) transaction.saveShard(shard);
+        const raised = raisedByPing(state, request);
+        for (const shard of raised) transaction.saveShard(shard);
         const mark = newMark(state.mark, request.bucket);
         if (mark !== null) transaction.saveMark(mark);
-        return { state: { ...withShards(state, told), mark: mark ?? state.mark }, result: undefined };
+        return { state: { ...withShards(state, raised), mark: mark ?? state.mark }, result: undefined };
       })
       .catch((error: unknown) => {
         this.logger.warn({ err: error }, 'could not store the committed VATs of a ping');
       })
       .finally(() => {
-        this.telling = null;
+        this.storingNews = null;
       });
   }
 

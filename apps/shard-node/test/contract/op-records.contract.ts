@@ -1,7 +1,7 @@
 /** What every version store must do with the outcomes of ops; run on each of them. */
 import type { OpRecord } from '#common/contracts/node';
 import type { VersionStore } from '../../src/ports/version-store';
-import { SCHEMA, shardState, UNTOLD } from '../support/builders';
+import { SCHEMA, shardState, UNINFORMED } from '../support/builders';
 import type { StoreFactory } from './version-store.contract';
 
 /** Ids and fingerprints with everything in them that some store may spell otherwise. */
@@ -21,7 +21,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
       store = await factory.fresh();
       await store.load();
       await store.transact(async (transaction) => {
-        transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD });
+        transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNINFORMED });
         for (const shard of ['sh', 'other']) await transaction.createShard(shardState(shard), SCHEMA);
         transaction.write({ state: shardState('sh', { forgottenUpTo: 1 }), births: [], deaths: [], records: RECORDS });
         const foreign = [{ term: 4, id: 'plain', outcome: { ok: 99 } }];
@@ -46,10 +46,10 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
     }
 
     it('knows ids again, as they were written, between the mark and the VAT', async () => {
-      const told = (records: OpRecord[]): unknown[] =>
+      const expected = (records: OpRecord[]): unknown[] =>
         records.map((record): unknown => [record.id, expect.objectContaining(record)]);
-      expect(await known(0, 9)).toEqual(told(RECORDS));
-      expect(await known(2, 8)).toEqual(told(RECORDS.slice(1, 3)));
+      expect(await known(0, 9)).toEqual(expected(RECORDS));
+      expect(await known(2, 8)).toEqual(expected(RECORDS.slice(1, 3)));
       expect(await known(0, 100, ['unheard'])).toEqual([]);
     });
 
@@ -94,7 +94,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
       try {
         await copy.load();
         await copy.transact(async (transaction) => {
-          transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD });
+          transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNINFORMED });
           await transaction.createShard(shardState('sh'), SCHEMA);
         });
         for (let after: number | null = 2; after !== null;) {

@@ -2,7 +2,7 @@
 import type { ClusterRecord } from '#common/contracts/node';
 import type { ShardState } from '../../src/core/replica-state';
 import type { VersionStore } from '../../src/ports/version-store';
-import { rowText, SCHEMA, shardConfig, shardState, UNTOLD } from '../support/builders';
+import { rowText, SCHEMA, shardConfig, shardState, UNINFORMED } from '../support/builders';
 import type { StoreFactory } from './version-store.contract';
 
 const OTHER = { columns: ['key', 'text'], dtypes: ['Number', 'String'] } as typeof SCHEMA;
@@ -10,7 +10,7 @@ const CLUSTER: ClusterRecord = {
   ...{ configId: 8, configEpoch: 3, configVersion: 2, schema: OTHER, shards: ['sh'], servers: ['Server0'] },
   ...{ init: { n: 1, schema: OTHER, shards: [], servers: null }, numbers: { Server0: 4 }, born: [shardConfig('sh')] },
 };
-const IDENTITY = { server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD };
+const IDENTITY = { server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNINFORMED };
 
 export function describePreparing(name: string, factory: StoreFactory): void {
   describe(`a configuration beside another: ${name}`, () => {

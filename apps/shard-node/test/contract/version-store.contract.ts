@@ -5,7 +5,7 @@ import { splitRows } from '#common/nats/lines';
 import type { LivingBirth } from '../../src/core/round-plan';
 import { blankIdentity, type ShardState } from '../../src/core/replica-state';
 import type { DigestPage, RowPage, VersionPage, VersionStore, WriteTransaction } from '../../src/ports/version-store';
-import { rowText, SCHEMA, shardState, UNTOLD } from '../support/builders';
+import { rowText, SCHEMA, shardState, UNINFORMED } from '../support/builders';
 
 /** Opens stores; the contract closes those it opened. */
 export interface StoreFactory {
@@ -33,7 +33,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
     async function given(births: LivingBirth[], state: Partial<ShardState> = {}): Promise<void> {
       await store.load();
       await store.transact(async (transaction) => {
-        transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD });
+        transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNINFORMED });
         await transaction.createShard(shardState('sh'), SCHEMA);
         transaction.write({ state: shardState('sh', { rows: births.length }), births, deaths: [], records: [] });
         transaction.saveShard(shardState('sh', { ...state, rows: births.length }));
@@ -72,7 +72,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       await store.close();
       store = await factory.reopen(store);
       expect(await store.load()).toEqual({
-        ...UNTOLD,
+        ...UNINFORMED,
         server: 'Server0',
         epoch: 3,
         configId: 7,
@@ -86,7 +86,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       await given([{ key: 1, cat: 1, row: rowText(1, 'Ada') }]);
       const before = await store.load();
       const failing = store.transact(async (transaction) => {
-        transaction.saveIdentity({ server: 'Server0', epoch: 9, configId: 9, schema: SCHEMA, ...UNTOLD });
+        transaction.saveIdentity({ server: 'Server0', epoch: 9, configId: 9, schema: SCHEMA, ...UNINFORMED });
         transaction.write({
           state: shardState('sh', { currentTerm: 3 }),
           births: [{ key: 2, cat: 3, row: rowText(2, 'B') }],
@@ -240,7 +240,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       try {
         await copy.load();
         await copy.transact(async (transaction) => {
-          transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNTOLD });
+          transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema: SCHEMA, ...UNINFORMED });
           await transaction.createShard(shardState('sh'), SCHEMA);
         });
         await copyVersions(store, copy, 0, 3, 1);

@@ -72,4 +72,4 @@ export function openReplica(
 }
 
 /** Of a node that was told nothing of the cluster as a whole. */
-export const UNTOLD = { epochBy: null, cluster: null, mark: null, prepared: null };
+export const UNINFORMED = { epochBy: null, cluster: null, mark: null, prepared: null };

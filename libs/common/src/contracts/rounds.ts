@@ -28,9 +28,10 @@ const outcomeShape = z.union([
   z.strictObject({ ok: term, known: flag }),
   z.strictObject({ refused: z.enum(['KEY_EXISTS', 'KEY_NOT_FOUND', 'ID_REUSED']), key, known: flag }),
 ]);
-type Told = z.infer<typeof outcomeShape>;
+type OutcomeShape = z.infer<typeof outcomeShape>;
 /** `refused` tells one kind from the other. */
-export type OpOutcome = (Extract<Told, { ok: number }> & { refused?: undefined }) | Extract<Told, { refused: string }>;
+export type OpOutcome =
+  (Extract<OutcomeShape, { ok: number }> & { refused?: undefined }) | Extract<OutcomeShape, { refused: string }>;
 export const opOutcome: z.ZodType<OpOutcome> = outcomeShape;
 
 /**

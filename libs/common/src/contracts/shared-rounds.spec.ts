@@ -19,8 +19,8 @@ test('what was shared is the same again, whichever shards share rounds', () => {
           one === null ? null : { epoch: 1, round: one.place, lastTerms: lists[one.place]!, refused: one.refused },
         ),
       );
-      const told = JSON.parse(JSON.stringify(shareRounds({ epoch: 7, shards }))) as never;
-      expect(unshareRounds(told)).toEqual(JSON.parse(JSON.stringify({ epoch: 7, shards })));
+      const shared = JSON.parse(JSON.stringify(shareRounds({ epoch: 7, shards }))) as never;
+      expect(unshareRounds(shared)).toEqual(JSON.parse(JSON.stringify({ epoch: 7, shards })));
     }),
   );
 });
@@ -33,9 +33,9 @@ test('a round over as many shards as there may be is told in a fraction of a mes
 });
 
 test('terms that are missing are told of, and not taken for none', () => {
-  const told = {
+  const shared = {
     shards: [{ ...state('a', null), newestRound: { epoch: 1, round: 1, refused: false, terms: 1 } }],
     terms: [{}],
   };
-  expect(() => unshareRounds(told)).toThrow('the terms of the newest round of a are missing');
+  expect(() => unshareRounds(shared)).toThrow('the terms of the newest round of a are missing');
 });

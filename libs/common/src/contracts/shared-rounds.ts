@@ -9,25 +9,25 @@ import { nodeShardState, type NodeShardState } from './replica-state';
 import { roundId } from './rounds';
 import { term, terms } from './shapes';
 
-const toldShard = z.strictObject({
+const sharedShard = z.strictObject({
   ...nodeShardState.shape,
   /** `terms`: the place of its last terms in the reply's list. */
   newestRound: z.strictObject({ ...roundId.shape, terms: term, refused: z.boolean() }).nullable(),
 });
-const ofShards = { shards: z.array(toldShard), terms: z.array(terms) };
+const ofShards = { shards: z.array(sharedShard), terms: z.array(terms) };
 
 /** The replies as they travel. */
-export const configTold = z.strictObject({ ...configReply.shape, ...ofShards });
-export const fenceTold = z.strictObject({ ...fenceReply.shape, ...ofShards });
-export const pingTold = z.strictObject({ ...pingReply.shape, ...ofShards });
+export const sharedConfigReply = z.strictObject({ ...configReply.shape, ...ofShards });
+export const sharedFenceReply = z.strictObject({ ...fenceReply.shape, ...ofShards });
+export const sharedPingReply = z.strictObject({ ...pingReply.shape, ...ofShards });
 
-interface Told {
-  shards: z.infer<typeof toldShard>[];
+interface SharedRounds {
+  shards: z.infer<typeof sharedShard>[];
   terms: Record<string, number>[];
 }
 
 /** The reply as it travels: shards that hold one and the same object as their round's terms share it. */
-export function shareRounds<R extends { shards: NodeShardState[] }>(reply: R): Omit<R, 'shards'> & Told {
+export function shareRounds<R extends { shards: NodeShardState[] }>(reply: R): Omit<R, 'shards'> & SharedRounds {
   const places = new Map<Record<string, number>, number>();
   const shards = reply.shards.map((shard) => {
     if (shard.newestRound === null) return { ...shard, newestRound: null };
@@ -40,9 +40,11 @@ export function shareRounds<R extends { shards: NodeShardState[] }>(reply: R): O
 }
 
 /** The reply as it was before `shareRounds`. @throws ShardlineError BAD_MESSAGE when it names terms that it does not hold */
-export function unshareRounds<T extends Told>(reply: T): Omit<T, 'shards' | 'terms'> & { shards: NodeShardState[] } {
-  const { shards: told, terms: list, ...others } = reply;
-  const shards = told.map((shard): NodeShardState => {
+export function unshareRounds<T extends SharedRounds>(
+  reply: T,
+): Omit<T, 'shards' | 'terms'> & { shards: NodeShardState[] } {
+  const { shards: shared, terms: list, ...others } = reply;
+  const shards = shared.map((shard): NodeShardState => {
     if (shard.newestRound === null) return { ...shard, newestRound: null };
     const { epoch, round, terms: place, refused } = shard.newestRound;
     const lastTerms = list[place];

@@ -18,19 +18,19 @@ import {
   probeReply,
   probeRequest,
 } from '../contracts/node';
-import { configTold, fenceTold, pingTold } from '../contracts/shared-rounds';
+import { sharedConfigReply, sharedFenceReply, sharedPingReply } from '../contracts/shared-rounds';
 import type { NodeVerb } from '../contracts/subjects';
 import { exchange, Message, type Exchange } from './message';
 
 export const NODE_MESSAGES = {
   apply: exchange(applyRequest, applyReply),
   catchup: exchange(catchupRequest, catchupReply),
-  config: exchange(configRequest, configTold),
+  config: exchange(configRequest, sharedConfigReply),
   copy: exchange(copyRequest, copyReply),
   digest: exchange(digestRequest, digestReply),
-  fence: exchange(fenceRequest, fenceTold),
+  fence: exchange(fenceRequest, sharedFenceReply),
   operation: exchange(operationLookup, operationLookupReply),
-  ping: exchange(pingRequest, pingTold),
+  ping: exchange(pingRequest, sharedPingReply),
   probe: exchange(probeRequest, probeReply),
   read: exchange(nodeReadRequest, nodeReadReply),
 } satisfies Record<NodeVerb, Exchange<unknown, unknown>>;

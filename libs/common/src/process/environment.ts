@@ -38,14 +38,14 @@ const HANDED = {
 export function serviceEnvironment(
   service: keyof typeof HANDED,
   from: NodeJS.ProcessEnv,
-  told: NodeJS.ProcessEnv,
+  settings: NodeJS.ProcessEnv,
 ): NodeJS.ProcessEnv {
   const names: readonly string[] = [...SYSTEM, ...HANDED[service]];
   const taken = names.flatMap((name): [string, string][] => {
     const value = from[name];
     return value === undefined ? [] : [[name, value]];
   });
-  return { ...Object.fromEntries(taken), ...NEUTRAL, ...told };
+  return { ...Object.fromEntries(taken), ...NEUTRAL, ...settings };
 }
 
 /** The environment of a program that is not ours (postgres, nats-server); it is told everything by its arguments and files. */

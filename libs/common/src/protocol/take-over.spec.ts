@@ -114,8 +114,8 @@ function heardFrom(reports: InSyncReports, mask: number): InSyncReports {
 /** The first round that is ruled out by what some replicas tell, and was acknowledged or would be committed by what all tell. */
 function findWronglyRuledOut({ reports, world }: Crash): string | null {
   const decided = decideVats(reports);
-  const told = [...reports.values()].flat().flatMap(({ newestRound }) => newestRound ?? []);
-  const rounds = [...new Map(told.map((round) => [round.round, round])).values()];
+  const reported = [...reports.values()].flat().flatMap(({ newestRound }) => newestRound ?? []);
+  const rounds = [...new Map(reported.map((round) => [round.round, round])).values()];
   for (let mask = 0; mask < 16; mask += 1) {
     for (const round of rounds.filter((one) => isRuledOut(one, heardFrom(reports, mask)))) {
       const isAcknowledged = world.acknowledged.some(({ number }) => number === round.round);
@@ -148,8 +148,8 @@ function later(vat: number, epochStarts: ReplicaReport['epochStarts'] & object):
   };
 }
 /** The same, but for the epoch of its newest round. */
-function ofEpoch<R extends { newestRound: NewestRound }>(epoch: number, told: R): R {
-  return { ...told, newestRound: { ...told.newestRound, epoch } };
+function ofEpoch<R extends { newestRound: NewestRound }>(epoch: number, report: R): R {
+  return { ...report, newestRound: { ...report.newestRound, epoch } };
 }
 const EMPTY: ReplicaReport = { committedVat: 0, currentTerm: 0, newestRound: null };
 

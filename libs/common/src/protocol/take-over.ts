@@ -58,15 +58,15 @@ export function decider(reportsOf: ReportsOf): (shard: string) => ShardOutlook {
 
 function vatOf(shard: string, reportsOf: ReportsOf, verdicts: Map<string, boolean>): number {
   const replicas = reportsOf(shard);
-  const told = highestTold(replicas);
+  const committedVat = highestCommittedVat(replicas);
   const round = roundHeldByAll(replicas);
-  if (round === null) return told;
+  if (round === null) return committedVat;
   const lastTerm = round.lastTerms[shard] ?? 0;
-  return lastTerm > told && verdictOn(round, reportsOf, verdicts) ? lastTerm : told;
+  return lastTerm > committedVat && verdictOn(round, reportsOf, verdicts) ? lastTerm : committedVat;
 }
 
 /** The highest VAT that any of the replicas was told. */
-export function highestTold(replicas: readonly ReplicaReport[]): number {
+export function highestCommittedVat(replicas: readonly ReplicaReport[]): number {
   return highestOf(
     replicas.map((replica) => replica.committedVat),
     0,

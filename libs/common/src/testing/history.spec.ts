@@ -34,29 +34,29 @@ function operationOf(roll: (below: number) => number, id: number): Operation {
 type Rows = ReadonlyMap<number, string>;
 
 /** The rows behind the operation, and what it is told; written down without a look at how the search does it. */
-function happens(operation: Entry['operation'], rows: Rows): { rows: Rows; told: Ending } {
+function happens(operation: Entry['operation'], rows: Rows): { rows: Rows; ending: Ending } {
   const next = new Map(rows);
-  if (operation.kind === 'clear') return { rows: new Map(), told: { how: 'done', added: 0 } };
+  if (operation.kind === 'clear') return { rows: new Map(), ending: { how: 'done', added: 0 } };
   const { keys } = operation;
   if (operation.kind === 'read') {
-    return { rows, told: { how: 'seen', values: keys.map((key) => rows.get(key) ?? null) } };
+    return { rows, ending: { how: 'seen', values: keys.map((key) => rows.get(key) ?? null) } };
   }
   const [key] = keys;
   if (operation.kind === 'write') {
     if (operation.onConflict === 'error' && keys.some((one) => rows.has(one)))
-      return { rows, told: { how: 'refused' } };
+      return { rows, ending: { how: 'refused' } };
     let added = 0;
     keys.forEach((one, place) => {
       if (operation.onConflict === 'ignore' && rows.has(one)) return;
       next.set(one, operation.tokens[place]!);
       added += 1;
     });
-    return { rows: next, told: { how: 'done', added } };
+    return { rows: next, ending: { how: 'done', added } };
   }
-  if (!rows.has(key)) return { rows, told: { how: 'refused' } };
+  if (!rows.has(key)) return { rows, ending: { how: 'refused' } };
   if (operation.kind === 'update') next.set(key, operation.tokens[0]);
   else next.delete(key);
-  return { rows: next, told: { how: 'done', added: 1 } };
+  return { rows: next, ending: { how: 'done', added: 1 } };
 }
 
 /** Whether some order of all that have an answer, and of some that have none, explains every answer. */
@@ -65,10 +65,10 @@ function isExplained(left: readonly Entry[], rows: Rows): boolean {
   return left.some((entry, index) => {
     const others = left.filter((_, place) => place !== index);
     if (others.some((other) => other.answered < entry.called)) return false;
-    const { rows: next, told } = happens(entry.operation, rows);
+    const { rows: next, ending } = happens(entry.operation, rows);
     // What had no effect, where nobody was told of it, need not have happened.
-    if (entry.answered === Infinity) return told.how !== 'refused' && isExplained(others, next);
-    return JSON.stringify(told) === JSON.stringify(entry.ending) && isExplained(others, next);
+    if (entry.answered === Infinity) return ending.how !== 'refused' && isExplained(others, next);
+    return JSON.stringify(ending) === JSON.stringify(entry.ending) && isExplained(others, next);
   });
 }
 
@@ -80,14 +80,14 @@ function historyOf(seed: number): Entry[] {
   for (let id = 0; id < 7; id += 1) {
     const isClear = roll(12) === 0;
     const operation = isClear ? ({ kind: 'clear', keys: [] } as Entry['operation']) : operationOf(roll, id);
-    const { rows: next, told } = happens(operation, rows);
+    const { rows: next, ending } = happens(operation, rows);
     const draw = roll(10);
     if (roll(6) > 0) rows = next;
     const isUnknown = !isClear && operation.kind !== 'read' && draw < 3;
     const shift = roll(4) === 0 ? roll(60) - 30 : 0;
     const called = id * 10 + shift - roll(15);
     const answered = isUnknown ? Infinity : id * 10 + shift + 1 + roll(15);
-    entries.push({ id, client: 'c', operation, called, answered, ending: isUnknown ? { how: 'unknown' } : told });
+    entries.push({ id, client: 'c', operation, called, answered, ending: isUnknown ? { how: 'unknown' } : ending });
   }
   return entries;
 }

@@ -88,8 +88,8 @@ export function faultOf(entries: readonly Entry[], group: readonly number[]): st
   const verdict = search.run();
   if (verdict === 'explained') return null;
   if (verdict === 'given up') return UNDECIDED;
-  const told = concerned.map(describe).join('\n    ');
-  return `no order explains the keys ${group.join()}; stuck at best after ${search.deepest.join(' ')}; of\n    ${told}`;
+  const described = concerned.map(describe).join('\n    ');
+  return `no order explains the keys ${group.join()}; stuck at best after ${search.deepest.join(' ')}; of\n    ${described}`;
 }
 
 function describe({ id, client, operation, called, answered, ending }: Entry): string {

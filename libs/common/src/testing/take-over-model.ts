@@ -32,7 +32,7 @@ interface Round extends Kind {
 }
 
 interface ModelReplica {
-  told: number;
+  committedVat: number;
   currentTerm: number;
   newest: NewestRound | null;
   epochStarts: readonly EpochStart[];
@@ -79,7 +79,7 @@ export interface Crash {
   unfinished: Round | null;
 }
 
-const BLANK: ModelReplica = { told: 0, currentTerm: 0, newest: null, epochStarts: [], held: [] };
+const BLANK: ModelReplica = { committedVat: 0, currentTerm: 0, newest: null, epochStarts: [], held: [] };
 
 export const INITIAL_WORLD: World = {
   replicas: { A: REPLICAS.map(() => BLANK), B: REPLICAS.map(() => BLANK) },
@@ -240,7 +240,7 @@ function apply(replica: ModelReplica, shard: ModelShard, round: Round, vat: numb
   const newest = { epoch: 1, round: round.number, lastTerms: round.lastTerms, refused };
   return {
     ...replica,
-    told: vat,
+    committedVat: vat,
     currentTerm: lastTerm(round, shard),
     newest,
     held: refused ? kept : [...kept, round],
@@ -290,7 +290,7 @@ function rejoin(world: World, shard: ModelShard): World {
   const replicas = world.replicas[shard].map((replica, index) =>
     world.inSync[shard].includes(index)
       ? replica
-      : { ...replica, told: vat, currentTerm: vat, held, epochStarts: world.epochStarts[shard] },
+      : { ...replica, committedVat: vat, currentTerm: vat, held, epochStarts: world.epochStarts[shard] },
   );
   return {
     ...world,
@@ -312,8 +312,8 @@ function reportsOf(world: World): InSyncReports {
 }
 
 /** What a replica tells; `held` is for the checker only. */
-function report({ told, currentTerm, newest, epochStarts, held }: ModelReplica) {
-  return { committedVat: told, currentTerm, newestRound: newest, epochStarts, held };
+function report({ committedVat, currentTerm, newest, epochStarts, held }: ModelReplica) {
+  return { committedVat, currentTerm, newestRound: newest, epochStarts, held };
 }
 
 /** What can be judged of the world while all replicas of one shard are silent: rounds over it are decided for the other one alone. */

@@ -96,12 +96,12 @@ describe('metadata in a bucket of JetStream', () => {
 
   it('tells who watches a key what is being stored there', async () => {
     const key = freshKey();
-    const told = new Promise((resolve) => {
+    const heard = new Promise((resolve) => {
       store.watch(key, resolve);
     });
     await store.put(freshKey(), 'another key', 0);
     await store.put(key, { released: true }, 0);
-    await expect(told).resolves.toEqual({ released: true });
+    await expect(heard).resolves.toEqual({ released: true });
   });
 
   it('has everything again after the server was killed, without being opened again', async () => {

@@ -472,9 +472,9 @@ describe('shard-nodes on NATS', () => {
     it.each(refusals)(
       'is not known to be lacking by any refusal of the second one: %s, retryable %s',
       (code, retryable) => {
-        const told = refusalOfRepeat('S0', new ShardlineError(code, 'no', retryable));
-        expect(certainlyLacks(told.toBody())).toBe(false);
-        expect(told.code).toBe(code === 'FENCED' ? 'FENCED' : 'OUTCOME_UNKNOWN');
+        const refusal = refusalOfRepeat('S0', new ShardlineError(code, 'no', retryable));
+        expect(certainlyLacks(refusal.toBody())).toBe(false);
+        expect(refusal.code).toBe(code === 'FENCED' ? 'FENCED' : 'OUTCOME_UNKNOWN');
       },
     );
 

@@ -54,7 +54,7 @@ describe('shard-nodes as processes', () => {
     readFile(join(dataDir, 'logs', `${server}.log`), 'utf8').catch(() => '');
   const serverDir = (server: string): string => join(dataDir, 'servers', server);
   /** What the node that was started last of this name says of itself, once `starts` of them have said it. */
-  const told = async (server: string, starts = 1): Promise<{ pid: number } & Record<string, unknown>> => {
+  const started = async (server: string, starts = 1): Promise<{ pid: number } & Record<string, unknown>> => {
     let lines: string[] = [];
     await waitUntilGone(async () => {
       lines = (await log(server)).split('\n').filter((line) => line.startsWith('{'));
@@ -66,7 +66,7 @@ describe('shard-nodes as processes', () => {
 
   it('are started with our environment and their own settings, and can be told by their arguments', async () => {
     await launcher({ env: { EXTRA: 'given' } }).start('Server[4]');
-    const { pid, ...settings } = await told('Server[4]');
+    const { pid, ...settings } = await started('Server[4]');
     expect(settings).toEqual({
       SERVER_NAME: 'Server[4]',
       DATA_DIR: serverDir('Server[4]'),
@@ -81,7 +81,7 @@ describe('shard-nodes as processes', () => {
     // Any descriptor does for the stand-in.
     const file = openSync(mainPath, 'r');
     await launcher({ lifelineFd: file }).start('a');
-    expect((await told('a')).lifeline).toBe(fstatSync(file).ino);
+    expect((await started('a')).lifeline).toBe(fstatSync(file).ino);
     closeSync(file);
     await launcher({ env: { FAILS: '1000', STATUS: '69' }, retryPauseMs: 10 }).start('b');
     const ended = async (): Promise<boolean> => (await launcher().list()).includes('b');
@@ -93,7 +93,7 @@ describe('shard-nodes as processes', () => {
 
   it('go on without us, and are found and stopped by another launcher on the same folder', async () => {
     await Promise.all(['a', 'b', 'c'].map((name) => launcher().start(name)));
-    const { pid } = await told('b');
+    const { pid } = await started('b');
     const successor = launcher();
     expect(await successor.list()).toEqual(['a', 'b', 'c']);
     await successor.stop('b');
@@ -108,10 +108,10 @@ describe('shard-nodes as processes', () => {
     async (signal) => {
       const sut = launcher();
       await sut.start('a');
-      const first = await told('a');
+      const first = await started('a');
       process.kill(first.pid, signal);
       await sut.start('a');
-      const second = await told('a', 2);
+      const second = await started('a', 2);
       expect(second.pid).not.toBe(first.pid);
       expect(await runs(first.pid)).toBe(false);
       expect(await readFile(join(serverDir('a'), 'data'), 'utf8')).toBe('aa');
@@ -122,7 +122,7 @@ describe('shard-nodes as processes', () => {
   it('are killed when they do not stop in time', async () => {
     const sut = launcher({ env: { STUBBORN: 'yes' }, stopTimeoutMs: 200 });
     await sut.start('a');
-    const { pid } = await told('a');
+    const { pid } = await started('a');
     await sut.stop('a');
     expect(await runs(pid)).toBe(false);
   });
@@ -132,7 +132,7 @@ describe('shard-nodes as processes', () => {
       (await readFile(join(serverDir(server), 'data'), 'utf8').catch(() => '')).length;
     const sut = launcher({ env: { FAILS: '2' }, retryPauseMs: 50 });
     await sut.start('a');
-    const { pid } = await told('a');
+    const { pid } = await started('a');
     expect(await starts('a')).toBe(3);
     expect(Number(await readFile(join(serverDir('a'), 'node.pid'), 'utf8'))).toBe(pid);
     const hopeless = launcher({ env: { FAILS: '1000' }, retryPauseMs: 50 });
@@ -158,7 +158,7 @@ describe('shard-nodes as processes', () => {
     } finally {
       process.env = before;
     }
-    const { pid } = await told('a');
+    const { pid } = await started('a');
     const variables = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0');
     expect(variables).toContain('POOL_SIZE=7');
     expect(variables).toContain('TZ=UTC');
@@ -177,7 +177,7 @@ describe('shard-nodes as processes', () => {
 
     const failing = launcher({ env: { FAILS: '2', WORD: 'no disk' }, logger, retryPauseMs: 50 });
     await failing.start('b');
-    await told('b');
+    await started('b');
     expect(failing.failureOf('b')).toBeNull();
     expect(said.filter((line) => line.includes('"why":"no disk"'))).toHaveLength(2);
 
@@ -193,8 +193,8 @@ describe('shard-nodes as processes', () => {
   it('are removed with their data and nobody else’s', async () => {
     const sut = launcher();
     await Promise.all([sut.start('a'), sut.start('ab')]);
-    const { pid } = await told('a');
-    await told('ab');
+    const { pid } = await started('a');
+    await started('ab');
     await mkdir(join(dataDir, 'servers', '.removed-by-one-who-was-killed'));
     await sut.remove('a');
     expect(await runs(pid)).toBe(false);
@@ -205,14 +205,14 @@ describe('shard-nodes as processes', () => {
 
   it.each(DAMAGES)('that run are found although their pid file is damaged: %s', async (how) => {
     await Promise.all([launcher().start('a'), launcher().start('other')]);
-    const first = await told('a');
-    await told('other');
+    const first = await started('a');
+    await started('other');
     damage(join(serverDir('a'), 'node.pid'), how, join(serverDir('other'), 'node.pid'));
     const sut = launcher();
     expect(await sut.list()).toEqual(['a', 'other']);
     await sut.start('a');
     expect(await runs(first.pid)).toBe(false);
-    await told('a', 2);
+    await started('a', 2);
     expect(processesWith(serverDir('a'))).toHaveLength(1);
     await sut.stop('a');
     expect(await sut.list()).toEqual(['other']);
@@ -227,7 +227,7 @@ describe('shard-nodes as processes', () => {
     expect(await sut.list()).toEqual([]);
     await sut.stop('a');
     await sut.start('a');
-    await told('a');
+    await started('a');
     expect(other.exitCode ?? other.signalCode).toBeNull();
     expect(await sut.list()).toEqual(['a']);
   });

@@ -70,49 +70,49 @@ describe('the record is told', () => {
   test('to all; whoever does not confirm it, or cannot be asked, is returned', () => {
     const { news, cluster, context } = newsOf(RECORD);
     cluster.addServer('S2', 2);
-    const untold: string[][] = [];
-    run(news.tellAll(), (servers) => untold.push(servers));
+    const unconfirmed: string[][] = [];
+    run(news.announce(), (servers) => unconfirmed.push(servers));
     const asks = configs(context);
     expect(asks.map(({ server }) => server)).toEqual(['S0', 'S1']);
     for (const { request } of asks) expect(request).toMatchObject({ configId: 4, epoch: 2, cluster: RECORD });
     context.deliver(asks[0]!.token, { ok: true, value: {} });
     context.deliver(asks[1]!.token, { ok: false, error: { code: 'STORE_FAILED', message: 'no', retryable: true } });
-    expect(untold).toEqual([['S1', 'S2']]);
+    expect(unconfirmed).toEqual([['S1', 'S2']]);
   });
 
   test('to one that is being told already not once more, until that has come to an end', () => {
     const { news, context } = newsOf(RECORD);
-    const told: boolean[] = [];
-    const tell = (): void => {
-      run(news.tell('S0'), (isTold) => told.push(isTold));
+    const confirmed: boolean[] = [];
+    const announce = (): void => {
+      run(news.announceTo('S0'), (isConfirmed) => confirmed.push(isConfirmed));
     };
-    tell();
-    tell();
+    announce();
+    announce();
     const asks = configs(context);
     expect(asks).toHaveLength(1);
-    expect(told).toEqual([false]);
+    expect(confirmed).toEqual([false]);
     context.deliver(asks[0]!.token, { ok: true, value: {} });
-    tell();
+    announce();
     expect(configs(context)).toHaveLength(1);
-    expect(told).toEqual([false, true]);
+    expect(confirmed).toEqual([false, true]);
   });
 
   test('to nobody who is just leaving: it may hang', () => {
     const { news, cluster, context } = newsOf(RECORD);
     cluster.serverNamed('S0').leaving = true;
-    const untold: string[][] = [];
-    run(news.tellAll(), (servers) => untold.push(servers));
+    const unconfirmed: string[][] = [];
+    run(news.announce(), (servers) => unconfirmed.push(servers));
     const asks = configs(context);
     expect(asks.map(({ server }) => server)).toEqual(['S1']);
     context.deliver(asks[0]!.token, { ok: true, value: {} });
-    expect(untold).toEqual([['S0']]);
+    expect(unconfirmed).toEqual([['S0']]);
   });
 
   test('to nobody when there is none', () => {
     const { news, context } = newsOf(null);
-    const told: boolean[] = [];
-    run(news.tell('S0'), (isTold) => told.push(isTold));
-    expect(told).toEqual([false]);
+    const confirmed: boolean[] = [];
+    run(news.announceTo('S0'), (isConfirmed) => confirmed.push(isConfirmed));
+    expect(confirmed).toEqual([false]);
     expect(context.take()).toEqual([]);
   });
 });

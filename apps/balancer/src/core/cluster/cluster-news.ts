@@ -15,7 +15,7 @@ const LEASES_PER_MARK = 2;
 
 export class ClusterNews {
   /** Servers that are being told. */
-  private readonly telling = new Set<string>();
+  private readonly announcing = new Set<string>();
   private marked = { revision: 0, change: 0, ms: -Infinity };
 
   constructor(
@@ -43,10 +43,10 @@ export class ClusterNews {
   }
 
   /** Tells every server that can be asked. Returns those that have not confirmed it; they are told again with their heartbeats. */
-  *tellAll(): Workflow<string[]> {
+  *announce(): Workflow<string[]> {
     const servers = [...this.cluster.servers.keys()];
-    const told = yield* wait(all(servers.map((server) => running(this.tell(server)))));
-    return servers.filter((_, index) => told[index] !== true);
+    const confirmed = yield* wait(all(servers.map((server) => running(this.announceTo(server)))));
+    return servers.filter((_, index) => confirmed[index] !== true);
   }
 
   /** A heartbeat was answered: whether the server knows what there is to know. */
@@ -62,15 +62,15 @@ export class ClusterNews {
     return record !== null && cluster !== null && compareClusters(cluster, record) > 0;
   }
 
-  *tell(server: string): Workflow<boolean> {
+  *announceTo(server: string): Workflow<boolean> {
     const { record } = this.cluster;
     // Whoever is just leaving is told nothing any more: it may hang.
     const isLeaving = this.cluster.servers.get(server)?.leaving === true;
-    if (record === null || this.telling.has(server) || isLeaving || !this.cluster.isReachable(server)) return false;
+    if (record === null || this.announcing.has(server) || isLeaving || !this.cluster.isReachable(server)) return false;
     const request = { ...this.cluster.requestUnder(record, []), cluster: record };
-    this.telling.add(server);
+    this.announcing.add(server);
     const outcome = yield* wait(this.context.ask('config', { server, request }));
-    this.telling.delete(server);
+    this.announcing.delete(server);
     return outcome.ok;
   }
 }

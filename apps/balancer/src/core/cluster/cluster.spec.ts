@@ -204,9 +204,9 @@ describe('a shard', () => {
     shard.resolved = false;
     expect(both()).toEqual([false, false]);
     shard.resolved = true;
-    shard.untold.add('S0');
+    shard.unacknowledged.add('S0');
     expect(both()).toEqual([false, true]);
-    shard.untold.clear();
+    shard.unacknowledged.clear();
     cluster.servers.get('S0')!.dead = true;
     expect(both()).toEqual([false, true]);
     shard.setRecord({ ...shard.record, inSync: ['S1', 'S2'] });

@@ -8,7 +8,7 @@ import { FailureDetector } from '../detection/failure-detector';
 import { HashRing, type RingHash } from './hash-ring';
 import type { Shard } from './shard';
 import type { SuspicionSettings } from '../detection/suspicion';
-import { ToldRecords } from './told-records';
+import { ServerReports } from './server-reports';
 
 export interface ServerState {
   readonly name: string;
@@ -58,7 +58,7 @@ export class Cluster {
   highestConfigId = 0;
   record: ClusterRecord | null = null;
   /** What servers told when this balancer began to lead. */
-  readonly told = new ToldRecords();
+  readonly reports = new ServerReports();
   /** How far the catalog is known, for replicas to remember; null until every shard of what is found in it is resolved. */
   mark: (() => BucketMark) | null = null;
   /** Whether it is certain right now that nobody else leads. As long as it is not, orders to the launcher wait. */
@@ -254,7 +254,7 @@ export class Cluster {
 
   /** A shard takes writes when its VAT is known and every member of its in-sync set can take part, and knows who has left. */
   isWritable(shard: Shard): boolean {
-    const isWhole = this.serving(shard).length === shard.inSync.length && shard.untold.size === 0;
+    const isWhole = this.serving(shard).length === shard.inSync.length && shard.unacknowledged.size === 0;
     return shard.resolved && shard.inSync.length >= shard.minInSync && isWhole;
   }
   isReadable(shard: Shard): boolean {

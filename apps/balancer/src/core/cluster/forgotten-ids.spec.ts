@@ -22,15 +22,15 @@ describe('what a shard has forgotten', () => {
   });
 
   it('is never less than any replica was told, nor than it was', () => {
-    const told = fc.nat({ max: 50 });
+    const reported = fc.nat({ max: 50 });
     fc.assert(
-      fc.property(fc.array(fc.oneof(told, fc.constant('later' as const)), { maxLength: 30 }), (steps) => {
+      fc.property(fc.array(fc.oneof(reported, fc.constant('later' as const)), { maxLength: 30 }), (steps) => {
         const ids = new ForgottenIds();
         let nowMs = 0;
         let least = 0;
         for (const step of steps) {
           if (step === 'later') nowMs = live(ids, nowMs, 20);
-          else ids.told(step);
+          else ids.reported(step);
           least = Math.max(least, step === 'later' ? 0 : step);
           expect(ids.upTo).toBeGreaterThanOrEqual(least);
           least = ids.upTo;

@@ -20,7 +20,7 @@ export class ForgottenIds {
   }
 
   /** A replica has been told this much by some leader. */
-  told(forgottenUpTo: number): void {
+  reported(forgottenUpTo: number): void {
     this.mark = Math.max(this.mark, forgottenUpTo);
   }
 

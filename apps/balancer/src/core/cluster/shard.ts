@@ -72,7 +72,7 @@ export class Shard {
   /** As long as nothing is decided: the highest VAT that any replica was told. */
   heardVat = 0;
   /** Members that have not stored yet who has left the set: without them that is not settled, and nothing is acknowledged. */
-  untold = new Set<string>();
+  unacknowledged = new Set<string>();
   /** It has been told that the shard takes no writes; not told again before it has taken one. */
   announcedUnavailable = false;
   /** When replicas were last found to hold different things: what was copied from one of them before cannot be relied on. */
@@ -127,8 +127,8 @@ export class Shard {
     return this.builtRing;
   }
   /** @param told when other servers may hold it than before */
-  onOtherReplicas(told: () => void): void {
-    this.replicasChanged = told;
+  onOtherReplicas(changed: () => void): void {
+    this.replicasChanged = changed;
   }
   /** From now on the ring is another one, built when it is needed. */
   ringFrom(build: () => HashRing): void {

@@ -24,7 +24,7 @@ export function statusOf(
 }
 
 function shardStatus(cluster: Cluster, shard: Shard, nowMs: number): ShardStatus {
-  const told = shard.inSync.map((server) => shard.replicas.get(server)?.rows ?? null);
+  const rows = shard.inSync.map((server) => shard.replicas.get(server)?.rows ?? null);
   return {
     ...shard.range,
     vat: shard.vat,
@@ -38,7 +38,7 @@ function shardStatus(cluster: Cluster, shard: Shard, nowMs: number): ShardStatus
     configVersion: shard.record.configVersion,
     writable: cluster.isWritable(shard),
     readable: cluster.isReadable(shard),
-    rows: told.find((rows) => rows !== null) ?? null,
+    rows: rows.find((known) => known !== null) ?? null,
     ring: arcsOf(shard.ring.slots()),
   };
 }

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { FailureDetector, type Pulse, type ToldSigns } from './failure-detector';
+import { FailureDetector, type Pulse, type ReportedSigns } from './failure-detector';
 
 const SERVER = 'Server0';
-const WELL: ToldSigns = { postgres: 'ok', diskFreeBytes: 1_000_000, eventLoopDelayMs: 1 };
+const WELL: ReportedSigns = { postgres: 'ok', diskFreeBytes: 1_000_000, eventLoopDelayMs: 1 };
 
 function detectorOf(misses: number): FailureDetector {
   const suspicion = { misses: 2, diskFreeBytes: 1000, eventLoopMs: 100, answerMs: 100, answerFactor: 4, pings: 3 };

@@ -17,7 +17,7 @@ export type AnswerVerdict = 'counted' | 'late';
 export type MissVerdict = 'counted' | 'flatline' | 'late';
 
 /** What a ping's answer tells beside that it came. */
-export type ToldSigns = Omit<VitalSigns, 'answerMs'>;
+export type ReportedSigns = Omit<VitalSigns, 'answerMs'>;
 
 interface Watch {
   /** When the pings that have had no result yet were sent, by sequence number. */
@@ -58,7 +58,7 @@ export class FailureDetector {
   }
 
   /** The ping of this number was answered at `nowMs`, with these signs. */
-  answered(server: string, sequence: number, nowMs: number, signs: ToldSigns): AnswerVerdict {
+  answered(server: string, sequence: number, nowMs: number, signs: ReportedSigns): AnswerVerdict {
     const sentMs = this.watches.get(server)?.sentMs.get(sequence) ?? nowMs;
     const watch = this.settle(server, sequence);
     if (watch === undefined) return 'late';

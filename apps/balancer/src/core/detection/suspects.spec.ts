@@ -40,7 +40,7 @@ class World {
   readonly cluster = new Cluster(SETTINGS.heartbeatMisses, SETTINGS.suspicion, PUBLISHED_HASH);
   readonly reader: Reader;
   private readonly health: Health;
-  readonly told: string[] = [];
+  readonly published: string[] = [];
 
   constructor() {
     const { context, cluster } = this;
@@ -79,11 +79,11 @@ class World {
     this.health.tick();
     for (const effect of this.take()) {
       if (effect.do !== 'ping') continue;
-      const told = signs[effect.server];
-      if (told === null) {
+      const reported = signs[effect.server];
+      if (reported === null) {
         const error = { code: 'OUTCOME_UNKNOWN' as const, message: 'silent', retryable: false };
         this.context.deliver(effect.token, { ok: false, error });
-      } else this.context.deliver(effect.token, { ok: true, value: { ...WELL, server: effect.server, ...told } });
+      } else this.context.deliver(effect.token, { ok: true, value: { ...WELL, server: effect.server, ...reported } });
     }
     this.take();
   }
@@ -113,7 +113,7 @@ class World {
   private take(): Effect[] {
     const effects = this.context.take();
     for (const effect of effects) {
-      if (effect.do === 'publish') this.told.push(`${effect.event.kind} ${effect.event.subject}`);
+      if (effect.do === 'publish') this.published.push(`${effect.event.kind} ${effect.event.subject}`);
     }
     return effects;
   }
@@ -152,7 +152,7 @@ describe('a suspect server', () => {
     for (let i = 0; i < 3; i += 1) world.beat({ Server2: { diskFreeBytes: 1 } });
     for (let i = 0; i < 2; i += 1) world.beat({ Server2: { diskFreeBytes: 1, postgres: 'down' } });
     for (let i = 0; i < 6; i += 1) world.beat();
-    expect(world.told).toEqual(['server.suspect Server2', 'server.suspect Server2', 'server.healthy Server2']);
+    expect(world.published).toEqual(['server.suspect Server2', 'server.suspect Server2', 'server.healthy Server2']);
   });
 
   it.each<[string, Partial<PingReply> | null, boolean]>([

@@ -88,7 +88,7 @@ export class Health {
       const term = mustHave.get(shard.id);
       if (term === undefined || !shard.inSync.includes(server.name)) continue;
       // It is being told of the shard, and shows then whether it has it.
-      if (shard.untold.has(server.name)) continue;
+      if (shard.unacknowledged.has(server.name)) continue;
       const isWhole = state !== undefined && !state.catchingUp && state.currentTerm >= term;
       if (isWhole || shard.isSuspended(server.name)) continue;
       shard.suspend(server.name, true);
@@ -128,7 +128,7 @@ export class Health {
     // Every heartbeat is told at `debug`; those that change something also to whoever does not look so closely.
     const level = before === 'up' ? 'debug' : 'info';
     this.context.emit({ do: 'log', level, message: 'HEARTBEAT', data: { server: server.name, missed: 0, before } });
-    this.tellSuspicion(server, causesBefore);
+    this.publishSuspicion(server, causesBefore);
     this.heard(server, reply, mustHave);
   }
 
@@ -145,11 +145,11 @@ export class Health {
       });
     }
     if (verdict === 'flatline') this.flatline(server, cause);
-    else this.tellSuspicion(server, causesBefore);
+    else this.publishSuspicion(server, causesBefore);
   }
 
   /** Tells, once, that a server has become suspect, of something else than before, or of nothing any more. */
-  private tellSuspicion(server: ServerState, before: readonly SuspectCause[]): void {
+  private publishSuspicion(server: ServerState, before: readonly SuspectCause[]): void {
     const causes = this.cluster.detector.suspectCauses(server.name);
     if (causes.join() === before.join()) return;
     const { detector } = this.cluster;
@@ -178,10 +178,10 @@ export class Health {
     server.instance = reply.instance;
     server.holds = new Set(reply.shards.map(({ shard }) => shard));
     if (this.news.isAhead(reply.cluster)) this.superseded(server.name);
-    else if (this.news.isBehind(reply)) run(this.news.tell(server.name));
+    else if (this.news.isBehind(reply)) run(this.news.announceTo(server.name));
     // What a replica may have forgotten counts for the others neither.
     for (const { shard, forgottenUpTo = 0 } of reply.shards)
-      this.cluster.shards.get(shard)?.forgottenIds.told(forgottenUpTo);
+      this.cluster.shards.get(shard)?.forgottenIds.reported(forgottenUpTo);
     for (const state of reply.shards) {
       const replica = this.cluster.shards.get(state.shard)?.replicas.get(server.name);
       if (replica === undefined) continue;

@@ -217,7 +217,7 @@ export class Recovery {
         if (same === true) return true;
         if (same === null || plan.isAnew) return false;
         if (!(yield* this.isSourceRight(plan, to))) return false;
-        yield* this.divergence.tellOfCopy(shard, to, plan.target, plan.source);
+        yield* this.divergence.publishCopyDifference(shard, to, plan.target, plan.source);
         plan.setAside = true;
         this.beginAnew(plan, 'its digest differs');
       }

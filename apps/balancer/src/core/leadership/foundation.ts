@@ -97,7 +97,7 @@ export class Foundation {
    */
   *settle(areProven: AreProven): Workflow {
     this.news.vouch();
-    yield* this.news.tellAll();
+    yield* this.news.announce();
     yield* this.removeStrays(areProven);
   }
 
@@ -170,10 +170,10 @@ export class Foundation {
     // With the next leader the catalog will not be in doubt.
     if (this.isCatalogDoubted) return true;
     if (configId !== current) return configId > current;
-    return shards.some((told) => {
-      const shard = this.cluster.shards.get(told.shard);
-      if (shard === undefined) return told.currentTerm > 0;
-      return compareConfigs(told, shard.record) >= 0;
+    return shards.some((reported) => {
+      const shard = this.cluster.shards.get(reported.shard);
+      if (shard === undefined) return reported.currentTerm > 0;
+      return compareConfigs(reported, shard.record) >= 0;
     });
   }
 

@@ -19,8 +19,8 @@ function holding(newestRound: NewestRound | null, committedVat = 4): ReplicaRepo
 }
 
 /** The groups by the names in them, when the replicas tell this. */
-function groups(told: Record<string, ReplicaReport[]>, isOpen: (shard: Shard) => boolean = () => false): string[] {
-  const found = sharingRounds(SHARDS, KNOWN, ({ id }) => told[id] ?? [holding(null)], isOpen);
+function groups(reports: Record<string, ReplicaReport[]>, isOpen: (shard: Shard) => boolean = () => false): string[] {
+  const found = sharingRounds(SHARDS, KNOWN, ({ id }) => reports[id] ?? [holding(null)], isOpen);
   return found.map((shards) => shards.map(({ id }) => id).join('')).sort();
 }
 
@@ -47,13 +47,13 @@ describe('shards are decided together', () => {
       { a: [holding(both)], b: [holding(both), holding(null)] },
       ['a', 'b', 'c', 'd'],
     ],
-  ])('%s', (_, told, expected) => {
-    expect(groups(told)).toEqual(expected);
+  ])('%s', (_, reports, expected) => {
+    expect(groups(reports)).toEqual(expected);
   });
 
   it('as long as who does not hold the round may be no member any more', () => {
-    const told = { a: [holding(both)], b: [holding(both), holding(chained)], c: [holding(chained)] };
-    expect(groups(told, () => true)).toEqual(['abc', 'd']);
+    const reports = { a: [holding(both)], b: [holding(both), holding(chained)], c: [holding(chained)] };
+    expect(groups(reports, () => true)).toEqual(['abc', 'd']);
   });
 
   it('all at once, where a round touched all of them', () => {
@@ -65,14 +65,14 @@ describe('shards are decided together', () => {
 it('what became of a round is looked for once, however many shards and replicas tell of it', () => {
   let looks = 0;
   const all = holding(round(1, 'a', 'b', 'c', 'd'));
-  const told = Object.fromEntries(SHARDS.map(({ id }) => [id, [all, all, all]]));
-  groups(told, () => (looks += 1) > 0);
+  const reports = Object.fromEntries(SHARDS.map(({ id }) => [id, [all, all, all]]));
+  groups(reports, () => (looks += 1) > 0);
   expect(looks).toBe(SHARDS.length);
 });
 
 it('what became of a round that touched one shard alone is not looked for: each of many shards may have one', () => {
   const looked: string[] = [];
-  const told = Object.fromEntries(SHARDS.map(({ id }, index) => [id, [holding(round(index, id))]]));
-  groups(told, ({ id }) => looked.push(id) > 0);
+  const reports = Object.fromEntries(SHARDS.map(({ id }, index) => [id, [holding(round(index, id))]]));
+  groups(reports, ({ id }) => looked.push(id) > 0);
   expect(looked).toEqual([]);
 });

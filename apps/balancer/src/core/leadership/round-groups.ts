@@ -1,6 +1,6 @@
 /** Which shards a take-over has to decide together: those that share newest rounds. */
 import type { NewestRound } from '#common/contracts/node';
-import { highestTold, isRuledOut, type ReplicaReport } from '#common/protocol/take-over';
+import { highestCommittedVat, isRuledOut, type ReplicaReport } from '#common/protocol/take-over';
 import { DisjointSets } from '../kernel/disjoint-sets';
 import type { Shard } from '../cluster/shard';
 
@@ -24,9 +24,9 @@ export function sharingRounds(
   const looked = new Set<string>();
   for (const shard of shards) {
     const votes = votesOf(shard);
-    const told = highestTold(votes);
+    const committedVat = highestCommittedVat(votes);
     for (const { newestRound } of votes) {
-      if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= told) continue;
+      if (newestRound === null || (newestRound.lastTerms[shard.id] ?? 0) <= committedVat) continue;
       const name = nameOfRound(newestRound);
       if (looked.has(name)) continue;
       looked.add(name);
@@ -58,7 +58,7 @@ function linkedBy(
   const doubtful = new Set(shards.filter(isOpen).map(({ id }) => id));
   if (isRuledOut(round, reports, doubtful)) return [];
   // A shard that was told that it is committed waits for nobody.
-  return touched.filter((id) => (round.lastTerms[id] ?? 0) > highestTold(reports.get(id) ?? []));
+  return touched.filter((id) => (round.lastTerms[id] ?? 0) > highestCommittedVat(reports.get(id) ?? []));
 }
 
 /** Tells the round from all others. */

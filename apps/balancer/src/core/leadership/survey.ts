@@ -98,8 +98,8 @@ export class Survey {
   }
 
   private newest(stored: ClusterRecord | null): ClusterRecord | null {
-    const told = [...this.replies.values()].map(({ cluster }) => cluster).filter((cluster) => cluster !== null);
-    return told.reduce(
+    const records = [...this.replies.values()].map(({ cluster }) => cluster).filter((cluster) => cluster !== null);
+    return records.reduce(
       (best, cluster) => (best === null || compareClusters(cluster, best) > 0 ? cluster : best),
       stored,
     );

@@ -91,7 +91,7 @@ export class TakeOver {
     const { awaited } = this.foundation;
     return awaited.length > 0
       ? awaited
-      : [...this.cluster.servers.keys()].filter((name) => !this.cluster.told.has(name));
+      : [...this.cluster.servers.keys()].filter((name) => !this.cluster.reports.has(name));
   }
 
   /** Gets one server to answer, by starting it where nobody listens, and fences it. */
@@ -104,8 +104,8 @@ export class TakeOver {
     const server = this.cluster.servers.get(name);
     if (reply === null || server === undefined || this.isEpochUsed(reply)) return;
     yield* this.foundation.hear(reply);
-    this.cluster.told.add(name, reply);
-    if (reply.configId === this.cluster.configId) for (const told of reply.shards) this.hear(told);
+    this.cluster.reports.add(name, reply);
+    if (reply.configId === this.cluster.configId) for (const state of reply.shards) this.hear(state);
     this.adoptNewer(reply);
     this.health.admit(server);
     this.progress.raise();
@@ -150,17 +150,17 @@ export class TakeOver {
     const shard = this.cluster.shards.get(id);
     if (shard === undefined) return;
     shard.heardVat = Math.max(shard.heardVat, committedVat);
-    shard.forgottenIds.told(forgottenUpTo);
+    shard.forgottenIds.reported(forgottenUpTo);
   }
 
   /** A replica may know a later configuration than the catalog, when that has been set back. */
   private adoptNewer(reply: FenceReply): void {
     if (reply.configId !== this.cluster.configId) return;
-    for (const told of reply.shards) {
-      const shard = this.cluster.shards.get(told.shard);
+    for (const state of reply.shards) {
+      const shard = this.cluster.shards.get(state.shard);
       // What has been shown is not taken back.
-      if (shard === undefined || shard.resolved || compareConfigs(told, shard.record) <= 0) continue;
-      const record = { ...configOf(told), configId: this.cluster.configId };
+      if (shard === undefined || shard.resolved || compareConfigs(state, shard.record) <= 0) continue;
+      const record = { ...configOf(state), configId: this.cluster.configId };
       if (shard.decided) run(this.giveWay(record));
       else this.adopt(shard, record);
     }
@@ -188,11 +188,11 @@ export class TakeOver {
       // An /init may have put others in their place.
       for (const shard of this.open) if (this.cluster.shards.get(shard.id) !== shard) this.open.delete(shard);
       const { adoptions } = this;
-      const heard = this.cluster.told.size;
+      const heard = this.cluster.reports.size;
       const groups = this.decidable(this.context.nowMs >= graceUntilMs);
       if (groups.length > 0) yield* this.breathe();
       // Who has told something meanwhile may tie them to others.
-      if (this.cluster.told.size > heard) continue;
+      if (this.cluster.reports.size > heard) continue;
       const works = groups.map((shards) => (): Workflow => this.resolve(shards, adoptions));
       yield* pooled(GROUPS_AT_ONCE, works);
       if (this.open.size > 0) yield* this.untilSomethingHappens();
@@ -297,8 +297,8 @@ export class TakeOver {
   /** Members that had an older configuration than the one in force when they were fenced. */
   private behind(shard: Shard): string[] {
     return shard.inSync.filter((server) => {
-      const told = this.cluster.told.stateOf(shard.record, server);
-      return told !== undefined && compareConfigs(told, shard.record) < 0;
+      const state = this.cluster.reports.stateOf(shard.record, server);
+      return state !== undefined && compareConfigs(state, shard.record) < 0;
     });
   }
 
@@ -310,9 +310,9 @@ export class TakeOver {
   private decidable(graceIsOver: boolean): Shard[][] {
     const open = [...this.open];
     const votes = this.votesOfNow(open);
-    const silent = open.some((shard) => !shard.inSync.some((server) => this.cluster.told.has(server)));
+    const silent = open.some((shard) => !shard.inSync.some((server) => this.cluster.reports.has(server)));
     if (silent && !graceIsOver) return [];
-    const ready = new Set(open.filter((shard) => votes(shard).length > 0 && this.hasTold(shard, graceIsOver)));
+    const ready = new Set(open.filter((shard) => votes(shard).length > 0 && this.hasReported(shard, graceIsOver)));
     // Who may still answer is waited for; after that, what is missing may be missing for ever.
     const isOpen = (shard: Shard): boolean => !(graceIsOver && this.isBelieved(shard, graceIsOver));
     return sharingRounds(open, this.cluster.shards, votes, isOpen).filter((shards) =>
@@ -322,29 +322,29 @@ export class TakeOver {
 
   /** Members that have not told what they hold. Who has entered the set since the shard was decided holds what was decided. */
   private silent(shard: Shard): string[] {
-    return shard.decided ? [] : shard.inSync.filter((server) => !this.cluster.told.has(server));
+    return shard.decided ? [] : shard.inSync.filter((server) => !this.cluster.reports.has(server));
   }
 
-  private hasTold(shard: Shard, graceIsOver: boolean): boolean {
-    const isTold = this.silent(shard).length === 0;
+  private hasReported(shard: Shard, graceIsOver: boolean): boolean {
+    const isComplete = this.silent(shard).length === 0;
     if (!this.isBelieved(shard, graceIsOver)) return false;
-    if (isTold || !graceIsOver) return isTold;
+    if (isComplete || !graceIsOver) return isComplete;
     const whole = shard.inSync.filter((server) =>
-      isWhole(this.cluster.told.stateOf(shard.record, server), shard.mustHold),
+      isWhole(this.cluster.reports.stateOf(shard.record, server), shard.mustHold),
     );
     return whole.length >= shard.minInSync;
   }
 
   /** What the catalog says of the shard may be old; as long as that is possible nobody decides on the word of too few. */
   private isBelieved(shard: Shard, graceIsOver: boolean): boolean {
-    const { told, servers } = this.cluster;
-    if (shard.decided || told.isNewest(shard.record, servers.keys())) return true;
+    const { reports, servers } = this.cluster;
+    if (shard.decided || reports.isNewest(shard.record, servers.keys())) return true;
     return !this.foundation.isCatalogDoubted && (graceIsOver || this.isVouchedFor());
   }
 
   /** Most servers have answered, and none of them knows of anything that the catalog does not. */
   private isVouchedFor(): boolean {
-    return this.cluster.told.size > this.cluster.servers.size / 2;
+    return this.cluster.reports.size > this.cluster.servers.size / 2;
   }
 
   /**
@@ -356,7 +356,7 @@ export class TakeOver {
     if (decidedBy !== undefined) return decidedBy;
     const votes: NodeShardState[] = [];
     for (const server of shard.inSync) {
-      const state = shard.isDiverged(server) ? undefined : this.cluster.told.stateOf(shard.record, server);
+      const state = shard.isDiverged(server) ? undefined : this.cluster.reports.stateOf(shard.record, server);
       if (state?.catchingUp === false) votes.push(state);
     }
     return votes;

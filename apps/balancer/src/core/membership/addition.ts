@@ -93,7 +93,7 @@ function* introduce(
   cluster.record = next;
   for (const [server, number] of numbers) health.admit(cluster.addServer(server, number));
   // Should the catalog be set back now, they are the ones who know of the new shards.
-  yield* news.tellAll();
+  yield* news.announce();
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
   return null;
 }

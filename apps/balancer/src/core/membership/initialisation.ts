@@ -178,10 +178,10 @@ function* establish({ cluster: record, shards }: Blueprint, parts: MembershipPar
   const stored = yield* wait(all(shards.map((shard) => running(catalog.put(BUCKET_KEYS.shard(shard.shard), shard)))));
   if (stored.includes(false)) return;
   for (const server of record.servers) health.admit(cluster.addServer(server, record.numbers[server] ?? 0));
-  const untold = yield* news.tellAll();
+  const unacknowledged = yield* news.announce();
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
   cluster.phase = 'serving';
-  for (const shard of cluster.shards.values()) inSyncSets.tellSoon(shard, untold);
+  for (const shard of cluster.shards.values()) inSyncSets.sendSoon(shard, unacknowledged);
   for (const server of record.servers) {
     const data = { cause: '/init', shards: cluster.shardsOn(server).map((shard) => shard.id) };
     context.emit({ do: 'publish', event: { kind: 'server.added', subject: server, data } });

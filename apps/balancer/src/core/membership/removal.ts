@@ -199,7 +199,7 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
     if (!(yield* inSyncSets.reshape(shard, leave))) return;
   }
   // Who has not stored yet that it left may take it for a member still.
-  if (!(yield* untilTold(parts, untilMs))) return;
+  if (!(yield* untilAcknowledged(parts, untilMs))) return;
   if (!(yield* isNeedless(server, held, parts))) return;
   if (!(yield* isOut(server, parts))) return;
   const before = cluster.inForce;
@@ -208,7 +208,7 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
   cluster.record = next;
   // Before its data go: a catalog that is set back still names it.
-  yield* news.tellAll();
+  yield* news.announce();
   // All of that may have taken long, and the last disk that has the same been lost meanwhile.
   if (!(yield* mayEndNow(server, held, parts))) {
     yield* stay(server, before, parts);
@@ -228,7 +228,7 @@ function* stay(server: ServerState, before: ClusterRecord, parts: MembershipPart
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
   cluster.record = next;
   server.leaving = false;
-  yield* news.tellAll();
+  yield* news.announce();
 }
 
 /** It may have been taken back meanwhile, where nobody else served (`StrandedShards`). From here on it is not, when it is out. */
@@ -249,9 +249,9 @@ function withoutServer({ servers, moves = [], leaving = [] }: ClusterRecord, nam
 }
 
 /** Waits, within a bound, until the members of all shards have stored who has left. */
-function* untilTold({ cluster, context }: MembershipParts, untilMs: number): Workflow<boolean> {
-  const isTold = (): boolean => cluster.inKeyOrder().every((shard) => shard.untold.size === 0);
-  while (!isTold()) {
+function* untilAcknowledged({ cluster, context }: MembershipParts, untilMs: number): Workflow<boolean> {
+  const isAcknowledged = (): boolean => cluster.inKeyOrder().every((shard) => shard.unacknowledged.size === 0);
+  while (!isAcknowledged()) {
     if (context.nowMs >= untilMs) return false;
     yield* wait(context.sleep(POLL_MS));
   }

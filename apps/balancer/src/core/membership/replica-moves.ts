@@ -38,7 +38,7 @@ export function* storeMoves(
   });
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
   cluster.record = next;
-  yield* news.tellAll();
+  yield* news.announce();
 }
 
 /** Makes replicas of those that are none yet, where that is possible now; what they hold is copied after that. */

@@ -21,7 +21,7 @@ class Replica implements DigestAsker {
     yield (resume) => {
       resume(undefined);
     };
-    return this.told({ ...this.sumOf(low, high), next: high === WHOLE.high ? null : high });
+    return this.answer({ ...this.sumOf(low, high), next: high === WHOLE.high ? null : high });
   }
 
   within: DigestAsker['within'] =
@@ -30,15 +30,15 @@ class Replica implements DigestAsker {
       const inRange = this.versions.filter(({ key }) => key >= low && key <= high);
       const width = Math.ceil((high - low + 1) / parts);
       const lows = [...new Set(inRange.map(({ key }) => low + Math.floor((key - low) / width) * width))];
-      const told = lows.map((start) => {
+      const digests = lows.map((start) => {
         const end = Math.min(high, start + width - 1);
         return { low: start, high: end, ...this.sumOf(start, end) };
       });
-      const reply = { ...this.sumOf(low, high), next: null, parts: told };
-      resume(this.told(inRange.length <= parts ? { ...reply, versions: inRange } : reply));
+      const reply = { ...this.sumOf(low, high), next: null, parts: digests };
+      resume(this.answer(inRange.length <= parts ? { ...reply, versions: inRange } : reply));
     };
 
-  private told(value: DigestReply): Outcome<DigestReply> {
+  private answer(value: DigestReply): Outcome<DigestReply> {
     this.questions += 1;
     return this.questions >= this.failsFrom ? FAILED : { ok: true, value };
   }

@@ -138,7 +138,7 @@ export class Divergence {
    * A replica that was not in sync shows something else than its source after a difference has been copied: tells which keys. The caller
    * copies everything anew.
    */
-  *tellOfCopy(shard: Shard, vat: number, server: string, source: string): Workflow {
+  *publishCopyDifference(shard: Shard, vat: number, server: string, source: string): Workflow {
     shard.hold(vat);
     const differences = yield* this.compare(shard, vat, server, source);
     shard.release(vat);
@@ -194,7 +194,7 @@ export class Divergence {
     const verdict = hasMajority
       ? `it differs from those that count: ${kept}`
       : `there is no majority, so that either side may be right; ${agreeing.join(', ')} serves on, having more records or being named first: ${kept}`;
-    const data = { cause, verdict, shard: shard.id, server, vat, agreeing, hasMajority, ...told(differences) };
+    const data = { cause, verdict, shard: shard.id, server, vat, agreeing, hasMajority, ...described(differences) };
     const named = roundKeys === undefined ? {} : { roundKeys: roundKeys.slice(0, KEYS_NAMED) };
     this.context.emit({
       do: 'publish',
@@ -209,7 +209,7 @@ function settles({ shard, comparedSinceMs = -Infinity }: Pick<Finding, 'shard' |
 }
 
 /** As events tell it. `complete` false: there may be more. No key differs where only what is remembered of operations does. */
-function told(differences: Differences | null): Record<string, unknown> {
+function described(differences: Differences | null): Record<string, unknown> {
   if (differences === null) return { differing: 0, complete: false, keys: [] };
   return { differing: differences.count, complete: differences.isComplete, keys: differences.keys };
 }

@@ -62,9 +62,9 @@ export class InSyncSets {
   }
 
   /** Members of a shard that comes into being have not stored yet that it does: until they have, nothing is acknowledged. */
-  tellSoon(shard: Shard, untold: readonly string[]): void {
-    for (const server of shard.inSync) if (untold.includes(server)) shard.untold.add(server);
-    if (shard.untold.size > 0) this.waiting.add(shard);
+  sendSoon(shard: Shard, unacknowledged: readonly string[]): void {
+    for (const server of shard.inSync) if (unacknowledged.includes(server)) shard.unacknowledged.add(server);
+    if (shard.unacknowledged.size > 0) this.waiting.add(shard);
   }
 
   /**
@@ -102,7 +102,7 @@ export class InSyncSets {
       }
       if (without === 'steppedDown') return without;
       this.left(shard, leaving, cause);
-      return yield* this.tellAll(shard);
+      return yield* this.sendToAll(shard);
     } finally {
       shard.configLock.release();
     }
@@ -134,7 +134,7 @@ export class InSyncSets {
       const stored = yield* this.storage.store(shard, { ...settled(shard.record), inSync });
       if (stored !== 'stored' || leaving.length === 0) return;
       this.left(shard, leaving, 'it was silent while the others showed that they are right');
-      yield* this.tellAll(shard);
+      yield* this.sendToAll(shard);
     } finally {
       shard.configLock.release();
     }
@@ -144,13 +144,13 @@ export class InSyncSets {
    * Has members store the configuration that they have not stored yet, as far as the new leader has heard. Returns whether all members
    * have it, those taken out that do not answer.
    */
-  *inform(shard: Shard, untold: readonly string[]): Workflow<boolean> {
+  *inform(shard: Shard, unacknowledged: readonly string[]): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
-      for (const server of untold) shard.untold.add(server);
-      if (shard.untold.size > 0) this.waiting.add(shard);
-      if (shard.untold.size > 0) yield* this.mend(shard);
-      return shard.untold.size === 0;
+      for (const server of unacknowledged) shard.unacknowledged.add(server);
+      if (shard.unacknowledged.size > 0) this.waiting.add(shard);
+      if (shard.unacknowledged.size > 0) yield* this.mend(shard);
+      return shard.unacknowledged.size === 0;
     } finally {
       shard.configLock.release();
     }
@@ -185,7 +185,7 @@ export class InSyncSets {
     try {
       if ((yield* this.enter(shard, servers, isRight)) === null) return false;
       this.cluster.buildRing(shard);
-      for (const server of servers) if (!this.cluster.isReachable(server)) shard.untold.add(server);
+      for (const server of servers) if (!this.cluster.isReachable(server)) shard.unacknowledged.add(server);
       return true;
     } finally {
       shard.configLock.release();
@@ -195,7 +195,7 @@ export class InSyncSets {
   /**
    * Replaces a shard's record (membership); the in-sync set only loses who is no replica any more, and that only after enough of the
    * others have shown that they are whole, and it is certain that the record is the newest. Returns whether it is in force. Members that
-   * have not stored it yet stand in `shard.untold`: what left must be kept until there are none.
+   * have not stored it yet stand in `shard.unacknowledged`: what left must be kept until there are none.
    */
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
@@ -204,7 +204,7 @@ export class InSyncSets {
       if (record === shard.record) return true;
       if (!this.isNewest(shard) || (yield* this.storage.store(shard, record)) !== 'stored') return false;
       this.cluster.buildRing(shard);
-      yield* this.tellAll(shard);
+      yield* this.sendToAll(shard);
       return true;
     } finally {
       shard.configLock.release();
@@ -231,8 +231,8 @@ export class InSyncSets {
    * newer than that. So before the shard is decided so many must have told what they know that none can be missed.
    */
   private isNewest({ decided, record }: Shard): boolean {
-    const { told, servers } = this.cluster;
-    return decided || told.isNewest(record, servers.keys());
+    const { reports, servers } = this.cluster;
+    return decided || reports.isNewest(record, servers.keys());
   }
 
   private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
@@ -246,12 +246,12 @@ export class InSyncSets {
     if (stored === 'unproven') return this.postpone(shard, leaving, cause, stored);
     if (stored === 'steppedDown') return stored;
     this.left(shard, leaving, cause);
-    return yield* this.tellAll(shard);
+    return yield* this.sendToAll(shard);
   }
 
-  /** Has the members store the configuration; who does not is taken out as well, or stays untold. */
-  private *tellAll(shard: Shard): Workflow<ChangeOutcome> {
-    const silent = yield* this.tell(shard, shard.inSync);
+  /** Has the members store the configuration; who does not is taken out as well, or stays unacknowledged. */
+  private *sendToAll(shard: Shard): Workflow<ChangeOutcome> {
+    const silent = yield* this.send(shard, shard.inSync);
     return yield* this.demoteLocked(shard, silent, SILENT);
   }
 
@@ -265,13 +265,13 @@ export class InSyncSets {
   }
 
   private *mend(shard: Shard): Workflow {
-    const silent = yield* this.tell(shard, [...shard.untold]);
+    const silent = yield* this.send(shard, [...shard.unacknowledged]);
     const causes = shard.inSync.map((server) => this.unfit(shard, server) ?? (silent.includes(server) ? SILENT : null));
     const leaving = shard.inSync.filter((_, index) => causes[index] !== null);
     const [cause = null] = causes.filter((one) => one !== null);
     if (cause !== null) yield* this.demoteLocked(shard, leaving, cause);
     // Whoever came back while the others were told has not been told, and has no reason to leave.
-    else if (shard.untold.size === 0) this.waiting.delete(shard);
+    else if (shard.unacknowledged.size === 0) this.waiting.delete(shard);
   }
 
   /** Why a member should not be one, or null. */
@@ -287,9 +287,9 @@ export class InSyncSets {
   private *mark(shard: Shard, record: ShardRecord): Workflow<Stored> {
     const stored = yield* this.storage.store(shard, record);
     if (stored !== 'stored') return stored;
-    for (const server of shard.inSync) shard.untold.add(server);
+    for (const server of shard.inSync) shard.unacknowledged.add(server);
     this.waiting.add(shard);
-    yield* this.tell(shard, shard.inSync);
+    yield* this.send(shard, shard.inSync);
     return stored;
   }
 
@@ -308,7 +308,7 @@ export class InSyncSets {
     if (!this.storage.isCurrent(shard) || !(yield* this.rollCall.taught(shard, servers))) return null;
     if ((yield* this.storage.storeProven(shard, record, isRight)) !== 'stored') return null;
     for (const server of servers) shard.suspend(server, false);
-    const silent = yield* this.tell(shard, shard.inSync);
+    const silent = yield* this.send(shard, shard.inSync);
     for (const server of servers) if (silent.includes(server)) shard.suspend(server, true);
     return silent;
   }
@@ -331,9 +331,9 @@ export class InSyncSets {
 
   /**
    * Sends the configuration to members. Returns those that have not stored it, or no longer have what they must. Who is not believed to
-   * run stays untold, and leaves the set for that.
+   * run stays unacknowledged, and leaves the set for that.
    */
-  private *tell(shard: Shard, members: readonly string[]): Workflow<string[]> {
+  private *send(shard: Shard, members: readonly string[]): Workflow<string[]> {
     // Another shard may have its name by now.
     const asked = this.storage.isCurrent(shard) ? members.filter((server) => this.cluster.isReachable(server)) : [];
     const { mustHold } = shard;
@@ -341,7 +341,7 @@ export class InSyncSets {
     const news = (): ConfigRequest => this.cluster.configRequest([shard.config()]);
     const asks = asked.map((server) => this.context.ask('config', { server, request: news() }));
     const outcomes = yield* wait(all(asks));
-    const told = asked.filter((server, index) => {
+    const acknowledged = asked.filter((server, index) => {
       const outcome = outcomes[index];
       if (outcome?.ok !== true) return false;
       // One that is to be copied anew before it counts has stored it: its copy waits until the shard is resolved, which must not wait for it.
@@ -349,8 +349,8 @@ export class InSyncSets {
       shard.suspend(server, true);
       return false;
     });
-    for (const server of told) shard.untold.delete(server);
-    return asked.filter((server) => !told.includes(server));
+    for (const server of acknowledged) shard.unacknowledged.delete(server);
+    return asked.filter((server) => !acknowledged.includes(server));
   }
 
   private left(shard: Shard, servers: readonly string[], cause: string): void {

@@ -62,7 +62,7 @@ export class RecordStorage {
 
   private *storeSmaller(shard: Shard, record: ShardRecord, least: number): Workflow<Stored> {
     const stored = yield* this.storeProven(shard, record, () => this.areEnough(shard, record, least));
-    if (stored === 'stored') shard.untold = new Set(shard.inSync);
+    if (stored === 'stored') shard.unacknowledged = new Set(shard.inSync);
     return stored;
   }
 }

@@ -31,7 +31,7 @@ export class RollCall {
   *present(shard: Shard, servers: readonly string[]): Workflow<string[]> {
     // What is committed meanwhile need not be in an answer that is under way.
     const { mustHold } = shard;
-    return yield* this.showing(shard, servers, (told) => isWhole(told, mustHold));
+    return yield* this.showing(shard, servers, (state) => isWhole(state, mustHold));
   }
 
   /**
@@ -46,7 +46,7 @@ export class RollCall {
     const isOurs = ({ committedVat, newestRound }: NodeShardState): boolean =>
       committedVat >= vat || newestRound?.epoch === epoch || isSameRound(newestRound, lastFound);
     const staying = servers.filter((server) => this.cluster.servers.get(server)?.leaving !== true);
-    return yield* this.showing(shard, staying, (told) => isWhole(told, vat) && isOurs(told));
+    return yield* this.showing(shard, staying, (state) => isWhole(state, vat) && isOurs(state));
   }
 
   /** Whether the replica shows that it has everything, and what it was copied from counts still. */
@@ -70,7 +70,7 @@ export class RollCall {
   private *showing(
     shard: Shard,
     servers: readonly string[],
-    isShown: (told: NodeShardState | undefined) => boolean,
+    isShown: (state: NodeShardState | undefined) => boolean,
   ): Workflow<string[]> {
     const asked = servers.filter((server) => this.cluster.isReachable(server));
     const heard = yield* wait(all(asked.map((server) => this.ask(server))));
@@ -95,13 +95,13 @@ export class RollCall {
           outcome.ok && outcome.value.postgres === 'ok' && outcome.value.configId === this.cluster.configId
             ? new Map(outcome.value.shards.map((state) => [state.shard, state]))
             : null;
-        for (const tell of call.waiting) tell(heard);
+        for (const resume of call.waiting) resume(heard);
       });
     };
   }
 }
 
 /** Whether what the replica tells of itself shows that it holds everything that was acknowledged. */
-export function isWhole(told: NodeShardState | undefined, mustHold: number): told is NodeShardState {
-  return told !== undefined && !told.catchingUp && told.currentTerm >= mustHold;
+export function isWhole(state: NodeShardState | undefined, mustHold: number): state is NodeShardState {
+  return state !== undefined && !state.catchingUp && state.currentTerm >= mustHold;
 }

@@ -23,12 +23,12 @@ describe('that nothing was changed', () => {
 
   it('is not said as long as the same change is under way once more, whichever came first, but of others', () => {
     for (const id of ['x', 'x', 'y']) changes.begin(id);
-    expect(changes.toldOf('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
+    expect(changes.errorFor('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
     expect(changes.fail('y', NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);
     changes.end('x');
-    expect(changes.toldOf('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
+    expect(changes.errorFor('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
     changes.end('x');
-    expect(changes.toldOf('x', NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);
+    expect(changes.errorFor('x', NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);
   });
 
   it('is not said any more when nobody knows what became of one of them', () => {
@@ -37,7 +37,7 @@ describe('that nothing was changed', () => {
     expect(changes.fail('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
     changes.begin('x');
     changes.end('x');
-    expect(changes.toldOf('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
+    expect(changes.errorFor('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
   });
 
   it('is not what an error says that does not pass: that is told as it is, and leaves no doubt', () => {
@@ -54,8 +54,8 @@ it('only the latest 10,000 changes are remembered of which nobody knows what bec
   };
   for (let id = 0; id < 10_000; id += 1) doubt(`${id}`);
   doubt('0');
-  expect(changes.toldOf('1', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
+  expect(changes.errorFor('1', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
   doubt('another');
-  expect(changes.toldOf('1', NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);
-  for (const id of ['0', '2', 'another']) expect(changes.toldOf(id, NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
+  expect(changes.errorFor('1', NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);
+  for (const id of ['0', '2', 'another']) expect(changes.errorFor(id, NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
 });

@@ -30,13 +30,13 @@ export class ChangesUnderWay {
   /** It ends with an error. Returns what may be said of it. */
   fail(id: string | undefined, error: ErrorBody): ErrorBody {
     this.end(id);
-    const told = this.toldOf(id, error);
-    if (id !== undefined && told.code === NOBODY_KNOWS.code) this.doubt(id);
-    return told;
+    const answered = this.errorFor(id, error);
+    if (id !== undefined && answered.code === NOBODY_KNOWS.code) this.doubt(id);
+    return answered;
   }
 
   /** What may be said of a change that was not begun. Errors that may pass say that nothing was changed. */
-  toldOf(id: string | undefined, error: ErrorBody): ErrorBody {
+  errorFor(id: string | undefined, error: ErrorBody): ErrorBody {
     if (!error.retryable) return error;
     return this.counts.has(id) || this.doubtful.has(id) ? NOBODY_KNOWS : error;
   }

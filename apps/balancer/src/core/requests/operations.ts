@@ -40,9 +40,9 @@ export class Operations {
     for (;;) {
       const asked = this.assign(open);
       if (asked.size === 0) break;
-      const told = yield* this.ask(operation, asked);
-      found = [...found, ...told.found];
-      open = open.filter((look) => !told.answered.has(look));
+      const replies = yield* this.ask(operation, asked);
+      found = [...found, ...replies.found];
+      open = open.filter((look) => !replies.answered.has(look));
     }
     for (const { shard, vat } of looks) shard.release(vat);
     // Another shard of this name may have answered, of other terms.
@@ -54,7 +54,7 @@ export class Operations {
   private assign(open: readonly Look[]): Map<string, Look[]> {
     const candidates = new Map<string, Look[]>();
     for (const look of open) {
-      for (const server of this.canTell(look)) {
+      for (const server of this.canAnswer(look)) {
         const looks = candidates.get(server);
         if (looks === undefined) candidates.set(server, [look]);
         else looks.push(look);
@@ -73,7 +73,7 @@ export class Operations {
     return assigned;
   }
 
-  private canTell({ shard, tried }: Look): string[] {
+  private canAnswer({ shard, tried }: Look): string[] {
     if (!shard.resolved) return [];
     return this.cluster.serving(shard).filter((server) => !tried.has(server));
   }

@@ -121,7 +121,7 @@ describe('a round that is run again', () => {
 });
 
 it('tells the replicas up to where ids are forgotten', () => {
-  shardOf('a').forgottenIds.told(3);
+  shardOf('a').forgottenIds.reported(3);
   expect([...roundOf([]).shards.values()].map(({ part }) => part.forgottenUpTo)).toEqual([3, 0]);
 });
 
@@ -163,11 +163,11 @@ describe('a round over shards of different servers', () => {
     }
   });
 
-  const told = (shard: string, outcome: OpOutcome = OK): PartReply => ({ shard, outcomes: [outcome], digest: '' });
+  const reply = (shard: string, outcome: OpOutcome = OK): PartReply => ({ shard, outcomes: [outcome], digest: '' });
 
   it('takes a server at its word for the shards that lie there, and for no other', () => {
     const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
-    expect(round.answered('S0', [told('a')])).toBe(false);
+    expect(round.answered('S0', [reply('a')])).toBe(false);
     round.failed('S3', timedOut);
     const of = (shard: string): string[][] => {
       const { replies, failures } = round.shards.get(shard)!;
@@ -181,16 +181,16 @@ describe('a round over shards of different servers', () => {
 
   it('can do without a server when enough others have it in each of the shards that lie there', () => {
     const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
-    for (const server of ['S0', 'S1']) round.answered(server, [told('a')]);
+    for (const server of ['S0', 'S1']) round.answered(server, [reply('a')]);
     expect([round.canDoWithout('S2'), round.canDoWithout('S3')]).toEqual([false, false]);
-    round.answered('S3', [told('b')]);
-    round.answered('S4', [told('b')]);
+    round.answered('S3', [reply('b')]);
+    round.answered('S4', [reply('b')]);
     expect(round.canDoWithout('S2')).toBe(true);
   });
 
   it('can do without a server of one shard, however little is heard of the other', () => {
     const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
-    for (const server of ['S1', 'S2']) round.answered(server, [told('a'), told('b')]);
+    for (const server of ['S1', 'S2']) round.answered(server, [reply('a'), reply('b')]);
     expect([round.canDoWithout('S0'), round.canDoWithout('S3')]).toEqual([true, false]);
   });
 

@@ -163,18 +163,18 @@ export class WriteRound {
   }
 
   private outcomes(): Map<QueuedRequest, OpOutcome> {
-    const told = new Map<QueuedRequest, OpOutcome[]>();
+    const byRequest = new Map<QueuedRequest, OpOutcome[]>();
     for (const entry of this.shards.values()) {
       const [reply] = entry.replies.values();
       entry.requests.forEach((request, index) => {
         const outcome = reply?.outcomes[entry.notes + index];
         if (outcome === undefined) throw new Error(`no replica has said what came of the round in ${entry.shard.id}`);
-        const before = told.get(request);
-        if (before === undefined) told.set(request, [outcome]);
+        const before = byRequest.get(request);
+        if (before === undefined) byRequest.set(request, [outcome]);
         else before.push(outcome);
       });
     }
-    return new Map([...told].map(([request, outcomes]) => [request, combined(outcomes)]));
+    return new Map([...byRequest].map(([request, outcomes]) => [request, combined(outcomes)]));
   }
 
   /** What was known before is noted already, or was nothing that a repeat should be told. */
@@ -234,8 +234,8 @@ export function votesOf({ shard, replies }: RoundShard): Vote[] {
 /** The keys of which the replicas told different outcomes, or all of the part where they told the same. */
 export function disputedKeys({ part, replies }: RoundShard): number[] {
   const disputed = part.ops.filter((_, index) => {
-    const told = new Set([...replies.values()].map(({ outcomes }) => JSON.stringify(outcomes[index])));
-    return told.size > 1;
+    const outcomes = new Set([...replies.values()].map(({ outcomes }) => JSON.stringify(outcomes[index])));
+    return outcomes.size > 1;
   });
   return keysOf(disputed.length > 0 ? disputed : part.ops);
 }

@@ -190,7 +190,7 @@ export class Writer {
     if (sides.diverged.length > 0) yield* this.quarantine(entry, sides);
     const failed = [...entry.failures.keys()].filter((server) => shard.writers.includes(server));
     // Whoever has left the set meanwhile: the others must have been told, and that may be under way.
-    if (failed.length === 0 && shard.untold.size === 0) return isKept(entry);
+    if (failed.length === 0 && shard.unacknowledged.size === 0) return isKept(entry);
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
     yield* this.inSyncSets.demote(shard, failed, cause);
     return isKept(entry);
@@ -374,5 +374,5 @@ function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
 function isKept({ shard, replies, requests }: RoundShard): boolean {
   const hasIt = (server: string): boolean =>
     shard.replicas.get(server)?.suspended === true ? requests.length === 0 : replies.has(server);
-  return replies.size > 0 && shard.untold.size === 0 && shard.writers.every(hasIt);
+  return replies.size > 0 && shard.unacknowledged.size === 0 && shard.writers.every(hasIt);
 }

@@ -51,7 +51,7 @@ export class Clients {
   }
 
   /** Those who have not been told anything. */
-  untold(): string[] {
+  unanswered(): string[] {
     const waiting = this.clients.filter(({ isDone }) => !isDone);
     return waiting.length === 0
       ? ['every client has been answered']
@@ -67,11 +67,11 @@ export class Clients {
   /** What a balancer answers. */
   answered(number: number, { result, row }: Answered): void {
     const client = this.clients[number - 1]!;
-    if (result.error !== undefined) this.tell(client, refusal(result.error));
-    else if (client.wish.kind === 'lookup') this.tell(client, statusText(result as unknown as StatusResult));
+    if (result.error !== undefined) this.answer(client, refusal(result.error));
+    else if (client.wish.kind === 'lookup') this.answer(client, statusText(result as unknown as StatusResult));
     else if (client.wish.kind === 'change')
-      this.tell(client, `done, rows: ${String((result as unknown as WriteDone).added)}`);
-    else if (!('plan' in result)) this.tell(client, row === undefined ? 'no such record' : valueOf(row));
+      this.answer(client, `done, rows: ${String((result as unknown as WriteDone).added)}`);
+    else if (!('plan' in result)) this.answer(client, row === undefined ? 'no such record' : valueOf(row));
     else {
       client.plan = (result as unknown as RangeRead).plan;
       const vats = client.plan.parts.map(({ shard, vat }) => `${shard} at VAT ${vat}`).join(', ');
@@ -90,14 +90,14 @@ export class Clients {
       const part = plan.parts[index];
       if (part === undefined) {
         const word = balancer.snapshotLeases({ release: [plan.snapshotLease], renew: [] });
-        if (word?.unknown.length === 0) this.tell(client, values.join(' ') || 'nothing there');
-        else this.tell(client, `nothing: ${balancer.name} does not say that it still leads`);
+        if (word?.unknown.length === 0) this.answer(client, values.join(' ') || 'nothing there');
+        else this.answer(client, `nothing: ${balancer.name} does not say that it still leads`);
         return;
       }
       const { shard, vat, low, high, servers } = part;
       const [server = ''] = servers;
       this.world.read(server, { epoch: plan.epoch, reads: [{ shard, vat, low, high }], maxBytes: 0 }, (outcome) => {
-        if (!outcome.ok) this.tell(client, refusal(outcome.error));
+        if (!outcome.ok) this.answer(client, refusal(outcome.error));
         else {
           for (const line of splitRows(outcome.value.text)) values.push(valueOf(line));
           next(index + 1);
@@ -107,7 +107,7 @@ export class Clients {
     next(0);
   }
 
-  private tell(client: Client, what: string): void {
+  private answer(client: Client, what: string): void {
     client.isDone = true;
     this.say(`${nameOf(client)} is told: ${what}`);
   }
@@ -117,8 +117,8 @@ interface StatusResult {
   status: OperationStatus;
 }
 
-function statusText({ status: { outcome, added, refusal: told } }: StatusResult): string {
-  if (outcome === 'refused') return `refused: ${refusal(told!)}`;
+function statusText({ status: { outcome, added, refusal: reason } }: StatusResult): string {
+  if (outcome === 'refused') return `refused: ${refusal(reason!)}`;
   return added === undefined ? outcome : `${outcome}, rows: ${added}`;
 }
 

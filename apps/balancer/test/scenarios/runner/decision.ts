@@ -3,15 +3,15 @@ import type { FenceReply, NodeShardState } from '#common/contracts/node';
 import type { Shard } from '../../../src/core/cluster/shard';
 
 export function describeDecision(leader: string, shard: Shard, replies: ReadonlyMap<string, FenceReply>): string[] {
-  const told = new Map<string, NodeShardState>();
+  const reported = new Map<string, NodeShardState>();
   for (const [server, { shards }] of [...replies].sort()) {
     const state = shards.find((one) => one.shard === shard.id);
-    if (state !== undefined) told.set(server, state);
+    if (state !== undefined) reported.set(server, state);
   }
-  if (told.size === 0) return [];
-  const heard = groups([...told].map(([server, state]) => [server, describeState(shard, server, state)]));
+  if (reported.size === 0) return [];
+  const heard = groups([...reported].map(([server, state]) => [server, describeState(shard, server, state)]));
   const lines = heard.map(([servers, text]) => `${leader} hears of ${shard.id} from ${servers}: ${text}`);
-  return [...lines, `${leader} decides ${shard.id}: VAT ${shard.vat}, ${reasonOf(shard, told)}`];
+  return [...lines, `${leader} decides ${shard.id}: VAT ${shard.vat}, ${reasonOf(shard, reported)}`];
 }
 
 function describeState(shard: Shard, server: string, state: NodeShardState): string {
@@ -25,8 +25,8 @@ function describeState(shard: Shard, server: string, state: NodeShardState): str
   return `told VAT ${committedVat}, ${round}${also}${refused}${outside}`;
 }
 
-function reasonOf(shard: Shard, told: ReadonlyMap<string, NodeShardState>): string {
-  const states = shard.inSync.flatMap((server) => told.get(server) ?? []);
+function reasonOf(shard: Shard, reported: ReadonlyMap<string, NodeShardState>): string {
+  const states = shard.inSync.flatMap((server) => reported.get(server) ?? []);
   const highest = Math.max(...states.map(({ committedVat }) => committedVat));
   const rounds = new Set(states.map(roundOf));
   if (shard.vat > highest) {

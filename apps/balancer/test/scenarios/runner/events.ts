@@ -1,9 +1,9 @@
 /** The cluster's events as a story tells them. */
 import type { ClusterEvent, EventKind } from '#common/contracts/events';
 
-type Telling = (subject: string, data: Record<string, unknown>) => string;
+type Description = (subject: string, data: Record<string, unknown>) => string;
 
-const TELLINGS: Partial<Record<EventKind, Telling>> = {
+const DESCRIPTIONS: Partial<Record<EventKind, Description>> = {
   'shard.stale': (subject, { cause }) => `${subject} is stale (${String(cause)})`,
   'shard.syncing': (subject, { cause }) => `${subject} is syncing (${String(cause)})`,
   'shard.insync': (subject) => `${subject} is in sync`,
@@ -17,5 +17,5 @@ const TELLINGS: Partial<Record<EventKind, Telling>> = {
 
 /** Null for those that no story is about. */
 export function describeEvent({ kind, subject, data }: ClusterEvent): string | null {
-  return TELLINGS[kind]?.(subject, data) ?? null;
+  return DESCRIPTIONS[kind]?.(subject, data) ?? null;
 }

@@ -24,7 +24,7 @@ interface RoundUnderWay {
 /** Digests of one shard at one VAT that were asked for together. */
 interface DigestsUnderWay {
   open: number;
-  told: Map<string, string>;
+  texts: Map<string, string>;
   /** Of the pages that have come, by server. */
   sums: Map<string, bigint>;
 }
@@ -100,8 +100,8 @@ export class Narrator implements Listener {
     const name = `round ${first!.epoch}/${first!.round.round}`;
     this.rounds.set(nameOfRound(balancer, first!), { name, open: new Set(servers), outcomes: new Map() });
     const parts = new Map(applies.flatMap((apply) => apply.round.parts).map((part) => [part.shard, part]));
-    const told = [...parts.values()].sort((a, b) => (a.shard < b.shard ? -1 : 1)).map(describePart);
-    this.say(`${balancer.name} sends ${name} to ${servers.join(' ')}: ${told.join('; ')}`);
+    const said = [...parts.values()].sort((a, b) => (a.shard < b.shard ? -1 : 1)).map(describePart);
+    this.say(`${balancer.name} sends ${name} to ${servers.join(' ')}: ${said.join('; ')}`);
   }
 
   private applied(balancer: Balancer, ask: Apply, outcome: Outcome<PartReply[]>): void {
@@ -146,7 +146,7 @@ export class Narrator implements Listener {
   /** Every page is asked for by itself; what is told is the sum of all of them. */
   private sentDigest(balancer: Balancer, digest: Digest): void {
     const name = digestName(balancer, digest);
-    const digests = this.digests.get(name) ?? { open: 0, told: new Map<string, string>(), sums: new Map() };
+    const digests = this.digests.get(name) ?? { open: 0, texts: new Map<string, string>(), sums: new Map() };
     if (digest.request.after === undefined) digests.open += 1;
     this.digests.set(name, digests);
   }
@@ -159,12 +159,12 @@ export class Narrator implements Listener {
       const sum = (digests.sums.get(server) ?? 0n) + BigInt(outcome.value.digest);
       digests.sums.set(server, sum);
       if (outcome.value.next !== null) return;
-      digests.told.set(server, `${sum}/${outcome.value.records ?? ''}`);
-    } else digests.told.set(server, failure(outcome.error));
+      digests.texts.set(server, `${sum}/${outcome.value.records ?? ''}`);
+    } else digests.texts.set(server, failure(outcome.error));
     digests.open -= 1;
     if (digests.open > 0) return;
     this.digests.delete(digestName(balancer, ask));
-    this.say(`digests of ${ask.request.shard} at VAT ${ask.request.vat}: ${groupsOf(digests.told)}`);
+    this.say(`digests of ${ask.request.shard} at VAT ${ask.request.vat}: ${groupsOf(digests.texts)}`);
   }
 
   private decisions(balancer: Balancer): void {
@@ -228,18 +228,18 @@ function describeOp(op: RoundOp): string {
 
 function describeOutcomes({ name, outcomes }: RoundUnderWay): string {
   const servers = [...outcomes.keys()].sort();
-  const told: string[] = [];
+  const said: string[] = [];
   const stored = servers.filter((server) => outcomes.get(server)?.ok === true);
-  if (stored.length > 0) told.push(`stored by ${stored.join(' ')}`);
+  if (stored.length > 0) said.push(`stored by ${stored.join(' ')}`);
   for (const server of servers) {
     const outcome = outcomes.get(server);
-    if (outcome?.ok === false) told.push(`${server}: ${failure(outcome.error)}`);
+    if (outcome?.ok === false) said.push(`${server}: ${failure(outcome.error)}`);
   }
   const replies = [...outcomes.values()].flatMap((outcome) => (outcome.ok ? outcome.value : []));
   const refusals = new Set(replies.flatMap(({ shard, outcomes: own }) => own.map((one) => refusalIn(shard, one))));
   refusals.delete('');
-  told.push(...refusals);
-  return `${name}: ${told.join('; ')}${differing(outcomes)}`;
+  said.push(...refusals);
+  return `${name}: ${said.join('; ')}${differing(outcomes)}`;
 }
 
 function refusalIn(shard: string, outcome: PartReply['outcomes'][number]): string {
@@ -255,14 +255,14 @@ function differing(outcomes: RoundUnderWay['outcomes']): string {
     for (const { shard, digest } of outcome.ok ? outcome.value : [])
       byShard.set(shard, (byShard.get(shard) ?? new Map<string, string>()).set(server, digest));
   }
-  const told = [...byShard].filter(([, digests]) => new Set(digests.values()).size > 1);
-  return told.map(([shard, digests]) => `; digests of what it did to ${shard}: ${groupsOf(digests)}`).join('');
+  const said = [...byShard].filter(([, digests]) => new Set(digests.values()).size > 1);
+  return said.map(([shard, digests]) => `; digests of what it did to ${shard}: ${groupsOf(digests)}`).join('');
 }
 
 /** Who told the same: `S0 = S1, S2 differs` for two against one. */
-function groupsOf(told: ReadonlyMap<string, string>): string {
+function groupsOf(texts: ReadonlyMap<string, string>): string {
   const groups = new Map<string, string[]>();
-  for (const [server, text] of [...told].sort()) groups.set(text, [...(groups.get(text) ?? []), server]);
+  for (const [server, text] of [...texts].sort()) groups.set(text, [...(groups.get(text) ?? []), server]);
   const [first = [], ...others] = [...groups.values()].sort((a, b) => b.length - a.length);
   return [first.join(' = '), ...others.map((servers) => `other than ${servers.join(' = ')}`)].join(', ');
 }

@@ -12,10 +12,10 @@ export function pictureOfReplicas(world: World, shard: string): Promise<string[]
 /** At which VAT each take-over began, and which rounds were given up, as the replicas remember it. */
 export function pictureOfEpochs(world: World, shard: string): Promise<string[]> {
   return pictureOf(world, shard, async (_server, { epochStarts }) => {
-    const told = epochStarts.map(({ epoch, round, vat }) =>
+    const starts = epochStarts.map(({ epoch, round, vat }) =>
       round === undefined ? `epoch ${epoch} began at VAT ${vat}` : `given up up to ${epoch}/${round - 1} at VAT ${vat}`,
     );
-    return told.join(', ') || 'no take-over yet';
+    return starts.join(', ') || 'no take-over yet';
   });
 }
 

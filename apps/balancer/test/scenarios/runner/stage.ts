@@ -20,7 +20,7 @@ export class Stage {
     this.narrator.say(line);
   });
   private readonly shards: string[] = [];
-  private readonly told: string[] = [];
+  private readonly lines: string[] = [];
   /** Those of administrators; the first made the cluster. */
   private requests = 1;
 
@@ -33,16 +33,16 @@ export class Stage {
   /** The recorded output of these commands. */
   async perform(lines: readonly string[]): Promise<string> {
     for (const line of lines) {
-      if (line.startsWith('#')) this.told.push('', line);
+      if (line.startsWith('#')) this.lines.push('', line);
       else {
         this.narrator.lines = [];
         await this.carryOut(line);
-        this.told.push(`> ${line}`, ...this.narrator.lines.map((one) => `    ${one}`));
+        this.lines.push(`> ${line}`, ...this.narrator.lines.map((one) => `    ${one}`));
       }
       const { violation } = this.world.scheduler;
       if (violation !== null) throw new Error(violation);
     }
-    return this.told.join('\n').trim();
+    return this.lines.join('\n').trim();
   }
 
   private async carryOut(line: string): Promise<void> {
@@ -192,7 +192,7 @@ export class Stage {
       if (what === 'configurations') lines.push(...(await pictureOfConfigurations(this.world, shard)));
       if (what === 'epochs') lines.push(...(await pictureOfEpochs(this.world, shard)));
     }
-    if (what === 'clients') lines.push(...this.clients.untold());
+    if (what === 'clients') lines.push(...this.clients.unanswered());
     if (what === 'shards') lines.push(...pictureOfLeader(this.leader()));
     for (const line of lines) this.narrator.say(line);
   }

@@ -26,8 +26,8 @@ export class Agreement {
         views.set(server, isMissing ? 'nothing' : shownAt(held, shard.vat));
       }
       if (new Set(views.values()).size <= 1) continue;
-      const told = [...views].map(([server, rows]) => `${server}: ${rows}`).join('\n    ');
-      this.seen.scheduler.violate(`I4: in-sync replicas of ${shard.id} differ at VAT ${shard.vat}:\n    ${told}`);
+      const shown = [...views].map(([server, rows]) => `${server}: ${rows}`).join('\n    ');
+      this.seen.scheduler.violate(`I4: in-sync replicas of ${shard.id} differ at VAT ${shard.vat}:\n    ${shown}`);
     }
   }
 }

@@ -51,10 +51,10 @@ export class InForce {
 }
 
 function areAlike(a: readonly ShardRange[], b: readonly ShardRange[]): boolean {
-  const told = (ranges: readonly ShardRange[]): string =>
+  const describe = (ranges: readonly ShardRange[]): string =>
     ranges
       .map(({ shard, low, size }) => `${shard} ${low} ${size}`)
       .sort()
       .join();
-  return told(a) === told(b);
+  return describe(a) === describe(b);
 }

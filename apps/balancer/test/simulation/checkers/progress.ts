@@ -14,7 +14,7 @@ interface Disk {
   disk: unknown;
   epoch: number;
   configId: number;
-  shards: Map<string, { epoch: number; version: number; told: number; isWhole: boolean }>;
+  shards: Map<string, { epoch: number; version: number; committedVat: number; isWhole: boolean }>;
 }
 
 export class Progress {
@@ -80,7 +80,7 @@ export class Progress {
         now.shards.set(id, {
           epoch: configEpoch,
           version: configVersion,
-          told: committedVat,
+          committedVat: committedVat,
           isWhole: catchUp === null,
         });
       }
@@ -102,8 +102,13 @@ export class Progress {
         this.violate(`${server} went back on the configuration of ${id}`);
       }
       // A copy of everything begins from nothing; until it is whole it does not count.
-      if (before.isWhole && after.isWhole && after.told < before.told && !this.isCopiedAnew(id, server)) {
-        this.violate(`${server} went back from VAT ${before.told} to ${after.told} on ${id}`);
+      if (
+        before.isWhole &&
+        after.isWhole &&
+        after.committedVat < before.committedVat &&
+        !this.isCopiedAnew(id, server)
+      ) {
+        this.violate(`${server} went back from VAT ${before.committedVat} to ${after.committedVat} on ${id}`);
       }
     }
   }

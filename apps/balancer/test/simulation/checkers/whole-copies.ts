@@ -27,20 +27,20 @@ export class WholeCopies {
     if (this.isVoid) return;
     const known = this.acknowledged.get(shard) ?? { vat: 0, rows: '' };
     if (vat < known.vat) return;
-    const holders = this.names().filter((server) => this.mayTell(server, shard, known, vat));
+    const holders = this.names().filter((server) => this.mayWitness(server, shard, known, vat));
     // Of a leader that was deposed a disk may hold other rows under the same terms: those whom the present one counts on go first.
-    const teller = holders.find((server) => members.includes(server)) ?? holders[0];
+    const witness = holders.find((server) => members.includes(server)) ?? holders[0];
     if (vat === 0) {
       this.acknowledged.set(shard, known);
       return;
     }
     // Somebody said that it had this, and a fault took that disk before it could be shown.
-    if (teller === undefined && vat <= (this.destroyedUpTo.get(shard) ?? 0)) this.isVoid = true;
-    else if (teller === undefined) {
+    if (witness === undefined && vat <= (this.destroyedUpTo.get(shard) ?? 0)) this.isVoid = true;
+    else if (witness === undefined) {
       this.seen.scheduler.violate(
         `I1: ${shard} is shown at VAT ${vat}, and no disk that was whole at ${known.vat} has it`,
       );
-    } else this.acknowledged.set(shard, { vat, rows: this.rowsOn(teller, shard, vat) });
+    } else this.acknowledged.set(shard, { vat, rows: this.rowsOn(witness, shard, vat) });
   }
 
   /** Another configuration is in force, of which nothing has been acknowledged yet. */
@@ -90,7 +90,7 @@ export class WholeCopies {
   }
 
   /** It was whole at what was acknowledged before, as far as it still shows that, and holds the terms up to `vat`. */
-  private mayTell(server: string, shard: string, before: Acknowledged, vat: number): boolean {
+  private mayWitness(server: string, shard: string, before: Acknowledged, vat: number): boolean {
     if (!this.holds(server, shard, vat)) return false;
     const purgedTo = this.seenShard(server, shard)?.state.purgedTo ?? 0;
     return purgedTo > before.vat || this.rowsOn(server, shard, before.vat) === before.rows;

@@ -70,7 +70,7 @@ class Leader {
   /** Updates as they came, in their messages. */
   readonly heard: { id: string; message: Msg }[] = [];
   /** How often he told somebody that he leads. */
-  told = 0;
+  questions = 0;
   /** Answers nothing, as a process that stands still. */
   isStill = false;
   private readonly subscriptions: Subscription[] = [];
@@ -94,7 +94,7 @@ class Leader {
     const asked = nats.subscribe(SUBJECTS.cmd.snapshotLeases, {
       callback: (_error, message) => {
         if (leader.isStill) return;
-        leader.told += 1;
+        leader.questions += 1;
         message.respond(JSON.stringify({ epoch, unknown: [] }));
       },
     });
@@ -189,7 +189,7 @@ describe('a leader', () => {
     const leader = await Leader.of(7);
     const { message } = await leader.update(0);
     // The first time that he is found is enough.
-    expect(leader.told).toBe(1);
+    expect(leader.questions).toBe(1);
     answer(message, done);
     await updated;
   });

@@ -110,22 +110,22 @@ export class MemoryVersionStore implements VersionStore {
   }
 
   async copyPage({ shard, from, to }: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage> {
-    const told = this.sorted(shard)
+    const found = this.sorted(shard)
       .filter((version) => version.cat <= to && (from === 0 ? version.dat > to : isTouched(version, from, to)))
       .filter((version) => after === null || compare(version, after) > 0);
-    const page = fill(told, (version) => versionText(version, to), maxBytes);
-    const last = told[page.count - 1];
-    const next = page.count < told.length && last !== undefined ? { key: last.key, cat: last.cat } : null;
-    const largestRowBytes = told.reduce((most, { row }) => Math.max(most, Buffer.byteLength(row)), 0);
+    const page = fill(found, (version) => versionText(version, to), maxBytes);
+    const last = found[page.count - 1];
+    const next = page.count < found.length && last !== undefined ? { key: last.key, cat: last.cat } : null;
+    const largestRowBytes = found.reduce((most, { row }) => Math.max(most, Buffer.byteLength(row)), 0);
     return { ...page, largestRowBytes, next };
   }
 
   async recordPage(range: RecordRange, maxBytes: number): Promise<RecordPage> {
-    const told = recordsWithin(this.contents, range);
+    const found = recordsWithin(this.contents, range);
     let bytes = 0;
-    const fitting = told.findIndex((record) => (bytes += recordBytes(record)) > maxBytes);
-    const records = fitting === -1 ? told : told.slice(0, Math.max(1, fitting));
-    return { records, next: records.length < told.length ? (records[records.length - 1]?.term ?? null) : null };
+    const fitting = found.findIndex((record) => (bytes += recordBytes(record)) > maxBytes);
+    const records = fitting === -1 ? found : found.slice(0, Math.max(1, fitting));
+    return { records, next: records.length < found.length ? (records[records.length - 1]?.term ?? null) : null };
   }
 
   async findRecords(id: string, ranges: readonly RecordRange[]): Promise<FoundRecord[]> {

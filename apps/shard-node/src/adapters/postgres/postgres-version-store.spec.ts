@@ -8,7 +8,7 @@ import { describeOpRecords } from '../../../test/contract/op-records.contract';
 import { describePreparing } from '../../../test/contract/prepared.contract';
 import { describeVersionStore, type StoreFactory } from '../../../test/contract/version-store.contract';
 import { openStore, runSql, TestPostgres } from '../../../test/support/test-postgres';
-import { rowText, SCHEMA, shardState, UNTOLD } from '../../../test/support/builders';
+import { rowText, SCHEMA, shardState, UNINFORMED } from '../../../test/support/builders';
 
 let postgres: TestPostgres;
 const addresses = new Map<VersionStore, PostgresAddress>();
@@ -48,7 +48,7 @@ it('keeps what was set aside last where people can look at it, until the shard i
   try {
     await store.load();
     await store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNINFORMED });
       await transaction.createShard(shardState('sh'), SCHEMA);
     });
     for (const key of [1, 2]) {
@@ -79,7 +79,7 @@ it('lets one process write to a database, and the next one when that is gone', a
   const [first, second] = [await open(address), await open(address)];
   const write = (store: VersionStore): Promise<void> =>
     store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNINFORMED });
     });
   try {
     await write(first);
@@ -97,7 +97,7 @@ it('writes again when its connection was cut', async () => {
   const store = await open(address);
   const write = (): Promise<void> =>
     store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNINFORMED });
     });
   try {
     await write();
@@ -158,7 +158,7 @@ it.each([
     const sh = shardState('sh', { rows: births.length, currentTerm: 90 });
     await store.load();
     await store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema, ...UNTOLD });
+      transaction.saveIdentity({ server: 'Server0', epoch: 3, configId: 7, schema, ...UNINFORMED });
       await transaction.createShard(shardState('sh'), schema);
       transaction.write({ state: sh, births, deaths: [], records: [] });
     });
@@ -202,7 +202,7 @@ describe('connections, which keep what they have prepared until they end,', () =
     stores.push(store);
     await store.load();
     await store.transact(async (transaction) => {
-      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNTOLD });
+      transaction.saveIdentity({ server: 'Server0', epoch: 1, configId: 1, schema: SCHEMA, ...UNINFORMED });
       for (const shard of SHARDS) await transaction.createShard(shardState(shard), SCHEMA);
     });
     return { store, address };

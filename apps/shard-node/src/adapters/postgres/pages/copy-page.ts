@@ -56,12 +56,12 @@ export async function readCopyPage(
       const [key, cat] = page.lastCells;
       after = { key, cat };
     }
-    if (came < ask.limit && kept === came) return { ...told(page, largestBytes), next: null };
+    if (came < ask.limit && kept === came) return { ...pageOf(page, largestBytes), next: null };
     if (kept < came || page.bytes >= maxBytes * FULL) break;
   }
-  return { ...told(page, largestBytes), next: after };
+  return { ...pageOf(page, largestBytes), next: after };
 }
 
-function told(page: CopiedRows, largestRowBytes: number): Omit<VersionPage, 'next'> {
+function pageOf(page: CopiedRows, largestRowBytes: number): Omit<VersionPage, 'next'> {
   return { count: page.count, text: page.text, largestRowBytes };
 }

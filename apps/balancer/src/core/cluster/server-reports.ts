@@ -9,7 +9,7 @@ interface Report {
   shards: ReadonlyMap<string, NodeShardState>;
 }
 
-export class ToldRecords {
+export class ServerReports {
   private readonly reports = new Map<string, Report>();
 
   add(server: string, { configId, shards }: Pick<FenceReply, 'configId' | 'shards'>): void {
@@ -40,8 +40,8 @@ export class ToldRecords {
    */
   isNewest(record: ShardRecord, servers: Iterable<string>): boolean {
     const copies = record.replicas.filter((server) => !record.joining.includes(server));
-    const telling = copies.filter((server) => this.stateOf(record, server) !== undefined);
-    if (telling.length >= answersNeeded(copies.length)) return true;
+    const reporting = copies.filter((server) => this.stateOf(record, server) !== undefined);
+    if (reporting.length >= answersNeeded(copies.length)) return true;
     return [...servers].every((server) => this.reports.has(server));
   }
 }
