@@ -123,7 +123,7 @@ describe('a replica that has its data', () => {
     expect(world.copied).toEqual([`S0>${range}`]);
   });
 
-  it('tells that an earlier copy is gone on with', () => {
+  it('tells that an earlier copy is resumed', () => {
     const world = new Copying();
     world.reply('config', () => done(world.stored(['a'], { copy: { from: 0, to: 18, after: null } as never })));
     world.start();

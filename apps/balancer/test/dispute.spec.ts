@@ -76,9 +76,9 @@ test.each([
     },
   ],
   [
-    'is set back',
+    'is rolled back',
     (world: World): void => {
-      world.catalog.setBack(LONG_MS);
+      world.catalog.rollBack(LONG_MS);
     },
   ],
 ])('the bucket %s: whoever leads next hears of the dispute from the replicas', async (_, fault) => {
@@ -100,7 +100,7 @@ test('the bucket is lost: whoever leads next hears of a member that was found to
   world.powerOff('S2');
   await world.until(() => !world.shard.inSync.includes('S2'));
   spoil(world, 'S1', 4);
-  // It is copied anew only later.
+  // It is fully re-copied only later.
   world.intercept = (ask, answer) => {
     if (ask.do !== 'catchup') return false;
     answer({ ok: false, error: NO_ANSWER });

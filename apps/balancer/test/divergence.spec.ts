@@ -93,7 +93,7 @@ test('where too few are left the replica serves nothing, and the shard takes no 
   expect(world.shard.inSync).toEqual(['S0', 'S1']);
   expect(cluster.serving(world.shard)).toEqual(['S0']);
   expect(cluster.isWritable(world.shard)).toBe(false);
-  world.network.mend();
+  world.network.heal();
   await world.until(() => world.isWhole(), 10_000);
   expect(world.divergences[0]).toMatchObject({ server: 'S1', hasMajority: false, differing: 1 });
   expect(world.living('S1').map(({ key }) => key)).toEqual([0, 1, 2, 3, 4, 5]);
@@ -192,7 +192,7 @@ test('what was copied from a replica that then turns out to be wrong is not reli
   world.slowDown('catchup', ['S2'], 400);
   world.slowDown('catchup', ['S0'], 1_500);
   replace(world.disk('S0'), 3, () => null);
-  world.network.mend();
+  world.network.heal();
   await world.until(() => world.copying.includes('S0>S2'));
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'scrub' } });
   await world.until(() => world.shard.replicas.get('S0')?.suspended === true);

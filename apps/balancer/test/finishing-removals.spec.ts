@@ -47,8 +47,8 @@ class Removing extends PartsOfTheCore {
   }
 
   /** It looks once. */
-  look(plansAnew = false): void {
-    run(finishRemovals(this.parts, plansAnew));
+  look(plansAgain = false): void {
+    run(finishRemovals(this.parts, plansAgain));
     this.pass(100);
   }
 

@@ -93,7 +93,7 @@ class Beginning {
 const later = (record: ClusterRecord): ClusterRecord => ({ ...record, configVersion: record.configVersion + 1 });
 
 describe('the bucket', () => {
-  it('is written anew under our epoch, all but the lease, and nothing beside that', () => {
+  it('is rewritten under our epoch, all but the lease, and nothing beside that', () => {
     const beginning = new Beginning();
     expect(beginning.lay().result).toBe(true);
     expect(beginning.shardIds).toEqual(SHARDS);

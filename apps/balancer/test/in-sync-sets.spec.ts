@@ -436,7 +436,7 @@ describe('telling members', () => {
     }
   });
 
-  it('believes one that is to be copied anew: its copy waits for the shard, and must not be waited for', () => {
+  it('believes one that is to be fully re-copied: its copy waits for the shard, and must not be waited for', () => {
     const bench = withTicks(2);
     const { shard } = bench;
     bench.loseDisk('S1');

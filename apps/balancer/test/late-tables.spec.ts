@@ -88,7 +88,7 @@ test('a copy of what was there once', async () => {
   world.powerOn('S1');
   await world.until(() => world.isWhole(), 10_000);
   for (const key of [7, 8]) await world.write(key);
-  // S1 is just about to be copied anew, and that it has left is not stored yet.
+  // S1 is just about to be fully re-copied, and that it has left is not stored yet.
   let isAsked = false;
   world.intercept = (ask, answer, carryOut) => {
     if (ask.do === 'catchup') isAsked = true;

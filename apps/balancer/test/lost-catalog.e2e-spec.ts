@@ -20,7 +20,7 @@ const OTHER = {
   N: 1,
 };
 
-describe('a catalog that was lost or set back', () => {
+describe('a catalog that was lost or rolled back', () => {
   let cluster: LocalCluster;
   let client: Client;
 
@@ -45,7 +45,7 @@ describe('a catalog that was lost or set back', () => {
   }
 
   const lose = (natsDir: string): Promise<void> => rm(natsDir, { recursive: true });
-  async function setBack(natsDir: string, copy: string): Promise<void> {
+  async function rollBack(natsDir: string, copy: string): Promise<void> {
     await lose(natsDir);
     await cp(copy, natsDir, { recursive: true });
   }
@@ -75,7 +75,7 @@ describe('a catalog that was lost or set back', () => {
     await client.untilWhole();
   }, 120_000);
 
-  test('set back to before /add: the new server, its shard and all rows are there', async () => {
+  test('rolled back to before /add: the new server, its shard and all rows are there', async () => {
     await restart((natsDir, copy) => cp(natsDir, copy, { recursive: true }));
     const added = await client.ask('POST', '/add', {
       n: 1,
@@ -87,21 +87,21 @@ describe('a catalog that was lost or set back', () => {
     expect((await client.ask('PUT', '/update', { Stud_id: 7, data: student(7, 'new') })).status).toBe(200);
     const before = await client.rows(0, 12_000);
     const servers = await client.servers();
-    await restart(setBack);
+    await restart(rollBack);
     expect(await client.rows(0, 12_000)).toEqual(before);
     expect(await client.servers()).toEqual(servers);
     await client.fill(8300, 8310);
     await client.untilWhole();
   }, 180_000);
 
-  test('set back to before /add and /rm: the server that was removed does not come back', async () => {
+  test('rolled back to before /add and /rm: the server that was removed does not come back', async () => {
     expect((await client.ask('DELETE', '/rm', { n: 1, servers: ['Server1'] })).status).toBe(200);
     expect((await client.ask('PUT', '/update', { Stud_id: 8, data: student(8, 'new') })).status).toBe(200);
     const before = await client.rows(0, 12_000);
-    await restart(setBack);
+    await restart(rollBack);
     expect(await client.rows(0, 12_000)).toEqual(before);
     expect(Object.keys(await client.servers()).sort()).toEqual(['Server0', 'Server2']);
-    await restart(setBack);
+    await restart(rollBack);
     expect(await client.rows(0, 12_000)).toEqual(before);
     expect(Object.keys(await client.servers()).sort()).toEqual(['Server0', 'Server2']);
   }, 180_000);

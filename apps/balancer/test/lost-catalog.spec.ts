@@ -1,4 +1,4 @@
-/** The catalog is lost, or set back to an earlier state, and the replicas are the truth. */
+/** The catalog is lost, or rolled back to an earlier state, and the replicas are the truth. */
 import { add, remove } from './support/administrator';
 import { SHARD, SmallWorld } from './support/small-world';
 
@@ -36,7 +36,7 @@ async function expectUnserved(world: SmallWorld): Promise<void> {
 }
 
 const catalogAt = (world: SmallWorld, ms: number) => (): void => {
-  world.catalog.setBack(world.scheduler.nowMs - ms);
+  world.catalog.rollBack(world.scheduler.nowMs - ms);
 };
 
 describe('a catalog that was lost', () => {
@@ -177,7 +177,7 @@ describe('a catalog that was lost while a member was found to be wrong', () => {
   });
 });
 
-describe('a catalog that was set back', () => {
+describe('a catalog that was rolled back', () => {
   it('with two replicas: the one that lacks a write is not believed alone', async () => {
     const world = await SmallWorld.of(2);
     const backupMs = world.scheduler.nowMs;
@@ -203,7 +203,7 @@ describe('a catalog that was set back', () => {
     await restart(world, catalogAt(world, backupMs), ['S1']);
     await expectUnserved(world);
     world.balancer.crash();
-    world.catalog.setBack(world.scheduler.nowMs - backupMs);
+    world.catalog.rollBack(world.scheduler.nowMs - backupMs);
     world.changeLeader('L30');
     await expectUnserved(world);
     world.powerOn('S0');
@@ -219,7 +219,7 @@ describe('a catalog that was set back', () => {
     await world.until(() => world.shard.inSync.join() === 'S0');
     await world.write(6);
     await world.pass(1_500);
-    world.catalog.setBack(world.scheduler.nowMs - backupMs);
+    world.catalog.rollBack(world.scheduler.nowMs - backupMs);
     await world.pass(10_000);
     if (!world.balancer.isAlive) world.changeLeader('L2');
     await world.pass(2_000);
@@ -250,7 +250,7 @@ describe('a catalog that was set back', () => {
   });
 });
 
-describe('a catalog that was set back, and only one that lacks a write answers', () => {
+describe('a catalog that was rolled back, and only one that lacks a write answers', () => {
   const ALL = [0, 1, 2, 3, 4, 5, 6];
 
   /** The last write is on S0 alone, of which the catalog knows nothing. */

@@ -140,7 +140,7 @@ async function withoutItsData(): Promise<World> {
   return world;
 }
 
-test('a member that was copied anew and is lost once more while the bucket is away does not count', async () => {
+test('a member that was fully re-copied and is lost once more while the bucket is away does not count', async () => {
   const world = await withoutItsData();
   const isDone = whenItEnters(world, 'S1', (_, fail) => {
     world.loseDisk('S1');
@@ -153,7 +153,7 @@ test('a member that was copied anew and is lost once more while the bucket is aw
 
 test.each([
   ['a new member', 'S2', (): Promise<World> => withoutS2(3)],
-  ['a member that was copied anew', 'S1', withoutItsData],
+  ['a member that was fully re-copied', 'S1', withoutItsData],
 ])('%s that is lost in the moment of the commit is found out when it is told', async (_, server, begin) => {
   const world = await begin();
   const { configVersion } = world.shard.record;
@@ -168,7 +168,7 @@ test.each([
   await untilItCounts(world, server);
 });
 
-/** S1, which is a member still, has been copied anew from S0, which loses its disk before the two could be compared. */
+/** S1, which is a member still, has been fully re-copied from S0, which loses its disk before the two could be compared. */
 async function copiedButNotCompared(answerMs = 0): Promise<World> {
   const world = await withoutItsData();
   let isAsked = false;

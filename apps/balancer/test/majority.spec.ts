@@ -109,7 +109,7 @@ test('the scrub keeps the third in the set as long as its word is needed', async
   await endsWithoutGhost(world);
 });
 
-test('a copy that differs from its source is not made anew from it before the others have shown the same', async () => {
+test('a copy that differs from its source is not recreated from it before the others have shown the same', async () => {
   const world = await World.of(4);
   world.powerOff('S3');
   await world.until(() => !world.shard.inSync.includes('S3'));

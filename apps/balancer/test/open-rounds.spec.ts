@@ -194,7 +194,7 @@ test('shards are decided together when a server that tells of their round is hea
   await leaveOpen(world, ['S0', 'S1', 'S2', 'S3']);
   let fences = 0;
   let pauses = 0;
-  let goOn = (): void => undefined;
+  let resume = (): void => undefined;
   const confirmed: string[][] = [];
   world.intercept = (ask, answer, carryOut) => {
     if (ask.do === 'fence' && ask.server === 'S4') {
@@ -203,7 +203,7 @@ test('shards are decided together when a server that tells of their round is hea
       if (fences === 2)
         carryOut(ask, (outcome) => {
           answer(outcome);
-          goOn();
+          resume();
         });
       return true;
     }
@@ -211,7 +211,7 @@ test('shards are decided together when a server that tells of their round is hea
     if (ask.do !== 'pause') return false;
     // After the first pause it is looked for shards that can be decided; one is found, and S4 is heard before the second ends.
     pauses += 1;
-    goOn = (): void => {
+    resume = (): void => {
       carryOut(ask, answer);
     };
     return pauses === 2;
@@ -238,7 +238,7 @@ async function writeGivenUp(world: World): Promise<void> {
 }
 
 /** The servers of the other shard are back, and another balancer leads. */
-async function decidedAnew(world: World): Promise<void> {
+async function decidedAgain(world: World): Promise<void> {
   world.intercept = () => false;
   for (const server of ['S2', 'S3']) world.powerOn(server);
   await takeOver(world);
@@ -272,7 +272,7 @@ test('a replica that was copied while the round was given up knows of that befor
   await world.until(() => !world.balancer.isAlive, LONG_MS);
   world.powerOff('S0');
   world.wipe('S0');
-  await decidedAnew(world);
+  await decidedAgain(world);
   expect(world.keys('S1')).toEqual([0, 1, 2, 3, 4, 5]);
   expect(world.keys('S2', OTHER)).toEqual([]);
 });
@@ -300,7 +300,7 @@ test('a configuration that comes again takes from no replica what it knows of a 
   for (const repeat of again) repeat();
   await world.pass(50);
   world.balancer.crash();
-  await decidedAnew(world);
+  await decidedAgain(world);
   expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5, 8, 9]);
   expect(world.keys('S2', OTHER)).toEqual([]);
 });

@@ -142,7 +142,7 @@ describe('a replica that cannot answer', () => {
 });
 
 describe('what a replica says', () => {
-  it('does not count when replicas were found to differ after it was asked: all may be asked anew', () => {
+  it('does not count when replicas were found to differ after it was asked: all may be asked again', () => {
     bench.context.nowMs = 1_000;
     const read = bench.read(1);
     bench.pass(100);

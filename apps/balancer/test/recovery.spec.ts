@@ -1,4 +1,4 @@
-/** Copies that are broken off at any page by the end of any side, in the simulated world: gone on with, right, and nothing twice. */
+/** Copies that are broken off at any page by the end of any side, in the simulated world: resumed, right, and nothing twice. */
 import fc from 'fast-check';
 import type { CopySource } from '../../shard-node/src/ports/copy-source';
 import type { VersionStore } from '../../shard-node/src/ports/version-store';
@@ -244,7 +244,7 @@ describe('a copy', () => {
     );
   }, 120_000);
 
-  test('begins anew, and says so, when what it was made from has been purged meanwhile', async () => {
+  test('starts over, and says so, when what it was made from has been purged meanwhile', async () => {
     const world = await World.of(3, { tombstoneHorizonMs: 1 });
     world.keepWriting(20);
     world.onPage = (page) => {

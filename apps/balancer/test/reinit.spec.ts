@@ -208,18 +208,18 @@ describe('rounds that are under way when the configuration is replaced', () => {
     rows: keys.map((id) => JSON.stringify({ id, mark: 'old' })),
   });
 
-  type Held = { goOn: () => void; fail: (code: 'BAD_REQUEST' | 'OUTCOME_UNKNOWN') => void }[];
+  type Held = { release: () => void; fail: (code: 'BAD_REQUEST' | 'OUTCOME_UNKNOWN') => void }[];
 
   /** Rounds are held back from now on. */
   function holdRounds(world: SmallWorld): Held {
     const held: Held = [];
     world.intercept = (ask, answer, carryOut) => {
       if (ask.do !== 'apply') return false;
-      const goOn = (): void => {
+      const release = (): void => {
         carryOut(ask, answer);
       };
       held.push({
-        goOn,
+        release,
         fail: (code) => {
           answer({ ok: false, error: { code, message: code.toLowerCase(), retryable: false } });
         },
@@ -236,7 +236,7 @@ describe('rounds that are under way when the configuration is replaced', () => {
     // These two wait for that one, and share the next round.
     const batches = [7, 8].map((key) => world.submit(writeOf(key)));
     await world.until(() => held.length === 2);
-    for (const { goOn } of held.splice(0)) goOn();
+    for (const { release } of held.splice(0)) release();
     await world.until(() => held.length === 2);
     init(world, { ...COMMAND, servers: { S0: [SHARD], S1: [SHARD] } });
     await world.until(() => world.balancer.cluster.phase === 'configuring');

@@ -57,7 +57,7 @@ test('it copies nothing to a server that leaves as well, however little that hol
 test('what an earlier one has begun is kept when another server is to go, too', async () => {
   const both = [SHARD, 'sh1'];
   const world = await World.laidOut({ S0: both, S1: both, S2: both, S3: [], S4: [], S5: [], S6: [] });
-  const goOn = holdCopies(world);
+  const release = holdCopies(world);
   expect(await remove(world, 'S0')).toMatchObject({
     error: { message: expect.stringMatching(/^S0 is being removed/) as string },
   });
@@ -68,7 +68,7 @@ test('what an earlier one has begun is kept when another server is to go, too', 
   });
   expect(movesOf(world)).toHaveLength(4);
   expect(movesOf(world)).toEqual(expect.arrayContaining([...first]));
-  goOn();
+  release();
   await world.until(() => ['S0', 'S1'].every((server) => !world.replicas.byName.has(server)), LONG_MS);
   for (const shard of both) {
     expect(replicasOf(world, shard)).toHaveLength(3);
@@ -98,7 +98,7 @@ test('it tells which shards a server held, or was to hold: none that another one
 
 test('a server stays while the only other replica of a shard is still being made', async () => {
   const world = await World.laidOut({ S0: [SHARD] });
-  const goOn = holdCopies(world);
+  const release = holdCopies(world);
   const command = { n: 1, newShards: [], servers: { N0: [SHARD] } };
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
   await world.until(() => world.administered.has(2) && replicasOf(world, SHARD).length === 2, LONG_MS);
@@ -106,7 +106,7 @@ test('a server stays while the only other replica of a shard is still being made
     error: { message: expect.stringMatching(/^S0 is being removed/) as string },
   });
   expect(world.shard.inSync).toEqual(['S0']);
-  goOn();
+  release();
   await world.until(() => !world.replicas.byName.has('S0'), LONG_MS);
   expect(replicasOf(world, SHARD)).toEqual(['N0']);
   expect(world.keys('N0')).toEqual([0, 1, 2, 3, 4, 5]);
@@ -208,7 +208,7 @@ describe('what was needed no more when it left, and is the last copy by the time
    * no longer so when the bucket is back.
    */
   async function lostWhileAway(world: World, isMeant: () => boolean): Promise<void> {
-    let goOn: (() => void) | null = null;
+    let release: (() => void) | null = null;
     let isAway = false;
     world.intercept = (asked, answer, carryOut) => {
       if (isAway && names(asked, BUCKET_KEYS.leader)) {
@@ -217,16 +217,16 @@ describe('what was needed no more when it left, and is the last copy by the time
         });
         return true;
       }
-      if (goOn !== null || asked.do !== 'config' || !isMeant()) return false;
+      if (release !== null || asked.do !== 'config' || !isMeant()) return false;
       isAway = true;
-      goOn = () => {
+      release = () => {
         carryOut(asked, answer);
       };
       return true;
     };
-    await world.until(() => goOn !== null, LONG_MS);
+    await world.until(() => release !== null, LONG_MS);
     await world.pass(3_000);
-    goOn!();
+    release!();
     await world.pass(500);
     world.loseDisk('S0');
     await world.pass(100);
@@ -253,22 +253,22 @@ describe('what was needed no more when it left, and is the last copy by the time
     const world = await World.of(2);
     world.powerOff('S1');
     await world.until(() => !world.shard.inSync.includes('S1') && world.balancer.cluster.isWritable(world.shard));
-    let goOn: (() => void) | null = null;
+    let release: (() => void) | null = null;
     world.intercept = (asked, answer, carryOut) => {
       const isMeant = asked.do === 'store' && names(asked, BUCKET_KEYS.cluster);
-      if (goOn !== null || !isMeant || !isWithoutIt(asked.value as ClusterRecord)) return false;
-      goOn = () => {
+      if (release !== null || !isMeant || !isWithoutIt(asked.value as ClusterRecord)) return false;
+      release = () => {
         carryOut(asked, answer);
       };
       return true;
     };
     void remove(world, 'S1').catch(() => undefined);
-    await world.until(() => goOn !== null, LONG_MS);
+    await world.until(() => release !== null, LONG_MS);
     await world.pass(10_000);
     world.loseDisk('S0');
     world.powerOn('S1');
     await world.pass(500);
-    goOn!();
+    release!();
     await world.until(() => world.balancer.cluster.isWritable(world.shard), LONG_MS);
   });
 });

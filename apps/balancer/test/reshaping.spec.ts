@@ -14,7 +14,7 @@ const THREE_AND_TWO = { S0: [SHARD], S1: [SHARD], S2: [SHARD], S3: [], S4: [] };
 describe('an /rm whose copies take longer than an administrator waits', () => {
   test('makes one replica however often it is asked again, and ends as meant', async () => {
     const world = await World.laidOut(THREE_AND_TWO);
-    const goOn = holdCopies(world);
+    const release = holdCopies(world);
     const versions: number[] = [];
     for (let turn = 0; turn < 3; turn += 1) {
       expect(await remove(world, 'S0')).toMatchObject({ ok: false, error: { code: 'OUTCOME_UNKNOWN' } });
@@ -27,7 +27,7 @@ describe('an /rm whose copies take longer than an administrator waits', () => {
     // Asked again it finds what is stored, and stores nothing.
     expect(versions.slice(4)).toEqual(versions.slice(2, 4));
     expect(versions.slice(2, 4)).toEqual(versions.slice(0, 2));
-    goOn();
+    release();
     expect(await remove(world, 'S0')).toMatchObject({ ok: true, value: { rm: { n: 4, removed: ['S0'] } } });
     expect(replicasOf(world)).toHaveLength(3);
     expect(replicasOf(world)).not.toContain('S0');
@@ -37,33 +37,33 @@ describe('an /rm whose copies take longer than an administrator waits', () => {
 
   test('so it is under the next leader', async () => {
     const world = await World.laidOut(THREE_AND_TWO);
-    const goOn = holdCopies(world);
+    const release = holdCopies(world);
     await remove(world, 'S0');
     const begun = replicasOf(world);
     world.changeLeader('L2');
     await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), LONG_MS);
-    goOn();
+    release();
     expect(await remove(world, 'S0')).toMatchObject({ ok: true });
     expect(replicasOf(world)).toEqual(begun.filter((server) => server !== 'S0'));
   });
 
   test('and a number of servers alone means the same ones when it is asked again', async () => {
     const world = await World.laidOut(THREE_AND_TWO);
-    const goOn = holdCopies(world);
+    const release = holdCopies(world);
     await remove(world, 'S1');
-    goOn();
+    release();
     const reply = await ask(world, { op: 'rm', command: { n: 1, servers: [] } });
     expect(reply).toMatchObject({ ok: true, value: { rm: { removed: ['S1'] } } });
   });
 
   test('gives up a replica that cannot be made for one that can', async () => {
     const world = await World.laidOut(THREE_AND_TWO);
-    const goOn = holdCopies(world);
+    const release = holdCopies(world);
     await remove(world, 'S0');
     const [taker] = replicasOf(world).filter((server) => !['S0', 'S1', 'S2'].includes(server));
     world.powerOff(taker!);
     await world.until(() => world.balancer.cluster.health(taker!) === 'dead');
-    goOn();
+    release();
     expect(await remove(world, 'S0')).toMatchObject({ ok: true });
     expect(replicasOf(world)).toEqual(['S1', 'S2', taker === 'S3' ? 'S4' : 'S3']);
   });

@@ -156,7 +156,7 @@ describe('a shard of which it is open who is right', () => {
     expect(compared(bench)).toEqual(['b', 'b', 'b', 'b']);
   });
 
-  it('is not asked about anew while a comparison is under way', () => {
+  it('is not asked about again while a comparison is under way', () => {
     const { bench } = withScrub(3);
     bench.settings.scrubIntervalMs = 0;
     dispute(bench, 'sh0');
@@ -328,40 +328,40 @@ describe('a shard that is another one by now', () => {
 
 describe('replicas that differ, once no round is under way', () => {
   /** S2 (and with `differs` others) shows something else, which is found while a round holds the write queue. */
-  function found(...differs: string[]): { bench: Bench; scrub: Scrub; goOn: () => void } {
+  function found(...differs: string[]): { bench: Bench; scrub: Scrub; resume: () => void } {
     const { bench, scrub } = withScrub(3);
     for (const server of differs) bench.node(server).digest = '2';
     run(wait(bench.writer.queues.lock('sh0')));
     askForAll(bench, scrub);
-    const goOn = (): void => {
+    const resume = (): void => {
       bench.writer.queues.release(['sh0']);
       bench.settle();
     };
-    return { bench, scrub, goOn };
+    return { bench, scrub, resume };
   }
   const divergedOf = (bench: Bench): string[] => bench.published('shard.diverged').map(({ subject }) => subject);
 
   it('leave the set', () => {
-    const { bench, goOn } = found('S2');
+    const { bench, resume } = found('S2');
     expect(bench.shard.inSync).toEqual(['S0', 'S1', 'S2']);
-    goOn();
+    resume();
     expect(bench.shard.inSync).toEqual(['S0', 'S1']);
     expect(divergedOf(bench)).toEqual(['sh0/S2']);
   });
 
   it('are left alone in a configuration that was replaced meanwhile', () => {
-    const { bench, goOn } = found('S2');
+    const { bench, resume } = found('S2');
     bench.replace('sh0');
-    goOn();
+    resume();
     expect(divergedOf(bench)).toEqual([]);
     expect(bench.stored.size).toBe(0);
   });
 
   it('are nothing new where they have left the set', () => {
-    const { bench, goOn } = found('S2');
+    const { bench, resume } = found('S2');
     const { shard } = bench;
     shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
-    goOn();
+    resume();
     expect(divergedOf(bench)).toEqual([]);
     // What is being copied from the others can be relied on.
     expect(shard.divergedMs).toBe(-Infinity);
@@ -369,18 +369,18 @@ describe('replicas that differ, once no round is under way', () => {
   });
 
   it('stay where those that agreed serve no more: they may be all that is left', () => {
-    const { bench, goOn } = found('S2');
+    const { bench, resume } = found('S2');
     bench.cluster.servers.get('S0')!.dead = true;
     bench.cluster.servers.get('S1')!.dead = true;
-    goOn();
+    resume();
     expect(bench.cluster.serving(bench.shard)).toEqual(['S2']);
     expect(divergedOf(bench)).toEqual([]);
   });
 
   it('are compared with one that serves', () => {
-    const { bench, goOn } = found('S2');
+    const { bench, resume } = found('S2');
     bench.cluster.servers.get('S0')!.dead = true;
-    goOn();
+    resume();
     const within = bench.asked('digest').filter(({ request }) => request.within !== undefined);
     expect([...new Set(within.map(({ server }) => server))].sort()).toEqual(['S1', 'S2']);
     expect(bench.published('shard.diverged')).toMatchObject([{ subject: 'sh0/S2', data: { agreeing: ['S1'] } }]);

@@ -320,21 +320,21 @@ describe('who may still begin with a copy is not taken back', () => {
 
   test('and nobody goes on with a copy to one that has been taken back', async () => {
     const world = await alone(await World.of(2));
-    let goOn: (() => void) | null = null;
+    let resume: (() => void) | null = null;
     world.intercept = (ask, answer, carryOut) => {
-      if (goOn !== null || ask.do !== 'digest' || ask.server !== 'S1') return false;
-      goOn = () => {
+      if (resume !== null || ask.do !== 'digest' || ask.server !== 'S1') return false;
+      resume = () => {
         carryOut(ask, answer);
       };
       return true;
     };
     world.powerOn('S1');
-    await world.until(() => goOn !== null, 20_000);
+    await world.until(() => resume !== null, 20_000);
     await removedMeanwhile(world);
     await world.until(() => world.shard.stateOf('S0') === 'in-sync' && world.shard.inSync.includes('S1'), 20_000);
     world.copying.length = 0;
     await world.write(9);
-    goOn!();
+    resume!();
     await world.pass(200);
     expect(world.copying).toEqual([]);
   });

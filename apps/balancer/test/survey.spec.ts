@@ -177,7 +177,7 @@ describe('a survey ends', () => {
   it.each([
     ['goes on being started where nothing else is known', 'unconfigured', true],
     ['is left to the take-over where there is a cluster', 'takingOver', false],
-  ] as const)('and a server that does not come %s', (_, phase, goesOn) => {
+  ] as const)('and a server that does not come %s', (_, phase, continues) => {
     const world = new Surveyed(null, ['S0']);
     world.reply('fence', () => SILENCE);
     world.beSilent('S0');
@@ -187,7 +187,7 @@ describe('a survey ends', () => {
     world.pass(2_000);
     const before = world.allAsks('startNode').length;
     world.pass(3_000);
-    expect(world.allAsks('startNode').length > before).toBe(goesOn);
+    expect(world.allAsks('startNode').length > before).toBe(continues);
   });
 });
 

@@ -411,13 +411,13 @@ it('many shards that are decided together are so in steps, with time for others 
   for (const server of ['S0', 'S1'])
     world.report(server, { committedVat: VAT - 2, newestRound: round, configVersion: 0 });
   let steps: string[][] = [];
-  const goOn = (): void => {
+  const proceed = (): void => {
     const before = world.asked.length;
     world.answer('pause', done(null));
     steps.push([...new Set(world.asked.slice(before).map((ask) => ask.do))]);
   };
   world.pass(50);
-  for (let turns = 0; turns < 10 && world.served.length === 0; turns += 1) goOn();
+  for (let turns = 0; turns < 10 && world.served.length === 0; turns += 1) proceed();
   steps = steps.slice(steps.findIndex((asks) => asks.includes('config')) - 1);
   expect(world.served).toHaveLength(65);
   // Decided; told who belongs to the sets; locked; stored, and all servers told that everything is known.

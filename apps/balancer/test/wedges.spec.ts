@@ -156,7 +156,7 @@ describe('a round that all replicas of one shard have, and that the other one ha
   });
 });
 
-test('a take-over does not wait for a member whose data is gone: that is copied anew only after it', async () => {
+test('a take-over does not wait for a member whose data is gone: that is fully re-copied only after it', async () => {
   const world = await World.of(3);
   world.replicas.server('S2').kill();
   world.wipe('S2');

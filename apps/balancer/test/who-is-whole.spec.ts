@@ -32,7 +32,7 @@ test('a member that stays away is taken out as soon as another one is back', asy
   expect(world.shard.inSync).toEqual(['S0']);
 });
 
-test('a disk that was set back is no whole one: found by a heartbeat, and no reason to take out the other', async () => {
+test('a disk that was rolled back is no whole one: found by a heartbeat, and no reason to take out the other', async () => {
   const world = await World.of(2);
   const { contents } = diskOf(world, 'S0');
   await world.write(7);
@@ -201,7 +201,7 @@ test('a replica that is removed while it waits to enter the set does not enter i
   expect(world.balancer.cluster.isWritable(world.shard)).toBe(true);
 });
 
-test('a shard that is made anew by /init is not changed by what was asked of the one before', async () => {
+test('a shard that is recreated by /init is not changed by what was asked of the one before', async () => {
   const world = await World.of(2);
   const { inSyncSets } = world.balancer.core as unknown as { inSyncSets: InSyncSets };
   const before = world.shard;

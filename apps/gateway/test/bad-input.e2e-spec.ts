@@ -243,7 +243,7 @@ test.each(['/write?onConflict=drop', '/write?onConflict=', '/write?onConflict=ig
   },
 );
 
-test('after all of it nothing has changed, the gateway has not been started anew, and it never answered 500', async () => {
+test('after all of it nothing has changed, the gateway has not been restarted, and it never answered 500', async () => {
   expect(await everything()).toEqual(before);
   const metrics = (await ask('GET', '/metrics')).body as string;
   expect(metrics).not.toMatch(/status="500"/);

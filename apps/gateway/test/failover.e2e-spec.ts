@@ -89,8 +89,9 @@ async function whileWriting(happens: (progress: () => Promise<void>) => Promise<
   /** Until every client has had some answers since. */
   const progress = async (): Promise<void> => {
     const before = sequences.map(({ acknowledged }) => acknowledged);
-    const goesOn = (): boolean => sequences.every(({ acknowledged }, index) => acknowledged > before[index]! + 2);
-    while (!goesOn() && sequences.every(({ failures }) => failures.length === 0)) await ask('GET', '/healthz');
+    const hasProgressed = (): boolean =>
+      sequences.every(({ acknowledged }, index) => acknowledged > before[index]! + 2);
+    while (!hasProgressed() && sequences.every(({ failures }) => failures.length === 0)) await ask('GET', '/healthz');
   };
   await progress();
   await happens(progress);

@@ -101,7 +101,7 @@ async function openPair(name: string, store: VersionStore, copyStore: VersionSto
 }
 
 /** Everything anew under another configuration, which drops what the history before left behind. */
-async function beginAnew(pair: Pair, configId: number): Promise<void> {
+async function reset(pair: Pair, configId: number): Promise<void> {
   source.replicas.set(`${pair.name}-first`, pair.replica);
   const request = {
     epoch: EPOCH,
@@ -257,7 +257,7 @@ it(
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 20 }), async (steps) => {
           configId += 1;
-          for (const pair of pairs) await beginAnew(pair, configId);
+          for (const pair of pairs) await reset(pair, configId);
           const history = new History(pairs);
           for (const one of steps) await history.perform(one);
           await history.check();

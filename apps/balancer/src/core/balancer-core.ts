@@ -320,7 +320,7 @@ export class BalancerCore {
   }
 
   /**
-   * A replica has seen a higher epoch. Mostly another balancer leads, and what is stored here conflicts; but if the catalog was set
+   * A replica has seen a higher epoch. Mostly another balancer leads, and what is stored here conflicts; but if the catalog was rolled
    * back, nobody does, and whoever comes next must begin above that epoch.
    */
   private giveWay({ message, epoch }: ErrorBody): void {

@@ -72,7 +72,7 @@ export class Calls implements Meter {
   }
 
   start(): void {
-    // V8 counts all the time, and starts anew with each look.
+    // V8 counts all the time, and starts over with each look.
   }
 
   stop(): number {

@@ -117,7 +117,7 @@ class Exploration {
     this.busyUntilMs = Math.max(this.busyUntilMs, scheduler.nowMs);
     await this.settle();
     points.stop();
-    world.network.mend();
+    world.network.heal();
     clients.stop();
     await world.heal('once clients have stopped');
     if (!world.isOver()) await world.useAll(clients, keys);
@@ -157,20 +157,20 @@ class Exploration {
 
   /**
    * What an administrator was told to be done is, and no shard has fewer replicas than it was to keep, as long as no server was away or
-   * refused that could have taken one. A bucket that is set back may undo both.
+   * refused that could have taken one. A bucket that is rolled back may undo both.
    */
   private expectGranted({ granted, asked }: Stage): void {
     const { scheduler, servers, watch } = this.world;
     const records = [...watch.seen.newest.values()];
     const isHindered = this.blows.some(({ mishap }) => mishap.isOfServer) || granted.length < asked;
-    const mayLack = isHindered || watch.seen.isBucketSetBack();
+    const mayLack = isHindered || watch.seen.isBucketRolledBack();
     for (const { shard, replicas } of records)
       if (replicas.length < this.script.copies && !mayLack)
         scheduler.violate(`I8: ${shard} is left with ${replicas.join()}`);
     const gone = granted.flatMap((wish) => ('command' in wish && wish.op === 'rm' ? wish.command.servers : []));
     for (const name of gone) {
       const isMember = records.some(({ replicas }) => replicas.includes(name));
-      if (watch.seen.isBucketSetBack() || (!isMember && !servers.byName.has(name))) continue;
+      if (watch.seen.isBucketRolledBack() || (!isMember && !servers.byName.has(name))) continue;
       scheduler.violate(`${name} is still there, and was removed`);
     }
   }

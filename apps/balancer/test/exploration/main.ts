@@ -45,7 +45,7 @@ function mutationsOf(name: string | undefined): () => WorldMutations {
 }
 
 /** Whether another blow may show something. */
-function goesOn({ isStruck, isVoid, violation }: Finding): boolean {
+function mayGoFurther({ isStruck, isVoid, violation }: Finding): boolean {
   return isStruck && !isVoid && violation === null;
 }
 
@@ -88,7 +88,7 @@ class Explorer {
         const after = struck.at(-1)?.at ?? 0;
         struck.push(blowOf(this.mishaps, after, last?.points ?? points, turn, spread));
         last = await this.look(struck);
-        if (!goesOn(last)) break;
+        if (!mayGoFurther(last)) break;
       }
     }
   }
@@ -99,7 +99,7 @@ class Explorer {
     for (const single of singles) {
       if (this.isDone()) return;
       const finding = await this.look([single]);
-      counts.push(goesOn(finding) ? finding.points : 0);
+      counts.push(mayGoFurther(finding) ? finding.points : 0);
     }
     for (const pair of pairsOf(this.mishaps, singles, counts, Number.POSITIVE_INFINITY)) {
       if (this.isDone()) return;

@@ -172,7 +172,7 @@ function isAcknowledged({ servers, watch }: JudgedWorld): boolean {
 
 /**
  * Every member that a shard has ever had knows who the members are now. Where one does not, and is the only one to answer later, nobody
- * can notice that a bucket was set back (docs/protocol.md, "What remains").
+ * can notice that a bucket was rolled back (docs/protocol.md, "What remains").
  */
 function isKnownToAll({ servers, watch }: JudgedWorld): boolean {
   return [...watch.seen.newest.values()].every(({ replicas, joining, inSync }) => {
@@ -194,7 +194,7 @@ const OF_BUCKET: readonly Kind[] = [
     name: `bucket back ${ms}`,
     strike: (world) => {
       if (!isAcknowledged(world) || !isKnownToAll(world)) return null;
-      world.catalog.setBack(ms);
+      world.catalog.rollBack(ms);
       return done();
     },
   })),

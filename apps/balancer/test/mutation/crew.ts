@@ -13,7 +13,7 @@ export interface Finding {
   by: string;
 }
 
-/** One process that is started anew whenever a world has ended it. */
+/** One process that is restarted whenever a world has ended it. */
 export class Worker {
   private child: ChildProcess | null = null;
 

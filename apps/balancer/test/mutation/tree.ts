@@ -21,7 +21,7 @@ export interface GuardedTree {
 }
 
 /**
- * Copies what git tracks from `checkout` to `root`, which is made anew, puts switches into the guarded files, and compiles all
+ * Copies what git tracks from `checkout` to `root`, which is recreated, puts switches into the guarded files, and compiles all
  * that is no test for Jest into `root/dist`. Types are not checked: `make typecheck` does that.
  */
 export function makeTree(checkout: string, root: string): GuardedTree {

@@ -5,7 +5,7 @@ import type { Network } from './network';
 import type { Scheduler } from './scheduler';
 
 const TIMEOUT_MS = 130;
-/** Older states that are kept, for setting the bucket back to one of them. */
+/** Older states that are kept, for rolling the bucket back to one of them. */
 const STATES_KEPT = 60;
 /** The bucket's name where it is said who is cut off from whom. */
 export const BUCKET = 'bucket';
@@ -21,9 +21,9 @@ type State = ReadonlyMap<string, Entry>;
 
 /** Whoever wants to know what is stored. */
 export interface CatalogWatcher {
-  /** `isReused`: another value had the revision that was expected, before the bucket was set back or lost. */
+  /** `isReused`: another value had the revision that was expected, before the bucket was rolled back or lost. */
   stored(key: string, value: unknown, isReused: boolean): void;
-  setBack(): void;
+  rollBack(): void;
 }
 
 export class SimCatalog {
@@ -81,7 +81,7 @@ export class SimCatalog {
   }
 
   /** A backup from so long ago is put back, with the revisions of then; the world's state of that time is its oldest one. */
-  setBack(ms: number): void {
+  rollBack(ms: number): void {
     const past = this.states.filter(({ atMs }) => atMs <= this.scheduler.nowMs - ms);
     const older = past[past.length - 1] ?? this.states[0];
     if (older === undefined) return;
@@ -90,7 +90,7 @@ export class SimCatalog {
     // What is written from now on gets revisions that others had before.
     this.givenTwiceUpTo = this.highestRevision;
     this.revision = Math.max(0, ...[...older.state.values()].map(({ revision }) => revision));
-    this.watcher?.setBack();
+    this.watcher?.rollBack();
   }
 
   /** Everything is gone, and revisions begin again. */
@@ -99,10 +99,10 @@ export class SimCatalog {
     this.state = new Map();
     this.revision = 0;
     this.givenTwiceUpTo = this.highestRevision;
-    this.watcher?.setBack();
+    this.watcher?.rollBack();
   }
 
-  /** From here on the states that the bucket goes through are kept, to be set back to. */
+  /** From here on the states that the bucket goes through are kept, to be rolled back to. */
   forgetStates(): void {
     this.states = [{ atMs: this.scheduler.nowMs, state: this.state }];
   }

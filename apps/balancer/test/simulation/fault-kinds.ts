@@ -19,7 +19,7 @@ export const COMMON_FAULTS = [
   'two sides',
   'standby pauses',
   'bucket away',
-  'bucket set back',
+  'bucket rolled back',
   'gateway ends',
   'power cut',
 ] as const;
@@ -32,7 +32,7 @@ export const SPECIAL_FAULTS = [
   'server dies for good',
   /** Everything in the bucket is gone. */
   'bucket lost',
-  /** The bucket is set back, the leader ends, and fewer than half of the servers are away for longer than anybody waits for them. */
+  /** The bucket is rolled back, the leader ends, and fewer than half of the servers are away for longer than anybody waits for them. */
   'disaster',
   /** The same, after a server has ended and no other has heard of any change of a configuration since: all else gets through. */
   'disaster unannounced',
@@ -45,7 +45,7 @@ export const SPECIAL_FAULTS = [
   'copies come again',
   /** Configurations, and requests for tables, arrive at a server a second time; once one is in force its disk is lost unseen. */
   'tables come again',
-  /** The bucket is set back to before a leader's claim, of which it does not hear; its rounds arrive when another one has its epoch. */
+  /** The bucket is rolled back to before a leader's claim, of which it does not hear; its rounds arrive when another one has its epoch. */
   'epoch given twice',
   /** What a leader stores of shards while a server comes back gets to the bucket when another one has led for long, without that server. */
   'last words late',
@@ -56,7 +56,7 @@ export type FaultKind = (typeof COMMON_FAULTS)[number] | (typeof SPECIAL_FAULTS)
 /** Those that need a long time to heal, so that they happen seldom. */
 export const RARE_FAULTS: readonly FaultKind[] = [
   'power cut',
-  'bucket set back',
+  'bucket rolled back',
   'bucket lost',
   'disaster',
   'epoch given twice',

@@ -19,12 +19,12 @@ export interface FaultWorld {
   gateways: readonly SimGateway[];
   /** Balancers that live; the one that leads, as far as anybody can tell, is the first. */
   balancers: () => readonly SimBalancer[];
-  /** The bucket may be set back to an older state: not while its shape is being changed. */
-  maySetBack: () => boolean;
+  /** The bucket may be rolled back to an older state: not while its shape is being changed. */
+  mayRollBack: () => boolean;
 }
 
 /** A world in which that happens again and again would never have a leader for long. */
-const MOST_SET_BACKS = 2;
+const MOST_ROLLBACKS = 2;
 /** How many of the worlds may lose the last whole copy of something. */
 const RECKLESS = 0.02;
 /** As long as that a leader may hear of nobody but of a server that has lost its disk: shorter than until all others are given up. */
@@ -46,7 +46,7 @@ export class Faults {
   private untilMs = 0;
   private struck = 0;
   /** How often a backup of the bucket has been put back. */
-  private setBacks = 0;
+  private rollbacks = 0;
   /** A disk has been lost unseen: once in a world, since the first change of the set takes away what it is to show. */
   private wasUnseen = false;
   /** The last words of a leader have been late: once in a world. */
@@ -95,7 +95,7 @@ export class Faults {
 
   stop(): void {
     const { network, servers, scheduler } = this.world;
-    network.mend();
+    network.heal();
     network.weather = CALM;
     for (const server of servers.all) server.repairDisk();
     scheduler.note(() => 'faults stop');
@@ -118,7 +118,7 @@ export class Faults {
 
   private strike(kind: FaultKind, server: SimServer): void {
     const { dice } = this;
-    const { network, catalog, gateways, balancers, maySetBack } = this.world;
+    const { network, catalog, gateways, balancers, mayRollBack } = this.world;
     const [leader, ...standbys] = balancers();
     const cutLeader = (from: string | null, to: string | null, ms: number): void => {
       if (leader === undefined) return;
@@ -206,10 +206,10 @@ export class Faults {
       case 'bucket away':
         this.isolate(BUCKET, dice.between(50, 900));
         break;
-      case 'bucket set back':
-        if (maySetBack() && this.setBacks < MOST_SET_BACKS) {
-          this.setBacks += 1;
-          catalog.setBack(dice.between(10, 1_500));
+      case 'bucket rolled back':
+        if (mayRollBack() && this.rollbacks < MOST_ROLLBACKS) {
+          this.rollbacks += 1;
+          catalog.rollBack(dice.between(10, 1_500));
         }
         break;
       case 'disaster':
@@ -257,12 +257,12 @@ export class Faults {
 
   private bringDisaster(): void {
     const { dice } = this;
-    const { catalog, balancers, servers, maySetBack } = this.world;
+    const { catalog, balancers, servers, mayRollBack } = this.world;
     // With a second one nobody need be left who has heard of anything.
-    if (!maySetBack() || this.setBacks > 0) return;
-    this.setBacks = MOST_SET_BACKS;
+    if (!mayRollBack() || this.rollbacks > 0) return;
+    this.rollbacks = MOST_ROLLBACKS;
     // Of what is younger than two lengths of the lease no server need have heard: nobody can know that it is gone.
-    catalog.setBack(dice.between(1_000, 2_000));
+    catalog.rollBack(dice.between(1_000, 2_000));
     balancers()[0]?.crash();
     const { all } = servers;
     const first = dice.between(0, all.length - 1);
@@ -274,8 +274,8 @@ export class Faults {
   }
 
   private endUnannounced(server: SimServer): void {
-    const { network, servers, scheduler, maySetBack } = this.world;
-    if (!maySetBack() || this.setBacks > 0) return;
+    const { network, servers, scheduler, mayRollBack } = this.world;
+    if (!mayRollBack() || this.rollbacks > 0) return;
     for (const { name } of servers.all) network.strike('lost', 'config', ANYBODY, name, UNANNOUNCED_MS);
     server.kill();
     scheduler.after(this.dice.between(UNANNOUNCED_MS / 4, UNANNOUNCED_MS), () => {
@@ -285,9 +285,9 @@ export class Faults {
 
   /** Another leader begins, whose rounds are late, and the bucket forgets it as soon as it has decided what it takes over. */
   private giveEpochTwice(leader: SimBalancer | undefined): void {
-    const { servers, network, maySetBack } = this.world;
-    if (leader === undefined || !maySetBack() || this.setBacks > 0) return;
-    this.setBacks = MOST_SET_BACKS;
+    const { servers, network, mayRollBack } = this.world;
+    if (leader === undefined || !mayRollBack() || this.rollbacks > 0) return;
+    this.rollbacks = MOST_ROLLBACKS;
     leader.crash();
     this.onceThereIs(
       (next) => next.cluster.epoch > leader.cluster.epoch,
@@ -329,7 +329,7 @@ export class Faults {
     const { network, catalog } = this.world;
     network.cut(name, BUCKET, FORGOTTEN_MS);
     network.cut(BUCKET, name, FORGOTTEN_MS);
-    catalog.setBack(ms);
+    catalog.rollBack(ms);
   }
 
   private onceThereIs(

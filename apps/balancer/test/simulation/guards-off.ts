@@ -97,7 +97,7 @@ function copiesLate(): Mutations {
 }
 
 /**
- * A table that is made anew is taken for a whole one as long as the set has never changed, though its shard came into being long ago.
+ * A table that is recreated is taken for a whole one as long as the set has never changed, though its shard came into being long ago.
  * S0 and S1 have acknowledged a round, and S0 was not told so yet. S1 loses its disk and is back; nobody hears of S0, so that the set
  * stays as it is; S1 is told the configuration, to be copied; the leader ends. The next one hears of a round on S0 that the empty S1
  * has not, and undoes it.
@@ -139,7 +139,7 @@ function makesTablesForAnybody(): Mutations {
 
 /**
  * Replicas do not remember whose an epoch is. L1 has the epoch, has fenced S0 and S1, and its first rounds are late; it tries again and
- * again. The bucket is set back to before its claim: L2 gets the same epoch, finds nothing but fences of it, and acknowledges rounds.
+ * again. The bucket is rolled back to before its claim: L2 gets the same epoch, finds nothing but fences of it, and acknowledges rounds.
  * Then those of L1 arrive, with higher numbers and terms, and undo them.
  */
 function sharesEpochs(): Mutations {
@@ -227,7 +227,7 @@ function promotesAnybody(): Mutations {
 }
 
 /**
- * S0 ends and leaves the set, which no configuration tells S1 and S2; rounds are acknowledged. The bucket is set back to before, the
+ * S0 ends and leaves the set, which no configuration tells S1 and S2; rounds are acknowledged. The bucket is rolled back to before, the
  * leader ends, and S2 is away for long: S0 and S1 are two of three, both know of the old set alone, and undo what S0 lacks.
  */
 function leavesUnacknowledged(): Mutations {

@@ -314,7 +314,7 @@ function believesBucket(): Mutations {
     bias: {
       profile: 'bucket',
       ...{ servers: [3], shards: [1], copies: [3], shapeChanges: 0, lastsMs: [2_400], meanMs: [120] },
-      faults: ['bucket set back', 'leader ends', 'server restarts'],
+      faults: ['bucket rolled back', 'leader ends', 'server restarts'],
     },
     patchCore: (core) => {
       const { takeOver } = insides(core);

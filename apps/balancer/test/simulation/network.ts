@@ -73,7 +73,7 @@ export class Network {
   }
 
   /** Everything is whole and calm again. */
-  mend(): void {
+  heal(): void {
     this.cuts.clear();
     this.mishaps.clear();
     this.weather = CALM;

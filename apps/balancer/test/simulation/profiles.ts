@@ -152,7 +152,7 @@ export const PROFILES: readonly Profile[] = [
     copies: [2, 2, 3, 4],
     servers: [3, 4],
     faults: [
-      'bucket set back',
+      'bucket rolled back',
       'bucket lost',
       'bucket away',
       'epoch given twice',

@@ -81,14 +81,14 @@ export class Scheduler extends Dice {
   /** Runs until nothing is left to happen, `untilMs` has come, or `isOver` says so. */
   run(untilMs: number, isOver: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const goOn = (): void => {
+      const proceed = (): void => {
         if (this.runUntilPromises(untilMs, isOver)) process.nextTick(turn);
         else resolve();
       };
       // Promises that wait for nothing but each other are all done before the next tick of the process. What follows a tick runs among
       // other promises only when it did before, so all events happen there.
       const turn = (): void => {
-        void AT_REST.then(goOn).catch(reject);
+        void AT_REST.then(proceed).catch(reject);
       };
       setImmediate(turn);
     });

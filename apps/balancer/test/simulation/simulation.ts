@@ -90,7 +90,7 @@ class Simulation {
       {
         ...{ scheduler, network, servers, catalog, watch, gateways },
         balancers: () => world.living(),
-        maySetBack: () => !isChanging && !watch.hasBlanks,
+        mayRollBack: () => !isChanging && !watch.hasBlanks,
       },
       profile,
       this.limits.faults,

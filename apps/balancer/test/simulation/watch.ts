@@ -35,7 +35,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   private readonly wipedMs = new Map<string, number>();
   /** By `shard/server`: how often it has left the in-sync set. */
   private readonly departed = new Map<string, number>();
-  private isSetBack = false;
+  private isRolledBack = false;
   private readonly acknowledgements: Acknowledgements;
   private readonly agreement: Agreement;
   private readonly epochs: Epochs;
@@ -55,8 +55,17 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
       scheduler.violate(what);
     });
     const configId = (): number => this.inForce.configId;
-    const isBucketSetBack = (): boolean => this.isSetBack;
-    this.seen = { scheduler, servers, balancers, configId, newest: this.newest, isBucketSetBack, departures, isBlank };
+    const isBucketRolledBack = (): boolean => this.isRolledBack;
+    this.seen = {
+      scheduler,
+      servers,
+      balancers,
+      configId,
+      newest: this.newest,
+      isBucketRolledBack,
+      departures,
+      isBlank,
+    };
     this.copies = new WholeCopies(this.seen);
     this.progress = new Progress(this.seen, this.copies);
     this.acknowledgements = new Acknowledgements(this.seen);
@@ -75,8 +84,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   }
 
   answered(balancer: SimBalancer, batch: number, answered: Answered): void {
-    // What was stored in the bucket before it was set back may get to a disk only after that.
-    if (this.isSetBack) for (const shard of this.newest.keys()) this.lookUp(shard);
+    // What was stored in the bucket before it was rolled back may get to a disk only after that.
+    if (this.isRolledBack) for (const shard of this.newest.keys()) this.lookUp(shard);
     const operation = this.post.operationOf(batch);
     if (operation !== undefined && answered.result.error === undefined && 'added' in answered.result) {
       this.acknowledgements.acknowledged(operation, Number(answered.result.added));
@@ -117,9 +126,9 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     if (key.startsWith('shard.') && value !== null) this.configured(value as ShardRecord);
   }
 
-  setBack(): void {
-    this.isSetBack = true;
-    this.progress.bucketSetBack();
+  rollBack(): void {
+    this.isRolledBack = true;
+    this.progress.bucketRolledBack();
     for (const shard of this.newest.keys()) this.lookUp(shard);
   }
 
@@ -181,9 +190,9 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
       this.newest.clear();
       this.blank.clear();
       this.departed.clear();
-      this.copies.beginAnew();
-      this.progress.beginAnew();
-      this.acknowledgements.beginAnew();
+      this.copies.reset();
+      this.progress.reset();
+      this.acknowledgements.reset();
     }
     for (const shard of born) this.newest.set(shard.shard, shard);
   }
@@ -206,7 +215,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     const before = this.newest.get(shard);
     // Left over, or not yet a shard: the cluster's record names those that there are.
     if (next.configId !== this.inForce.configId || before === undefined) return;
-    // A leader that finds a bucket that was set back writes what is there anew before it knows better.
+    // A leader that finds a bucket that was rolled back writes what is there anew before it knows better.
     if (isOlder(next, before)) return;
     const strangers = inSync.filter((server) => !replicas.includes(server));
     if (strangers.length > 0)

@@ -1,4 +1,4 @@
-/** What worlds have in common that are judged: the parts, balancers that are started anew, healing, and whether every promise was kept. */
+/** What worlds have in common that are judged: the parts, balancers that are restarted, healing, and whether every promise was kept. */
 import { History } from '#common/testing/history';
 import type { InitCommand } from '#common/contracts/commands';
 import type { Settings } from './profiles';
@@ -164,7 +164,7 @@ export class JudgedWorld {
     balancer.start();
   }
 
-  /** Balancers that ended are started anew, as a service manager would. */
+  /** Balancers that ended are restarted, as a service manager would. */
   private supervise(): void {
     for (let living = this.living().length; living < BALANCERS; living += 1) this.startBalancer();
     this.scheduler.after(SUPERVISOR_MS, () => {
@@ -210,7 +210,7 @@ export class JudgedWorld {
   }
 
   /**
-   * By shard what its leader takes for acknowledged, or what was shown last where that has not been decided anew: where a shard is not
+   * By shard what its leader takes for acknowledged, or what was shown last where that has not been decided again: where a shard is not
    * served at the end, copies may have been made of what was decided.
    */
   private lastVats(): ReadonlyMap<string, { vat: number }> {

@@ -53,7 +53,7 @@ export class OperationIds {
 
   /**
    * @param nowMs the time of day; where it goes back, ids go on from where they were
-   * @param chance 8 random characters, drawn anew at every start
+   * @param chance 8 random characters, drawn at every start
    */
   constructor(
     private readonly nowMs: () => number = Date.now,

@@ -17,7 +17,7 @@ export interface StatusSource {
   once(): Promise<ClusterStatus>;
 }
 
-/** How often a request is checked anew against a configuration that changed under it. */
+/** How often a request is checked again against a configuration that changed under it. */
 const MAX_ATTEMPTS = 3;
 
 export class TableCache {

@@ -103,7 +103,7 @@ function decimalForm(text: string): string {
   return `${sign}${significant}e${power}`;
 }
 
-/** `1200` as `12`. A regular expression would begin anew at every zero within. */
+/** `1200` as `12`. A regular expression would start over at every zero within. */
 export function withoutEndingZeros(digits: string): string {
   let end = digits.length;
   while (end > 0 && digits.charCodeAt(end - 1) === ZERO) end -= 1;

@@ -58,7 +58,7 @@ export const FAULTS: readonly Fault[] = [
     cause: loseBrokersDiskAlive,
   },
   {
-    name: 'broker-disk-set-back',
+    name: 'broker-disk-rolled-back',
     what: 'a power cut, after which NATS has the disk that it had before another one, twice',
     cause: setBrokersDiskBack,
   },

@@ -49,7 +49,7 @@ it('tells how far it has got, and goes on there when the same range is asked for
 it.each([
   ['another end', 0, 31],
   ['another start', 18, 30],
-])('begins anew for %s', (_name, from, to) => {
+])('starts over for %s', (_name, from, to) => {
   const step = admitCatchUp(replica(underWay(0, 30)), ask(from, to));
   expect(step.kind).not.toBe('resume');
   expect(beginCatchUp(step, ask(from, to)).catchUp).toEqual({ from, to, source: 'Server1', after: null });
@@ -77,7 +77,7 @@ it('takes no further page of an earlier epoch, though its turn has the same numb
   expect(() => admitNextPage(replica(others), ask(0, 30), AFTER)).toThrow(REFUSED);
 });
 
-it('begins anew when no page has arrived yet', () => {
+it('starts over when no page has arrived yet', () => {
   const none = { catchUp: { from: 18, to: 30, source: 'Server1', after: null } };
   expect(admitCatchUp(replica(none), ask(18, 30)).kind).toBe('undo');
 });

@@ -12,7 +12,7 @@ import { compareClusters, compareMarks } from '#common/protocol/bucket-history';
 import { reportShards, type NodeIdentity, type Prepared, type ReplicaState } from './replica-state';
 
 /**
- * Data of a later configuration are never given up for an earlier one: a leader that knows only of that has a bucket that was set back.
+ * Data of a later configuration are never given up for an earlier one: a leader that knows only of that has a bucket that was rolled back.
  *
  * @throws ShardlineError ALREADY_CONFIGURED
  */

@@ -23,7 +23,7 @@ it('each shard by itself', () => {
   expect(asked(turns, 1, 4)).toThrow(REFUSED);
 });
 
-it('a later leader counts anew, and an earlier one is late whatever it counts', () => {
+it('a later leader starts counting from zero, and an earlier one is late whatever it counts', () => {
   const turns = new CopyTurns();
   asked(turns, 1, 5)();
   asked(turns, 2, 1)();

@@ -50,7 +50,7 @@ it('is loaded once as long as every commit says what came of it', async () => {
   expect(store.loads).toBe(1);
 });
 
-it('is the one of before, and not loaded anew, after a refusal', async () => {
+it('is the one of before, and not reloaded, after a refusal', async () => {
   await raise(2);
   await expect(raise(1)).rejects.toMatchObject({ code: 'FENCED' });
   await raise(2);

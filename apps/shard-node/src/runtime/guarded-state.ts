@@ -1,7 +1,7 @@
 /**
  * The replica's state in memory, and the only way to change it: one transaction at a time, taken over once it is durable.
  *
- * When a transaction fails in a way that leaves open what is stored, the state is loaded anew before anything else is done.
+ * When a transaction fails in a way that leaves open what is stored, the state is reloaded before anything else is done.
  */
 import { ShardlineError } from '#common/contracts/errors';
 import { admitEpoch, type ReplicaState } from '../core/replica-state';

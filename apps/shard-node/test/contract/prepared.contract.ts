@@ -58,7 +58,7 @@ export function describePreparing(name: string, factory: StoreFactory): void {
       expect(await rows('sh')).toBe(rowText(1, 'one'));
     });
 
-    it('can be prepared anew after it was discarded or half made', async () => {
+    it('can be prepared again after it was discarded or half made', async () => {
       await store.transact(async (transaction) => {
         transaction.discardPrepared();
         await transaction.prepareTables(['sh'], OTHER);

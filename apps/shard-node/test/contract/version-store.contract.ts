@@ -342,7 +342,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       }
     });
 
-    it('sets a shard aside: it is empty then and can be filled anew, more than once', async () => {
+    it('sets a shard aside: it is empty then and can be filled again, more than once', async () => {
       for (const name of ['a', 'b']) {
         if (name === 'a') await given([{ key: 1, cat: 1, row: rowText(1, 'a') }]);
         await store.transact(async (transaction) => {

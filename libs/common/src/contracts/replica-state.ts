@@ -123,7 +123,7 @@ export type ClusterRecord = z.infer<typeof clusterRecord>;
 
 /**
  * How far a replica has heard of the bucket: up to this revision, from whoever led under this epoch. A bucket that does not know of it
- * was lost, or set back to an earlier state (see `protocol/bucket-history.ts`).
+ * was lost, or rolled back to an earlier state (see `protocol/bucket-history.ts`).
  */
 export const bucketMark = z.strictObject({
   epoch: term,

@@ -1,4 +1,4 @@
-/** When a connection has been made anew: what was under way on the old one is lost, or its answer is. */
+/** When a connection has been re-established: what was under way on the old one is lost, or its answer is. */
 import { Events, type NatsConnection } from 'nats';
 
 const listeners = new WeakMap<NatsConnection, Set<() => void>>();

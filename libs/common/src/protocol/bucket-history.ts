@@ -1,12 +1,12 @@
 /**
- * Whether a bucket still knows what a replica has heard of it, or was lost or set back to an earlier state.
+ * Whether a bucket still knows what a replica has heard of it, or was lost or rolled back to an earlier state.
  *
- * Revisions alone do not tell: a bucket that was set back counts on from there and gives the same numbers again, as it does with
+ * Revisions alone do not tell: a bucket that was rolled back counts on from there and gives the same numbers again, as it does with
  * epochs. So the `leader` key keeps a history of who took the lead, under which epoch, and at which revision; and a replica stores
  * who told it of which revision. Where the history lacks that leader, or where the next one came before that revision, what the
  * replica was told is not in the bucket.
  *
- * What this cannot see: a bucket that was set back to before a change of which nobody who answers has heard.
+ * What this cannot see: a bucket that was rolled back to before a change of which nobody who answers has heard.
  */
 import type { BucketMark, ClusterStamp } from '../contracts/node';
 import { compareConfigs } from './in-sync-set';

@@ -14,7 +14,7 @@ export interface ConfigStamp {
 /**
  * Positive when `a` is the newer one. The epoch leads: whoever raised it had fenced the replicas and believed the newest that
  * they told, so that what was written under a lower epoch and was not told then can count no more, however many changes it
- * was. Versions order the changes of one epoch (and grow over epochs too, unless the bucket was set back).
+ * was. Versions order the changes of one epoch (and grow over epochs too, unless the bucket was rolled back).
  */
 export function compareConfigs(a: ConfigStamp, b: ConfigStamp): number {
   return a.configEpoch - b.configEpoch || a.configVersion - b.configVersion;

@@ -55,7 +55,7 @@ describe('metadata in a bucket of JetStream', () => {
     expect(await valueOf(key)).toBe(outcomes.findIndex((outcome) => outcome.ok) + 1);
   });
 
-  it('forgets a removed key, which can then be put anew and grows in revision', async () => {
+  it('forgets a removed key, which can then be put again and grows in revision', async () => {
     const key = freshKey();
     const first = await store.put(key, 'first', 0);
     const removed = await store.remove(key, first.ok ? first.revision : -1);

@@ -190,7 +190,7 @@ export class NatsShardTransport implements ShardTransport {
 
   /**
    * The node takes all rounds of a message or none. One that it refuses for what it is must not fail the others: then the message
-   * is sent anew in halves, until that one is alone.
+   * is sent again in halves, until that one is alone.
    */
   private async sendRounds(
     server: string,

@@ -67,7 +67,7 @@ export class NodeCalls {
     };
     try {
       return await retryUntilDeadline(attempt, timeoutMs, (error) => {
-        // A ping tells how the node is now: it is asked anew with the next one.
+        // A ping tells how the node is now: it is asked again with the next one.
         const isLost = wasLostWithConnection(error) && verb !== 'ping';
         sent.isRepeat ||= isLost;
         return isLost ? 0 : this.pauseAfter(error, server, verb);

@@ -120,7 +120,7 @@ describe('a value is put', () => {
     world.expectSilent();
   });
 
-  test('and who is given a revision that was there already leads no more: the bucket was set back', () => {
+  test('and who is given a revision that was there already leads no more: the bucket was rolled back', () => {
     const world = new Questions();
     world.catalog.saw('other', 9);
     const outcomes = world.begin(world.catalog.put('k', { is: 1 }));
@@ -157,7 +157,7 @@ describe('a value that is right only for a time', () => {
   const before = { was: 1 };
   const after = { is: 2 };
 
-  /** It was asked for, no answer came, and it is right no more: `before` is written anew. */
+  /** It was asked for, no answer came, and it is right no more: `before` is rewritten. */
   function withdrawing(): { world: Questions; outcomes: string[] } {
     const world = new Questions();
     world.catalog.saw('k', 5);
@@ -234,7 +234,7 @@ describe('a value that is right only for a time', () => {
     world.expectSilent();
   });
 
-  test('nor when the bucket was set back', () => {
+  test('nor when the bucket was rolled back', () => {
     const { world, outcomes } = withdrawing();
     world.expectAnd(WITHDRAWAL, { ok: true, value: 5 });
     expect(outcomes).toEqual(['over']);

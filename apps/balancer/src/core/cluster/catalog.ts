@@ -66,7 +66,7 @@ export class Catalog {
 
   /**
    * `put` in place of `before` of something that is right only for now: while the catalog does not answer, `isRight` is asked before
-   * each further attempt. When it is right no more, `before` is written anew, so that no earlier attempt can come true later.
+   * each further attempt. When it is right no more, `before` is rewritten, so that no earlier attempt can come true later.
    */
   *replace(key: string, before: object, value: object, isRight: () => Workflow<boolean>): Workflow<Replaced> {
     for (;;) {
@@ -82,7 +82,7 @@ export class Catalog {
       const change = this.change(key, before);
       const { highest } = this;
       const outcome = yield* wait(this.context.ask('store', change));
-      if (this.isSetBack(outcome, highest)) return 'over';
+      if (this.isRolledBack(outcome, highest)) return 'over';
       if (outcome.ok && outcome.value !== null) {
         this.saw(key, outcome.value);
         return 'withdrawn';
@@ -105,7 +105,7 @@ export class Catalog {
     if (value === null && change.expected === 0) return true;
     const { highest } = this;
     const outcome = yield* wait(this.context.ask('store', change));
-    if (this.isSetBack(outcome, highest)) return false;
+    if (this.isRolledBack(outcome, highest)) return false;
     if (outcome.ok && outcome.value !== null) {
       this.saw(key, value === null ? 0 : outcome.value);
       return true;
@@ -117,10 +117,10 @@ export class Catalog {
   }
 
   /**
-   * A revision that is not above those seen before the change was asked for was given twice: the catalog was set back under our feet. What
+   * A revision that is not above those seen before the change was asked for was given twice: the catalog was rolled back under our feet. What
    * had been stored behind that is gone, and we cannot tell what.
    */
-  private isSetBack(outcome: Outcome<number | null>, highest: number): boolean {
+  private isRolledBack(outcome: Outcome<number | null>, highest: number): boolean {
     if (!outcome.ok || outcome.value === null || outcome.value > highest) return false;
     this.stepDown('the catalog was set back to an earlier state');
     return true;

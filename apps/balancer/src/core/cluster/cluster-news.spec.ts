@@ -117,7 +117,7 @@ describe('the record is told', () => {
   });
 });
 
-test('how far the catalog is known is told anew when anything but the lease has changed, and otherwise now and then', () => {
+test('how far the catalog is known is announced again when anything but the lease has changed, and otherwise now and then', () => {
   const { news, cluster, context, catalog } = newsOf(RECORD);
   expect(cluster.mark).toBeNull();
   news.vouch();

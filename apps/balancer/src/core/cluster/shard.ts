@@ -33,7 +33,7 @@ export interface Replica {
   syncing: boolean;
   /**
    * The replica is a member of the in-sync set, yet its data is gone or unproven: it serves nothing and the shard takes no
-   * write until it has been copied anew. (It cannot be taken out of the set without going below the minimum.)
+   * write until it has been fully re-copied. (It cannot be taken out of the set without going below the minimum.)
    */
   suspended: boolean;
   /** Live records, as last told. */
@@ -41,13 +41,13 @@ export interface Replica {
   /** Versions that died at or before this VAT may be gone there. */
   purgedTo: number;
   proven: Proof | null;
-  /** It diverged, and what it holds is being looked at: it is not copied anew before that is done. */
+  /** It diverged, and what it holds is being looked at: it is not re-copied before that is done. */
   examined: boolean;
   /** A copy has failed: the next one is not begun before this. */
   nextCopyMs: number;
 }
 
-/** What a replica that is being copied still needs, so that a copy that is broken off can be gone on with. */
+/** What a replica that is being copied still needs, so that a copy that is broken off can be resumed. */
 interface CopyHold {
   /** The VAT that must not be purged. */
   vat: number;

@@ -65,7 +65,7 @@ describe('a replica that was too late', () => {
     expect(patience.mayReturn('S1', 999)).toBe(false);
   });
 
-  it('is another one when it has been started anew, and nobody else', () => {
+  it('is another one when it has been restarted, and nobody else', () => {
     const patience = new Patience(SETTINGS);
     patience.wasLate('S1', 0);
     expect(patience.mayReturn('S2', 0)).toBe(true);

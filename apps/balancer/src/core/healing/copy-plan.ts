@@ -25,7 +25,7 @@ export interface CopyPlan {
   resumeTo: number | null;
   readonly resumed: boolean;
   /** Everything is copied, and by this attempt. */
-  isAnew: boolean;
+  isFull: boolean;
   /** What the target holds was found to be wrong: it is kept aside when everything is copied. */
   setAside: boolean;
   readonly startedMs: number;
@@ -38,7 +38,7 @@ export interface CopyPlan {
 }
 
 /**
- * A copy that was broken off is gone on with, unless it reaches beyond what is committed, or what it began with was found to be wrong.
+ * A copy that was broken off is resumed, unless it reaches beyond what is committed, or what it began with was found to be wrong.
  *
  * @param state what the target shows of the shard; undefined when it has nothing of it
  */
@@ -53,7 +53,7 @@ export function planCopy(
   const from = resumed ? copy.from : startingPoint(shard, target, source, state);
   const resumeTo = resumed ? copy.to : null;
   const heldVat = heldFor(from, resumeTo ?? shard.vat);
-  const isAnew = from === 0 && !resumed;
+  const isFull = from === 0 && !resumed;
   return {
     shard,
     target,
@@ -62,7 +62,7 @@ export function planCopy(
     from,
     resumeTo,
     resumed,
-    isAnew,
+    isFull,
     setAside,
     heldVat,
     rows: 0,

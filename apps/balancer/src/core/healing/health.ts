@@ -79,7 +79,7 @@ export class Health {
 
   /**
    * Compares what an in-sync replica holds with what it must hold: one that has lost its data is taken out of the set or,
-   * where that would leave too few, suspended until it has been copied anew.
+   * where that would leave too few, suspended until it has been fully re-copied.
    */
   checkData(server: ServerState, held: readonly NodeShardState[], mustHave: ReadonlyMap<string, number>): void {
     const states = new Map(held.map((state) => [state.shard, state]));

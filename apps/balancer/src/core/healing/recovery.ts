@@ -209,25 +209,24 @@ export class Recovery {
       const to = plan.resumeTo ?? shard.vat;
       plan.resumeTo = null;
       const error = yield* this.copy(plan, to);
-      if (error?.code === 'SNAPSHOT_GONE' && !plan.isAnew)
-        this.beginAnew(plan, 'what it was being copied from is gone');
+      if (error?.code === 'SNAPSHOT_GONE' && !plan.isFull) this.restart(plan, 'what it was being copied from is gone');
       else if (error !== null) return false;
       else if (shard.vat - to <= this.settings.catchupGapTerms) {
         const same = yield* this.agree(plan, to);
         if (same === true) return true;
-        if (same === null || plan.isAnew) return false;
+        if (same === null || plan.isFull) return false;
         if (!(yield* this.isSourceRight(plan, to))) return false;
         yield* this.divergence.publishCopyDifference(shard, to, plan.target, plan.source);
         plan.setAside = true;
-        this.beginAnew(plan, 'its digest differs');
+        this.restart(plan, 'its digest differs');
       }
     }
   }
 
-  /** Everything once more: what is there is not to be gone on with. */
-  private beginAnew(plan: CopyPlan, cause: string): void {
+  /** Everything once more: what is there is not to be resumed. */
+  private restart(plan: CopyPlan, cause: string): void {
     plan.from = 0;
-    plan.isAnew = true;
+    plan.isFull = true;
     this.publishSyncing(plan, cause);
   }
 
@@ -334,7 +333,7 @@ export class Recovery {
       if (shard.divergedMs >= plan.startedMs) return null;
       const replica = shard.replicas.get(target);
       if (!this.cluster.isReachable(target) || replica === undefined) return null;
-      // A member that is copied anew takes part in no round before it has been: the shard takes no writes until then.
+      // A member that is fully re-copied takes part in no round before it has been: the shard takes no writes until then.
       if (shard.inSync.includes(target)) return (yield* this.promote(plan)) ? this.sinceMs(pausedMs) : null;
       replica.suspended = false;
       shard.entering.add(target);

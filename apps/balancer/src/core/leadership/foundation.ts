@@ -32,7 +32,7 @@ const LOOK_AGAIN_MS = 1000;
 type AreProven = (shards: readonly Shard[]) => Workflow<boolean>;
 
 export class Foundation {
-  /** The catalog was lost or set back: what it says of a shard counts only when enough of the shard's replicas know nothing newer. */
+  /** The catalog was lost or rolled back: what it says of a shard counts only when enough of the shard's replicas know nothing newer. */
   isCatalogDoubted = false;
   /** Known once the catalog is settled. */
   private areProven: AreProven | null = null;
@@ -48,7 +48,7 @@ export class Foundation {
     private readonly fenced: (error: ErrorBody) => void,
   ) {
     this.survey = new Survey(context, cluster, health, settings, (server, reply) => {
-      if (this.cluster.phase === 'unconfigured' && reply.configId > 0) this.beginAnew(FOUND);
+      if (this.cluster.phase === 'unconfigured' && reply.configId > 0) this.restart(FOUND);
       else if (!this.cluster.servers.has(server)) run(this.heardLate(server, reply));
     });
   }
@@ -104,7 +104,7 @@ export class Foundation {
   /** A server has told something: should it be later than what is served, whoever leads next finds it in the catalog. */
   *hear({ cluster }: Pick<FenceReply, 'cluster'>): Workflow {
     if (!this.news.isAhead(cluster)) return;
-    if (yield* this.catalog.put(BUCKET_KEYS.cluster, cluster)) this.beginAnew('a server knows a later configuration');
+    if (yield* this.catalog.put(BUCKET_KEYS.cluster, cluster)) this.restart('a server knows a later configuration');
   }
 
   /** A heartbeat says that the server knows something later. */
@@ -245,7 +245,7 @@ export class Foundation {
       yield* wait(this.context.sleep(LOOK_AGAIN_MS));
       const present = yield* wait(this.context.ask('census', {}));
       const isNew = present.ok && present.value.some(({ server, configId }) => configId > this.configIdOf(server));
-      if (isNew && isLooking()) this.beginAnew(FOUND);
+      if (isNew && isLooking()) this.restart(FOUND);
     }
   }
 
@@ -254,7 +254,7 @@ export class Foundation {
   }
 
   /** The lease goes back: whoever leads next looks at everything once more. */
-  private beginAnew(message: string): void {
+  private restart(message: string): void {
     this.fenced({ code: 'FENCED', message, retryable: false });
   }
 }

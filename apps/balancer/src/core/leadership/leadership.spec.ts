@@ -463,7 +463,7 @@ describe('the lease', () => {
     expect(a.holds).toBe(false);
   });
 
-  it('is over when the bucket was set back to an earlier renewal of it: what was lost behind that would be forgotten', () => {
+  it('is over when the bucket was rolled back to an earlier renewal of it: what was lost behind that would be forgotten', () => {
     const world = new World();
     const a = world.join('a');
     world.run(200);
@@ -511,7 +511,7 @@ describe('the lease', () => {
     expect(a.deposed).toBeNull();
   });
 
-  it('is no present one where this process wrote it under another epoch, before the bucket was set back', () => {
+  it('is no present one where this process wrote it under another epoch, before the bucket was rolled back', () => {
     const world = new World();
     const a = world.join('a');
     const record = { epoch: 9, balancer: 'a', instance: 'a', leaseMs: LEASE_MS, renewal: 4 };

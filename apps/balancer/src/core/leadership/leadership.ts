@@ -28,7 +28,7 @@ export interface LeaderRecord {
   renewal: number;
   /** The leader has given the lease back. */
   released?: true;
-  /** Who has led so far, this leader last: by that a bucket that was set back is known. */
+  /** Who has led so far, this leader last: by that a bucket that was rolled back is known. */
   history?: readonly Reign[];
 }
 
@@ -42,7 +42,7 @@ const HURRY = 4;
 /** What is announced is stored within milliseconds; each look takes about one. */
 const EAGER_LOOKS = 30;
 
-const SET_BACK = 'the catalog was set back to an earlier state';
+const ROLLED_BACK = 'the catalog was set back to an earlier state';
 
 type Role = 'standby' | 'claiming' | 'leader' | 'gone';
 
@@ -105,7 +105,7 @@ export class Leadership {
    * Releases the lease; `done` is called when that is stored, or was not possible: then the lease runs out. From the call on it is
    * held no more.
    *
-   * @param seenEpoch an epoch that a replica has seen: the next leader's will be higher (the catalog may have been set back)
+   * @param seenEpoch an epoch that a replica has seen: the next leader's will be higher (the catalog may have been rolled back)
    */
   release(done: () => void, seenEpoch = 0): void {
     const led = this.role === 'leader';
@@ -208,13 +208,13 @@ export class Leadership {
       if (this.role !== 'leader') return;
       if (!outcome.ok) this.nextMs = this.context.nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
       else if (outcome.value === null) this.lookAgain();
-      else if (outcome.value <= highest) this.deposed(SET_BACK);
+      else if (outcome.value <= highest) this.deposed(ROLLED_BACK);
       else this.stored(outcome.value, askedMs);
     });
   }
 
   /**
-   * Somebody has written the key: ourselves, in a renewal whose answer was lost, or another leader. Or the catalog was set back: then we
+   * Somebody has written the key: ourselves, in a renewal whose answer was lost, or another leader. Or the catalog was rolled back: then we
    * give way at once, before as many revisions have been given again as were lost, and nobody can tell any more.
    */
   private lookAgain(): void {
@@ -230,7 +230,7 @@ export class Leadership {
       }
       const record = outcome.value.value as LeaderRecord;
       if (outcome.value.revision < expected) {
-        this.deposed(SET_BACK);
+        this.deposed(ROLLED_BACK);
         return;
       }
       // How long that renewal is good for is not known any more; the next one, at once, will be.

@@ -73,7 +73,7 @@ export class Survey {
     return [...this.asked].filter((server) => !this.replies.has(server) && !this.silent.has(server));
   }
 
-  /** Somebody was told of what the catalog does not know, so that it was lost or set back: nothing in it counts by itself. */
+  /** Somebody was told of what the catalog does not know, so that it was lost or rolled back: nothing in it counts by itself. */
   isForgetful(stored: ClusterRecord | null, history: readonly Reign[]): boolean {
     const replies = [...this.replies.values()];
     if (stored === null) return replies.some(({ configId }) => configId > 0);

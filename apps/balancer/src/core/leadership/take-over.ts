@@ -133,7 +133,7 @@ export class TakeOver {
   }
 
   /**
-   * Nothing but fences has been sent under our epoch yet. What a replica holds of it is another balancer's: the catalog was set
+   * Nothing but fences has been sent under our epoch yet. What a replica holds of it is another balancer's: the catalog was rolled
    * back, and gave the epoch away a second time. Then we give way, so that whoever comes next begins above it.
    */
   private isEpochUsed({ shards, mark, cluster }: FenceReply): boolean {
@@ -153,7 +153,7 @@ export class TakeOver {
     shard.forgottenIds.reported(forgottenUpTo);
   }
 
-  /** A replica may know a later configuration than the catalog, when that has been set back. */
+  /** A replica may know a later configuration than the catalog, when that has been rolled back. */
   private adoptNewer(reply: FenceReply): void {
     if (reply.configId !== this.cluster.configId) return;
     for (const state of reply.shards) {

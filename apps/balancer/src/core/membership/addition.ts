@@ -92,7 +92,7 @@ function* introduce(
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return noLongerLeading();
   cluster.record = next;
   for (const [server, number] of numbers) health.admit(cluster.addServer(server, number));
-  // Should the catalog be set back now, they are the ones who know of the new shards.
+  // Should the catalog be rolled back now, they are the ones who know of the new shards.
   yield* news.announce();
   for (const shard of shards) cluster.addShard(new Shard(shard, true));
   return null;

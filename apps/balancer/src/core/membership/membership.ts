@@ -9,7 +9,7 @@ import type { AdminCommand } from '../kernel/effects';
 import { initCluster } from './initialisation';
 import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
 import { finishRemovals, removeServers } from './removal';
-import { forgetMade, goOnWithMoves } from './replica-moves';
+import { forgetMade, resumeMoves } from './replica-moves';
 import { Mutex, run, wait, type Workflow } from '../kernel/workflow';
 
 const ADMIN_QUEUE_LIMIT = 16;
@@ -31,7 +31,7 @@ export class Membership {
   /** This balancer has begun to lead: goes on with what the one before it was asked for. */
   resume(): void {
     this.nextPlanMs = this.parts.context.nowMs + this.parts.settings.adminWaitMs;
-    run(this.goOn());
+    run(this.resumeAll());
   }
 
   /** Goes on with removals that have been promised, at a pace, unless a command is being carried out. */
@@ -39,25 +39,25 @@ export class Membership {
     const { context, cluster } = this.parts;
     if (this.turn.isHeld || cluster.phase !== 'serving' || context.nowMs < this.nextLookMs) return;
     this.nextLookMs = context.nowMs + LOOK_MS;
-    run(this.goOnRemoving());
+    run(this.resumeRemovals());
   }
 
-  private *goOnRemoving(): Workflow {
+  private *resumeRemovals(): Workflow {
     const { context, cluster, settings } = this.parts;
-    const plansAnew = context.nowMs >= this.nextPlanMs;
-    if (plansAnew) this.nextPlanMs = context.nowMs + settings.adminWaitMs;
+    const plansAgain = context.nowMs >= this.nextPlanMs;
+    if (plansAgain) this.nextPlanMs = context.nowMs + settings.adminWaitMs;
     yield* wait(this.turn.acquire());
     try {
       cluster.isReshaping = true;
-      yield* finishRemovals(this.parts, plansAnew);
+      yield* finishRemovals(this.parts, plansAgain);
     } finally {
       cluster.isReshaping = false;
       this.turn.release();
     }
   }
 
-  private *goOn(): Workflow {
-    yield* goOnWithMoves(this.parts);
+  private *resumeAll(): Workflow {
+    yield* resumeMoves(this.parts);
     yield* wait(this.turn.acquire());
     yield* forgetMade(this.parts);
     this.turn.release();
@@ -87,7 +87,7 @@ export class Membership {
       if (command.op === 'add') {
         const outcome = yield* addServers(command.command, this.parts);
         // Replicas that could not be made yet.
-        run(this.goOn());
+        run(this.resumeAll());
         return outcome;
       }
       this.nextPlanMs = this.parts.context.nowMs + 2 * this.parts.settings.adminWaitMs;

@@ -44,10 +44,10 @@ export function* removeServers(command: RmCommand, parts: MembershipParts): Work
  *
  * @param plansAnew copies whose servers do not run are made elsewhere, as when the `/rm` is asked again
  */
-export function* finishRemovals(parts: MembershipParts, plansAnew: boolean): Workflow {
+export function* finishRemovals(parts: MembershipParts, plansAgain: boolean): Workflow {
   const leaving = leavingOf(parts);
   if (validateRemoval(leaving, parts) !== null) return;
-  if (plansAnew) yield* begin(planMoves(leaving, parts), leaving, parts);
+  if (plansAgain) yield* begin(planMoves(leaving, parts), leaving, parts);
   else yield* join(parts, movesFor(leaving, parts));
   yield* silence(leaving, parts);
   for (const server of leaving) {
@@ -207,7 +207,7 @@ function* removeServer(name: string, parts: MembershipParts, untilMs: number): W
   if (next.leaving?.length === 0) delete next.leaving;
   if (!(yield* catalog.put(BUCKET_KEYS.cluster, next))) return;
   cluster.record = next;
-  // Before its data go: a catalog that is set back still names it.
+  // Before its data go: a catalog that is rolled back still names it.
   yield* news.announce();
   // All of that may have taken long, and the last disk that has the same been lost meanwhile.
   if (!(yield* mayEndNow(server, held, parts))) {

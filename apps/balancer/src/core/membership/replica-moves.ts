@@ -50,7 +50,7 @@ export function* join({ cluster, inSyncSets }: MembershipParts, moves: readonly 
 }
 
 /** A new leader goes on with what the one before it has left. It holds nothing meanwhile: commands come between. */
-export function* goOnWithMoves(parts: MembershipParts): Workflow {
+export function* resumeMoves(parts: MembershipParts): Workflow {
   const { cluster, context } = parts;
   const open = (): ReplicaMove[] => movesOf(parts).filter((move) => isOpen(cluster.shards.get(move.shard), move));
   while (open().length > 0) {

@@ -3,7 +3,7 @@
  *
  * It leaves the in-sync set before anything else or, where that would leave too few, serves nothing any more and the shard takes
  * no writes. Then it is compared with one of the others, so that an event can name the keys. After that `Recovery`
- * copies all of it anew: no VAT that it tells is a start that could be trusted. What it held is not thrown away but kept aside
+ * fully re-copies it: no VAT that it tells is a start that could be trusted. What it held is not thrown away but kept aside
  * in its Postgres, since the others may be the ones that are wrong.
  */
 import type { ErrorBody } from '#common/contracts/errors';
@@ -136,7 +136,7 @@ export class Divergence {
 
   /**
    * A replica that was not in sync shows something else than its source after a difference has been copied: tells which keys. The caller
-   * copies everything anew.
+   * then re-copies the whole replica.
    */
   *publishCopyDifference(shard: Shard, vat: number, server: string, source: string): Workflow {
     shard.hold(vat);

@@ -81,7 +81,7 @@ export class InSyncSets {
   }
 
   /**
-   * Takes replicas out that hold something else than the others. The record says so until they have been copied anew, so that the
+   * Takes replicas out that hold something else than the others. The record says so until they have been fully re-copied, so that the
    * next leader knows it too. Where too few would be left they stay in the set, but serve nothing: `belowMinimum`.
    *
    * @param settles that is what members were disputed for
@@ -149,7 +149,7 @@ export class InSyncSets {
     try {
       for (const server of unacknowledged) shard.unacknowledged.add(server);
       if (shard.unacknowledged.size > 0) this.waiting.add(shard);
-      if (shard.unacknowledged.size > 0) yield* this.mend(shard);
+      if (shard.unacknowledged.size > 0) yield* this.settle(shard);
       return shard.unacknowledged.size === 0;
     } finally {
       shard.configLock.release();
@@ -157,7 +157,7 @@ export class InSyncSets {
   }
 
   /**
-   * Takes a replica into the in-sync set, or makes one count again that is a member and has been copied anew. The caller vouches that
+   * Takes a replica into the in-sync set, or makes one count again that is a member and has been fully re-copied. The caller vouches that
    * nothing was missing: it holds the shard's write queue, or has made the replica one of those that are `entering`, which it no longer is
    * afterwards. That nothing is missing by now the replica shows itself: while we waited, its disk may have been lost.
    *
@@ -227,7 +227,7 @@ export class InSyncSets {
   }
 
   /**
-   * The catalog may have been set back, and a replica know a later record, with other members. A change of the old one would pass for
+   * The catalog may have been rolled back, and a replica know a later record, with other members. A change of the old one would pass for
    * newer than that. So before the shard is decided so many must have told what they know that none can be missed.
    */
   private isNewest({ decided, record }: Shard): boolean {
@@ -258,13 +258,13 @@ export class InSyncSets {
   private *tryAgain(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      yield* this.mend(shard);
+      yield* this.settle(shard);
     } finally {
       shard.configLock.release();
     }
   }
 
-  private *mend(shard: Shard): Workflow {
+  private *settle(shard: Shard): Workflow {
     const silent = yield* this.send(shard, [...shard.unacknowledged]);
     const causes = shard.inSync.map((server) => this.unfit(shard, server) ?? (silent.includes(server) ? SILENT : null));
     const leaving = shard.inSync.filter((_, index) => causes[index] !== null);
@@ -282,7 +282,7 @@ export class InSyncSets {
 
   /**
    * Stores what is not to be believed of members, or not yet. They are told, too, and nothing is acknowledged before: should the bucket
-   * be lost or set back, any of them tells the next leader.
+   * be lost or rolled back, any of them tells the next leader.
    */
   private *mark(shard: Shard, record: ShardRecord): Workflow<Stored> {
     const stored = yield* this.storage.store(shard, record);
@@ -344,7 +344,7 @@ export class InSyncSets {
     const acknowledged = asked.filter((server, index) => {
       const outcome = outcomes[index];
       if (outcome?.ok !== true) return false;
-      // One that is to be copied anew before it counts has stored it: its copy waits until the shard is resolved, which must not wait for it.
+      // One that is to be fully re-copied before it counts has stored it: its copy waits until the shard is resolved, which must not wait for it.
       if (shard.isSuspended(server) || isWhole(outcome.value.shards.find(isOurs), mustHold)) return true;
       shard.suspend(server, true);
       return false;

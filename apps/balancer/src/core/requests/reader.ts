@@ -79,7 +79,7 @@ export class Reader {
     return { epoch: this.cluster.epoch, unknown };
   }
 
-  /** What may have been read from a replica that has turned out to be wrong since is to be read anew. */
+  /** What may have been read from a replica that has turned out to be wrong since is to be read again. */
   private isGood(id: number): boolean {
     const lease = this.snapshotLeases.get(id);
     return lease?.parts.every(({ shard }) => shard.divergedMs < lease.issuedMs) === true;

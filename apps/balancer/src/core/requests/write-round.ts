@@ -26,7 +26,7 @@ export interface RoundShard {
 
 /**
  * What every request of a round came to. `excluded`: refused in one of several shards, or known in one, so that the round must be
- * run again without them. A verdict that may be due to one of these itself is none: it is decided anew in the next attempt.
+ * run again without them. A verdict that may be due to one of these itself is none: it is decided again in the next attempt.
  */
 export interface RoundVerdict {
   excluded: Map<QueuedRequest, OpOutcome>;

@@ -308,7 +308,7 @@ export class Writer {
 
   /**
    * One of the requests cannot be stored by any replica. It is looked for by halves, so that it fails alone and few rounds are
-   * needed for that. Those that were `refused` before are asked anew: what they were refused for did not come to pass.
+   * needed for that. Those that were `refused` before are asked again: what they were refused for did not come to pass.
    */
   private separate(requests: readonly QueuedRequest[], refused: readonly QueuedRequest[], rejection: ErrorBody): void {
     const middle = Math.ceil(requests.length / 2);
@@ -369,7 +369,7 @@ function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
 
 /**
  * Whether the in-sync set has it, and all of it knows who belongs to it. A round without requests may lack members that have to be
- * copied anew anyway.
+ * fully re-copied anyway.
  */
 function isKept({ shard, replies, requests }: RoundShard): boolean {
   const hasIt = (server: string): boolean =>

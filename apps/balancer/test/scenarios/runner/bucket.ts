@@ -1,4 +1,4 @@
-/** The bucket of a story: every change a compare-and-set, answered at once; it can be set back to an earlier state. */
+/** The bucket of a story: every change a compare-and-set, answered at once; it can be rolled back to an earlier state. */
 import type { CatalogValue } from '../../../src/core/kernel/effects';
 
 export class Bucket {
@@ -29,7 +29,7 @@ export class Bucket {
   }
 
   /** As one who plays the backup back: with the revisions of then. */
-  setBack(): void {
+  rollBack(): void {
     this.entries = new Map(this.remembered);
   }
 }

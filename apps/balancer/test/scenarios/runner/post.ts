@@ -31,7 +31,7 @@ export class Post {
   cut(one: string, other: string): void {
     this.cuts.add(pair(one, other));
   }
-  mend(): void {
+  heal(): void {
     this.cuts.clear();
   }
   isCut(one: string, other: string): boolean {

@@ -96,7 +96,7 @@ export class Stage {
         world.post.cut(first, second);
         break;
       case 'mend':
-        world.post.mend();
+        world.post.heal();
         break;
       case 'lose':
       case 'hold':
@@ -119,7 +119,7 @@ export class Stage {
         break;
       case 'bucket':
         if (first === 'backup') world.bucket.remember();
-        else world.bucket.setBack();
+        else world.bucket.rollBack();
         break;
       case 'set':
         world.set(first as Parameters<World['set']>[0], Number(second));

@@ -28,7 +28,7 @@ export class Acknowledgements {
   constructor(private readonly seen: Seen) {}
 
   /** All rows have been removed on purpose: who has them is no question any more. */
-  beginAnew(): void {
+  reset(): void {
     for (const mark of this.stored.keys()) this.removed.add(mark);
   }
 

@@ -29,7 +29,7 @@ export class Progress {
   ) {}
 
   /** Another configuration is in force: its shards begin from nothing. */
-  beginAnew(): void {
+  reset(): void {
     this.shown.clear();
     this.stepVats.clear();
   }
@@ -66,8 +66,8 @@ export class Progress {
     this.bucket.set(key, next);
   }
 
-  /** The bucket was set back by a fault: from here on it may begin where it then was. */
-  bucketSetBack(): void {
+  /** The bucket was rolled back by a fault: from here on it may begin where it then was. */
+  bucketRolledBack(): void {
     this.bucket.clear();
   }
 
@@ -106,14 +106,14 @@ export class Progress {
         before.isWhole &&
         after.isWhole &&
         after.committedVat < before.committedVat &&
-        !this.isCopiedAnew(id, server)
+        !this.isFullyRecopied(id, server)
       ) {
         this.violate(`${server} went back from VAT ${before.committedVat} to ${after.committedVat} on ${id}`);
       }
     }
   }
 
-  private isCopiedAnew(shard: string, server: string): boolean {
+  private isFullyRecopied(shard: string, server: string): boolean {
     return this.seen.isBlank(shard, server);
   }
 

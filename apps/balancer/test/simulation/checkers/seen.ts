@@ -95,8 +95,8 @@ export interface Seen {
   configId: () => number;
   /** By shard: the configuration that was written last, whatever the bucket says by now. */
   newest: ReadonlyMap<string, ShardRecord>;
-  /** Whether a fault has lost the bucket, or set it back. */
-  isBucketSetBack: () => boolean;
+  /** Whether a fault has lost the bucket, or rolled it back. */
+  isBucketRolledBack: () => boolean;
   /** How often the replica has left the shard's in-sync set; what it holds after it came back it has copied. */
   departures: (shard: string, server: string) => number;
   /** Whether the replica has lost its disk and has not got everything again since. */

@@ -46,14 +46,14 @@ export function shardsToServe(seen: Seen, copies: WholeCopies, leader?: SimBalan
 
 /**
  * As many members of the newest in-sync set are whole, and can live, as a shard must have to be served; a leader that has decided the
- * shard knows of replicas outside of the set as well whether they miss anything. Where the bucket has been set back besides, more than
+ * shard knows of replicas outside of the set as well whether they miss anything. Where the bucket has been rolled back besides, more than
  * half of its replicas must be able to tell of its newest configuration.
  */
 function hasEnough(shard: string, seen: Seen, copies: WholeCopies, leader?: SimBalancer): boolean {
   const record = seen.newest.get(shard);
   if (record === undefined) return true;
   const living = record.replicas.filter((server) => !isBuried(server, seen));
-  if (seen.isBucketSetBack() && living.length <= record.replicas.length / 2) return false;
+  if (seen.isBucketRolledBack() && living.length <= record.replicas.length / 2) return false;
   const mayCount = (server: string): boolean => record.inSync.includes(server) || isKnown(shard, server, seen, leader);
   const whole = living.filter((server) => mayCount(server) && copies.isWhole(shard, server));
   return whole.length >= fewestOf(record);

@@ -44,7 +44,7 @@ export class WholeCopies {
   }
 
   /** Another configuration is in force, of which nothing has been acknowledged yet. */
-  beginAnew(): void {
+  reset(): void {
     this.acknowledged.clear();
     this.destroyedUpTo.clear();
   }

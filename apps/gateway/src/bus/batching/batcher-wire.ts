@@ -20,9 +20,9 @@ export interface RequestBatcherLimits {
 export interface BatcherWire {
   publish(subject: string, data: Uint8Array, reply: string): void;
   readonly mux: ReplyMux;
-  /** False while the connection is being made anew, or nobody leads: nothing is sent then. */
+  /** False while the connection is being re-established, or nobody leads: nothing is sent then. */
   isReady(): boolean;
-  /** False while the connection is being made anew. */
+  /** False while the connection is being re-established. */
   isConnected(): boolean;
   /** In words for clients, for the time that nobody leads. */
   whyNobody(): string;

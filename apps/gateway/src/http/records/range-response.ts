@@ -23,7 +23,7 @@ const SMALL_ANSWER_BYTES = 1024 * 1024;
 
 /** Deadlines of range reads, in milliseconds. */
 export interface RangeTimes {
-  /** How long a read is begun anew when its snapshot was lost before the first byte. */
+  /** For how long a read is started over when its snapshot was lost before the first byte. */
   holdMs: number;
   /** How long a client may take nothing. */
   stalledClientMs: number;
@@ -116,7 +116,7 @@ class RangeAnswer {
     for (let heldBytes = 0; heldBytes <= SMALL_ANSWER_BYTES;) {
       const { value: page, done } = await pages.next();
       if (done === true) return this.sendWhole(held);
-      this.mustGoOn();
+      this.throwIfLost();
       held.push(page);
       heldBytes += page.length;
     }
@@ -138,7 +138,7 @@ class RangeAnswer {
 
   private async stream(held: Buffer[], rest: AsyncGenerator<Buffer>): Promise<void> {
     if (!(await this.snapshotLeases.confirm(this.read.plan))) throw snapshotGone();
-    this.mustGoOn();
+    this.throwIfLost();
     const { raw } = this.reply;
     this.begun = true;
     this.reply.hijack();
@@ -168,7 +168,7 @@ class RangeAnswer {
   }
 
   private async sendPage(raw: ServerResponse, before: string, page: Buffer): Promise<void> {
-    this.mustGoOn();
+    this.throwIfLost();
     raw.cork();
     raw.write(before);
     const hasRoom = raw.write(page);
@@ -176,7 +176,7 @@ class RangeAnswer {
     if (!hasRoom) await roomIn(raw, this.stalledClientMs);
   }
 
-  private mustGoOn(): void {
+  private throwIfLost(): void {
     if (this.isLost()) throw snapshotGone();
     if (this.reply.raw.destroyed) throw new ShardlineError('BAD_REQUEST', 'the client disconnected');
   }

@@ -6,7 +6,7 @@
  * Postgres's own replication, which we do not use.
  *
  * The template is built under another name, synced, and renamed, so that what has the name is whole. A sum over all of its files
- * stands beside it: one that was damaged since is built anew, since every copy would be damaged, too. Not having one (nowhere to
+ * stands beside it: one that was damaged since is rebuilt, since every copy would be damaged, too. Not having one (nowhere to
  * write, somebody else builds it for too long) costs time and nothing else.
  */
 import { createHash } from 'node:crypto';

@@ -143,7 +143,7 @@ test('two nodes never run on the same data, and the second one says who has them
 });
 
 test.each(['base/1/PG_VERSION', 'global/pg_control', 'postgresql.conf', 'sum', 'a file more'])(
-  'a template of which %s was changed is made anew',
+  'a template of which %s was changed is recreated',
   async (what) => {
     const binaries = { ...(await findBinaries()), cacheDir: join(folder, 'cache') };
     const runAs = await chooseUser(binaries.postgres, folder);

@@ -19,7 +19,7 @@ export interface Statement {
 
 let lastStatement = 0;
 
-/** Names are never used twice in a process: a table that is dropped and created anew gets statements of its own. */
+/** Names are never used twice in a process: a table that is dropped and recreated gets statements of its own. */
 export function prepared(text: string): Statement {
   lastStatement += 1;
   return { name: `s${lastStatement}`, text };
@@ -132,7 +132,7 @@ export class ShardStatements {
   readonly clear: string;
   readonly drop: string;
   readonly dropAside: string;
-  /** Moves the table out of the way, in place of the one that was moved before; it must then be created anew. */
+  /** Moves the table out of the way, in place of the one that was moved before; it must then be recreated. */
   readonly setAside: readonly string[];
 
   constructor(shard: string, schema: TableSchema) {

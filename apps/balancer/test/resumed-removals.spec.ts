@@ -11,13 +11,13 @@ const isGone = (world: World, server: string): boolean => !world.replicas.byName
 
 /** An /rm of these servers has been told that it takes longer, and no copy is made before the returned function is called. */
 async function begun(world: World, ...servers: string[]): Promise<() => void> {
-  const goOn = holdCopies(world);
+  const release = holdCopies(world);
   expect(await remove(world, ...servers)).toMatchObject({
     ok: false,
     error: { code: 'OUTCOME_UNKNOWN', message: expect.stringMatching(/being removed.*goes on by itself/) as string },
   });
   expect(record(world).leaving).toEqual(servers);
-  return goOn;
+  return release;
 }
 
 async function nothingIsLeftOf(world: World, server: string): Promise<void> {
@@ -34,26 +34,26 @@ async function nothingIsLeftOf(world: World, server: string): Promise<void> {
 
 test('it ends without being asked again', async () => {
   const world = await World.laidOut(THREE_AND_TWO);
-  const goOn = await begun(world, 'S0');
+  const release = await begun(world, 'S0');
   await world.pass(3_000);
   expect(isGone(world, 'S0')).toBe(false);
-  goOn();
+  release();
   await nothingIsLeftOf(world, 'S0');
 });
 
 test('it ends under the next leader', async () => {
   const world = await World.laidOut(THREE_AND_TWO);
-  const goOn = await begun(world, 'S0');
+  const release = await begun(world, 'S0');
   world.changeLeader('L2');
   await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), LONG_MS);
-  goOn();
+  release();
   await nothingIsLeftOf(world, 'S0');
 });
 
 test('it ends when the leader goes away in the middle of it', async () => {
   const world = await World.laidOut(THREE_AND_TWO);
-  const goOn = await begun(world, 'S0');
-  goOn();
+  const release = await begun(world, 'S0');
+  release();
   // The shard has left it already; that the server has gone is not stored any more.
   world.intercept = (asked) => asked.do === 'store' && asked.key === BUCKET_KEYS.cluster;
   await world.until(() => !replicasOf(world).includes('S0'), LONG_MS);
@@ -65,7 +65,7 @@ test('it ends when the leader goes away in the middle of it', async () => {
 
 test('it ends when the bucket has lost what it says of it', async () => {
   const world = await World.laidOut(THREE_AND_TWO);
-  const goOn = await begun(world, 'S0');
+  const release = await begun(world, 'S0');
   world.balancer.crash();
   world.catalog.lose();
   let number = 2;
@@ -73,17 +73,17 @@ test('it ends when the bucket has lost what it says of it', async () => {
     if (!world.balancer.isAlive) world.balancer = world.newBalancer(`L${number++}`);
     return world.balancer.isServing && world.balancer.cluster.isWritable(world.shard);
   }, LONG_MS);
-  goOn();
+  release();
   await nothingIsLeftOf(world, 'S0');
 });
 
 test('it makes another copy for one whose server does not come back', async () => {
   const world = await World.laidOut(THREE_AND_TWO);
-  const goOn = await begun(world, 'S0');
+  const release = await begun(world, 'S0');
   const [taker] = replicasOf(world).filter((server) => !['S0', 'S1', 'S2'].includes(server));
   world.powerOff(taker!);
   await world.until(() => world.balancer.cluster.health(taker!) === 'dead');
-  goOn();
+  release();
   await nothingIsLeftOf(world, 'S0');
   expect(replicasOf(world)).toEqual(['S1', 'S2', taker === 'S3' ? 'S4' : 'S3']);
 });
@@ -91,7 +91,7 @@ test('it makes another copy for one whose server does not come back', async () =
 test('commands in between are carried out, and give the server nothing', async () => {
   const two = { S2: [SHARD, 'sh1'], S3: ['sh2'], S4: ['sh2'] };
   const world = await World.laidOut({ ...THREE_AND_TWO, ...two, S5: [SHARD, 'sh2'] });
-  const goOn = await begun(world, 'S0', 'S1');
+  const release = await begun(world, 'S0', 'S1');
   expect(await add(world, { S0: [SHARD] })).toMatchObject({
     ok: false,
     error: { code: 'BAD_REQUEST', message: 'server S0 is being removed: add it when it is gone' },
@@ -105,7 +105,7 @@ test('commands in between are carried out, and give the server nothing', async (
   // They hold less than the others, and get nothing all the same.
   expect(await remove(world, 'S2')).toMatchObject({ error: { code: 'OUTCOME_UNKNOWN' } });
   expect(replicasOf(world, 'sh1').filter((server) => ['S0', 'S1'].includes(server))).toEqual([]);
-  goOn();
+  release();
   await world.until(() => ['S0', 'S1', 'S2'].every((server) => isGone(world, server)), LONG_MS);
   expect(replicasOf(world)).toEqual(['S3', 'S4', 'S5']);
   expect(record(world)).not.toHaveProperty('leaving');
@@ -116,10 +116,10 @@ test('commands in between are carried out, and give the server nothing', async (
 
 test('it waits as long as the shard would lose its last copy', async () => {
   const world = await World.laidOut({ S0: [SHARD], S1: [] });
-  const goOn = await begun(world, 'S0');
+  const release = await begun(world, 'S0');
   world.powerOff('S1');
   await world.until(() => world.balancer.cluster.health('S1') === 'dead');
-  goOn();
+  release();
   await world.pass(5_000);
   expect(replicasOf(world)).toContain('S0');
   expect(isGone(world, 'S0')).toBe(false);
@@ -130,12 +130,12 @@ test('it waits as long as the shard would lose its last copy', async () => {
 
 test('an /init of another configuration ends it', async () => {
   const world = await World.laidOut(THREE_AND_TWO);
-  const goOn = await begun(world, 'S0');
+  const release = await begun(world, 'S0');
   const schema = { columns: ['id', 'mark'], dtypes: ['Number', 'String'] };
   const shards = [{ shard: SHARD, low: 0, size: 20 }];
   const command = { n: 2, schema, shards, servers: { S0: [SHARD], S1: [SHARD] }, allowReinit: true };
   expect(await ask(world, { op: 'init', command })).toMatchObject({ ok: true });
-  goOn();
+  release();
   await world.pass(5_000);
   expect(replicasOf(world)).toEqual(['S0', 'S1']);
   expect(isGone(world, 'S0')).toBe(false);
