@@ -1,5 +1,5 @@
 /**
- * Tells dependency-cruiser where `#common/...` leads among the sources: package.json's own "imports" lead to the built files.
+ * Shows dependency-cruiser where `#common/...` leads among the sources: package.json's own "imports" lead to the built files.
  */
 const path = require('node:path');
 

@@ -1,4 +1,4 @@
-/** What is done to a cluster, how to know that it is over, and what is to be told of it. Times are milliseconds since the fault. */
+/** What is done to a cluster, how to know that it is over, and what is to be reported of it. Times are milliseconds since the fault. */
 const WAIT_MS = 180_000;
 
 const rounded = (ms) => `${Math.round(ms)} ms`;

@@ -1,4 +1,4 @@
-/** What administrators are told, and that nothing is changed by what cannot be done. */
+/** What administrators are answered, and that nothing is changed by what cannot be done. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import type { Effect, Outcome } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';

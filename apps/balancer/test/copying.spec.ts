@@ -55,7 +55,7 @@ class Copying extends PartsOfTheCore {
     this.settle();
   }
 
-  /** What the replica tells when it is told of the shard: by itself that it was told `TOLD`. */
+  /** What the replica reports when it gets the shard's record: unless changed, that `HELD_VAT` is committed. */
   stored(shards: readonly string[] = ['a'], changes: Partial<ReturnType<typeof stateOf>> = {}): ConfigReply {
     return {
       instance: 'i',

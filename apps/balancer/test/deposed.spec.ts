@@ -1,6 +1,6 @@
 /**
  * A balancer that is deposed in the middle of an administrator's command: whoever leads then goes on from what is stored, and the one
- * before begins nothing more. It would end servers, or tell them of a configuration, that may be somebody else's by then.
+ * before begins nothing more. It would end servers, or send them a configuration, that may be somebody else's by then.
  */
 import type { Effect } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';
@@ -36,7 +36,7 @@ const COMMANDS: [string, Record<string, string[]>, object][] = [
   ],
 ];
 
-/** What a step does after it has found out that another balancer leads, beside telling so. */
+/** What a step does after it has found out that another balancer leads, beside saying so. */
 interface Deposed {
   /** What it could not change. */
   key: string | null;

@@ -1,5 +1,5 @@
 /**
- * Members hold different things, and it takes the word of one that is silent to tell who is right: that outlives the bucket, nothing
+ * Members hold different things, and it takes the word of one that is silent to know who is right: that outlives the bucket, nothing
  * old or partial ends it, and it ends although the one that is silent never comes back.
  */
 import type { BalancerCore } from '../src/core/balancer-core';
@@ -198,7 +198,7 @@ test('what was compared before members were found to differ does not end the dis
   world.intercept = (ask, answer, carryOut) => {
     if (ask.do === 'digest' && ask.server === 'S2' && isSlow) {
       isSlow = false;
-      // What it shows now, told a second later.
+      // What it shows now, reported a second later.
       carryOut(ask, (outcome) => {
         world.scheduler.after(1_000, () => {
           answer(outcome);
@@ -222,7 +222,7 @@ test('what was compared before members were found to differ does not end the dis
   world.disk('S0').set(`${DELETED}/${version.cat}`, { ...version });
 });
 
-/** Servers that do not tell what they show. */
+/** Servers that do not answer what they show. */
 function deafToDigests(world: World): { servers: string[] } {
   const deaf = { servers: [] as string[] };
   world.intercept = (ask, answer) => {

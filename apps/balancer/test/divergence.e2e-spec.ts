@@ -1,4 +1,4 @@
-/** One replica's Postgres is changed behind everybody's back, under load: it is found, the key is told, and the replica healed. */
+/** One replica's Postgres is changed behind everybody's back, under load: it is found, the key is named, and the replica healed. */
 import { LocalCluster } from '#common/testing/local-cluster';
 import { Client, student } from './support/client';
 import { EventWatch } from './support/events';
@@ -20,7 +20,7 @@ interface Damage {
   server: string;
   key: number;
   sql: string;
-  /** Versions of the key that the event tells: of the replica, and of the others. */
+  /** Versions of the key that the event shows: of the replica, and of the others. */
   here: number;
   there: number;
 }
@@ -87,7 +87,7 @@ describe('divergence', () => {
     }
   }
 
-  /** What a replica shows, told by its own Postgres. */
+  /** What a replica shows, by its own Postgres. */
   async function versions(server: string, shard: string): Promise<unknown[]> {
     return await withPostgres(cluster.dataDir, server, async (postgres) => {
       return (await postgres.query<object>(`SELECT * FROM ${table(shard)} WHERE dat = ${ALIVE} ORDER BY "Stud_id"`))

@@ -1,5 +1,5 @@
 /**
- * Rounds that too few replicas have stored: what the client is told, when, and what is done so that nobody takes the round for committed
+ * Rounds that too few replicas have stored: what the client is answered, when, and what is done so that nobody takes the round for committed
  * later. `wedges.spec.ts` and `open-rounds.spec.ts` have the whole picture, over a change of leaders.
  */
 import type { OpOutcome } from '#common/contracts/node';
@@ -72,7 +72,7 @@ describe('a change that certainly no replica has stored', () => {
     const start = { epoch: EPOCH, round: failed!.round.round + 1, vat: 5 };
     for (const shard of ['a', 'b']) expect(decisions(bench, shard)).toEqual([start]);
     for (const shard of ['a', 'b']) bench.reply(shard);
-    // Whoever has stored that need not be told again.
+    // Whoever has stored that need not get it again.
     bench.says = () => undefined;
     for (const shard of ['a', 'b']) expect(bench.codeFor(bench.write(shard))).toBeNull();
     for (const shard of ['a', 'b']) expect(decisions(bench, shard)).toBeUndefined();

@@ -12,7 +12,7 @@ import { clusterRecord, done, EPOCH, PartsOfTheCore, shardRecord, SILENCE, state
 const VAT = 9;
 
 class Removing extends PartsOfTheCore {
-  /** Servers that do not hold what they should, by what they tell. */
+  /** Servers that do not hold what they should, by their own report. */
   readonly empty = new Set<string>();
   /** Servers that store no configuration. */
   readonly deaf = new Set<string>();
@@ -306,7 +306,7 @@ it('a server keeps its data where the one that remains loses its own, also those
     if (key === 'shard.a') world.empty.add('S1');
     return done(200 + world.asked.length);
   });
-  // It tells that it stores the configuration, and has nothing of the shard when it is asked the next time.
+  // It confirms that it stores the configuration, and has nothing of the shard when it is asked the next time.
   world.reply('config', ({ request }) =>
     done({ instance: 'i', shards: request.shards.map(() => stateOf(world.shard().record, VAT)) }),
   );
@@ -350,7 +350,7 @@ describe('a server that is to go and does not run', () => {
   });
 });
 
-/** The server tells the new leader of the shard. */
+/** The server reports the shard to the new leader. */
 function hear(world: Removing, server: string): void {
   world.cluster.reports.add(server, { configId: 1, shards: [{ shard: 'a' } as never] });
 }

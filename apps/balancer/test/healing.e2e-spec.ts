@@ -121,7 +121,7 @@ describe('a shard of one replica', () => {
     expect(read).toEqual([student(1)]);
     await events.until('server.recovered', 'Server0');
     expect(await client.rows(0, 8191)).toEqual([1, 2, 5000, 5001].map((id) => student(id)));
-    // Told once per shard, not once per attempt.
+    // Published once per shard, not once per attempt.
     expect(events.seen.filter(({ type }) => type.endsWith('shard.unavailable')).length).toBeLessThanOrEqual(2);
   }, 60_000);
 });

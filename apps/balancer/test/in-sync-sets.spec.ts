@@ -1,4 +1,4 @@
-/** Changes of a shard's in-sync set: what is stored, who is told, and what is tried again. `evidence.spec.ts` has the whole picture. */
+/** Changes of a shard's in-sync set: what is stored, who gets it, and what is tried again. `evidence.spec.ts` has the whole picture. */
 import type { ChangeOutcome } from '../src/core/replicas/in-sync-sets';
 import { minimumOf, type Shard } from '../src/core/cluster/shard';
 import type { Workflow } from '../src/core/kernel/workflow';
@@ -428,7 +428,7 @@ describe('telling members', () => {
       const bench = withTicks(3);
       const { shard } = bench;
       shard.decided = isDecided;
-      // What was committed under the last leader is not known yet, but what some replica was told is a part of it.
+      // What was committed under the last leader is not known yet, but what some replica knows to be committed is a part of it.
       if (!isDecided) [shard.vat, shard.heardVat] = [0, VAT];
       bench.node('S2').states.set('sh0', { ...bench.node('S2').states.get('sh0'), ...state });
       bench.begin(bench.inSyncSets.inform(shard, ['S2']));

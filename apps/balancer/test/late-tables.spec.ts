@@ -17,14 +17,14 @@ const isServed = (world: World, shard: string): boolean => {
   return known?.resolved === true && cluster.isWritable(known);
 };
 
-/** Heartbeats tell no VAT: what was acknowledged last is known to the leader alone. */
+/** Heartbeats carry no VAT: what was acknowledged last is known to the leader alone. */
 function pingOnly(ask: Ask, answer: Answer, carryOut: (ask: Ask, answer: Answer) => void): boolean {
   if (ask.do !== 'ping') return false;
   carryOut({ ...ask, request: { ...ask.request, vats: {} } }, answer);
   return true;
 }
 
-/** Takes note of the first request of the kind; what is returned has it arrive once more. No heartbeat tells a VAT meanwhile. */
+/** Takes note of the first request of the kind; what is returned has it arrive once more. No heartbeat carries a VAT meanwhile. */
 function noteFirst(world: World, isMeant: (ask: Ask) => boolean): () => void {
   let again: (() => void) | null = null;
   world.intercept = (ask, answer, carryOut) => {

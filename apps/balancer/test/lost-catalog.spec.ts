@@ -4,7 +4,7 @@ import { SHARD, SmallWorld } from './support/small-world';
 
 const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
 
-/** Everything ends; what is done to the catalog then is told; these servers come back, and another balancer. */
+/** Everything ends; then `change` is made to the catalog; these servers come back, and another balancer. */
 async function restart(world: SmallWorld, change: () => void, back: readonly string[]): Promise<void> {
   world.balancer.crash();
   for (const server of world.servers) world.powerOff(server);

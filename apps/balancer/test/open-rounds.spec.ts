@@ -84,7 +84,7 @@ test('it does not wait when one of its own replicas was told that the round is c
       carryOut(ask, () => {
         isStored = true;
       });
-    // Neither does a heartbeat tell the others.
+    // Neither does a heartbeat inform the others.
     return ask.do === 'apply' || ask.do === 'ping';
   };
   world.submit({ op: 'delete', key: 1 });
@@ -138,7 +138,7 @@ function inform(world: World, server: string, inSync: string[], configVersion: n
 const storedVersion = (world: World): number =>
   (world.catalog.valueOf(BUCKET_KEYS.shard(SHARD)) as ShardConfig).configVersion;
 
-/** A leader of its own epoch, to which S2 tells of a later record only when it does `moment` for the first time. */
+/** A leader of its own epoch, to which S2 reports a later record only when it does `moment` for the first time. */
 async function takeOverUntil(moment: 'store' | 'apply'): Promise<World> {
   const world = await World.of(3);
   await world.pass(1_000);

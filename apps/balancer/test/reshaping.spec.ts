@@ -172,7 +172,7 @@ test('/rm takes a server out once more that was taken back meanwhile, since nobo
     }
     const isRecord = asked.do === 'store' && asked.key === BUCKET_KEYS.shard(SHARD);
     if (!isRecord || (asked.value as ShardConfig).replicas.length === 2 || !isSent) return false;
-    // S0 has shown that it is whole, and ends before it is told that it is alone.
+    // S0 has shown that it is whole, and ends before it hears that it is alone.
     isSent = false;
     world.powerOff('S0');
     carryOut(asked, answer);

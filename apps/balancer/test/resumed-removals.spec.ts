@@ -9,7 +9,7 @@ const THREE_AND_TWO = { S0: [SHARD], S1: [SHARD], S2: [SHARD], S3: [], S4: [] };
 const record = (world: World): ClusterRecord => world.catalog.valueOf(BUCKET_KEYS.cluster) as ClusterRecord;
 const isGone = (world: World, server: string): boolean => !world.replicas.byName.has(server);
 
-/** An /rm of these servers has been told that it takes longer, and no copy is made before the returned function is called. */
+/** An /rm of these servers has been answered that it takes longer, and no copy is made before the returned function is called. */
 async function begun(world: World, ...servers: string[]): Promise<() => void> {
   const release = holdCopies(world);
   expect(await remove(world, ...servers)).toMatchObject({

@@ -29,7 +29,7 @@ const isDigestOf =
   (ask: Ask): boolean =>
     ask.do === 'digest' && servers.includes(ask.server) && ask.request.within === undefined;
 
-/** These servers do not tell what they show. */
+/** These servers do not answer what they show. */
 function deafen(bench: Bench, ...servers: string[]): void {
   const isDeaf = isDigestOf(...servers);
   bench.answer = (ask) => (isDeaf(ask) ? SILENCE : undefined);
@@ -38,7 +38,7 @@ function deafen(bench: Bench, ...servers: string[]): void {
 /** Long enough for a page to be asked for as often as it is. */
 const PATIENT_MS = 2_000;
 
-/** What an administrator is told who asks for a comparison of all shards. */
+/** What an administrator is answered who asks for a comparison of all shards. */
 function askForAll(bench: Bench, scrub: Scrub, ms = 0): Outcome<unknown> | undefined {
   bench.tick = () => undefined;
   bench.forget();

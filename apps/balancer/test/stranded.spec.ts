@@ -448,7 +448,7 @@ test('nor anybody while members disagree', async () => {
   await isNotServed(world);
 });
 
-/** S1 has left the set, and has not been told that its newest round is committed. L2 decides that by what S0 told, which is lost then. */
+/** S1 has left the set, and does not know that its newest round is committed. L2 decides that by what S0 reported, which is lost then. */
 async function lostOnceDecided(isNewest: boolean): Promise<World> {
   const world = await World.of(2);
   let isLost = false;

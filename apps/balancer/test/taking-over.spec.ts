@@ -420,7 +420,7 @@ it('many shards that are decided together are so in steps, with time for others 
   for (let turns = 0; turns < 10 && world.served.length === 0; turns += 1) proceed();
   steps = steps.slice(steps.findIndex((asks) => asks.includes('config')) - 1);
   expect(world.served).toHaveLength(65);
-  // Decided; told who belongs to the sets; locked; stored, and all servers told that everything is known.
+  // Decided; sent who belongs to the sets; locked; stored, and announced to all servers that everything is known.
   expect(steps).toEqual([['pause'], ['config', 'pause'], ['pause'], ['apply', 'config']]);
 });
 

@@ -29,7 +29,7 @@ async function rows(world: World, key: number): Promise<number | undefined> {
 }
 
 /**
- * S2 is away; of the two members that are left S1 dies when it gets its part of a round over both shards, and nobody can tell whether it
+ * S2 is away; of the two members that are left S1 dies when it gets its part of a round over both shards, and nobody can know whether it
  * has stored it.
  */
 async function troubled(layout: Record<string, string[]>): Promise<World> {

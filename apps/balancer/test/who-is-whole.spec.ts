@@ -186,7 +186,7 @@ test('a replica that is removed while it waits to enter the set does not enter i
       });
       return true;
     }
-    // A write of which the last page is to tell.
+    // A write that the last page is to carry.
     carryOut(ask, (outcome) => {
       world.submit({ op: 'update', key: 0, row: JSON.stringify({ id: 0, mark: 'new' }) });
       world.scheduler.after(30, () => {

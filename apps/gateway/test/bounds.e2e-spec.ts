@@ -1,4 +1,4 @@
-/** Every bound of requests that docs/configuration.md tells: at the bound it works on the real cluster, one beyond gets 400 in plain words. */
+/** Every bound of requests that docs/configuration.md names: at the bound it works on the real cluster, one beyond gets 400 in plain words. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '#common/process/project-root';
@@ -21,7 +21,7 @@ afterAll(async () => {
 });
 
 const LIMIT = 2 ** 53;
-/** Numbers that no double tells apart from the one below: as texts, since a number in a test would be bent as well. */
+/** Numbers that no double distinguishes from the one below: as texts, since a number in a test would be bent as well. */
 const ABOVE = '9007199254740993';
 const shard = (low: number | string, size: number | string, name = 'a'): string =>
   `{"Stud_id_low":${low},"Shard_id":"${name}","Shard_size":${size}}`;

@@ -358,7 +358,7 @@ describe('with a gateway of its own', () => {
       score: 2.5,
     };
     expect(await askIt('POST', '/write', { data: [written] })).toEqual(added(1));
-    // The other gateway still has the old schema in mind; the leader tells it that there is a new one.
+    // The other gateway still has the old schema in mind; it learns from the leader that there is a new one.
     expect(await ask('POST', '/read', { 'roll-no': { low: -100, high: 99 } })).toEqual(
       rows(['low[1]', 'high'], [stored]),
     );

@@ -83,7 +83,7 @@ class Sequence {
   }
 }
 
-/** While `happens`, clients write; afterwards everything that they were told is there, once. Resolves with the longest wait. */
+/** While `happens`, clients write; afterwards everything that was acknowledged is there, once. Resolves with the longest wait. */
 async function whileWriting(happens: (progress: () => Promise<void>) => Promise<void>): Promise<number> {
   const sequences = Array.from({ length: WRITERS }, (_, writer) => new Sequence(writer));
   /** Until every client has had some answers since. */
@@ -306,7 +306,7 @@ test('the logs speak of no defect', () => {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
   });
-  // Pino's numbers: 50 is an error, 60 is fatal. That something is told at all shows that this looks in the right place.
+  // Pino's numbers: 50 is an error, 60 is fatal. That something is logged at all shows that this looks in the right place.
   expect(lines).toMatch(/"level":\d+/);
   const grave = lines.split('\n').filter((line) => /"level":(50|60)/.test(line));
   expect(grave.filter((line) => /failed unexpectedly|nobody caught|nobody awaited/.test(line))).toEqual([]);

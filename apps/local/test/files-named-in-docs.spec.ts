@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 const ROOT = join(__dirname, '../../..');
 const FILES = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).trimEnd().split('\n');
 const NAMES = new Set(FILES.map((file) => basename(file)));
-/** Those that tell of the past are right to name what is gone. */
+/** Those about the past are right to name what is gone. */
 const PAGES = FILES.filter((file) => /[.]md$/.test(file) && !['CHANGELOG.md', 'docs/bugs-found.md'].includes(file));
 
 /** Sources named in code type: `src/core/writer.ts` (from the page's folder, or from the root) or `writer.ts` alone. */

@@ -220,7 +220,7 @@ export class BalancerCore {
     this.writer.tick();
     this.reader.tick();
     for (const shard of this.cluster.inKeyOrder()) {
-      // Time must not make good that nobody has told a new leader what was forgotten: it would serve late, and nobody would see why.
+      // Time must not hide that nobody has reported to a new leader what was forgotten: it would serve late, and nobody would see why.
       if (!shard.resolved) continue;
       shard.sample(this.context.nowMs, this.settings.tombstoneHorizonMs);
       shard.forgottenIds.age(this.context.nowMs, shard.vat, this.settings.operationHorizonMs);
@@ -237,7 +237,7 @@ export class BalancerCore {
     else this.change(command);
   }
 
-  /** Tells what became of a change. */
+  /** Answers what became of a change. */
   private find(operation: string, batch: number): void {
     const answer = (reply: { status: OperationStatus } | { error: ErrorBody }): void => {
       this.context.emit({ do: 'answer', batch, answered: { result: { id: 0, ...reply } } });
@@ -347,7 +347,7 @@ export class BalancerCore {
   }
 }
 
-/** Effects that nobody else can tell from those of the balancer that leads by now. */
+/** Effects that nobody else can distinguish from those of the balancer that leads by now. */
 function needsLease({ do: what }: Effect): boolean {
   return what === 'answer' || what === 'answerAdmin' || what === 'startNode' || what === 'removeNode';
 }

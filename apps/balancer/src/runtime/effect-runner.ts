@@ -14,7 +14,7 @@ import type { ShardTransport } from '../ports/shard-transport';
 import type { BatchReplies } from './batch-replies';
 import type { BalancerMetrics } from './balancer-metrics';
 
-/** How often the core is told the time. */
+/** How often the core gets the time. */
 const TICK_MS = 50;
 
 /** Everything that effects are performed with. */
@@ -60,7 +60,7 @@ export class EffectRunner {
       this.dispatch({ on: 'tick' });
     }, TICK_MS);
     this.ports.catalog.watch(BUCKET_KEYS.leader, (value) => {
-      // Renewals tell a standby nothing that it would not see in time.
+      // Renewals show a standby nothing that it would not see in time.
       if ((value as Partial<LeaderRecord> | null)?.released === true) this.dispatch({ on: 'leaderChanged' });
     });
     this.dispatch({ on: 'start' });

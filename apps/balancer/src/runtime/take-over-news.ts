@@ -1,4 +1,4 @@
-/** Tells the gateways, and the log, what a balancer that is about to lead waits for: until it leads it answers nobody. */
+/** Announces to the gateways, and in the log, what a balancer that is about to lead waits for: until it leads it answers nobody. */
 import type { NatsConnection } from 'nats';
 import type { TakeOverNews } from '#common/contracts/commands';
 import { TAKE_OVER_SUBJECT } from '#common/contracts/subjects';

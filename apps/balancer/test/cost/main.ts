@@ -3,7 +3,7 @@
  *
  * `SERVERS=12` servers, three replicas of each shard. Each figure is the best of six runs, CPU time of the core's own thread, behind it
  * that of the whole process: V8 compiles in threads of its own. What disturbs a run is not the core's. A cold take-over is the first
- * that its process sees, as it is with a standby; of three processes the best is told.
+ * that its process sees, as it is with a standby; of three processes the best counts.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -41,7 +41,7 @@ function mostOf(shards: number): Partial<Record<Effect['do'], number>> {
     store: shards + 4,
     readKey: 6,
     ...{ load: 1, listNodes: 1, census: 1 },
-    // Once each: fenced, and told the cluster's record at the end. Heartbeats come with time, whatever the shards.
+    // Once each: fenced, and sent the cluster's record at the end. Heartbeats come with time, whatever the shards.
     ...{ fence: SERVERS, config: SERVERS, ping: 2 * SERVERS },
     // One empty round of each shard for each of its replicas.
     ...{ apply: rounds, roundDone: shards },

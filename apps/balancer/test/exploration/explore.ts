@@ -156,7 +156,7 @@ class Exploration {
   }
 
   /**
-   * What an administrator was told to be done is, and no shard has fewer replicas than it was to keep, as long as no server was away or
+   * What an administrator was answered to be done is, and no shard has fewer replicas than it was to keep, as long as no server was away or
    * refused that could have taken one. A bucket that is rolled back may undo both.
    */
   private expectGranted({ granted, asked }: Stage): void {

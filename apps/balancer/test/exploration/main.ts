@@ -1,9 +1,9 @@
 /**
  * `make explore`: small worlds with whatever can go wrong in them, outside of any test runner.
  *
- * `WORLD='rm / leader ends@12 / S0 is empty@30'` runs that one and tells its timeline, of which `LINES=200` are shown. Else
- * `SCRIPTS='rm;init'` (all unless told), `TURNS=20000` of each (1000 unless told), each a world with one mishap, and with a second one that
- * comes after it, and so on up to `BLOWS=3` (2 unless told); `TURNS=all` for every single mishap and every pair. `MISHAPS='empty|bucket'`
+ * `WORLD='rm / leader ends@12 / S0 is empty@30'` runs that one and prints its timeline, of which `LINES=200` are shown. Else
+ * `SCRIPTS='rm;init'` (default: all), `TURNS=20000` of each (default: 1000), each a world with one mishap, and with a second one that
+ * comes after it, and so on up to `BLOWS=3` (default: 2); `TURNS=all` for every single mishap and every pair. `MISHAPS='empty|bucket'`
  * are those whose names match. `SWITCH=` turns off a guard of `switches.ts`. Ends with 1 when a promise was broken; `FAILURES=20` are looked
  * for in each script, `EXCUSED=1` names those in which a shard need not be served although a disk holds all of it.
  */

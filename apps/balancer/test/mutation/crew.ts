@@ -19,7 +19,7 @@ export class Worker {
 
   constructor(private readonly root: string) {}
 
-  /** Runs the task; null when nothing was noticed. `decisive` is told for each seed of a task without a guard. */
+  /** Runs the task; null when nothing was noticed. `decisive` is called for each seed of a task without a guard. */
   async run(task: Task, decisive: (seed: number, guards: readonly number[]) => void): Promise<Finding | null> {
     const child = this.child ?? (await this.start());
     const finding = await this.follow(child, task, decisive);

@@ -3,7 +3,7 @@
  *
  * The unit tests and stories of the cores are asked first: each test once more with each guard off that has a say in it. Then so many
  * worlds run with all guards on, and it is written down in which of them each guard had a say; in those it is switched off. What nobody
- * notices is listed: it is not tested, or not needed. A world that breaks a promise although all guards are on is told, and left out; so
+ * notices is listed: it is not tested, or not needed. A world that breaks a promise although all guards are on is printed, and left out; so
  * is a test that fails then, and the run ends with 1.
  *
  * `SEEDS=2000` worlds to look for guards that have a say, 0 for none; `TRIES=400` worlds at most for each guard; `JOBS=2` processes;

@@ -1,13 +1,13 @@
 /** Runs instrumented worlds in a process of its own: a world without a guard may loop for ever, or take all memory. */
 import { record, stopRecording, switchOff } from './switchboard';
 
-/** `guard` null: all are on, and those that had a say are told. */
+/** `guard` null: all are on, and those that had a say are reported. */
 export interface Task {
   guard: number | null;
   seeds: readonly number[];
 }
 
-/** A task of a guard ends with `noticed` or `passed`; one without a guard tells `decisive` for each seed, then `passed`. */
+/** A task of a guard ends with `noticed` or `passed`; one without a guard reports `decisive` for each seed, then `passed`. */
 export type Report =
   | { is: 'ready' }
   | { is: 'decisive'; seed: number; guards: number[] }

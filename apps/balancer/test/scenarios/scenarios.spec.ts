@@ -1,5 +1,5 @@
 /**
- * Stories about the protocol: each file tells what happens to a small cluster, step by step, and what was recorded when it happened.
+ * Stories about the protocol: each file shows what happens to a small cluster, step by step, and what was recorded when it happened.
  * `UPDATE_SCENARIOS=1 npx jest apps/balancer/test/scenarios` records them again; read the difference before you keep it.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -10,7 +10,7 @@ import type { Scheduler } from './scheduler';
 export type Apply = AskTypes['apply']['ask'];
 type Answer = (outcome: Outcome<PartReply[]>) => void;
 
-/** Sends a message, and tells what became of it. */
+/** Sends a message, and reports what became of it. */
 export type PostApply = (
   request: ApplyRequest,
   rows: readonly string[],

@@ -55,7 +55,7 @@ export interface BalancerMutations {
   interceptAsk?: (ask: Ask, carryOut: (ask: Ask, answer: Answer) => void, answer: Answer) => void;
   /** The leader says that it still leads without looking at its lease. */
   vouchesBlindly?: true;
-  /** Replicas are made to differ, so that being told of it is no violation. */
+  /** Replicas are made to differ, so that an event about it is no violation. */
   mayDiverge?: true;
 }
 

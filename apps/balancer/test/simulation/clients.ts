@@ -1,4 +1,4 @@
-/** Clients: each asks one or two things at a time of some gateway, and notes what it is told. */
+/** Clients: each asks one or two things at a time of some gateway, and notes what it is answered. */
 import type { Ending, History, Operation } from '#common/testing/history';
 import type { SimGateway } from './gateway';
 import type { Dice, Scheduler } from './scheduler';

@@ -17,7 +17,7 @@ export interface FaultWorld {
   catalog: SimCatalog;
   watch: Watch;
   gateways: readonly SimGateway[];
-  /** Balancers that live; the one that leads, as far as anybody can tell, is the first. */
+  /** Balancers that live; the one that leads, as far as anybody can know, is the first. */
   balancers: () => readonly SimBalancer[];
   /** The bucket may be rolled back to an older state: not while its shape is being changed. */
   mayRollBack: () => boolean;
@@ -305,7 +305,7 @@ export class Faults {
 
   /**
    * A server leaves the sets and comes back. What the leader stores of that is late, and it ends; the next one does not hear of the
-   * server. Should the bucket take what is late, the server is a member of sets of which nobody tells it anything.
+   * server. Should the bucket take what is late, the server is a member of sets of which it hears nothing.
    */
   private delayLastWords(server: SimServer, leader: SimBalancer | undefined): void {
     const { network, scheduler, watch } = this.world;

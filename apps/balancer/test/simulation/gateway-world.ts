@@ -12,7 +12,7 @@ export interface GatewayWorld {
   network: Network;
   servers: Servers;
   post: Post;
-  /** The configuration that is in force, for those who checker what gateways are told. */
+  /** The configuration that is in force, for those who check what gateways answer. */
   configId: () => number;
   /** Changes carry a name, and may be repeated. */
   named: boolean;
@@ -52,7 +52,7 @@ export class Post {
   }
 }
 
-/** What a gateway knows of the cluster: which configuration it is in, as a leader has told it last. */
+/** What a gateway knows of the cluster: which configuration it is in, as a leader has answered it last. */
 export class KnownTable {
   configId = 1;
 

@@ -1,9 +1,9 @@
 /**
- * A gateway: brings the operations of clients to whoever leads, holds and repeats them as the real one does, and tells the client
+ * A gateway: brings the operations of clients to whoever leads, holds and repeats them as the real one does, and answers the client
  * what came of it.
  *
  * What is known not to have happened is asked again for a while. A change of which nobody knows what became is asked again only
- * when changes carry names by which the replicas know them again; else the client is told that nobody knows.
+ * when changes carry names by which the replicas know them again; else the client learns that nobody knows.
  */
 import type { OperationStatus, WriteDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
@@ -42,7 +42,7 @@ export class SimGateway {
     for (const end of [...this.open]) end({ how: 'unknown' });
   }
 
-  /** `done` is called once with what the client is told. */
+  /** `done` is called once with what the client is answered. */
   perform(operation: Operation, done: (ending: Ending) => void): void {
     let isOpen = true;
     const end = (ending: Ending): void => {
@@ -67,7 +67,7 @@ export class SimGateway {
     this.change(operation, name, held);
   }
 
-  /** Asks for a change again that was answered, or what became of it: it must be told the same. */
+  /** Asks for a change again that was answered, or what became of it: the answer must be the same. */
   private askAgain(operation: Operation, name: string, first: Ending, startMs: number, configId: number): void {
     const { scheduler, network, post, named } = this.world;
     const balancer = this.leader();
@@ -93,7 +93,7 @@ export class SimGateway {
     const batch = post.expect(this.name, operation, ({ result }) => {
       if (result.error !== undefined) return;
       const { outcome, added } = (result as unknown as { status: OperationStatus }).status;
-      // How many rows it was is not told when one of the shards cannot be looked at.
+      // How many rows it was is not known when one of the shards cannot be looked at.
       if (outcome !== 'committed') compare({ how: outcome });
       else compare(added === undefined && first.how === 'done' ? first : { how: 'done', added });
     });

@@ -98,8 +98,8 @@ function copiesLate(): Mutations {
 
 /**
  * A table that is recreated is taken for a whole one as long as the set has never changed, though its shard came into being long ago.
- * S0 and S1 have acknowledged a round, and S0 was not told so yet. S1 loses its disk and is back; nobody hears of S0, so that the set
- * stays as it is; S1 is told the configuration, to be copied; the leader ends. The next one hears of a round on S0 that the empty S1
+ * S0 and S1 have acknowledged a round, and S0 does not know so yet. S1 loses its disk and is back; nobody hears of S0, so that the set
+ * stays as it is; S1 gets the configuration, to be copied; the leader ends. The next one hears of a round on S0 that the empty S1
  * has not, and undoes it.
  */
 function takesNewTablesForWhole(): Mutations {
@@ -157,7 +157,7 @@ function sharesEpochs(): Mutations {
   };
 }
 
-/** What take-overs decided is told by nobody. */
+/** What take-overs decided is reported by nobody. */
 function forgetsEpochStarts(): Mutations {
   return {
     bias: {
@@ -227,7 +227,7 @@ function promotesAnybody(): Mutations {
 }
 
 /**
- * S0 ends and leaves the set, which no configuration tells S1 and S2; rounds are acknowledged. The bucket is rolled back to before, the
+ * S0 ends and leaves the set, which no configuration shows S1 and S2; rounds are acknowledged. The bucket is rolled back to before, the
  * leader ends, and S2 is away for long: S0 and S1 are two of three, both know of the old set alone, and undo what S0 lacks.
  */
 function leavesUnacknowledged(): Mutations {

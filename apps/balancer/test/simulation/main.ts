@@ -1,7 +1,7 @@
 /**
  * `make sim`: runs many worlds outside of any test runner.
  *
- * `SEEDS=20000` so many (1000 unless told), `SEED=17` from that one on (alone, when SEEDS is not given), `JOBS=2` in so many
+ * `SEEDS=20000` so many (default: 1000), `SEED=17` from that one on (alone, when SEEDS is not given), `JOBS=2` in so many
  * processes, `PROFILE=disks` worlds of that kind alone, `LINES=400` that much of the timeline of a failure. Ends with 1 at the first
  * failure.
  */
@@ -41,7 +41,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Runs the seeds one after the other; null when one of them failed, which has been told. */
+/** Runs the seeds one after the other; null when one of them failed, which has been printed. */
 async function runAll({ from, count }: Range): Promise<Tallies | null> {
   const tallies: Tallies = {};
   const startMs = performance.now();

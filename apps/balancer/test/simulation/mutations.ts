@@ -241,7 +241,7 @@ function readsCleanUp(): Mutations {
   };
 }
 
-/** The published rule 1 behind every change: nobody is asked who may still need a version, and nobody is told that it is gone. */
+/** The published rule 1 behind every change: nobody is asked who may still need a version, and nobody learns that it is gone. */
 function purgesAtOnce(): Mutations {
   return {
     wrapStore: (_server, store) => {
@@ -378,7 +378,7 @@ function claimsNothing(): Mutations {
   };
 }
 
-/** A leader answers as long as nobody has told it that it is deposed. */
+/** A leader answers as long as nobody has let it know that it is deposed. */
 function forgetsLease(): Mutations {
   return {
     bias: {
@@ -394,7 +394,7 @@ function forgetsLease(): Mutations {
   };
 }
 
-/** A difference begins at what the replica has seen, not at what it was told to be committed; no digest is compared behind it. */
+/** A difference begins at what the replica has seen, not at its committed VAT; no digest is compared behind it. */
 function copiesFromNewestTerm(): Mutations {
   return {
     interceptAsk: (ask, carryOut, answer) => {

@@ -6,7 +6,7 @@ import { simulate, type Mutations, type Verdict } from './simulation';
  * The violation, the shortest run in which one was found, and how that one came to it.
  *
  * @param mutations makes the mutations of one run; null for none
- * @param lines how much of the timeline's end is told
+ * @param lines how much of the timeline's end is shown
  */
 export async function reportOf(
   found: Verdict,

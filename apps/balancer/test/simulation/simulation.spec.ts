@@ -1,7 +1,7 @@
 /**
  * The real core and the real replicas in a simulated world of lost messages, crashes and lost disks.
  *
- * `SEEDS=5000` runs as many seeds, `SEED=17` one (or `SEEDS` from there on); a seed that fails tells its timeline, whose last
+ * `SEEDS=5000` runs as many seeds, `SEED=17` one (or `SEEDS` from there on); a seed that fails prints its timeline, whose last
  * `LINES` (default 300) are shown.
  */
 import { reportOf } from './report';

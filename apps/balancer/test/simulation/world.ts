@@ -197,7 +197,7 @@ export class JudgedWorld {
       scheduler.violate(`I8: not well ${HEALED_WITHIN_MS} ms after the last fault, ${when}: ${ill}`);
   }
 
-  /** What clients were told, and what the disks hold at the end, has an order that explains it. */
+  /** What clients were answered, and what the disks hold at the end, has an order that explains it. */
   judge(keys: KeySpace): OrderVerdict {
     const { scheduler, history, watch } = this;
     if (this.isOver()) return { fault: null, undecided: 0, isStrict: false };

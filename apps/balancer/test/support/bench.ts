@@ -44,7 +44,7 @@ export class Bench {
   /** Why the core has stepped down. */
   readonly over: readonly string[] = this.parts.givenUp;
   readonly nodes = new Map<string, Node>();
-  /** All that was asked and told, the oldest first. */
+  /** All effects, the oldest first. */
   readonly effects: Effect[] = [];
   /** What the bucket has, as far as it was stored here. */
   readonly stored = new Map<string, unknown>();
@@ -148,7 +148,7 @@ export class Bench {
   asked<K extends Ask['do']>(kind: K): Extract<Ask, { do: K }>[] {
     return this.effects.filter((effect): effect is Extract<Ask, { do: K }> => effect.do === kind);
   }
-  /** Forgets what was asked and told so far. */
+  /** Forgets the effects so far. */
   forget(): void {
     this.effects.length = 0;
   }

@@ -1,6 +1,6 @@
 import { student, type Client, type Row } from './client';
 
-/** Clients that write, update, delete and read until told to stop; they know what must be there. */
+/** Clients that write, update, delete and read until stopped; they know what must be there. */
 export class Load {
   readonly expected = new Map<number, Row>();
   readonly failures: string[] = [];

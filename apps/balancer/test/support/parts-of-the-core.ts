@@ -51,7 +51,7 @@ export function shardRecord(
   return { ...config, replicas: [...replicas], inSync: [...replicas], joining: [], diverged: [], ...changes };
 }
 
-/** What a replica tells that has everything up to `vat`, and was told so. */
+/** What a replica reports that has everything up to `vat`, and knows that it is committed. */
 export function stateOf(record: ShardRecord, vat: number, changes: Partial<NodeShardState> = {}): NodeShardState {
   const { diverged = [], ...config } = configOf(record);
   return {
@@ -60,7 +60,7 @@ export function stateOf(record: ShardRecord, vat: number, changes: Partial<NodeS
   };
 }
 
-/** What a server tells that is fenced. */
+/** What a server reports that is fenced. */
 export function fenceReply(shards: readonly NodeShardState[], changes: Partial<FenceReply> = {}): FenceReply {
   return { instance: 'i', configId: 1, prepared: null, shards: [...shards], cluster: null, mark: null, ...changes };
 }

@@ -38,7 +38,7 @@ export async function withPostgres<T>(
 }
 
 /**
- * Expects every replica of every shard (`sh1`, `sh2`, ... of `size` keys each) to have exactly the rows that it must have, told by
+ * Expects every replica of every shard (`sh1`, `sh2`, ... of `size` keys each) to have exactly the rows that it must have, by
  * its own Postgres.
  */
 export async function compareReplicas(

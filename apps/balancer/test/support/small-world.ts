@@ -1,5 +1,5 @@
 /**
- * A small world for tests: one balancer, one shard, and as many servers as are told, each with the real replica; what goes wrong is
+ * A small world for tests: one balancer, one shard, and as many servers as are given, each with the real replica; what goes wrong is
  * what the test does.
  */
 import type { BalancerCore } from '../../src/core/balancer-core';
@@ -25,7 +25,7 @@ export interface Version {
   row: string;
 }
 
-/** What `shard.diverged` tells. */
+/** The data of `shard.diverged`. */
 export interface PublishedDivergence {
   server: string;
   hasMajority: boolean;
@@ -46,7 +46,7 @@ export class SmallWorld {
   /** `source>target` of every page that was asked for. */
   readonly copying: string[] = [];
   readonly answers: (object | undefined)[] = [];
-  /** What administrators were told, by their request. */
+  /** What administrators were answered, by their request. */
   readonly administered = new Map<number, Outcome<unknown>>();
   balancer: SimBalancer;
   /** Deals with what a balancer asks for, in place of the world: true when it has, or will. */

@@ -2,7 +2,7 @@
  * Whether anybody leads, and who: what the batchers need to know to send again early and never in vain.
  *
  * The leader is asked (with a question that costs it nothing) when somebody misses an answer, and as long as nobody listens.
- * NATS tells at once when nobody does; a new leader is announced by an event. Only an answer counts as "there is one", since
+ * NATS answers at once when nobody does; a new leader is announced by an event. Only an answer counts as "there is one", since
  * the event comes before the new leader listens.
  */
 import type { NatsConnection, Subscription } from 'nats';

@@ -4,7 +4,7 @@ import { ShardlineError } from '#common/contracts/errors';
 
 /** One change from its arrival to its answer, through all the attempts that it takes. */
 export class Operation {
-  /** It was sent, and whether it was carried out is not known: nobody may be told that nothing happened. */
+  /** It was sent, and whether it was carried out is not known: nobody may hear that nothing happened. */
   inDoubt = false;
   private configId: number | null = null;
 
@@ -31,7 +31,7 @@ export class Operation {
     this.configId = configId;
   }
 
-  /** What tells this request from another one with the same id; undefined where nobody else can have the id. */
+  /** What distinguishes this request from another one with the same id; undefined where nobody else can have the id. */
   fingerprint(kind: string, asked: readonly string[]): string | undefined {
     if (!this.isClientsOwn) return undefined;
     const hash = createHash('sha256').update([kind, ...asked].join('\n'));

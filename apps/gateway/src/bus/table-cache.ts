@@ -58,7 +58,7 @@ export class TableCache {
     return true;
   }
 
-  /** Where nobody can tell, the table that we know counts. */
+  /** Where nobody can know, the table that we know counts. */
   private async isReplaced(table: Table): Promise<boolean> {
     try {
       return (await this.confirm()).configId !== table.configId;

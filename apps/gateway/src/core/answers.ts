@@ -9,7 +9,7 @@ export type TimeOf = (ageMs: number) => string;
 /**
  * `/status`: the published fields, then everything else there is to know.
  *
- * @param timeOf for the ages that the leader tells: its clock has no dates
+ * @param timeOf for the ages that the leader reports: its clock has no dates
  */
 export function statusAnswer(status: ClusterStatus, timeOf: TimeOf): Record<string, unknown> {
   const key = status.schema?.columns[0] ?? PUBLISHED_KEY;

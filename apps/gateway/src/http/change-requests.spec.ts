@@ -3,7 +3,7 @@ import { ShardlineError, type ErrorCode } from '#common/contracts/errors';
 import { ChangeRequests } from './change-requests';
 import { HttpFailure, httpFailureOf } from './error-status';
 
-/** What a client is told of a change that failed so, after an attempt that may still arrive or not. */
+/** What a client is answered of a change that failed so, after an attempt that may still arrive or not. */
 async function answerTo(code: ErrorCode, inDoubt: boolean): Promise<HttpFailure> {
   const request = { headers: { 'idempotency-key': 'mine' } } as unknown as FastifyRequest;
   const reply = { header: () => undefined } as unknown as FastifyReply;

@@ -17,7 +17,7 @@ export class ChangeRequests {
   private readonly ids = new OperationIds();
 
   /**
-   * Carries a change out under the client's name for it, or else a new one, and tells that in the answer's header.
+   * Carries a change out under the client's name for it, or else a new one, and names it in the answer's header.
    *
    * @throws ShardlineError BAD_REQUEST when the name cannot be one; what `change` throws; HttpFailure 503 or 504, saying whether
    * anything may have happened

@@ -1,7 +1,7 @@
 /**
  * Bodies as the contract wants them: read with every method, and taken for JSON whatever their content type says.
  *
- * Fastify is told that no method has a body, since its own reader depends on the content type and costs an async resource for
+ * Fastify is set to believe that no method has a body, since its own reader depends on the content type and costs an async resource for
  * each request.
  */
 import { isUtf8 } from 'node:buffer';

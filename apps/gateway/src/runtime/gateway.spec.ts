@@ -246,7 +246,7 @@ test('a BODY_LIMIT that the broker could not carry stops the start', async () =>
 test('a stop answers what has been asked, ends its connection, and takes nothing new', async () => {
   const stopped = await start({ HOLD_MS: '1000' });
   const asked = fetch(`${stopped.url}/status`);
-  // The answer to a second request tells that the first one has arrived, too.
+  // The answer to a second request shows that the first one has arrived, too.
   await fetch(`${stopped.url}/healthz`);
   const stopping = stopped.stop();
   const answer = await asked;

@@ -3,7 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How long a stop leaves quiet connections open: busy clients come with their next request, whose answer tells them to go. */
+/** How long a stop leaves quiet connections open: busy clients come with their next request, whose answer closes their connection. */
 const LINGER_MS = 300;
 
 export class InFlight {

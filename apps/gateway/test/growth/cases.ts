@@ -158,7 +158,7 @@ const VALUES: Record<string, (size: number) => string> = {
   'deep objects': (size) => `${'{"a":'.repeat(size / 6)}1${'}'.repeat(size / 6)}`,
 };
 
-/** What the client is told when it is refused. */
+/** What the client is answered when it is refused. */
 function refusal(run: () => unknown): string {
   try {
     const result = run();

@@ -1,4 +1,4 @@
-/** `run`: a cluster in the foreground, until it is told to end. */
+/** `run`: a cluster in the foreground, until it is stopped. */
 import { provideBroker } from '../supervision/broker';
 import { Cluster } from '../supervision/cluster';
 import { ControlSocket, type LauncherInfo } from '../supervision/control';
@@ -17,7 +17,7 @@ const LEFTOVER_MS = 15_000;
 
 /**
  * Runs until SIGINT, SIGTERM, SIGHUP or `make stop`; everything it started is gone before it resolves. A parent with an IPC channel
- * is told when the cluster is ready.
+ * is called when the cluster is ready.
  *
  * @throws Refusal
  */

@@ -34,7 +34,7 @@ export async function stopCluster(
   }
   if (launcher.answers) await stopLauncher(launcher.controlSocket, deadlineMs);
   else await signalLauncher(dataDir, launcher.pid);
-  // It is the lock that tells: a connection may end for other reasons.
+  // It is the lock that counts: a connection may end for other reasons.
   const restMs = Math.max(startMs + deadlineMs - performance.now(), 0);
   if (!(await waitUntilGone(async () => dataDir.isUsed(), restMs))) {
     const what = `the cluster on ${options.shownDataDir} (launcher ${launcher.pid ?? 'unknown'}) does not stop`;

@@ -1,4 +1,4 @@
-/** Kills one shard-node and tells what the cluster makes of it, from the cluster's own events. */
+/** Kills one shard-node and shows what the cluster makes of it, from the cluster's own events. */
 import { readFileSync } from 'node:fs';
 import { connect, type NatsConnection, type Subscription } from 'nats';
 import type { CloudEvent } from '#common/contracts/events';
@@ -60,7 +60,7 @@ export async function killAndWatch(
   }
 }
 
-/** Tells every event until the server's `recovered`. */
+/** Shows every event until the server's `recovered`. */
 async function follow(
   nats: NatsConnection,
   events: Subscription,
@@ -84,7 +84,7 @@ async function follow(
   throw new Refusal(`${server} has not recovered (${why})`);
 }
 
-/** Reads one range after another until told to end; returns how many. An answer that is no success is thrown. */
+/** Reads one range after another until stopped; returns how many. An answer that is no success is thrown. */
 async function readOn(client: Client, signal: AbortSignal): Promise<number> {
   let reads = 0;
   while (!signal.aborted) {

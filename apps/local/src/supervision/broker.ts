@@ -3,7 +3,7 @@ import { NatsServerMissing, provideNatsServer } from '#common/nats/nats-server-b
 import { EXIT, Refusal } from '../refusal';
 import type { Terminal } from '../terminal';
 
-/** The path of a nats-server; fetching one is told on the terminal, since it may take a while. @throws Refusal */
+/** The path of a nats-server; fetching one is announced on the terminal, since it may take a while. @throws Refusal */
 export async function provideBroker(terminal: Terminal): Promise<string> {
   try {
     return await provideNatsServer((line) => {

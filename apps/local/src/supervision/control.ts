@@ -1,5 +1,5 @@
 /**
- * How one launcher is found and told to stop by another: a Unix socket that says who listens and understands `stop`. It is
+ * How one launcher is found and stopped by another: a Unix socket that says who listens and understands `stop`. It is
  * surer than a process id in a file, which may name somebody else by now.
  */
 import { rmSync, statSync } from 'node:fs';

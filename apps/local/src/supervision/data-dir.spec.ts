@@ -74,7 +74,7 @@ test('a folder keeps its cluster id, and a copy has the same one in another plac
   expect(copy.place).not.toBe(place);
 });
 
-/** A launcher that listens in the folder `name`, and tells that it is of this folder. */
+/** A launcher that listens in the folder `name`, and says that it is of this folder. */
 async function listening(name: string, of: { clusterId: string; place: string }): Promise<() => void> {
   const claimed = await dataDir(name).claim();
   const info = (): LauncherInfo => ({ pid: 1, port: 5000, natsPort: 4222, ready: true, ...of });

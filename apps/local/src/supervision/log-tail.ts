@@ -5,7 +5,7 @@ import { isWord } from '#common/process/last-word';
 const POLL_MS = 200;
 /** What is read at one poll at most; the rest waits for the next. */
 const READ_BYTES = 256 * 1024;
-/** Lines told within one window; what goes beyond is only counted. */
+/** Lines shown within one window; what goes beyond is only counted. */
 const LINES_PER_WINDOW = 12;
 const WINDOW_MS = 10_000;
 const SHOWN_CHARS = 300;

@@ -1,4 +1,4 @@
-/** What each service is told of the user's environment, and whether it can be: before anything is started. */
+/** What each service gets of the user's environment, and whether it can be: before anything is started. */
 import { join } from 'node:path';
 import { parseBalancerConfig } from '#common/config/balancer-config';
 import { ConfigError } from '#common/config/env';
@@ -65,6 +65,6 @@ function check(service: string, parse: () => void): void {
 /** Something of the user's may stand between the services and the server: a proxy that can cut them off, say. */
 function natsUrl(env: NodeJS.ProcessEnv, { natsPort }: Decided): string {
   const other = env.SERVICES_NATS_URL?.trim() ?? '';
-  // An empty one is none: a service that is told no address takes the usual one, where another cluster's server may listen.
+  // An empty one is none: a service that is given no address takes the usual one, where another cluster's server may listen.
   return other === '' ? `nats://${NATS_HOST}:${natsPort}` : other;
 }

@@ -1,4 +1,4 @@
-/** Chance that can be told again: a seeded generator (mulberry32). */
+/** Chance that can be repeated: a seeded generator (mulberry32). */
 
 export class Chance {
   private state: number;

@@ -1,4 +1,4 @@
-/** Clients that work on the same keys at the same time, over HTTP, and write down what they asked and what they were told. */
+/** Clients that work on the same keys at the same time, over HTTP, and write down what they asked and what they were answered. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { History, type Ending, type Entry } from '#common/testing/history';
 import type { Chance } from './chance';
@@ -92,7 +92,7 @@ export class Clients {
     return ending;
   }
 
-  /** `GET /operations/{id}` must tell what the client was told. */
+  /** `GET /operations/{id}` must answer what the client was answered. */
   private async compareWithRecord(operationId: string, { how }: Ending): Promise<void> {
     const expected = { done: 'committed', refused: 'refused' }[how as string];
     if (expected === undefined) return;

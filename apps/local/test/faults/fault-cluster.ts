@@ -95,7 +95,7 @@ export class FaultCluster {
     return { name: leader, pid: found.pid, epoch };
   }
 
-  /** Resolves when `pidNow` tells of another process than `pid`. @throws when that takes too long */
+  /** Resolves when `pidNow` names another process than `pid`. @throws when that takes too long */
   async untilReplaced(pidNow: () => number, pid: number, withinMs = 30_000): Promise<void> {
     const isOld = async (): Promise<boolean> => [pid, 0].includes(pidNow());
     if (!(await waitUntilGone(isOld, withinMs)))

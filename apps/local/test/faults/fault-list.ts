@@ -154,7 +154,7 @@ async function killLeader({ cluster, note }: Scene): Promise<void> {
 
 /**
  * One replica has not got the round, or only one has, or all have it and the leader does not hear of it; or nobody has, and so nobody
- * was told that the one before was committed.
+ * had heard that the one before was committed.
  */
 async function killLeaderInRound({ cluster, chance, note }: Scene): Promise<void> {
   for (const got of chance.some(['all but one', 'only one', 'all', 'none'] as const, 4)) {

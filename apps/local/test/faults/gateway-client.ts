@@ -43,7 +43,7 @@ function lostBy(error: Error): Lost {
   return cause?.code === 'ECONNREFUSED' ? 'not sent' : 'broken';
 }
 
-/** What `/status` tells, as far as it matters here. */
+/** What `/status` shows, as far as it matters here. */
 export interface ClusterView {
   leader: string;
   epoch: number;

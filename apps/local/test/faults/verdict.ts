@@ -1,4 +1,4 @@
-/** Whether what clients were told can be explained, now that the faults are over. */
+/** Whether what clients were answered can be explained, now that the faults are over. */
 import { faultOf, UNDECIDED, type History } from '#common/testing/history';
 import type { KeyBlock, Row } from './table';
 

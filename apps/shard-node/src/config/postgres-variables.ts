@@ -1,5 +1,5 @@
 /**
- * `pg` takes what it is not told from variables such as `PGSSLMODE` and `PGREPLICATION`, and there is no way to tell it all. Whoever
+ * `pg` takes what it is not given from variables such as `PGSSLMODE` and `PGREPLICATION`, and there is no way to give it all. Whoever
  * set them meant another Postgres than ours: where that is stands in `DATABASE_URL` alone, or is known.
  */
 export function forgetPostgresVariables(env: NodeJS.ProcessEnv): void {

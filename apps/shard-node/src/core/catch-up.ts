@@ -67,7 +67,7 @@ function endCatchUp(shard: ShardState): ShardState {
   return { ...shard, currentTerm: to, committedVat: to, purgedTo, catchUp: null };
 }
 
-/** Cursors are what they are written as: stored, and told, as JSON. */
+/** Cursors are what they are written as: stored, and sent, as JSON. */
 function isSame(a: CopyCursor | null, b: CopyCursor): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -1,4 +1,4 @@
-/** What a request tells a replica of the cluster as a whole, and which requests come from a configuration that is over. */
+/** What a request brings a replica of the cluster as a whole, and which requests come from a configuration that is over. */
 import { ShardlineError } from '#common/contracts/errors';
 import type {
   BucketMark,
@@ -23,7 +23,7 @@ export function refuseOlder(state: NodeIdentity, configId: number): void {
 }
 
 /**
- * What makes tables whole ones, with nothing in them or with a copy, is for the process that told what it has. When it comes late, or twice,
+ * What makes tables whole ones, with nothing in them or with a copy, is for the process that reported what it has. When it comes late, or twice,
  * another one may run here, without the disk on which it has been carried out already.
  *
  * @throws ShardlineError SHARD_UNAVAILABLE
@@ -39,7 +39,7 @@ export function identityAfter(
 ): NodeIdentity {
   const { configId, schema } = request;
   const isOver = prepared !== null && prepared.cluster.configId <= configId;
-  // Whoever tells of a shard alone puts in force what was prepared with its record: should the bucket be lost, that must be known.
+  // Whoever sends a shard alone puts in force what was prepared with its record: should the bucket be lost, that must be known.
   const received = request.cluster ?? prepared?.cluster;
   return {
     server,
@@ -63,7 +63,7 @@ export function preparedBy(state: NodeIdentity, { cluster, shards, epoch, config
   return { cluster, epoch, shards };
 }
 
-/** The mark that is told, if it is newer than the one that is held; else null. */
+/** The mark that is sent, if it is newer than the one that is held; else null. */
 export function newMark(held: BucketMark | null, received: BucketMark | undefined): BucketMark | null {
   if (received === undefined) return null;
   return held === null || compareMarks(received, held) > 0 ? received : null;

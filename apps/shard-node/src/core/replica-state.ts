@@ -76,7 +76,7 @@ export interface NodeIdentity {
   epochBy: string | null;
   configId: number;
   schema: TableSchema | null;
-  /** The cluster's newest record that it was told; null before, and after an update from a release that told none. */
+  /** The cluster's newest record that it got; null before, and after an update from a release that sent none. */
   cluster: ClusterRecord | null;
   mark: BucketMark | null;
   prepared: Prepared | null;
@@ -108,7 +108,7 @@ export function emptyShard(config: ShardConfig): ShardState {
   };
 }
 
-/** A node that was never told anything. */
+/** A node that never got any record. */
 export function blankIdentity(server: string): NodeIdentity {
   return { server, epoch: 0, epochBy: null, configId: 0, schema: null, cluster: null, mark: null, prepared: null };
 }
@@ -132,7 +132,7 @@ export function membersOf({
   };
 }
 
-/** What the replica tells of one of its shards. */
+/** What the replica reports of one of its shards. */
 export function reportShard(state: ShardState): NodeShardState {
   return {
     shard: state.shard,
@@ -161,7 +161,7 @@ function reportCopy({ source, from, to, after }: CatchUp): CopyProgress | null {
   return after === null ? null : { source, from, to, after };
 }
 
-/** What the replica tells of all of its shards. */
+/** What the replica reports of all of its shards. */
 export function reportShards(state: ReplicaState): NodeShardState[] {
   return [...state.shards.values()].map(reportShard);
 }

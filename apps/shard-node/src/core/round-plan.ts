@@ -102,7 +102,7 @@ export function planSteps(request: ApplyRequest, rows: readonly string[]): PartT
 }
 
 /**
- * Rounds of a configuration that has been replaced may come late, or twice, and those of one that this replica has not been told to
+ * Rounds of a configuration that has been replaced may come late, or twice, and those of one that this replica has not been asked to
  * put in force early; either may have shards of the same names.
  *
  * @throws ShardlineError STALE_ROUND
@@ -136,7 +136,7 @@ export function admitPart(shards: ReadonlyMap<string, ShardState>, task: PartTas
   if (part.vat > shard.currentTerm)
     refuse(`it builds on VAT ${part.vat}, but the replica ends at ${shard.currentTerm}`);
   const forgottenUpTo = part.forgottenUpTo ?? 0;
-  // The leader has not been told yet what may be gone here; others would know ids that this replica does not.
+  // The leader does not know yet what may be gone here; others would know ids that this replica does not.
   if (forgottenUpTo < shard.forgottenUpTo)
     refuse(`it asks for ids behind term ${forgottenUpTo}, but those up to ${shard.forgottenUpTo} are forgotten`);
   checkPart(shard, task);

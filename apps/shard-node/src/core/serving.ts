@@ -19,7 +19,7 @@ export function admitSnapshot(state: ReplicaState, name: string, vat: number): S
 }
 
 /**
- * The shard, if the replica can tell everything that was born or died in `(from, to]`. From 0 that is a snapshot and
+ * The shard, if the replica can show everything that was born or died in `(from, to]`. From 0 that is a snapshot and
  * needs no deaths before it; a difference needs every death behind `from`.
  *
  * @throws ShardlineError UNKNOWN_SHARD, SNAPSHOT_GONE
@@ -33,8 +33,8 @@ export function admitCopy(state: ReplicaState, request: Pick<CopyRequest, 'shard
 }
 
 /**
- * Shards of which the ping tells a newer committed VAT. Only a replica that takes part under this very epoch may believe
- * it: an older one can hold terms as high that were never committed. A ping of the configuration before may come late, and tell of
+ * Shards of which the ping brings a newer committed VAT. Only a replica that takes part under this very epoch may believe
+ * it: an older one can hold terms as high that were never committed. A ping of the configuration before may come late, and name
  * shards that had the same names.
  */
 export function raisedByPing(state: ReplicaState, request: PingRequest): ShardState[] {

@@ -117,11 +117,11 @@ export interface WriteTransaction {
   /** As `clearShard`, but what was there is kept where no verb reaches it, instead of what was kept there before. */
   setShardAside(shard: string, schema: TableSchema): Promise<void>;
   /**
-   * Stores versions as `copyPage` told them. Of a snapshot none may be there yet; of a difference, one that is there already gets
-   * the death told. Answers by how many the living versions changed.
+   * Stores versions as `copyPage` returned them. Of a snapshot none may be there yet; of a difference, one that is there already gets
+   * the death that comes with it. Answers by how many the living versions changed.
    */
   putVersions(shard: string, versions: RowsText, isSnapshot: boolean): Promise<number>;
-  /** Stores outcomes as `recordPage` told them; what is there already stays. */
+  /** Stores outcomes as `recordPage` returned them; what is there already stays. */
   putRecords(shard: string, records: readonly OpRecord[]): void;
   /** Versions that live. */
   countLiving(shard: string): Promise<number>;
@@ -147,7 +147,7 @@ export interface VersionStore {
   readRange(range: RowRange, maxBytes: number): Promise<RowPage>;
   /** Rows by key, as far as they are visible. @throws ShardlineError STORE_FAILED */
   readKeys(shard: string, vat: number, keys: readonly number[]): Promise<ReadonlyMap<number, string>>;
-  /** At most `maxBytes`, but at least one version when there is one. A death after `to` is told as "alive". */
+  /** At most `maxBytes`, but at least one version when there is one. A death after `to` is sent as "alive". */
   copyPage(range: VersionRange, after: CopyCursor | null, maxBytes: number): Promise<VersionPage>;
   /** At most about `maxBytes`, but at least one outcome when there is one. @throws ShardlineError STORE_FAILED */
   recordPage(range: RecordRange, maxBytes: number): Promise<RecordPage>;

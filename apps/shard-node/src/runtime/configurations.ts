@@ -10,7 +10,7 @@ import { planConfig } from '../core/serving';
 import type { VersionStore, WriteTransaction } from '../ports/version-store';
 import type { Change, GuardedState } from './guarded-state';
 
-/** What is told of it, but for the process. */
+/** What is reported of it, but for the process. */
 type Taken = Omit<ConfigReply, 'instance'>;
 
 /** A transaction holds a lock for each table that it makes, and their number is bounded. */

@@ -40,7 +40,7 @@ class PagedSource implements CopySource {
   }
 }
 
-/** As a store tells a version to another one. */
+/** As a store sends a version to another one. */
 async function lineOf(key: number, row: string): Promise<string> {
   const store = new MemoryVersionStore('Source');
   const source = await openReplica('Source', store, new PagedSource());

@@ -72,7 +72,7 @@ export class CopyTarget {
       const following = page.next === null || isEnough ? null : this.tryFetch(request, page.next);
       await this.store(request, page, behind);
       const next = await following;
-      // Where the source has failed, whoever asks again is told so; what is stored is stored.
+      // Where the source has failed, whoever asks again hears so; what is stored is stored.
       if (next === null) return { ...total, next: page.next };
       behind = page.next;
       page = next;
@@ -141,7 +141,7 @@ async function drop(
   else await transaction.setShardAside(shard.shard, schema);
 }
 
-/** So that who asked can tell it from a failure of this replica: another source may still have what this one has not. */
+/** So that who asked can distinguish it from a failure of this replica: another source may still have what this one has not. */
 function failureOfSource(source: string, cause: unknown): ShardlineError {
   const failure = ShardlineError.from(cause);
   if (failure.code === 'SNAPSHOT_GONE' || failure.code === 'FENCED') return failure;

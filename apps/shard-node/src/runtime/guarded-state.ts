@@ -92,7 +92,7 @@ export class GuardedState {
     try {
       await this.reloadInDoubt();
     } catch {
-      // Still in doubt: the next one to come tries again. The first failure is the one to tell.
+      // Still in doubt: the next one to come tries again. The first failure is the one to report.
     }
     return failure;
   }

@@ -1,4 +1,4 @@
-/** Removes dead versions and forgotten outcomes in the background, a batch at a time, up to the marks that the leader tells. */
+/** Removes dead versions and forgotten outcomes in the background, a batch at a time, up to the marks that the leader sends. */
 import type { PingRequest } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
 import { withShards, type ReplicaState } from '../core/replica-state';
@@ -99,7 +99,7 @@ export class Purger {
   }
 }
 
-/** 0 where it was told of another configuration, which may have a shard of the same name. */
+/** 0 where it was sent for another configuration, which may have a shard of the same name. */
 function markOf({ configId, marks }: Marks, state: ReplicaState, shard: string): number {
   return configId === state.configId ? (marks[shard] ?? 0) : 0;
 }

@@ -56,7 +56,7 @@ export interface ReplicaOptions extends CopyTargetOptions {
   readQueueLimit: number;
   /** How long the store may take to prove that it is there. */
   probeTimeoutMs: number;
-  /** What pings tell of the process and its machine; without it nothing is known of them. */
+  /** What pings report of the process and its machine; without it nothing is known of them. */
   vitals?: ProcessVitals;
 }
 
@@ -68,7 +68,7 @@ export interface ProcessVitals {
   eventLoopDelayMs(): number | null;
 }
 
-/** Of large rows one statement digests no more than this, as far as the largest of them tells. */
+/** Of large rows one statement digests no more than this, by the largest of them. */
 const DIGEST_PAGE_BYTES = 16 * 1024 * 1024;
 
 export class Replica {
@@ -161,7 +161,7 @@ export class Replica {
       pages[place] = { count: page.count, next: page.next };
     });
     await Promise.all([...pointJobs, ...rangeJobs]);
-    // What was purged, dropped or fenced while we read must not be told.
+    // What was purged, dropped or fenced while we read must not be sent.
     admitEpoch(this.guarded.current, request.epoch);
     for (const { shard, vat } of reads) this.admitRead(shard, vat);
     return { header: { pages }, text: joinRows(texts.filter((text) => text !== '')) };
@@ -173,7 +173,7 @@ export class Replica {
     return { instance: this.options.instance, ...taken };
   }
 
-  /** Tells that the server is there; no fence, and nothing to rely on. */
+  /** Reports that the server is there; no fence, and nothing to rely on. */
   census(): CensusReply {
     return { server: this.options.server, configId: this.guarded.current.configId };
   }
@@ -192,7 +192,7 @@ export class Replica {
 
   async ping(request: PingRequest): Promise<PingReply> {
     const [postgres, diskFreeBytes] = await Promise.all([this.health(), this.vitals?.diskFreeBytes() ?? null]);
-    // Without Postgres nothing can be stored, a higher epoch neither; that is to be told then, and not to be waited for.
+    // Without Postgres nothing can be stored, a higher epoch neither; that is to be reported then, and not to be waited for.
     if (postgres === 'ok' || request.epoch !== this.guarded.current.epoch) await this.admit(request.epoch);
     if (postgres === 'ok') {
       this.storeNews(request);
@@ -314,7 +314,7 @@ export class Replica {
     throw new ShardlineError('SNAPSHOT_GONE', `the rows of shard ${shard} are being replaced`);
   }
 
-  /** Stores VATs that a ping told; in the background, so that a heartbeat never waits for the disk. */
+  /** Stores VATs that a ping brought; in the background, so that a heartbeat never waits for the disk. */
   private storeNews(request: PingRequest): void {
     const { current } = this.guarded;
     const isNews = raisedByPing(current, request).length > 0 || newMark(current.mark, request.bucket) !== null;

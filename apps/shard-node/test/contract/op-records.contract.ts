@@ -33,7 +33,7 @@ export function describeOpRecords(name: string, factory: StoreFactory): void {
       await store.close();
     });
 
-    /** What a part that builds on `vat` is told of the ids. */
+    /** What a part that builds on `vat` learns of the ids. */
     async function known(forgottenUpTo: number, vat: number, ids = IDS): Promise<[string, unknown][]> {
       return store.transact(async (transaction) => {
         const { ops } = await transaction.lookUp({ shard: 'sh', vat, keys: [], forgottenUpTo, ids });

@@ -71,5 +71,5 @@ export function openReplica(
   return Replica.open(store, source, options, createLogger('test', 'silent'));
 }
 
-/** Of a node that was told nothing of the cluster as a whole. */
+/** Of a node that has heard nothing of the cluster as a whole. */
 export const UNINFORMED = { epochBy: null, cluster: null, mark: null, prepared: null };

@@ -40,7 +40,7 @@ export class ForeignPostgres {
     return postgres;
   }
 
-  /** By its socket, since initdb was told to let nobody in by the network. */
+  /** By its socket, since initdb was asked to let nobody in by the network. */
   url(user = DATABASE_USER, database = 'postgres'): string {
     return `postgres://${user}@localhost:${this.port}/${database}?host=${encodeURIComponent(join(this.dir, 'data'))}`;
   }

@@ -7,7 +7,7 @@ import { rowsOf, termsOf } from '#common/protocol/round';
 
 type Table = ReadonlyMap<number, string>;
 
-/** What became of a named op, and the term from which on that is told. */
+/** What became of a named op, and the term from which on that is known. */
 interface Memory {
   term: number;
   outcome: OpOutcome;

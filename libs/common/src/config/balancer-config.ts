@@ -38,7 +38,7 @@ export const BALANCER_SETTINGS = z.object({
   ADMIN_WAIT_MS: setting.int(45_000, 100, 3_600_000),
   SCRUB_INTERVAL_S: setting.int(3600, 0, 30 * 86_400),
   DEFAULT_REPLICAS: setting.int(3, 1, 64),
-  /** For a run that can be told again; 0: a different one every time. */
+  /** For a run that can be repeated; 0: a different one every time. */
   RANDOM_SEED: setting.int(0, 0, 2 ** 32 - 1),
 });
 

@@ -6,7 +6,7 @@ import { IDENTIFIER } from '../contracts/schema';
 
 const NAME_RULE = 'a server name is a letter or _, then up to 62 letters, digits, _, -, [ or ]';
 
-/** One connection of the pool writes, one more is kept free so that a heartbeat can tell whether Postgres is there. */
+/** One connection of the pool writes, one more is kept free so that a heartbeat can see whether Postgres is there. */
 export const SHARD_NODE_SETTINGS = z.object({
   ...COMMON_SETTINGS,
   SERVER_NAME: z.string({ error: NAME_RULE }).regex(IDENTIFIER, NAME_RULE),

@@ -152,7 +152,7 @@ export type SnapshotLeasesReply = z.infer<typeof snapshotLeasesReply>;
 export const takeOverNews = z.strictObject({
   /** Under which it will lead. */
   epoch: term,
-  /** Servers that have not told yet what they hold. */
+  /** Servers that have not reported yet what they hold. */
   waitingFor: names,
 });
 export type TakeOverNews = z.infer<typeof takeOverNews>;
@@ -163,7 +163,7 @@ export const operationRequest = z.strictObject({
 });
 /**
  * `unknown`: it was never decided, is not decided yet, or was so long ago that it has been forgotten. `added` only with
- * `committed`: rows written or removed; `refusal` only with `refused`: what the asker was told (not `error`, which would
+ * `committed`: rows written or removed; `refusal` only with `refused`: what the client was answered (not `error`, which would
  * say that the question itself failed).
  */
 export const operationStatus = z.strictObject({
@@ -232,7 +232,7 @@ export const SUSPECT_CAUSES = ['missed', 'postgres', 'disk', 'event-loop', 'slow
 const suspectCause = z.enum(SUSPECT_CAUSES);
 export type SuspectCause = z.infer<typeof suspectCause>;
 
-/** What a server told with its last heartbeat; null where it is not known. */
+/** What a server reported with its last heartbeat; null where it is not known. */
 const vitalSigns = z.strictObject({
   postgres: z.enum(['ok', 'down']).nullable(),
   diskFreeBytes: term.nullable(),
@@ -273,7 +273,7 @@ const shardStatus = z.strictObject({
   /** False while fewer than `minInSync` replicas answer. */
   writable: z.boolean(),
   readable: z.boolean(),
-  /** Live records, as last told by an in-sync replica; null when none has told yet. */
+  /** Live records, as last reported by an in-sync replica; null when none has reported yet. */
   rows: term.nullable(),
   /** The ring: every slot with the server that owns it, neighbours of one owner as one arc. */
   ring: z.array(ringArc),

@@ -35,7 +35,7 @@ export type {
 const pageBytes = wholeNumber(1, 8 * 1024 * 1024);
 
 /**
- * Create what is missing of the named shards and store their configurations; drop others when told. A shard that the
+ * Create what is missing of the named shards and store their configurations; drop others when asked. A shard that the
  * replica has keeps its rows. `configId` and `schema` are the cluster's; another `configId` than the stored one drops
  * every shard first.
  */
@@ -56,7 +56,7 @@ export const configRequest = z.strictObject({
    */
   stage: z.enum(['prepare', 'discard']).exactOptional(),
   /**
-   * The process that is meant, as it told when it was fenced. By `areNew` and `prepare` empty tables become whole ones: a later process may
+   * The process that is meant, as it reported when it was fenced. By `areNew` and `prepare` empty tables become whole ones: a later process may
    * have lost its disk since. Absent: nothing is made, or by a release that named none.
    */
   instance: z.string().exactOptional(),
@@ -78,7 +78,7 @@ export type ProbeReply = z.infer<typeof probeReply>;
 /** Refuse lower epochs from now on, for reads and writes; the answer comes after that is durable. */
 export const fenceRequest = z.strictObject({
   epoch: term,
-  /** The process that leads under this epoch: from now on no other is let in under it. Absent: a release that told none. */
+  /** The process that leads under this epoch: from now on no other is let in under it. Absent: a release that sent none. */
   by: z.string().exactOptional(),
   /** The asker knows this record of the cluster. */
   known: clusterStamp.exactOptional(),
@@ -109,7 +109,7 @@ export type CensusReply = z.infer<typeof censusReply>;
 /** Heartbeat. `vats` and `marks` by shard: committed up to here; may be purged up to here. */
 export const pingRequest = z.strictObject({
   epoch: term,
-  /** Of whose shards `vats` and `marks` tell: another configuration may have shards of the same names. */
+  /** Whose shards `vats` and `marks` mean: another configuration may have shards of the same names. */
   configId: term,
   vats: terms,
   marks: terms,
@@ -160,7 +160,7 @@ export type NodeReadReply = z.infer<typeof nodeReadReply>;
 
 /**
  * One page of the versions of a shard that were born or died in `(from, to]`, in (key, cat) order behind `after`; a death
- * after `to` is told as "alive". With `from` 0: all versions visible at `to`.
+ * after `to` is sent as "alive". With `from` 0: all versions visible at `to`.
  */
 export const copyRequest = z.strictObject({
   epoch: term,
@@ -194,7 +194,7 @@ export const catchupRequest = z.strictObject({
   epoch: term,
   /** Grows with every request under one epoch. One that comes late is refused: the replica may be in sync by then. */
   turn: term,
-  /** The process that has told what it holds: a later one may have lost its disk, and with that which requests have been here. */
+  /** The process that has reported what it holds: a later one may have lost its disk, and with that which requests have been here. */
   instance: z.string().exactOptional(),
   /** As of a round. */
   configId: term.exactOptional(),
@@ -217,7 +217,7 @@ export const catchupReply = z.strictObject({
 });
 export type CatchupReply = z.infer<typeof catchupReply>;
 
-/** `low <= key <= high`, to be told in so many parts, each with as many keys as the others (the last with fewer). */
+/** `low <= key <= high`, to be digested in so many parts, each with as many keys as the others (the last with fewer). */
 const digestRange = z
   .strictObject({
     low: key,
@@ -231,7 +231,7 @@ export type DigestRange = z.infer<typeof digestRange>;
  * not raised meanwhile. A shard of any size takes several requests: each covers keys `after` the one named, in key order, for as long as
  * a replica works on one request. Digests are sums, so what the requests answered is added up. With the last keys come, with
  * `forgottenUpTo`, the outcomes of ops in `(forgottenUpTo, vat]`. With `within` only versions of a range of keys are covered, at once, without
- * outcomes, and told in more detail.
+ * outcomes, and shown in more detail.
  */
 export const digestRequest = z.strictObject({
   epoch: term,

@@ -1,4 +1,4 @@
-/** What replicas store and tell of themselves: the state of their shards, and the records of shards and cluster. */
+/** What replicas store and report of themselves: the state of their shards, and the records of shards and cluster. */
 import { z } from 'zod';
 import { initCommand } from './commands';
 import { epochStart, roundId } from './rounds';
@@ -44,10 +44,10 @@ export const nodeShardState = z.strictObject({
   committedVat: term,
   /** Versions that died at or before this VAT may be gone. */
   purgedTo: term,
-  /** The highest `forgottenUpTo` that it was told: outcomes up to this term may be gone. Absent: 0. */
+  /** The highest `forgottenUpTo` that it got: outcomes up to this term may be gone. Absent: 0. */
   forgottenUpTo: term.exactOptional(),
   newestRound: newestRound.nullable(),
-  /** It holds only a part of the shard, if anything: what it tells says nothing about what was acknowledged. */
+  /** It holds only a part of the shard, if anything: what it reports says nothing about what was acknowledged. */
   catchingUp: z.boolean(),
   /** How far the copy has got that is under way there, so that whoever leads can have it go on; null when there is none. */
   copy: copyProgress.nullable(),
@@ -79,7 +79,7 @@ export const shardConfig = z.strictObject({
   joining: names,
   /** Replicas that were found to hold something else than the others: they are copied as a whole before they count again. */
   diverged: names.exactOptional(),
-  /** Members hold different things, and too few of them have answered to tell who is right: all of them have a word in it. */
+  /** Members hold different things, and too few of them have answered to know who is right: all of them have a word in it. */
   disputed: flag,
   /** As in a round's part. */
   epochStarts: listOf(epochStart).exactOptional(),
@@ -106,7 +106,7 @@ export type ReplicaMove = z.infer<typeof replicaMove>;
 export const clusterRecord = z.strictObject({
   ...clusterStamp.shape,
   schema: tableSchema,
-  /** The `/init` that made it, to tell the same one from another. */
+  /** The `/init` that made it, to distinguish the same one from another. */
   init: initCommand.pick({ n: true, schema: true, shards: true, servers: true }),
   shards: names,
   servers: names,

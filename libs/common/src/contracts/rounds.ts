@@ -29,7 +29,7 @@ const outcomeShape = z.union([
   z.strictObject({ refused: z.enum(['KEY_EXISTS', 'KEY_NOT_FOUND', 'ID_REUSED']), key, known: flag }),
 ]);
 type OutcomeShape = z.infer<typeof outcomeShape>;
-/** `refused` tells one kind from the other. */
+/** `refused` distinguishes one kind from the other. */
 export type OpOutcome =
   (Extract<OutcomeShape, { ok: number }> & { refused?: undefined }) | Extract<OutcomeShape, { refused: string }>;
 export const opOutcome: z.ZodType<OpOutcome> = outcomeShape;

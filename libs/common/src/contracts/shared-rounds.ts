@@ -1,6 +1,6 @@
 /**
- * What a replica tells of its shards, on the wire. A round that touched a thousand shards is the newest one of each of them, and names
- * all of them every time: a million terms, more than a message takes. So the terms of each round are told once.
+ * What a replica reports of its shards, on the wire. A round that touched a thousand shards is the newest one of each of them, and names
+ * all of them every time: a million terms, more than a message takes. So the terms of each round are sent once.
  */
 import { z } from 'zod';
 import { ShardlineError } from './errors';

@@ -32,7 +32,7 @@ export function nodeSubject(server: string, verb: NodeVerb): string {
   return `shardline.node.${server}.${verb}`;
 }
 
-/** Whoever is about to lead tells here, every second, what it waits for. */
+/** Whoever is about to lead announces here, every second, what it waits for. */
 export const TAKE_OVER_SUBJECT = 'shardline.take-over';
 
 /** Every shard-node answers here, whatever its name. */

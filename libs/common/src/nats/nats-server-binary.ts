@@ -54,7 +54,7 @@ export function isUsableVersion(printed: string): boolean {
 /**
  * A command that starts a usable nats-server.
  *
- * @param say is told what is being done when that takes a while
+ * @param say is called with what is being done when that takes a while
  * @param toolsDir where to look for, and put, the project's own
  * @throws NatsServerMissing
  */

@@ -34,7 +34,7 @@ const HANDED = {
   'shard-node': [...SETTINGS.common, ...SETTINGS.shardNode],
 } as const;
 
-/** The environment of a service of ours: of `from` what it needs, and what it is `told`. */
+/** The environment of one of our own services: of `from` what it needs, and its `settings`. */
 export function serviceEnvironment(
   service: keyof typeof HANDED,
   from: NodeJS.ProcessEnv,
@@ -48,7 +48,7 @@ export function serviceEnvironment(
   return { ...Object.fromEntries(taken), ...NEUTRAL, ...settings };
 }
 
-/** The environment of a program that is not ours (postgres, nats-server); it is told everything by its arguments and files. */
+/** The environment of a program that is not ours (postgres, nats-server); it gets everything by its arguments and files. */
 export function programEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH ?? '/usr/bin:/bin', ...NEUTRAL };
 }

@@ -3,7 +3,7 @@
  *
  * A tiny POSIX shell stands between: it waits for the program and, on the side, for the end of its standard input, which
  * comes when our process ends for whatever reason, SIGKILL included. Then it sends the program `endSignal`. It works
- * alike on Linux and macOS, where nothing tells a child of its parent's death.
+ * alike on Linux and macOS, where nothing informs a child of its parent's death.
  */
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { programEnvironment } from './environment';

@@ -94,7 +94,7 @@ export class Lifeline {
 
   /**
    * Takes hold of the lifeline at the descriptor that `LIFELINE_FD` of `env` names; unset: there is nobody to watch. `onCut` is called
-   * once, when the launcher asks to stop or is gone. It stays in our hands until this process ends, which tells the launcher so.
+   * once, when the launcher asks to stop or is gone. It stays in our hands until this process ends, by which the launcher notices it.
    *
    * @throws ConfigError when there is no such descriptor
    */

@@ -8,7 +8,7 @@ const POLL_MS = 20;
 
 /**
  * The command line of a process, its arguments joined by spaces; undefined when there is no such process or only its exit
- * status is left of it. It comes from the kernel, so a process id that was used again is told by what it runs.
+ * status is left of it. It comes from the kernel, so a process id that was used again is recognised by what it runs.
  */
 export async function commandOf(pid: number): Promise<string | undefined> {
   return process.platform === 'linux' ? commandFromProc(pid) : commandFromPs(pid);
@@ -34,7 +34,7 @@ function commandFromPs(pid: number): Promise<string | undefined> {
   });
 }
 
-/** A process that runs, and its command line as `commandOf` tells it. */
+/** A process that runs, and its command line as `commandOf` returns it. */
 export interface RunningCommand {
   pid: number;
   command: string;

@@ -40,7 +40,7 @@ function describe(error: unknown): string {
 
 /**
  * Stops the service once, gracefully, on SIGTERM, SIGINT or the end of the launcher, within a deadline; and ends it at
- * once on a failure that nobody caught, since its state can no longer be vouched for. Only who was told by a signal ends with 0:
+ * once on a failure that nobody caught, since its state can no longer be vouched for. Only who was stopped by a signal ends with 0:
  * without its launcher a service ends with 69.
  */
 export function stopOnSignals(logger: Logger, lifeline: Lifeline, stop: () => Promise<void>): void {

@@ -1,10 +1,10 @@
 /**
  * Whether a bucket still knows what a replica has heard of it, or was lost or rolled back to an earlier state.
  *
- * Revisions alone do not tell: a bucket that was rolled back counts on from there and gives the same numbers again, as it does with
+ * Revisions alone do not show it: a bucket that was rolled back counts on from there and gives the same numbers again, as it does with
  * epochs. So the `leader` key keeps a history of who took the lead, under which epoch, and at which revision; and a replica stores
- * who told it of which revision. Where the history lacks that leader, or where the next one came before that revision, what the
- * replica was told is not in the bucket.
+ * which leader reported which revision to it. Where the history lacks that leader, or where the next one came before that revision, what the
+ * replica has heard is not in the bucket.
  *
  * What this cannot see: a bucket that was rolled back to before a change of which nobody who answers has heard.
  */
@@ -22,7 +22,7 @@ export interface Reign {
 /** So many of the newest are kept. */
 export const REIGNS_KEPT = 64;
 
-/** Whether the bucket with this history (the oldest first) has lost something of which the replica was told. */
+/** Whether the bucket with this history (the oldest first) has lost something of which the replica has heard. */
 export function hasForgotten(history: readonly Reign[], mark: BucketMark): boolean {
   const index = history.findIndex(({ epoch, instance }) => epoch === mark.epoch && instance === mark.instance);
   if (index === -1) {
@@ -39,7 +39,7 @@ export function compareClusters(a: ClusterStamp, b: ClusterStamp): number {
   return a.configId - b.configId || compareConfigs(a, b);
 }
 
-/** Positive when the first mark was told later. */
+/** Positive when the first mark is the later one. */
 export function compareMarks(a: BucketMark, b: BucketMark): number {
   return a.epoch - b.epoch || a.revision - b.revision;
 }

@@ -13,7 +13,7 @@ export interface ConfigStamp {
 
 /**
  * Positive when `a` is the newer one. The epoch leads: whoever raised it had fenced the replicas and believed the newest that
- * they told, so that what was written under a lower epoch and was not told then can count no more, however many changes it
+ * they reported, so that what was written under a lower epoch and was not reported then can count no more, however many changes it
  * was. Versions order the changes of one epoch (and grow over epochs too, unless the bucket was rolled back).
  */
 export function compareConfigs(a: ConfigStamp, b: ConfigStamp): number {
@@ -31,7 +31,7 @@ export function newestConfig<C extends ConfigStamp>(configs: readonly C[]): C | 
 /**
  * With a bucket that is older than what a replica holds, the newest configuration can only be known for sure when more
  * than R − minInSync of the newest known configuration's replicas have answered: every later configuration kept at least
- * minInSync of them, so one of those who answered would have told.
+ * minInSync of them, so one of those who answered would have reported it.
  */
 export function answersNeeded(replicas: number): number {
   return replicas - minInSync(replicas) + 1;

@@ -27,7 +27,7 @@ const round = fc.record({
   ops: fc.array<RoundOp>(op, { maxLength: 12 }),
 });
 
-/** Rows are told apart by their place in the part. */
+/** Rows are known by their place in the part. */
 function rowsFor(ops: readonly RoundOp[]): string[] {
   return Array.from({ length: ops.reduce((sum, each) => sum + rowsOf(each), 0) }, (_, index) => `row ${index}`);
 }

@@ -101,7 +101,7 @@ describe('decideVats', () => {
   });
 });
 
-/** What is told when only those replicas answer whose bit is set, two of each shard. */
+/** What is reported when only those replicas answer whose bit is set, two of each shard. */
 function heardFrom(reports: InSyncReports, mask: number): InSyncReports {
   return new Map(
     [...reports].map(([shard, replicas], place) => [
@@ -111,7 +111,7 @@ function heardFrom(reports: InSyncReports, mask: number): InSyncReports {
   );
 }
 
-/** The first round that is ruled out by what some replicas tell, and was acknowledged or would be committed by what all tell. */
+/** The first round that is ruled out by what some replicas report, and was acknowledged or would be committed by what all report. */
 function findWronglyRuledOut({ reports, world }: Crash): string | null {
   const decided = decideVats(reports);
   const reported = [...reports.values()].flat().flatMap(({ newestRound }) => newestRound ?? []);

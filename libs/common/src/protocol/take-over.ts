@@ -1,10 +1,10 @@
 /**
- * What a new leader believes a shard's VAT to be, from what the fenced in-sync replicas tell.
+ * What a new leader believes a shard's VAT to be, from what the fenced in-sync replicas report.
  *
  * A round may have been acknowledged only if every in-sync replica of every shard that it touches holds it. So: if the
  * whole in-sync set holds the same newest round, and so do the in-sync sets of the other shards it touched (or they have
- * been told that it is committed), it is committed. Otherwise nobody can have had an answer, and the highest VAT that any
- * replica was told stands. The minimum of `currentTerm`, which looks right, is not: it takes a round that one of its shards
+ * got a VAT that covers it), it is committed. Otherwise nobody can have had an answer, and the highest committed VAT of any
+ * replica stands. The minimum of `currentTerm`, which looks right, is not: it takes a round that one of its shards
  * refused for a committed one, and two replicas can hold different rounds that end in the same term.
  *
  * A shard may have gone on under a later leader while all replicas of another one that a round touched were silent. That its VAT has
@@ -12,7 +12,7 @@
  * at which VAT each epoch began (as Kafka's replicas do with their leader epochs, KIP-101), until no round from before can be anybody's newest.
  *
  * **What the leader owes this rule.** No shard may move past a round over several shards that has failed (one of them refused a
- * request, or it was given up) while another may still hold it as its newest, applied: "the other shard was told a VAT as high" would
+ * request, or it was given up) while another may still hold it as its newest, applied: "the other shard knows a VAT as high" would
  * be taken for its commit, and half of a refused write would appear. So either the round is superseded in *all* of its shards before
  * any of them goes on (the leader runs it again, with an empty part for shards that have nothing left to do), or a shard that goes on
  * remembers that the round is not its own: with its next round it stores a decision about all rounds up to that one (`EpochStart`).
@@ -21,7 +21,7 @@
 import type { EpochStart, NewestRound, RoundId } from '../contracts/node';
 import { highestOf } from './extremes';
 
-/** What one in-sync replica tells of one shard. */
+/** What one in-sync replica reports of one shard. */
 export interface ReplicaReport {
   committedVat: number;
   currentTerm: number;
@@ -39,7 +39,7 @@ export interface ShardOutlook {
   nextTerm: number;
 }
 
-/** What the whole in-sync set of a shard tells; nothing where there is no such shard. */
+/** What the whole in-sync set of a shard reports; nothing where there is no such shard. */
 export type ReportsOf = (shard: string) => readonly ReplicaReport[];
 
 /**
@@ -65,7 +65,7 @@ function vatOf(shard: string, reportsOf: ReportsOf, verdicts: Map<string, boolea
   return lastTerm > committedVat && verdictOn(round, reportsOf, verdicts) ? lastTerm : committedVat;
 }
 
-/** The highest VAT that any of the replicas was told. */
+/** The highest committed VAT of any of the replicas. */
 export function highestCommittedVat(replicas: readonly ReplicaReport[]): number {
   return highestOf(
     replicas.map((replica) => replica.committedVat),
@@ -95,10 +95,10 @@ function isCommitted(round: NewestRound, reportsOf: ReportsOf): boolean {
 
 /**
  * Whether it is certain that the round is not committed, although not all have been heard: one of the shards that it touched remembers
- * so, or a member of its in-sync set does not hold it. (Who holds it tells nothing: one that is silent may lack it.) Then no shard
+ * so, or a member of its in-sync set does not hold it. (Who holds it shows nothing: one that is silent may lack it.) Then no shard
  * needs to hear the others for it: all come to the same.
  *
- * @param doubtful shards of which there may be a later record, so that who tells may have left the set before the round came
+ * @param doubtful shards of which there may be a later record, so that who reports may have left the set before the round came
  */
 export function isRuledOut(round: NewestRound, reports: InSyncReports, doubtful?: ReadonlySet<string>): boolean {
   return Object.entries(round.lastTerms).some(([shard, lastTerm]) => {

@@ -33,7 +33,7 @@ function operationOf(roll: (below: number) => number, id: number): Operation {
 
 type Rows = ReadonlyMap<number, string>;
 
-/** The rows behind the operation, and what it is told; written down without a look at how the search does it. */
+/** The rows behind the operation, and what it is answered; written down without a look at how the search does it. */
 function happens(operation: Entry['operation'], rows: Rows): { rows: Rows; ending: Ending } {
   const next = new Map(rows);
   if (operation.kind === 'clear') return { rows: new Map(), ending: { how: 'done', added: 0 } };
@@ -66,13 +66,13 @@ function isExplained(left: readonly Entry[], rows: Rows): boolean {
     const others = left.filter((_, place) => place !== index);
     if (others.some((other) => other.answered < entry.called)) return false;
     const { rows: next, ending } = happens(entry.operation, rows);
-    // What had no effect, where nobody was told of it, need not have happened.
+    // What had no effect, where nobody got an answer, need not have happened.
     if (entry.answered === Infinity) return ending.how !== 'refused' && isExplained(others, next);
     return JSON.stringify(ending) === JSON.stringify(entry.ending) && isExplained(others, next);
   });
 }
 
-/** Clients that ask and are told what happened, most of them of an instant between. Some changes are lost, which is mostly wrong. */
+/** Clients that ask and are answered what happened, most of them of an instant between. Some changes are lost, which is mostly wrong. */
 function historyOf(seed: number): Entry[] {
   const roll = diceOf(seed);
   const entries: Entry[] = [];

@@ -1,5 +1,5 @@
 /**
- * What clients asked and were told, and whether there is an order of all of it that explains it.
+ * What clients asked and were answered, and whether there is an order of all of it that explains it.
  *
  * The keys fall into groups; a change touches keys of one group only. Each group is judged as one object by a search in the
  * manner of Wing and Gong: an operation takes effect at one instant between its call and its answer; one whose outcome is
@@ -100,7 +100,7 @@ function describe({ id, client, operation, called, answered, ending }: Entry): s
   return `#${id} ${client} [${called}, ${answered}] ${kind}${policy} ${keys.join()}${tokens}: ${end}`;
 }
 
-/** The operation as far as it touches the group; null when it tells nothing about it. */
+/** The operation as far as it touches the group; null when it says nothing about it. */
 function restrict(entry: Entry, group: readonly number[]): Entry | null {
   const { operation, ending } = entry;
   if (operation.kind === 'clear') return entry;
@@ -141,7 +141,7 @@ class Search {
     entries: readonly Entry[],
     private readonly group: readonly number[],
   ) {
-    // Those that have an answer first: what nobody was told of is only taken where it must be.
+    // Those that have an answer first: what has no answer is only taken where it must be.
     this.entries = [...entries].sort((a, b) => a.answered - b.answered || a.called - b.called);
     this.taken = this.entries.map(() => false);
     this.answered = this.entries.filter((entry) => entry.answered !== Infinity).length;
@@ -225,7 +225,7 @@ function changesNothing({ operation, ending }: Entry): boolean {
   return operation.kind === 'read' || ending.how === 'refused' || (ending.how === 'done' && ending.added === 0);
 }
 
-/** The state to which the operation leads from this one, given what its client was told; null when it cannot happen there. */
+/** The state to which the operation leads from this one, given what its client was answered; null when it cannot happen there. */
 function stateAfter({ operation, ending }: Entry, state: State, group: readonly number[]): State | null {
   if (operation.kind === 'clear') return group.map(() => null);
   const valueOf = (key: number): string | null => state[group.indexOf(key)] ?? null;

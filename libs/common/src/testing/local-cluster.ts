@@ -100,7 +100,7 @@ export class LocalCluster {
     return Number(readFileSync(join(this.dataDir, 'servers', name, 'node.pid'), 'utf8').trim());
   }
 
-  /** The name of the balancer that leads. @throws when nobody tells */
+  /** The name of the balancer that leads. @throws when no gateway knows one */
   async leader(): Promise<string> {
     const answer = await fetch(`${this.baseUrl}/status`);
     const { leader } = (await answer.json()) as { leader?: string };

@@ -1,6 +1,6 @@
 /**
  * A small model of a leader, two shards and their replicas, for judging rules of take-over: which stories there can be
- * until the leader crashes, what its replicas then tell, and whether what a successor decides keeps every promise.
+ * until the leader crashes, what its replicas then report, and whether what a successor decides keeps every promise.
  *
  * Worlds are immutable, so that all stories of a length can be walked through.
  */
@@ -47,7 +47,7 @@ export interface World {
   nextTerm: Readonly<Record<ModelShard, number>>;
   nextRound: number;
   acknowledged: readonly Round[];
-  /** Rounds of which a client was told that they were refused, or will be told that they came to nothing. */
+  /** Rounds that were answered as refused, or will be answered as having come to nothing. */
   failed: readonly Round[];
   /** Rounds that were given up, and of which nobody knows what becomes of them as long as none of their shards goes on. */
   open: readonly Round[];
@@ -311,7 +311,7 @@ function reportsOf(world: World): InSyncReports {
   );
 }
 
-/** What a replica tells; `held` is for the checker only. */
+/** What a replica reports; `held` is for the checker only. */
 function report({ committedVat, currentTerm, newest, epochStarts, held }: ModelReplica) {
   return { committedVat, currentTerm, newestRound: newest, epochStarts, held };
 }

@@ -13,7 +13,7 @@ export function doublingPause(firstMs: number, longestMs: number): (failures: nu
 }
 
 /**
- * Repeats `attempt` until it succeeds, for `deadlineMs` from now on; it is told how many of them are left. No pause begins that would
+ * Repeats `attempt` until it succeeds, for `deadlineMs` from now on; it gets how many of them are left. No pause begins that would
  * end behind the deadline; an attempt is never cut short.
  *
  * @throws what the last attempt threw, when there may be no other or the time is over
@@ -34,7 +34,7 @@ export async function retryUntilDeadline<T>(
 }
 
 /**
- * The same, `attempts` times at the most; an attempt is told how many have failed before it.
+ * The same, `attempts` times at the most; an attempt gets how many have failed before it.
  *
  * @throws what the last attempt threw
  */

@@ -20,7 +20,7 @@ interface Absence {
 export class AbsenceWatch {
   private readonly absences = new Map<string, Absence>();
 
-  /** @param confirmMs for how long nobody must have listened; by the kind of NATS, unless told */
+  /** @param confirmMs for how long nobody must have listened; unless given, by the kind of NATS */
   constructor(
     private readonly nats: Pick<NatsConnection, 'info'>,
     private readonly confirmMs?: number,

@@ -42,9 +42,9 @@ export interface NatsShardTransportOptions {
   adminTimeoutMs: number;
   /** Of a catch-up's pages, and of digests, which may have to scan a whole shard. */
   catchupTimeoutMs: number;
-  /** For how long nobody must have listened at a server that is to be taken for gone; by the kind of NATS, unless told. */
+  /** For how long nobody must have listened at a server that is to be taken for gone; unless given, by the kind of NATS. */
   confirmAbsenceMs?: number;
-  /** Told of every message that carries rounds or reads: how many of them, and its size. */
+  /** Called for every message that carries rounds or reads: how many of them, and its size. */
   onMessage?: (verb: 'apply' | 'read', parts: number, bytes: number) => void;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Requests to shard-nodes, which fail as soon as the node's process is found to be gone.
  *
- * NATS tells at once when nobody listens to a request that is being sent, but nothing of a request that is under way to a
+ * NATS answers at once when nobody listens to a request that is being sent, but says nothing of a request that is under way to a
  * process that dies: it would wait for its whole deadline. So while a request takes long, its node is asked something
  * else every now and then, only to see whether anybody listens there.
  *
@@ -67,7 +67,7 @@ export class NodeCalls {
     };
     try {
       return await retryUntilDeadline(attempt, timeoutMs, (error) => {
-        // A ping tells how the node is now: it is asked again with the next one.
+        // A ping shows how the node is now: the next one asks again.
         const isLost = wasLostWithConnection(error) && verb !== 'ping';
         sent.isRepeat ||= isLost;
         return isLost ? 0 : this.pauseAfter(error, server, verb);

@@ -13,7 +13,7 @@ import { ProcessNodeLauncher, type ProcessNodeLauncherOptions } from './process-
 
 jest.setTimeout(30_000);
 
-/** What stands in for the shard-node: says who it was told to be, and ends as asked, or does not. */
+/** What stands in for the shard-node: says which settings it got, and ends as asked, or does not. */
 const NODE = `
 const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN, FAILS, STATUS, WORD, LIFELINE_FD } = process.env;
 const lifeline = LIFELINE_FD && require('node:fs').fstatSync(Number(LIFELINE_FD)).ino;

@@ -1,7 +1,7 @@
 /**
  * The catalog as the leader last saw it: every change is a compare-and-set on the revision that it knows.
  *
- * Every value carries the epoch of who wrote it (`by`). That is how a change whose answer was lost is told from one that somebody else
+ * Every value carries the epoch of who wrote it (`by`). That is how a change whose answer was lost is distinguished from one that somebody else
  * made: what is stored is then read and compared. Anything else than our own value under our own epoch means that another
  * balancer leads: the core steps down.
  */
@@ -118,7 +118,7 @@ export class Catalog {
 
   /**
    * A revision that is not above those seen before the change was asked for was given twice: the catalog was rolled back under our feet. What
-   * had been stored behind that is gone, and we cannot tell what.
+   * had been stored behind that is gone, and we cannot know what.
    */
   private isRolledBack(outcome: Outcome<number | null>, highest: number): boolean {
     if (!outcome.ok || outcome.value === null || outcome.value > highest) return false;

@@ -1,6 +1,6 @@
 /**
- * Spreads the cluster's record, and how far the catalog is known, to every server: should the catalog be lost, any of them can tell. A
- * server that has an older record, or is in an older configuration, is told when its heartbeat says so.
+ * Spreads the cluster's record, and how far the catalog is known, to every server: should the catalog be lost, any of them has it. A
+ * server that has an older record, or is in an older configuration, gets it when its heartbeat shows that.
  */
 import type { BucketMark, ClusterStamp, PingReply } from '#common/contracts/node';
 import { compareClusters } from '#common/protocol/bucket-history';
@@ -10,11 +10,11 @@ import type { StepContext } from '../kernel/step-context';
 import type { CoreSettings } from '../detection/settings';
 import { all, running, wait, type Workflow } from '../kernel/workflow';
 
-/** After so many lengths of the lease servers are told a newer revision, though nothing but the lease has changed. */
+/** After so many lengths of the lease servers get a newer revision, though nothing but the lease has changed. */
 const LEASES_PER_MARK = 2;
 
 export class ClusterNews {
-  /** Servers that are being told. */
+  /** Servers to which the record is on its way. */
   private readonly announcing = new Set<string>();
   private marked = { revision: 0, change: 0, ms: -Infinity };
 
@@ -25,7 +25,7 @@ export class ClusterNews {
     private readonly settings: Pick<CoreSettings, 'instance' | 'leaseMs'>,
   ) {}
 
-  /** From now on servers are told how far the catalog is known: nothing that is found in it is in doubt any more. */
+  /** From now on servers hear how far the catalog is known: nothing that is found in it is in doubt any more. */
   vouch(): void {
     this.cluster.mark = () => this.mark();
   }
@@ -42,7 +42,7 @@ export class ClusterNews {
     return { epoch: this.cluster.epoch, instance: this.settings.instance, revision: this.marked.revision };
   }
 
-  /** Tells every server that can be asked. Returns those that have not confirmed it; they are told again with their heartbeats. */
+  /** Announces it to every server that can be reached. Returns those that have not confirmed it; their heartbeats show that, and they get it again. */
   *announce(): Workflow<string[]> {
     const servers = [...this.cluster.servers.keys()];
     const confirmed = yield* wait(all(servers.map((server) => running(this.announceTo(server)))));
@@ -64,7 +64,7 @@ export class ClusterNews {
 
   *announceTo(server: string): Workflow<boolean> {
     const { record } = this.cluster;
-    // Whoever is just leaving is told nothing any more: it may hang.
+    // Whoever is just leaving gets nothing any more: it may hang.
     const isLeaving = this.cluster.servers.get(server)?.leaving === true;
     if (record === null || this.announcing.has(server) || isLeaving || !this.cluster.isReachable(server)) return false;
     const request = { ...this.cluster.requestUnder(record, []), cluster: record };

@@ -21,7 +21,7 @@ export interface ServerState {
   instance: string | null;
   lastAnswerMs: number | null;
   nextPingMs: number;
-  /** The shards of which it told that it holds something, a replica or what is left of one; null before the first answer. */
+  /** The shards of which it holds something by its own report, a replica or what is left of one; null before the first answer. */
   holds: ReadonlySet<string> | null;
   /** A workflow brings its replicas in sync right now. */
   recovering: boolean;
@@ -57,7 +57,7 @@ export class Cluster {
   /** Of all configurations that left a record anywhere. */
   highestConfigId = 0;
   record: ClusterRecord | null = null;
-  /** What servers told when this balancer began to lead. */
+  /** What servers reported when this balancer began to lead. */
   readonly reports = new ServerReports();
   /** How far the catalog is known, for replicas to remember; null until every shard of what is found in it is resolved. */
   mark: (() => BucketMark) | null = null;
@@ -136,7 +136,7 @@ export class Cluster {
     return { ...record, ...changes, configEpoch: this.epoch, configVersion: record.configVersion + 1 };
   }
 
-  /** What tells a server of configurations of shards. @throws Error without one of the cluster: there is no server to tell then */
+  /** The request that sends a server the configurations of shards. @throws Error without one of the cluster: there are no servers then */
   configRequest(shards: ShardConfig[]): ConfigRequest {
     if (this.record === null) throw new Error('there is no configuration that a server could be told of');
     return this.requestUnder(this.record, shards);

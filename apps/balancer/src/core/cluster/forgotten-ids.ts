@@ -2,7 +2,7 @@
  * Up to which term a shard has forgotten the outcomes of ops: the `forgottenUpTo` that the leader sends with every round.
  *
  * Replicas remove outcomes at different times, so this is what they go by when they decide whether an id is known. It never
- * goes back, over take-overs neither: no leader sends less than any replica has told it, since what lies below may be gone
+ * goes back, over take-overs neither: no leader sends less than any replica has reported, since what lies below may be gone
  * there.
  */
 import { VatHistory } from './vat-history';
@@ -19,7 +19,7 @@ export class ForgottenIds {
     return this.mark;
   }
 
-  /** A replica has been told this much by some leader. */
+  /** A replica reports that it got this much from some leader. */
   reported(forgottenUpTo: number): void {
     this.mark = Math.max(this.mark, forgottenUpTo);
   }

@@ -36,7 +36,7 @@ export interface Replica {
    * write until it has been fully re-copied. (It cannot be taken out of the set without going below the minimum.)
    */
   suspended: boolean;
-  /** Live records, as last told. */
+  /** Live records, as last reported. */
   rows: number | null;
   /** Versions that died at or before this VAT may be gone there. */
   purgedTo: number;
@@ -69,11 +69,11 @@ export class Shard {
   epochStartsAreNew = false;
   /** The newest round of all members, as a take-over has found them: who holds it, too, has what was committed up to it. Null: there was none. */
   lastFound: RoundId | null = null;
-  /** As long as nothing is decided: the highest VAT that any replica was told. */
+  /** As long as nothing is decided: the highest committed VAT that any replica reported. */
   heardVat = 0;
   /** Members that have not stored yet who has left the set: without them that is not settled, and nothing is acknowledged. */
   unacknowledged = new Set<string>();
-  /** It has been told that the shard takes no writes; not told again before it has taken one. */
+  /** That the shard takes no writes has been published; not again before it has taken one. */
   announcedUnavailable = false;
   /** When replicas were last found to hold different things: what was copied from one of them before cannot be relied on. */
   divergedMs = -Infinity;
@@ -94,7 +94,7 @@ export class Shard {
   /** Reads on their way, by server. */
   readonly reads = new Map<string, number>();
   private builtRing: HashRing | null = null;
-  /** Told when the record in force may name others than before. */
+  /** Called when the record in force may name others than before. */
   private replicasChanged = (): void => undefined;
   private buildRing: () => HashRing = () => {
     throw new Error(`${this.id} has no ring: a shard gets it with its place in the cluster`);
@@ -126,7 +126,7 @@ export class Shard {
     this.builtRing ??= this.buildRing();
     return this.builtRing;
   }
-  /** @param told when other servers may hold it than before */
+  /** @param changed called when other servers may hold it than before */
   onOtherReplicas(changed: () => void): void {
     this.replicasChanged = changed;
   }
@@ -182,7 +182,7 @@ export class Shard {
     if (replica !== undefined) replica.suspended = suspended;
   }
 
-  /** It holds something else than the others: nothing that it tells of itself is to be believed. */
+  /** It holds something else than the others: nothing that it reports of itself is to be believed. */
   isDiverged(server: string): boolean {
     return this.record.diverged?.includes(server) === true;
   }

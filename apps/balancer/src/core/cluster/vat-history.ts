@@ -1,4 +1,4 @@
-/** Which VAT a shard had when: enough of it to tell the VAT of so long ago. */
+/** Which VAT a shard had when: enough of it to know the VAT of so long ago. */
 
 /** At `ms`, `vat` was committed. */
 interface VatSample {
@@ -6,7 +6,7 @@ interface VatSample {
   vat: number;
 }
 
-/** A horizon is told in so many steps. */
+/** A horizon is kept in so many steps. */
 const STEPS = 64;
 
 export class VatHistory {

@@ -16,7 +16,7 @@ export type AnswerVerdict = 'counted' | 'late';
 /** `flatline` is said once, at the miss that makes it. */
 export type MissVerdict = 'counted' | 'flatline' | 'late';
 
-/** What a ping's answer tells beside that it came. */
+/** What a ping's answer reports beside that it came. */
 export type ReportedSigns = Omit<VitalSigns, 'answerMs'>;
 
 interface Watch {
@@ -98,7 +98,7 @@ export class FailureDetector {
     return this.watches.get(server)?.suspicion.causes ?? [];
   }
 
-  /** As told with the last answered ping. */
+  /** As reported with the last answered ping. */
   vitals(server: string): VitalSigns {
     return this.watches.get(server)?.suspicion.lastSigns ?? UNKNOWN_SIGNS;
   }

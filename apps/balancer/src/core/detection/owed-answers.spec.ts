@@ -30,7 +30,7 @@ class Round implements AwaitedRound {
 class Story {
   nowMs = 0;
   readonly given: string[] = [];
-  /** Who was told to be too late. */
+  /** Who was found to be too late. */
   readonly late = new Set<string>();
   private readonly sut = new OwedAnswers(new Patience({ floorMs: FLOOR_MS, pauseMs: 1, longestPauseMs: 1 }));
   private readonly debts = new Map<Round, Map<string, Debt>>();

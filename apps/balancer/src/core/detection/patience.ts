@@ -53,7 +53,7 @@ export class Patience {
     return Math.max(this.settings.floorMs, OTHERS * othersMs, MARGIN * this.remembered(nowMs));
   }
 
-  /** The server was too late. While its pause lasts that is told of one of its shards after the other, and counts once. */
+  /** The server was too late. While its pause lasts that is reported for one of its shards after the other, and counts once. */
   wasLate(server: string, nowMs: number): void {
     const before = this.pauses.get(server);
     if (before !== undefined && nowMs < before.untilMs) return;

@@ -1,10 +1,10 @@
 import type { PatienceSettings } from './patience';
 import type { SuspicionSettings } from './suspicion';
 
-/** What the core can be told by configuration. Times in milliseconds of the event clock. */
+/** The settings of the core. Times in milliseconds of the event clock. */
 export interface CoreSettings {
   balancerId: string;
-  /** Tells this process from every other one, also from an earlier one of the same id. */
+  /** Distinguishes this process from every other one, also from an earlier one of the same id. */
   instance: string;
   /** How long the leader may lead without having renewed its lease. */
   leaseMs: number;

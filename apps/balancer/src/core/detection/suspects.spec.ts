@@ -1,4 +1,4 @@
-/** What is made of a server that is suspect: who is read from, where copies go, and what is told of it. */
+/** What is made of a server that is suspect: who is read from, where copies go, and which events are published. */
 import type { RangeRead } from '#common/contracts/commands';
 import type { PingReply } from '#common/contracts/node';
 import { Catalog } from '../cluster/catalog';

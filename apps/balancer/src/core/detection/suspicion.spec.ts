@@ -5,7 +5,7 @@ import { describeSuspicion, Suspicion, UNKNOWN_SIGNS } from './suspicion';
 const SETTINGS = { misses: 2, diskFreeBytes: 1000, eventLoopMs: 100, answerMs: 100, answerFactor: 4, pings: 3 };
 const WELL: VitalSigns = { postgres: 'ok', diskFreeBytes: 10_000, eventLoopDelayMs: 1, answerMs: 5 };
 
-/** `!` stands for a missed ping; numbers and words for what the answer tells of the one thing that the row is about. */
+/** `!` stands for a missed ping; numbers and words for what the answer reports of the one thing that the row is about. */
 type Step = VitalSigns | '!';
 
 function judge(steps: readonly Step[]): string[] {

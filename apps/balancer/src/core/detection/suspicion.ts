@@ -1,5 +1,5 @@
 /**
- * Whether a server that answers is well: what its heartbeats tell of its Postgres, its disk and its event loop, and how long
+ * Whether a server that answers is well: what its heartbeats report of its Postgres, its disk and its event loop, and how long
  * their answers take compared with what is usual for it.
  *
  * Raised and dropped at different points, so that a server at the edge of a threshold does not go to and fro: a suspicion is
@@ -60,7 +60,7 @@ export class Suspicion {
     return this.suspectedOf;
   }
 
-  /** As told by the last heartbeat that was answered. */
+  /** As reported by the last heartbeat that was answered. */
   get lastSigns(): VitalSigns {
     return this.signs;
   }

@@ -15,7 +15,7 @@ export interface CopyPlan {
   readonly shard: Shard;
   readonly target: string;
   readonly replica: Replica;
-  /** The target's process, as it was when it told what it holds. */
+  /** The target's process, as it was when it reported what it holds. */
   readonly instance: string;
   /** Who is asked for pages. */
   source: string;

@@ -87,7 +87,7 @@ export class Health {
       const state = states.get(shard.id);
       const term = mustHave.get(shard.id);
       if (term === undefined || !shard.inSync.includes(server.name)) continue;
-      // It is being told of the shard, and shows then whether it has it.
+      // The shard's record is on its way to it, and it shows then whether it has the shard.
       if (shard.unacknowledged.has(server.name)) continue;
       const isWhole = state !== undefined && !state.catchingUp && state.currentTerm >= term;
       if (isWhole || shard.isSuspended(server.name)) continue;
@@ -123,9 +123,9 @@ export class Health {
     const causesBefore = this.cluster.detector.suspectCauses(server.name);
     const { postgres, diskFreeBytes, eventLoopDelayMs } = reply;
     const signs = { postgres, diskFreeBytes, eventLoopDelayMs };
-    // What it told before, of a disk that it may have lost since, say.
+    // What it reported before, of a disk that it may have lost since, say.
     if (this.cluster.detector.answered(server.name, sequence, this.context.nowMs, signs) === 'late') return;
-    // Every heartbeat is told at `debug`; those that change something also to whoever does not look so closely.
+    // Every heartbeat is published at `debug`; those that change something also at `info`.
     const level = before === 'up' ? 'debug' : 'info';
     this.context.emit({ do: 'log', level, message: 'HEARTBEAT', data: { server: server.name, missed: 0, before } });
     this.publishSuspicion(server, causesBefore);
@@ -148,7 +148,7 @@ export class Health {
     else this.publishSuspicion(server, causesBefore);
   }
 
-  /** Tells, once, that a server has become suspect, of something else than before, or of nothing any more. */
+  /** Publishes, once, that a server has become suspect, of something else than before, or of nothing any more. */
   private publishSuspicion(server: ServerState, before: readonly SuspectCause[]): void {
     const causes = this.cluster.detector.suspectCauses(server.name);
     if (causes.join() === before.join()) return;
@@ -159,7 +159,7 @@ export class Health {
     } else this.publish('server.suspect', server.name, { cause: describeSuspicion(causes), causes, ...signs });
   }
 
-  /** Which VATs are committed (told to in-sync replicas alone: others do not hold them), and what may be purged. */
+  /** Which VATs are committed (sent to in-sync replicas alone: others do not hold them), and what may be purged. */
   private pingRequest(server: string): PingRequest {
     const vats = dictionary<number>();
     const marks = dictionary<number>();

@@ -5,8 +5,8 @@
  * left; then a digest over all that is visible must be equal on both sides; last, with the shard's write queue held, the rest,
  * and the replica enters the in-sync set. The pause lasts as long as one small page.
  *
- * A replica that still has its data begins at the VAT it was last told: what it holds above that is undone first, since
- * nobody can vouch for it. One that was being copied goes on where it was: it stores how far it has got with every page, and tells
+ * A replica that still has its data begins at its committed VAT: what it holds above that is undone first, since
+ * nobody can vouch for it. One that was being copied goes on where it was: it stores how far it has got with every page, and reports
  * it to whoever leads. What it needs for that is kept from being purged for as long as tombstones are kept at all.
  */
 import type { ErrorBody } from '#common/contracts/errors';
@@ -98,7 +98,7 @@ export class Recovery {
     }
   }
 
-  /** Tells, once, that a server that was missed is back with all of its replicas. */
+  /** Publishes, once, that a server that was missed is back with all of its replicas. */
   private announceWhole(server: ServerState): void {
     if (server.downSinceMs === null || !this.isWanted(server) || !this.isWhole(server.name)) return;
     const durationMs = Math.round(this.context.nowMs - server.downSinceMs);

@@ -1,5 +1,5 @@
 /**
- * A small seeded generator: the same seed gives the same numbers, so that a choice can be told again.
+ * A small seeded generator: the same seed gives the same numbers, so that a choice can be repeated.
  *
  * A counter that steps by the golden ratio's fraction, each value put through the finaliser of MurmurHash3: the scheme of
  * SplitMix (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014) at 32 bits. Its period is

@@ -6,7 +6,7 @@
  */
 import { Holdings, type LockKind } from './lock-order';
 
-/** Tells how to forget who waits, for when nobody wants to know any more what comes of it. */
+/** Returns how to forget who waits, for when nobody wants to know any more what comes of it. */
 export type Forgettable = (forget: () => void) => void;
 
 /** Something to wait for: `resume` is called once, now or later, with what came of it. */

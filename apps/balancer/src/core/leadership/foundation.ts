@@ -53,12 +53,12 @@ export class Foundation {
     });
   }
 
-  /** What a server told when it was looked for. */
+  /** What a server reported when it was looked for. */
   heard(server: string): FenceReply | undefined {
     return this.survey.replies.get(server);
   }
 
-  /** Who has not told yet what there is to build on. */
+  /** Who has not reported yet what there is to build on. */
   get awaited(): string[] {
     return this.survey.awaited;
   }
@@ -101,7 +101,7 @@ export class Foundation {
     yield* this.removeStrays(areProven);
   }
 
-  /** A server has told something: should it be later than what is served, whoever leads next finds it in the catalog. */
+  /** A server has reported: should it know something later than what is served, whoever leads next finds it in the catalog. */
   *hear({ cluster }: Pick<FenceReply, 'cluster'>): Workflow {
     if (!this.news.isAhead(cluster)) return;
     if (yield* this.catalog.put(BUCKET_KEYS.cluster, cluster)) this.restart('a server knows a later configuration');
@@ -124,7 +124,7 @@ export class Foundation {
     const { configId, schema } = record;
     const isInForce = reply.prepared === configId;
     const about = isInForce ? { configId, cluster: record } : { configId: reply.prepared, stage: 'discard' as const };
-    // Without a mark: it is asked after that whether anybody else has used our epoch, and is told nothing of that.
+    // Without a mark: it is asked after that whether anybody else has used our epoch, and is sent nothing of that.
     const request = { epoch, schema, shards: [], drop: [], ...about };
     const outcome = yield* wait(this.context.ask('config', { server, request }));
     if (!isInForce) return reply;

@@ -215,7 +215,7 @@ export class Leadership {
 
   /**
    * Somebody has written the key: ourselves, in a renewal whose answer was lost, or another leader. Or the catalog was rolled back: then we
-   * give way at once, before as many revisions have been given again as were lost, and nobody can tell any more.
+   * give way at once, before as many revisions have been given again as were lost, and nobody can notice any more.
    */
   private lookAgain(): void {
     this.isBusy = true;

@@ -18,7 +18,7 @@ function holding(newestRound: NewestRound | null, committedVat = 4): ReplicaRepo
   return { committedVat, currentTerm: 5, newestRound };
 }
 
-/** The groups by the names in them, when the replicas tell this. */
+/** The groups by the names in them, when the replicas report this. */
 function groups(reports: Record<string, ReplicaReport[]>, isOpen: (shard: Shard) => boolean = () => false): string[] {
   const found = sharingRounds(SHARDS, KNOWN, ({ id }) => reports[id] ?? [holding(null)], isOpen);
   return found.map((shards) => shards.map(({ id }) => id).join('')).sort();

@@ -8,7 +8,7 @@ type Votes = (shard: Shard) => readonly ReplicaReport[];
 
 /**
  * The shards in groups that share newest rounds, directly or by way of others of them. A round that any replica of the shard was
- * told to be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
+ * reported to be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
  *
  * @param known all shards, by name
  * @param isOpen whether more may be heard of the shard
@@ -20,7 +20,7 @@ export function sharingRounds(
   isOpen: (shard: Shard) => boolean,
 ): Shard[][] {
   const groups = new DisjointSets();
-  // Of a round over many shards many replicas tell: it is looked at once.
+  // Many replicas report a round over many shards: it is looked at once.
   const looked = new Set<string>();
   for (const shard of shards) {
     const votes = votesOf(shard);
@@ -57,11 +57,11 @@ function linkedBy(
   const reports = new Map(shards.map((one) => [one.id, votesOf(one)]));
   const doubtful = new Set(shards.filter(isOpen).map(({ id }) => id));
   if (isRuledOut(round, reports, doubtful)) return [];
-  // A shard that was told that it is committed waits for nobody.
+  // A shard of which a replica knows that it is committed waits for nobody.
   return touched.filter((id) => (round.lastTerms[id] ?? 0) > highestCommittedVat(reports.get(id) ?? []));
 }
 
-/** Tells the round from all others. */
+/** Distinguishes the round from all others. */
 function nameOfRound({ epoch, round }: NewestRound): string {
   return `${epoch}/${round}`;
 }

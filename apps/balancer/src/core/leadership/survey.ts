@@ -3,7 +3,7 @@
  *
  * The catalog is not the truth: its disk may be lost, or an older copy of it put back. So every server that can be found is asked,
  * whether the catalog names it or not: those that the launcher has data of, those that answer a broadcast, and those that any record
- * names. Each is fenced by that, and tells what it holds.
+ * names. Each is fenced by that, and reports what it holds.
  */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import { compareClusters, hasForgotten, type Reign } from '#common/protocol/bucket-history';
@@ -20,7 +20,7 @@ const RESTART_PAUSE_MS = 1000;
 const POLL_MS = 50;
 
 export class Survey {
-  /** What each server told. */
+  /** What each server reported. */
   readonly replies = new Map<string, FenceReply>();
   /** The servers that the launcher has data of. */
   known: readonly string[] = [];
@@ -31,7 +31,7 @@ export class Survey {
   private readonly progress = new Signal();
   private isOver = false;
 
-  /** @param late told of a server that answers only after the survey */
+  /** @param late called for a server that answers only after the survey */
   constructor(
     private readonly context: StepContext,
     private readonly cluster: Cluster,
@@ -67,13 +67,13 @@ export class Survey {
     }
   }
 
-  /** Who is asked and has told nothing yet. */
+  /** Who is asked and has reported nothing yet. */
   get awaited(): string[] {
     if (this.isOver) return [];
     return [...this.asked].filter((server) => !this.replies.has(server) && !this.silent.has(server));
   }
 
-  /** Somebody was told of what the catalog does not know, so that it was lost or rolled back: nothing in it counts by itself. */
+  /** Somebody knows what the catalog does not know, so that it was lost or rolled back: nothing in it counts by itself. */
   isForgetful(stored: ClusterRecord | null, history: readonly Reign[]): boolean {
     const replies = [...this.replies.values()];
     if (stored === null) return replies.some(({ configId }) => configId > 0);

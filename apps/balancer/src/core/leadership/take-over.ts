@@ -2,7 +2,7 @@
  * Take-over: what a balancer does before it leads.
  *
  * It raises the epoch by compare-and-set, starts the shard-nodes that do not run, and fences every one of them. A shard can be
- * decided when its whole in-sync set has told what it holds (or, after a time of grace, enough of it; the others are made
+ * decided when its whole in-sync set has reported what it holds (or, after a time of grace, enough of it; the others are made
  * stale first). Rounds over several shards are decided for all of their shards at once. What was decided is then stored
  * on the replicas by an empty round, and only after that is the shard served.
  */
@@ -86,7 +86,7 @@ export class TakeOver {
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
 
-  /** Servers that have not told yet what they hold, so that nobody leads yet. */
+  /** Servers that have not reported yet what they hold, so that nobody leads yet. */
   awaited(): string[] {
     const { awaited } = this.foundation;
     return awaited.length > 0
@@ -145,7 +145,7 @@ export class TakeOver {
     return true;
   }
 
-  /** Members refuse rounds that ask for ids which they have forgotten: what they tell of that counts from the first round on. */
+  /** Members refuse rounds that ask for ids which they have forgotten: what they report of that counts from the first round on. */
   private hear({ shard: id, committedVat, forgottenUpTo = 0 }: NodeShardState): void {
     const shard = this.cluster.shards.get(id);
     if (shard === undefined) return;
@@ -174,7 +174,7 @@ export class TakeOver {
     this.adoptions += 1;
   }
 
-  /** The shard was decided by what the members of an earlier record told. Nothing was shown yet: whoever leads next decides by this one. */
+  /** The shard was decided by what the members of an earlier record reported. Nothing was shown yet: whoever leads next decides by this one. */
   private *giveWay(record: ShardRecord): Workflow {
     const message = `a server knows a later record of ${record.shard} than the one that it was decided by`;
     if (yield* this.catalog.put(BUCKET_KEYS.shard(record.shard), record))
@@ -191,7 +191,7 @@ export class TakeOver {
       const heard = this.cluster.reports.size;
       const groups = this.decidable(this.context.nowMs >= graceUntilMs);
       if (groups.length > 0) yield* this.breathe();
-      // Who has told something meanwhile may tie them to others.
+      // Who has reported meanwhile may tie them to others.
       if (this.cluster.reports.size > heard) continue;
       const works = groups.map((shards) => (): Workflow => this.resolve(shards, adoptions));
       yield* pooled(GROUPS_AT_ONCE, works);
@@ -213,7 +213,7 @@ export class TakeOver {
     if (shards.length > SHARDS_AT_ONCE) yield* this.breathe();
   }
 
-  /** A server has told what it holds, a shard is resolved, or some time has passed. */
+  /** A server has reported what it holds, a shard is resolved, or some time has passed. */
   private *untilSomethingHappens(): Workflow {
     yield* wait(first([this.progress.next(), this.context.sleep(POLL_MS)]));
   }
@@ -243,7 +243,7 @@ export class TakeOver {
     }
     if (shards.some((shard) => this.silent(shard).length > 0)) return;
     const decisions = yield* this.findDecisions(shards);
-    // Meanwhile a server may have told of a later record, with other members, which hold other rounds.
+    // Meanwhile a server may have reported a later record, with other members, which hold other rounds.
     if (this.adoptions > adoptions) return;
     this.decide(decisions);
     yield* this.breatheIfMany(shards);
@@ -259,7 +259,7 @@ export class TakeOver {
     }
   }
 
-  /** What becomes of shards that are decided together, by what was told up to now. Changes nothing. */
+  /** What becomes of shards that are decided together, by what was reported up to now. Changes nothing. */
   private *findDecisions(shards: readonly Shard[]): Workflow<Decision[]> {
     const votesOf = this.votesOfNow(shards);
     const outlookOf = decider((id) => {
@@ -280,7 +280,7 @@ export class TakeOver {
     return decisions;
   }
 
-  /** Decides each shard once, all at one instant: storing the decision already changes what the replicas would tell. */
+  /** Decides each shard once, all at one instant: storing the decision already changes what the replicas would report. */
   private decide(decisions: readonly Decision[]): void {
     for (const { shard, vat, nextTerm, starts, votes, found } of decisions) {
       shard.vat = vat;
@@ -304,7 +304,7 @@ export class TakeOver {
 
   /**
    * Shards that can be decided now. A shard waits for those with which any of its replicas, or of theirs, shares its newest
-   * round: whatever became of that must be stored in all of them before one of them goes on. A shard of which nobody has told
+   * round: whatever became of that must be stored in all of them before one of them goes on. A shard of which nobody has reported
    * anything may be linked to all others; nobody waits for it beyond the time of grace.
    */
   private decidable(graceIsOver: boolean): Shard[][] {
@@ -320,7 +320,7 @@ export class TakeOver {
     );
   }
 
-  /** Members that have not told what they hold. Who has entered the set since the shard was decided holds what was decided. */
+  /** Members that have not reported what they hold. Who has entered the set since the shard was decided holds what was decided. */
   private silent(shard: Shard): string[] {
     return shard.decided ? [] : shard.inSync.filter((server) => !this.cluster.reports.has(server));
   }
@@ -348,7 +348,7 @@ export class TakeOver {
   }
 
   /**
-   * What the in-sync replicas told that still have the whole shard, and the same as the others. For a shard that has been decided it is what it was decided
+   * What the in-sync replicas reported that still have the whole shard, and the same as the others. For a shard that has been decided it is what it was decided
    * by: its in-sync set may have changed since, and a shard that is decided later must come to the same conclusion.
    */
   private votes(shard: Shard): readonly ReplicaReport[] {

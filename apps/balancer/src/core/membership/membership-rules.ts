@@ -91,7 +91,7 @@ export function validateRm(command: RmCommand, standing: Standing): string | nul
   return null;
 }
 
-/** What tells one `/init` from another. */
+/** What distinguishes one `/init` from another. */
 export type InitIdentity = Pick<InitCommand, 'n' | 'schema' | 'shards' | 'servers'>;
 
 /** Whether two `/init`s ask for the same. An N that is no more than the servers listed says nothing. */

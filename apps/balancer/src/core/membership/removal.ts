@@ -166,7 +166,7 @@ function isMade({ shard, to }: ReplicaMove, { cluster }: MembershipParts): boole
 }
 
 /**
- * Where members hold different things, nothing is copied as long as it takes the word of one that is silent to tell who is right. Who is
+ * Where members hold different things, nothing is copied as long as it takes the word of one that is silent to know who is right. Who is
  * silent and is to go has none any more.
  */
 function* silence(leaving: readonly string[], { cluster, inSyncSets }: MembershipParts): Workflow {

@@ -24,7 +24,7 @@ export function leavingOf({ cluster }: Pick<MembershipParts, 'cluster'>): readon
 /**
  * Stores which replicas are to be made, in place of what was to be, and who is to go. Nothing changes when this balancer no longer leads.
  *
- * @param leaving as before unless told otherwise
+ * @param leaving as before unless given
  */
 export function* storeMoves(
   parts: MembershipParts,

@@ -1,20 +1,20 @@
 /**
  * Which keys two replicas of a shard show differently at one VAT. The one is asked for its digest page by page, in key order, and the
  * other for that of the same keys; where they differ, digests of parts of these keys are compared, then of parts of those, until so few
- * versions are left that each of them is told.
+ * versions are left that each of them is reported.
  */
 import type { DigestRange, DigestReply, VersionDigest } from '#common/contracts/node';
 import type { Outcome } from '../kernel/effects';
 import { all, wait, type Suspension, type Workflow } from '../kernel/workflow';
 
-/** Parts asked for at once; where no more versions than this are left, each is told. */
+/** Parts asked for at once; where no more versions than this are left, each is reported. */
 export const DIGEST_PARTS = 256;
 /** Keys that are named; more are only counted. */
 export const KEYS_NAMED = 20;
 /** How often both are asked for parts at the most. */
 const ASKS = 64;
 
-/** A version as it is told of in events: never the row itself. */
+/** A version as events show it: never the row itself. */
 export type HeldVersion = Omit<VersionDigest, 'key'>;
 
 /** What each of the two shows of a key: nothing, or a version (or several, which is wrong by itself). */
@@ -87,11 +87,11 @@ function* narrow(
   return open.length === 0;
 }
 
-/** What differs within a range: keys, where both told every version, else smaller ranges. */
+/** What differs within a range: keys, where both reported every version, else smaller ranges. */
 function compare(ours: DigestReply, theirs: DigestReply, keys: Keys): { keys: DifferingKey[]; ranges: Keys[] } {
   if (ours.versions !== undefined && theirs.versions !== undefined)
     return { keys: compareVersions(ours.versions, theirs.versions), ranges: [] };
-  // More versions of one key than are told of at once.
+  // More versions of one key than are reported at once.
   if (keys.low === keys.high) return { keys: [{ key: keys.low, here: [], there: [] }], ranges: [] };
   const others = new Map((theirs.parts ?? []).map((part) => [part.low, part]));
   const ranges: Keys[] = [];
@@ -104,7 +104,7 @@ function compare(ours: DigestReply, theirs: DigestReply, keys: Keys): { keys: Di
   return { keys: [], ranges: ranges.sort((a, b) => a.low - b.low) };
 }
 
-/** Whether two replicas show the same, as far as digests tell. */
+/** Whether two replicas show the same, as far as digests go. */
 export function isAlike(a: Pick<DigestReply, 'digest' | 'rows'>, b: Pick<DigestReply, 'digest' | 'rows'>): boolean {
   return a.digest === b.digest && a.rows === b.rows;
 }

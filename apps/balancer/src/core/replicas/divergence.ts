@@ -3,7 +3,7 @@
  *
  * It leaves the in-sync set before anything else or, where that would leave too few, serves nothing any more and the shard takes
  * no writes. Then it is compared with one of the others, so that an event can name the keys. After that `Recovery`
- * fully re-copies it: no VAT that it tells is a start that could be trusted. What it held is not thrown away but kept aside
+ * fully re-copies it: no VAT that it reports is a start that could be trusted. What it held is not thrown away but kept aside
  * in its Postgres, since the others may be the ones that are wrong.
  */
 import type { ErrorBody } from '#common/contracts/errors';
@@ -27,7 +27,7 @@ export interface Vote {
 export interface Sides {
   agreeing: string[];
   diverged: string[];
-  /** More than half of all agree. Otherwise nobody can tell which side is right. */
+  /** More than half of all agree. Otherwise nobody can know which side is right. */
   hasMajority: boolean;
 }
 
@@ -80,7 +80,7 @@ export class Divergence {
   ) {}
 
   /**
-   * Takes the replicas out of the in-sync set; what differs is looked for and told afterwards. No round but one that waits for
+   * Takes the replicas out of the in-sync set; what differs is looked for and published afterwards. No round but one that waits for
    * this may be under way on the shard. Where too few would be left they stay, and count for nothing.
    */
   *quarantine(finding: Finding): Workflow {
@@ -99,7 +99,7 @@ export class Divergence {
   }
 
   /**
-   * Replicas differ, and it takes the word of one that is silent to tell who is right. Nobody is taken out for that, and what has
+   * Replicas differ, and it takes the word of one that is silent to know who is right. Nobody is taken out for that, and what has
    * been copied from one of them meanwhile cannot be relied on.
    */
   *dispute(shard: Shard): Workflow {
@@ -135,7 +135,7 @@ export class Divergence {
   }
 
   /**
-   * A replica that was not in sync shows something else than its source after a difference has been copied: tells which keys. The caller
+   * A replica that was not in sync shows something else than its source after a difference has been copied: publishes which keys. The caller
    * then re-copies the whole replica.
    */
   *publishCopyDifference(shard: Shard, vat: number, server: string, source: string): Workflow {
@@ -160,7 +160,7 @@ export class Divergence {
     return sides.hasMajority;
   }
 
-  /** What these replicas show at `vat`, which the caller holds, and why others did not tell. */
+  /** What these replicas show at `vat`, which the caller holds, and why others did not answer. */
   *digests(
     shard: Shard,
     vat: number,
@@ -208,7 +208,7 @@ function settles({ shard, comparedSinceMs = -Infinity }: Pick<Finding, 'shard' |
   return shard.divergedMs < comparedSinceMs;
 }
 
-/** As events tell it. `complete` false: there may be more. No key differs where only what is remembered of operations does. */
+/** As events show it. `complete` false: there may be more. No key differs where only what is remembered of operations does. */
 function described(differences: Differences | null): Record<string, unknown> {
   if (differences === null) return { differing: 0, complete: false, keys: [] };
   return { differing: differences.count, complete: differences.isComplete, keys: differences.keys };

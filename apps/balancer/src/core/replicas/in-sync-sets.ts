@@ -28,7 +28,7 @@ const RETRY_MS = 250;
 export class InSyncSets {
   private readonly rollCall: RollCall;
   private readonly storage: RecordStorage;
-  /** Shards of which a member should leave that could not so far, or has not been told who has left. */
+  /** Shards of which a member should leave that could not so far, or has not acknowledged who has left. */
   private readonly waiting = new Set<Shard>();
   private nextTryMs = 0;
 
@@ -109,7 +109,7 @@ export class InSyncSets {
   }
 
   /**
-   * Members hold different things, and too few have answered to tell who is right. Until that is known nobody leaves the set for
+   * Members hold different things, and too few have answered to know who is right. Until that is known nobody leaves the set for
    * being silent, and nobody enters it; the record says so, for the next leader.
    */
   *dispute(shard: Shard): Workflow {
@@ -228,7 +228,7 @@ export class InSyncSets {
 
   /**
    * The catalog may have been rolled back, and a replica know a later record, with other members. A change of the old one would pass for
-   * newer than that. So before the shard is decided so many must have told what they know that none can be missed.
+   * newer than that. So before the shard is decided so many must have reported what they know that none can be missed.
    */
   private isNewest({ decided, record }: Shard): boolean {
     const { reports, servers } = this.cluster;
@@ -270,7 +270,7 @@ export class InSyncSets {
     const leaving = shard.inSync.filter((_, index) => causes[index] !== null);
     const [cause = null] = causes.filter((one) => one !== null);
     if (cause !== null) yield* this.demoteLocked(shard, leaving, cause);
-    // Whoever came back while the others were told has not been told, and has no reason to leave.
+    // Whoever came back while it was sent to the others has not got it, and has no reason to leave.
     else if (shard.unacknowledged.size === 0) this.waiting.delete(shard);
   }
 
@@ -281,8 +281,8 @@ export class InSyncSets {
   }
 
   /**
-   * Stores what is not to be believed of members, or not yet. They are told, too, and nothing is acknowledged before: should the bucket
-   * be lost or rolled back, any of them tells the next leader.
+   * Stores what is not to be believed of members, or not yet. They get it, too, and nothing is acknowledged before: should the bucket
+   * be lost or rolled back, any of them reports it to the next leader.
    */
   private *mark(shard: Shard, record: ShardRecord): Workflow<Stored> {
     const stored = yield* this.storage.store(shard, record);
@@ -294,7 +294,7 @@ export class InSyncSets {
   }
 
   /**
-   * Makes servers members, as long as that is right, and tells it to all. Returns members that have not stored it; null when nothing has
+   * Makes servers members, as long as that is right, and sends it to all. Returns members that have not stored it; null when nothing has
    * changed. The disk of a newcomer may have been lost in the very moment in which that was stored: it counts when it has shown once
    * more that it was not.
    */
@@ -304,7 +304,7 @@ export class InSyncSets {
     isRight: () => Workflow<boolean>,
   ): Workflow<string[] | null> {
     const record = servers.reduce((old, server) => entered(joined(old, [server]), server), shard.record);
-    // An /init may have come into force during the copy: of what is gone nobody is told anything.
+    // An /init may have come into force during the copy: nothing is sent of what is gone.
     if (!this.storage.isCurrent(shard) || !(yield* this.rollCall.taught(shard, servers))) return null;
     if ((yield* this.storage.storeProven(shard, record, isRight)) !== 'stored') return null;
     for (const server of servers) shard.suspend(server, false);
@@ -313,7 +313,7 @@ export class InSyncSets {
     return silent;
   }
 
-  /** What is to be done waits until the world has changed; told once. */
+  /** What is to be done waits until the world has changed; published once. */
   private postpone(
     shard: Shard,
     leaving: readonly string[],

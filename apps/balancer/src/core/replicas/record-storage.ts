@@ -1,6 +1,6 @@
 /**
  * Puts records of shards in force: first in the catalog, then here. What makes a set smaller, or leaves a replica out, is stored only while
- * enough of those who remain show that they are whole. The caller holds the shard's configuration, and tells the members.
+ * enough of those who remain show that they are whole. The caller holds the shard's configuration, and sends it to the members.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Catalog } from '../cluster/catalog';

@@ -35,10 +35,10 @@ export class RollCall {
   }
 
   /**
-   * Which of the servers, members or not, show that they miss nothing of the shard. The term alone does not tell it of those that are no
+   * Which of the servers, members or not, show that they miss nothing of the shard. The term alone does not show it of those that are no
    * members: it may belong to a round that came to nothing under an earlier leader, and whoever leads now, and never heard of that,
    * has used the same terms again. So they must have taken a round of this leader, or the one that it found on all members, or have been
-   * told what is committed.
+   * sent what is committed.
    */
   *complete(shard: Shard, servers: readonly string[]): Workflow<string[]> {
     const { vat, lastFound } = shard;
@@ -56,7 +56,7 @@ export class RollCall {
   }
 
   /**
-   * Rounds that were given up while a newcomer was copied it knows nothing of, and copies do not tell it. It must know before it is a
+   * Rounds that were given up while a newcomer was copied it knows nothing of, and copies do not carry that. It must know before it is a
    * member: should it be the only one that the next leader hears of, the others of these rounds would else be taken for committed.
    * What is decided from here on comes with a round that it takes part in. False when it has not stored that.
    */
@@ -101,7 +101,7 @@ export class RollCall {
   }
 }
 
-/** Whether what the replica tells of itself shows that it holds everything that was acknowledged. */
+/** Whether what the replica reports of itself shows that it holds everything that was acknowledged. */
 export function isWhole(state: NodeShardState | undefined, mustHold: number): state is NodeShardState {
   return state !== undefined && !state.catchingUp && state.currentTerm >= mustHold;
 }

@@ -19,7 +19,7 @@ interface Look {
   shard: Shard;
   vat: number;
   forgottenUpTo: number;
-  /** Replicas that were asked and did not tell. */
+  /** Replicas that were asked and did not answer. */
   tried: Set<string>;
 }
 
@@ -103,7 +103,7 @@ export class Operations {
   }
 }
 
-/** `silent`: shards of which nobody told anything. */
+/** `silent`: shards of which nobody reported anything. */
 function judge(operation: string, found: Found, silent: readonly Look[]): Outcome<OperationStatus> {
   let added = 0;
   for (const { outcome } of found) {

@@ -1,4 +1,4 @@
-/** What clients are told where their change, or their read, was not carried out. */
+/** The errors that clients get where their change, or their read, was not carried out. */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome } from '#common/contracts/node';
 

@@ -133,7 +133,7 @@ export class WriteRound {
     return holders;
   }
 
-  /** What became of every request, told by the replicas that agree. @throws Error when a shard has no reply */
+  /** What became of every request, by the replicas that agree. @throws Error when a shard has no reply */
   verdict(): RoundVerdict {
     const outcomes = this.outcomes();
     const excluded = new Map<QueuedRequest, OpOutcome>();
@@ -177,7 +177,7 @@ export class WriteRound {
     return new Map([...byRequest].map(([request, outcomes]) => [request, combined(outcomes)]));
   }
 
-  /** What was known before is noted already, or was nothing that a repeat should be told. */
+  /** What was known before is noted already, or was nothing that a repeat should get. */
   private note(request: QueuedRequest, outcome: OpOutcome, shardOf: (id: string) => Shard): void {
     const { id, fingerprint } = request.name;
     if (id === undefined || outcome.known === true) return;
@@ -211,7 +211,7 @@ export class WriteRound {
 function reserveTerms({ shard, part }: RoundShard): void {
   part.firstTerm = shard.nextTerm;
   const terms = part.ops.reduce((count, op) => count + termsOf(op), 0);
-  // A round without ops uses a term as well, so that having it can be told from not having it.
+  // A round without ops uses a term as well, so that having it differs from not having it.
   part.lastTerm = part.firstTerm + Math.max(terms, 1) - 1;
   shard.nextTerm = part.lastTerm + 1;
 }
@@ -231,7 +231,7 @@ export function votesOf({ shard, replies }: RoundShard): Vote[] {
   return votes;
 }
 
-/** The keys of which the replicas told different outcomes, or all of the part where they told the same. */
+/** The keys of which the replicas reported different outcomes, or all of the part where they reported the same. */
 export function disputedKeys({ part, replies }: RoundShard): number[] {
   const disputed = part.ops.filter((_, index) => {
     const outcomes = new Set([...replies.values()].map(({ outcomes }) => JSON.stringify(outcomes[index])));
@@ -249,7 +249,7 @@ export function certainlyLacks(failure: ErrorBody | undefined): boolean {
 
 /**
  * One outcome of what a request came to in its shards, of which there is one at the least. Known in all of them it is the first outcome
- * again. Known in some only, its id has just been forgotten elsewhere, or was given to something else before: it cannot be told what
+ * again. Known in some only, its id has just been forgotten elsewhere, or was given to something else before: it cannot be known what
  * became of it.
  */
 function combined(outcomes: readonly OpOutcome[]): OpOutcome {

@@ -189,7 +189,7 @@ export class Writer {
     }
     if (sides.diverged.length > 0) yield* this.quarantine(entry, sides);
     const failed = [...entry.failures.keys()].filter((server) => shard.writers.includes(server));
-    // Whoever has left the set meanwhile: the others must have been told, and that may be under way.
+    // Whoever has left the set meanwhile: the others must have acknowledged that, which may be under way.
     if (failed.length === 0 && shard.unacknowledged.size === 0) return isKept(entry);
     const cause = [...entry.failures].map(([server, error]) => `${server}: ${error.message}`).join('; ');
     yield* this.inSyncSets.demote(shard, failed, cause);

@@ -1,4 +1,4 @@
-/** The clients of a story: each asks one thing of one balancer, and is told one thing, or nothing. */
+/** The clients of a story: each asks one thing of one balancer, and gets one answer, or none. */
 import type { OperationStatus, RangeRead, WriteDone } from '#common/contracts/commands';
 import type { ErrorBody } from '#common/contracts/errors';
 import { splitRows } from '#common/nats/lines';
@@ -50,7 +50,7 @@ export class Clients {
     return this.clients[number - 1]?.isDone === true;
   }
 
-  /** Those who have not been told anything. */
+  /** Those who have got no answer. */
   unanswered(): string[] {
     const waiting = this.clients.filter(({ isDone }) => !isDone);
     return waiting.length === 0
@@ -58,7 +58,7 @@ export class Clients {
       : waiting.map((client) => `${nameOf(client)} has been told nothing`);
   }
 
-  /** Says so of one who has not been told anything yet. */
+  /** Says so of one who has got no answer yet. */
   leaveWaiting(number: number): void {
     const client = this.clients[number - 1]!;
     if (!client.isDone) this.say(`${nameOf(client)} has been told nothing yet`);

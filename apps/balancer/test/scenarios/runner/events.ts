@@ -1,4 +1,4 @@
-/** The cluster's events as a story tells them. */
+/** The cluster's events in the words of a story. */
 import type { ClusterEvent, EventKind } from '#common/contracts/events';
 
 type Description = (subject: string, data: Record<string, unknown>) => string;

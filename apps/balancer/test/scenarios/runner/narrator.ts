@@ -1,4 +1,4 @@
-/** Tells what happens in a world as lines of a story: what leaders want, what replicas make of it. Pings and renewals are left out. */
+/** Writes what happens in a world as lines of a story: what leaders want, what replicas make of it. Pings and renewals are left out. */
 import type { FenceReply, PartReply, RoundOp, RoundPart } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { keysOf } from '#common/protocol/round';
@@ -30,7 +30,7 @@ interface DigestsUnderWay {
 }
 
 export class Narrator implements Listener {
-  /** What has been told so far. */
+  /** What has been written so far. */
   lines: string[] = [];
   isMuted = false;
   answered: (batch: number, answered: Answered) => void = () => undefined;
@@ -143,7 +143,7 @@ export class Narrator implements Listener {
       this.say(`${server} has copied ${what} from ${source}: ${outcome.value.rows} versions`);
   }
 
-  /** Every page is asked for by itself; what is told is the sum of all of them. */
+  /** Every page is asked for by itself; what is shown is the sum of all of them. */
   private sentDigest(balancer: Balancer, digest: Digest): void {
     const name = digestName(balancer, digest);
     const digests = this.digests.get(name) ?? { open: 0, texts: new Map<string, string>(), sums: new Map() };
@@ -259,7 +259,7 @@ function differing(outcomes: RoundUnderWay['outcomes']): string {
   return said.map(([shard, digests]) => `; digests of what it did to ${shard}: ${groupsOf(digests)}`).join('');
 }
 
-/** Who told the same: `S0 = S1, S2 differs` for two against one. */
+/** Who reported the same: `S0 = S1, S2 differs` for two against one. */
 function groupsOf(texts: ReadonlyMap<string, string>): string {
   const groups = new Map<string, string[]>();
   for (const [server, text] of [...texts].sort()) groups.set(text, [...(groups.get(text) ?? []), server]);

@@ -21,7 +21,7 @@ export class Post {
   private readonly fates = new Map<string, Fate>();
   private held: (() => void)[] = [];
 
-  /** @param late told what came of a message that was delivered late */
+  /** @param late called with what came of a message that was delivered late */
   constructor(
     private readonly scheduler: StillScheduler,
     private readonly late: (from: string, ask: Ask, outcome: Outcome<unknown>) => void,

@@ -48,7 +48,7 @@ export interface StoredVersion {
   value: string;
 }
 
-/** Whoever tells the story. */
+/** Whoever writes the story. */
 export interface Listener {
   /** A balancer's core has taken a step, and this is what it wants. */
   stepped(balancer: Balancer, effects: readonly Effect[]): void;

@@ -50,7 +50,7 @@ export class Acknowledgements {
   acknowledged(operation: Operation, added: number): void {
     if (!('tokens' in operation) || added < operation.tokens.length) return;
     for (const mark of operation.tokens) {
-      // Told again to who asks again, it says nothing about who has it by now.
+      // Answered again to who asks again, it says nothing about who has it by now.
       if (this.acknowledgedMarks.has(mark) || this.removed.has(mark)) continue;
       this.acknowledgedMarks.add(mark);
       const shard = this.shardOfMark.get(mark);

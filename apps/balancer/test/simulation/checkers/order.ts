@@ -1,5 +1,5 @@
 /**
- * I3, and the second half of I1: one order explains everything that clients were told, and what the disks hold at the end.
+ * I3, and the second half of I1: one order explains everything that clients were answered, and what the disks hold at the end.
  *
  * First all keys together are judged as one object, which is strict serializability of everything. Where that search grows too wide
  * each group of keys is judged by itself.

@@ -34,7 +34,7 @@ export class Progress {
     this.stepVats.clear();
   }
 
-  /** A leader has handled an event. What it knows of a configuration that is in force no more, clients must not be told. */
+  /** A leader has handled an event. What it knows of a configuration that is in force no more, clients must not learn. */
   stepped({ name, cluster }: SimBalancer): void {
     if (cluster.configId !== this.seen.configId()) return;
     let vats = this.stepVats.get(name);

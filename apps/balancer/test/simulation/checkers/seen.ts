@@ -55,7 +55,7 @@ export function shardOn(server: SimServer | undefined, shard: string, configId: 
   return state === undefined || table === undefined ? null : { state, table };
 }
 
-/** Whether the server's disk has the tables of this configuration, which it has not been told yet to put in force. */
+/** Whether the server's disk has the tables of this configuration, which it has not put in force yet. */
 export function isPrepared(server: SimServer | undefined, shard: string, configId: number): boolean {
   const prepared = server === undefined ? null : contentsOf(server).identity.prepared;
   return prepared?.cluster.configId === configId && prepared.shards.some((config) => config.shard === shard);

@@ -47,7 +47,7 @@ export function shardsToServe(seen: Seen, copies: WholeCopies, leader?: SimBalan
 /**
  * As many members of the newest in-sync set are whole, and can live, as a shard must have to be served; a leader that has decided the
  * shard knows of replicas outside of the set as well whether they miss anything. Where the bucket has been rolled back besides, more than
- * half of its replicas must be able to tell of its newest configuration.
+ * half of its replicas must be able to report its newest configuration.
  */
 function hasEnough(shard: string, seen: Seen, copies: WholeCopies, leader?: SimBalancer): boolean {
   const record = seen.newest.get(shard);
@@ -60,7 +60,7 @@ function hasEnough(shard: string, seen: Seen, copies: WholeCopies, leader?: SimB
 }
 
 /**
- * Whether the leader can know that a replica that is no member misses nothing: it has been told so, has taken part under this leader, or
+ * Whether the leader can know that a replica that is no member misses nothing: it has got that VAT, has taken part under this leader, or
  * holds the very round that the leader's take-over has found on all members.
  */
 function isKnown(shard: string, server: string, seen: Seen, leader?: SimBalancer): boolean {

@@ -13,7 +13,7 @@ export class ReplyMux {
   constructor(nats: NatsConnection) {
     this.subscription = nats.subscribe(`${this.prefix}.*`, {
       callback: (error, message) => {
-        // An error here is the end of the subscription, which the connection's own end tells as well.
+        // An error here is the end of the subscription, which the connection's own end shows as well.
         if (error === null) this.handlers.get(message.subject)?.(message);
       },
     });

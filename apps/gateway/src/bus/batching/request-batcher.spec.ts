@@ -1,4 +1,4 @@
-/** An batcher on a real broker, where nobody listens, or somebody whom the test tells what to do. */
+/** A batcher on a real broker, where nobody listens, or somebody whom the test directs. */
 import type { Msg, NatsConnection, Subscription } from 'nats';
 import type { BatchReply, ChangeDone, OpResult, RecordBatch, UpdateOp } from '#common/contracts/commands';
 import type { CloudEvent } from '#common/contracts/events';
@@ -69,7 +69,7 @@ function operation(): Operation {
 class Leader {
   /** Updates as they came, in their messages. */
   readonly heard: { id: string; message: Msg }[] = [];
-  /** How often he told somebody that he leads. */
+  /** How often it was asked whether it leads. */
   questions = 0;
   /** Answers nothing, as a process that stands still. */
   isStill = false;

@@ -33,7 +33,7 @@ const HEADER_BYTES_PER_OP = 100;
 const NOTHING_DONE: readonly ErrorCode[] = ['SHARD_UNAVAILABLE', 'BUSY', 'NO_LEADER', 'SNAPSHOT_GONE'];
 /** The request needs another look at its rows before it is sent again. */
 const OUTDATED: readonly ErrorCode[] = ['CONFIG_CHANGED', 'NOT_CONFIGURED'];
-/** What is true of a request whichever of its attempts is told so. */
+/** What is true of a request whichever of its attempts hears so. */
 const FINAL: readonly ErrorCode[] = ['KEY_EXISTS', 'KEY_NOT_FOUND', 'KEY_OUT_OF_RANGE', 'BAD_REQUEST', 'ID_REUSED'];
 
 export class RequestBatcher<H extends object, T> implements LeaderListener {

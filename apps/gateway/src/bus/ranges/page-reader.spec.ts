@@ -1,4 +1,4 @@
-/** Pages from a real broker, where replicas answer what the test tells them to. */
+/** Pages from a real broker, where replicas answer what the test wants. */
 import type { NatsConnection } from 'nats';
 import type { ErrorCode } from '#common/contracts/errors';
 import { nodeSubject } from '#common/contracts/subjects';

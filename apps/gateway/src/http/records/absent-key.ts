@@ -1,4 +1,4 @@
-/** What clients are told of a row that is not there. */
+/** What clients are answered for a row that is not there. */
 import { ShardlineError } from '#common/contracts/errors';
 import type { Operation } from '../../bus/operations';
 

@@ -35,7 +35,7 @@ export class OperationsController {
   }
 }
 
-/** As the asker of the change was told it. */
+/** As the client of the change got it. */
 function operationAnswer({ operation, outcome, added, refusal }: OperationStatus): OperationAnswer {
   return {
     operation,

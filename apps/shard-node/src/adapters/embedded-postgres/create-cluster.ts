@@ -93,7 +93,7 @@ function requireSameMajor(clusterDir: string, found: string, binaries: string): 
 
 const REMEDY = 'remove the folder and let it be copied from the other replicas';
 
-/** A file without which nobody can tell what the data are. */
+/** A file without which nobody can know what the data are. */
 function damaged(clusterDir: string, file: string, how: string): PostgresUnavailableError {
   return new PostgresUnavailableError(`${join(clusterDir, file)} ${how}: the data are damaged; ${REMEDY}`);
 }

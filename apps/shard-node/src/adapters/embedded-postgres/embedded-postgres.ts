@@ -47,7 +47,7 @@ export interface EmbeddedPostgresOptions {
   startTimeoutMs?: number;
 }
 
-/** How Postgres ended without having been told to. `lastLines`: the end of its log. */
+/** How Postgres ended without having been stopped. `lastLines`: the end of its log. */
 export interface UnexpectedExit {
   status: number | null;
   lastLines: string[];

@@ -101,7 +101,7 @@ function owner(uid: number, gid: number): (path: string) => Promise<void> {
   return (path) => chown(path, uid, gid);
 }
 
-/** Tries it, which is right also where modes alone do not tell (ACLs, namespaces, a library that lacks). */
+/** Tries it, which is right also where modes alone do not show it (ACLs, namespaces, a library that lacks). */
 async function canReach(user: RunAs, postgres: string, folder: string): Promise<boolean> {
   const { program, args, ...as } = user.invoke('/bin/sh', ['-c', 'cd "$1" && "$2" --version', 'sh', folder, postgres]);
   return (await runProgram(program, args, as)) !== undefined;

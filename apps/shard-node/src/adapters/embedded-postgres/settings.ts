@@ -76,7 +76,7 @@ const PLATFORM_SETTINGS: Record<string, string> =
 const SPARE_CONNECTIONS = 14;
 
 /**
- * Arguments for `postgres`. The data directory stands among them, so that the process can be told by them.
+ * Arguments for `postgres`. The data directory stands among them, so that the process can be recognised by them.
  *
  * @param clients connections that the node opens at the most
  */

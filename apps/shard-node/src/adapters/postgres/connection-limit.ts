@@ -28,7 +28,7 @@ interface Limits {
  */
 export async function requireConnections(url: string, poolSize: number): Promise<void> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: TIMEOUT_MS, query_timeout: TIMEOUT_MS });
-  client.on('error', () => undefined); // told by the query
+  client.on('error', () => undefined); // reported by the query
   await client.connect();
   try {
     const [limits] = (await client.query<Limits>(LIMITS)).rows;

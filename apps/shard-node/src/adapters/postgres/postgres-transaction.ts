@@ -235,7 +235,7 @@ export class PostgresTransaction implements WriteTransaction {
   }
 
   async commit(): Promise<void> {
-    // A fence that was told is never lost.
+    // A fence that was acknowledged is never lost.
     if (this.isLosable && !this.hasIdentity && this.pending.length > 0) {
       this.begin();
       this.later('SET LOCAL synchronous_commit = off', []);

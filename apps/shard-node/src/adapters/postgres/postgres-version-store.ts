@@ -120,7 +120,7 @@ export class PostgresVersionStore implements VersionStore {
         await transaction.rollback();
         if (breaksConnection(thrown)) this.writer.discard(client);
       } catch {
-        // The connection itself failed: Postgres rolls back when it notices. The cause is told below.
+        // The connection itself failed: Postgres rolls back when it notices. The cause is reported below.
         this.writer.discard(client);
       }
       throw asStoreFailure(thrown);
@@ -320,7 +320,7 @@ function cursorValues(after: CopyCursor | null): [number | string, number] {
 }
 
 function ignored(): void {
-  // told by the statement
+  // reported by the statement
 }
 
 async function guarded<T>(work: () => Promise<T>): Promise<T> {

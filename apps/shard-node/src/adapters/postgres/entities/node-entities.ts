@@ -33,7 +33,7 @@ export interface TermRow {
   configEpoch: number;
   configVersion: number;
   inSync: string[];
-  /** Null: stored by a release that told the in-sync set alone. */
+  /** Null: stored by a release that sent the in-sync set alone. */
   replicas: string[] | null;
   joining: string[];
   diverged: string[];

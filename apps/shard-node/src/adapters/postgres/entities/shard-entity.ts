@@ -56,7 +56,7 @@ function shardEntity(shard: string, schema: TableSchema, within = SHARDS_SCHEMA)
     tableName: shard,
     schema: within,
     columns: { ...Object.fromEntries(own), cat: { type: 'bigint', primary: true }, dat: { type: 'bigint' } } as const,
-    // Undoing and telling a difference look for the newest births: the table is in their order, a BRIN index costs nothing.
+    // Undoing and sending a difference look for the newest births: the table is in their order, a BRIN index costs nothing.
     // Purging looks for deaths, and most versions live.
     indices: [{ columns: ['cat'] }, { columns: ['dat'], where: `"dat" < ${ALIVE_TEXT}` }],
   });

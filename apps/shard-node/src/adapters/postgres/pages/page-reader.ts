@@ -46,7 +46,7 @@ const FULL = 0.9;
 /** Rows fetched are planned to fill this share of the room, so that they seldom exceed it. */
 const TARGET = 0.97;
 
-/** What is known of the sizes of a shard's rows: the average is learned from pages, the largest is told. */
+/** What is known of the sizes of a shard's rows: the average is learned from pages, the largest is reported. */
 export class RowSizes {
   private averageBytes: number | null = null;
 

@@ -4,7 +4,7 @@ import { verdictOn, type Verdict } from './sqlstate';
 /** SQLSTATE of a division by zero: how a round's statement says that the shard is not as this process believes. */
 const STATE_MISMATCH = '22012';
 
-/** Whether what was thrown tells that the connection it came by is not to be used again. */
+/** Whether what was thrown shows that the connection it came by is not to be used again. */
 export function breaksConnection(thrown: unknown): boolean {
   return !(thrown instanceof ShardlineError) && verdictOn(codeOf(thrown)) === 'broken';
 }

@@ -110,7 +110,7 @@ export class ShardStatements {
   readonly fittingSnapshot: Statement;
   /** Of versions that were born or died in `(from $6, to $4]`, otherwise as `fittingSnapshot`. */
   readonly fittingDifference: Statement;
-  /** Rows that `copyPage` told, behind what is there. */
+  /** Rows that `copyPage` returned, behind what is there. */
   readonly copyIn: string;
   /** The same into a table of the session alone, which is empty before and after every transaction. */
   readonly createStage: string;
@@ -271,7 +271,7 @@ export class ShardStatements {
   /** COPY of versions behind the cursor, in (key, cat) order: the key, `cat`, `dat`, and the other columns. */
   copyOut({ from, to }: VersionRange, after: CopyCursor | null, limit: number): string {
     const { key, table } = this;
-    // COPY takes no parameters; these are numbers, whatever they were told to be.
+    // COPY takes no parameters; these are numbers, whatever they were declared to be.
     const [afterKey, afterCat] = after === null ? [SMALLEST_BIGINT, '0'] : [bigint(after.key), bigint(after.cat)];
     const end = bigint(to);
     const touched =

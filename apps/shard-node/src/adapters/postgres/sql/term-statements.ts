@@ -142,7 +142,7 @@ export function shardStateOf(row: TermRow): ShardState {
   };
 }
 
-/** Shards of which one round is the newest hold one object of its terms, as they did when it was applied: they are told together. */
+/** Shards of which one round is the newest hold one object of its terms, as they did when it was applied: they are reported together. */
 export function withSharedTerms(states: readonly ShardState[]): ShardState[] {
   const known = new Map<string, Record<string, number>>();
   return states.map((state) => {
