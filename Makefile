@@ -5,7 +5,7 @@ ARGS =
 LOCAL = node dist/apps/local/main.js
 SOURCES := $(shell find apps libs -name '*.ts' -not -name '*.spec.ts' -not -name '*.e2e-spec.ts' 2>/dev/null)
 
-# `make clean run` builds anew, also where MAKEFLAGS says -j: goals are made in their order, so nothing is looked at before it is gone.
+# `make clean run` builds again, also where MAKEFLAGS says -j: goals are made in their order, so nothing is looked at before it is gone.
 ifneq ($(filter clean distclean,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
@@ -36,7 +36,7 @@ distclean: clean ## clean, and remove what was installed
 check: install ## lint, types and unit tests side by side: what needs no processes (a minute and a half)
 	@$(MAKE) --no-print-directory -j3 lint typecheck unit
 
-lint: install ## check the code: ESLint, Prettier, direction of imports
+lint: install ## check the code and the pages: ESLint, Prettier, direction of imports, words
 	@npm run --silent lint
 
 format: install ## fix what the linters can fix by themselves
@@ -55,7 +55,7 @@ sim: install ## simulate clusters with faults: SEEDS=20000 JOBS=2, or SEED=17 fo
 	@node_modules/.bin/tsc -p tsconfig.simulation.json
 	@exec node --single-threaded-gc --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/simulation/main.js
 
-explore: install ## look at small worlds with every pair of things that can go wrong: SCRIPTS= TURNS=1000 BLOWS=2, or WORLD=
+explore: install ## run small worlds with every pair of mishaps: SCRIPTS= TURNS=1000 BLOWS=2, or WORLD=
 	@node_modules/.bin/tsc -p tsconfig.exploration.json
 	@exec node --single-threaded-gc --max-semi-space-size=32 --max-inlined-bytecode-size-cumulative=250 dist/apps/balancer/test/exploration/main.js
 

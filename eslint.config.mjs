@@ -3,6 +3,7 @@ import js from '@eslint/js';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 import { noSpreadIntoCalls } from './scripts/lint/no-spread-into-calls.mjs';
+import { plainTexts } from './scripts/lint/private-words.mjs';
 
 /** What a core or a protocol rule may not reach for: time, chance, the process and the outside come in as arguments. */
 const IMPURE_GLOBALS = [
@@ -50,6 +51,9 @@ const IMPURE_IMPORTS = {
     },
   ],
 };
+
+/** Rules of this repository. */
+const shardline = { rules: { 'no-spread-into-calls': noSpreadIntoCalls, 'plain-texts': plainTexts } };
 
 export default tseslint.config(
   {
@@ -101,8 +105,8 @@ export default tseslint.config(
   {
     files: ['apps/*/src/**/*.ts', 'apps/*/main.ts', 'libs/**/*.ts'],
     ignores: ['**/*.spec.ts'],
-    plugins: { shardline: { rules: { 'no-spread-into-calls': noSpreadIntoCalls } } },
-    rules: { 'shardline/no-spread-into-calls': 'error' },
+    plugins: { shardline },
+    rules: { 'shardline/no-spread-into-calls': 'error', 'shardline/plain-texts': 'error' },
   },
   {
     files: ['apps/*/src/core/**/*.ts', 'libs/common/src/protocol/**/*.ts', 'libs/common/src/contracts/**/*.ts'],
@@ -144,6 +148,11 @@ export default tseslint.config(
         AbortSignal: 'readonly',
       },
     },
+  },
+  {
+    files: ['scripts/*.js', 'load-tests/**/*.js'],
+    plugins: { shardline },
+    rules: { 'shardline/plain-texts': 'error' },
   },
   {
     // k6 runs these, with globals of its own.

@@ -87,7 +87,7 @@ async function experiments(cluster, events, dataDir, rows) {
     `  naming the key that differs (${JSON.stringify(data.keys.map(({ key }) => key))}) took ${seconds(startMs)} s`,
   );
   await whole(cluster);
-  console.log(`  and copying everything anew, ${seconds(startMs)} s in all`);
+  console.log(`  and a full re-copy, ${seconds(startMs)} s in all`);
 
   startMs = performance.now();
   process.kill(cluster.nodePid('Server1'), 'SIGKILL');

@@ -15,7 +15,7 @@ function isInUse() {
   if (!existsSync(dataDir)) return false;
   const folderLock = join(__dirname, '../dist/libs/common/src/process/folder-lock.js');
   if (!existsSync(folderLock))
-    throw new Error(`"make build" first: without it nobody can tell whether ${shown} is in use`);
+    throw new Error(`"make build" first: without it nobody knows whether ${shown} is in use`);
   return require(folderLock).FolderLock.isHeld(dataDir);
 }
 

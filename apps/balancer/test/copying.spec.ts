@@ -128,7 +128,7 @@ describe('a replica that has its data', () => {
     world.reply('config', () => done(world.stored(['a'], { copy: { from: 0, to: 18, after: null } as never })));
     world.start();
     expect(world.published('shard.syncing')).toMatchObject([
-      { cause: 'not in sync; an earlier copy is gone on with', resumed: true },
+      { cause: 'not in sync; an earlier copy is resumed', resumed: true },
     ]);
     expect(world.copied).toEqual(['S0>(0, 18]', `S0>(18, ${VAT}]`]);
   });

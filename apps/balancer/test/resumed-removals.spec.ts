@@ -14,7 +14,7 @@ async function begun(world: World, ...servers: string[]): Promise<() => void> {
   const release = holdCopies(world);
   expect(await remove(world, ...servers)).toMatchObject({
     ok: false,
-    error: { code: 'OUTCOME_UNKNOWN', message: expect.stringMatching(/being removed.*goes on by itself/) as string },
+    error: { code: 'OUTCOME_UNKNOWN', message: expect.stringMatching(/being removed.*continues by itself/) as string },
   });
   expect(record(world).leaving).toEqual(servers);
   return release;

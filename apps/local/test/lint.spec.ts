@@ -1,4 +1,4 @@
-/** The lint rules that keep a client's input from costing more than it may, tried on code that breaks them. */
+/** The lint rules of this repository, tried on code that breaks them. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { projectRoot } from '#common/process/project-root';
@@ -43,6 +43,9 @@ const CODE = [
   String.raw`export const ends = /0+$/.exec('1.0');`,
   String.raw`export const nested = /^(a+)+$/.test('aa');`,
   String.raw`export const linear = /^(?:0|[1-9]\d*)$/.test('10');`,
+  "export const text = 'the shard was set back';",
+  'export const built = `S0 was told ${all.length} times`;',
+  "export const words = ['told', 'lane'];",
 ];
 
 test.each([
@@ -50,7 +53,7 @@ test.each([
   'apps/balancer/src/core/requests/writer.ts',
   'apps/shard-node/src/core/serving.ts',
 ])(
-  'in %s no list of unknown length becomes arguments, and no regular expression is slower than linear',
+  'in %s no list of unknown length becomes arguments, no expression is slower than linear, no text has a private word',
   async (file) => {
     expect(await broken(file, CODE)).toEqual([
       [5, 'shardline/no-spread-into-calls'],
@@ -61,6 +64,8 @@ test.each([
       [10, 'shardline/no-spread-into-calls'],
       [11, 'regexp/no-super-linear-move'],
       [12, 'regexp/no-super-linear-backtracking'],
+      [14, 'shardline/plain-texts'],
+      [15, 'shardline/plain-texts'],
     ]);
   },
 );

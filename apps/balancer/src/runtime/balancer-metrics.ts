@@ -56,7 +56,7 @@ export class BalancerMetrics {
   );
   private readonly divergences = new Counter({
     name: 'shardline_divergences_total',
-    help: 'Replicas that were found to hold something else than the others',
+    help: 'Replicas that were found to hold other data than the others',
     labelNames: ['shard'],
     registers: [this.registry],
   });

@@ -114,7 +114,7 @@ function summary(tallies: Tallies, tookMs: number, jobs: number): string {
   return [
     `${seeds} worlds in ${(tookMs / 1000).toFixed(1)} s with ${jobs} process(es): ${perSecond} seeds/s`,
     `  ${operations} operations of clients, ${faults} faults, ${Math.round(simulatedMs / 1000)} s of simulated time`,
-    `  ${isVoid} worlds lost their only copies (nothing is promised then), ${undecided} held a history too wide to judge`,
+    `  ${isVoid} worlds lost their only copies (nothing is promised then), ${undecided} held a history too wide to check`,
     ...lines,
     '  no promise was broken',
   ].join('\n');

@@ -66,7 +66,7 @@ function nameOf(value: unknown, what: string): string {
   if (typeof value !== 'string') throw badRequest(`${what} must be a text, not ${describe(value)}`);
   if (!IDENTIFIER.test(value)) {
     throw badRequest(
-      `${what} is ${quote(value)}: a name starts with a letter or _ and goes on with at most 62 letters, digits, _ - [ ]`,
+      `${what} is ${quote(value)}: a name starts with a letter or _, followed by at most 62 letters, digits, _ - [ ]`,
     );
   }
   // It has a meaning of its own in every JavaScript object, whoever may read it later.

@@ -82,7 +82,7 @@ export function withoutRepeats({ keys, rows }: KeyedRows, onConflict: OnConflict
 function repeated(key: string, value: number): ShardlineError {
   return new ShardlineError(
     'KEY_REPEATED',
-    `${key} ${value} stands twice in the request, nothing was written: send each key once, or choose ?onConflict=ignore|replace`,
+    `${key} ${value} appears twice in the request, nothing was written: send each key once, or choose ?onConflict=ignore|replace`,
   );
 }
 

@@ -42,7 +42,7 @@ test.each(NOT_STORED)(
   async (code) => {
     const { status, message } = await answerTo(code, true);
     expect(status).toBe(504);
-    expect(message).toMatch(/may or may not have been done; GET \/operations\/mine tells/);
+    expect(message).toMatch(/may or may not have been done; GET \/operations\/mine has the outcome/);
   },
 );
 

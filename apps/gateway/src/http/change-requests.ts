@@ -61,10 +61,10 @@ function failureOf(error: ShardlineError, operation: Operation): ShardlineError 
   const where = `GET /operations/${encodeURIComponent(operation.id)}`;
   const isInDoubt = status === 504 || (operation.inDoubt && !HOLDS_FOR_EVERY_ATTEMPT.includes(error.code));
   if (!isInDoubt)
-    return status === 503 ? new HttpFailure(503, `${message} (${where} tells what became of it)`, headers) : error;
+    return status === 503 ? new HttpFailure(503, `${message} (${where} has the outcome)`, headers) : error;
   return new HttpFailure(
     504,
-    `${error.message}: it may or may not have been done; ${where} tells, and the same request with the header ` +
+    `${error.message}: it may or may not have been done; ${where} has the outcome, and the same request with the header ` +
       `Idempotency-Key: ${operation.id} is never carried out twice`,
   );
 }

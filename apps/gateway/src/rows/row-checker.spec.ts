@@ -45,7 +45,7 @@ test('what is stored reads as what was sent', () => {
 const good = { Stud_id: 1, Stud_name: 'a', Stud_marks: 'b' };
 test.each<[unknown, RegExp]>([
   [{ Stud_id: 1, Stud_name: 'a' }, /^data\[1\] lacks the column Stud_marks/],
-  [{ ...good, extra: 1 }, /^data\[1\] has the column "extra", which the table has not/],
+  [{ ...good, extra: 1 }, /^data\[1\] has the column "extra", which the table does not have/],
   [{ ...good, 'x"; DROP TABLE y; --': 1 }, /^data\[1\] has the column "x\\"; DROP/],
   [{ ...good, stud_id: 1 }, /^data\[1\] has the column "stud_id"/],
   [JSON.parse('{"Stud_id":1,"Stud_name":"a","__proto__":"b"}'), /^data\[1\]/],

@@ -78,13 +78,15 @@ export class RowChecker {
     const names = Object.keys(row);
     if (names.length === this.columns.length) return;
     const extra = names.find((name) => !this.names.has(name)) ?? '';
-    throw badRequest(`${what()} has the column ${quote(extra)}, which the table has not: a row has ${this.list()}`);
+    throw badRequest(
+      `${what()} has the column ${quote(extra)}, which the table does not have: a row has ${this.list()}`,
+    );
   }
 
   /** The columns in a message. */
   private list(): string {
     const more = this.columns.length - COLUMNS_NAMED;
     const named = this.columns.slice(0, COLUMNS_NAMED).map(({ name }) => name);
-    return named.join(', ') + (more > 0 ? ` and ${more} more, as GET /status tells` : '');
+    return named.join(', ') + (more > 0 ? ` and ${more} more, see GET /status` : '');
   }
 }

@@ -39,7 +39,7 @@ export class UnreadableRequests {
     server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
       this.follow({ request, response });
       const body = failureBody(
-        `nobody here can do what is expected (${STATUS_CODES[417] ?? ''}): leave the header Expect out`,
+        `the expectation cannot be met (${STATUS_CODES[417] ?? ''}): leave the header Expect out`,
       );
       response.writeHead(417, headersFor(body)).end(body);
     });

@@ -13,8 +13,8 @@ test('ports and folder are taken, in whatever order they stand', () => {
 });
 
 test.each([
-  [['fly'], /no command "fly"/],
-  [['run', 'stop'], /"stop" is too much/],
+  [['fly'], /unknown command "fly"/],
+  [['run', 'stop'], /unexpected argument "stop"/],
   [['--port', '0'], /--port is "0"/],
   [['--port', '65536'], /--port is "65536"/],
   [['--port', '5e3'], /--port is "5e3"/],

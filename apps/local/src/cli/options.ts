@@ -32,8 +32,8 @@ export function parseOptions(args: string[]): Options {
   const { values, positionals } = parse(args);
   const [given = 'run', ...more] = positionals;
   const command = values.help === true ? 'help' : COMMANDS.find((name) => name === given);
-  if (command === undefined) throw usage(`there is no command ${JSON.stringify(given)}`);
-  if (more.length > 0) throw usage(`${JSON.stringify(more[0])} is too much`);
+  if (command === undefined) throw usage(`unknown command ${JSON.stringify(given)}`);
+  if (more.length > 0) throw usage(`unexpected argument ${JSON.stringify(more[0])}`);
   const port = portOf('--port', values.port);
   const natsPort = portOf('--nats-port', values['nats-port']);
   if (port === natsPort) throw usage(`--port and --nats-port are both ${port}`);

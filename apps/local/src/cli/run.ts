@@ -59,7 +59,7 @@ async function runUntilStopped(
   const identity = dataDir.identity();
   const info = (): LauncherInfo => ({ pid: process.pid, port, natsPort, ready, ...identity });
   const control = new ControlSocket(info, () => {
-    stop('told to stop');
+    stop('a stop was requested');
   });
   await control.listenAt(dataDir.controlSocket);
   const upkeep = keepUp(dataDir, control, cluster);

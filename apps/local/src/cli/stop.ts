@@ -38,7 +38,7 @@ export async function stopCluster(
   const restMs = Math.max(startMs + deadlineMs - performance.now(), 0);
   if (!(await waitUntilGone(async () => dataDir.isUsed(), restMs))) {
     const what = `the cluster on ${options.shownDataDir} (launcher ${launcher.pid ?? 'unknown'}) does not stop`;
-    throw new Refusal(launcher.answers ? what : `${what}; is it suspended? "kill -CONT" lets it go on`);
+    throw new Refusal(launcher.answers ? what : `${what}; is it suspended? "kill -CONT" resumes it`);
   }
   terminal.say(`stopped the cluster on ${options.shownDataDir}; its data stays there`);
   return 0;

@@ -118,7 +118,7 @@ class Demo {
   }
 
   private async killOne(client: Client, cluster: BackgroundCluster): Promise<void> {
-    this.title(`Kill ${VICTIM} with SIGKILL and watch, while a client goes on reading`);
+    this.title(`Kill ${VICTIM} with SIGKILL and watch, while a client keeps reading`);
     const pidFile = join(new DataDir(this.options.dataDir, this.options.shownDataDir).serversDir, VICTIM, 'node.pid');
     const { seconds, reads } = await killAndWatch(VICTIM, pidFile, cluster.natsPort, client, this.terminal);
     this.line(`healed in ${seconds.toFixed(1)} s; all of ${grouped(reads)} reads meanwhile were answered`);

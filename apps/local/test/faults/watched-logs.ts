@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { connect } from 'nats';
 
 /** A service that ends by an exception of its own; a 500 to a client. */
-const DEFECTS = /"msg":"(nobody caught this|nobody awaited this)"|"code":"INTERNAL"/;
+const DEFECTS = /"msg":"(uncaught exception|unhandled rejection)"|"code":"INTERNAL"/;
 const DIVERGED = 'shardline.event.shard.diverged';
 
 export class WatchedLogs {

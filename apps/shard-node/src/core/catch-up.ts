@@ -25,8 +25,8 @@ export function admitCatchUp(state: ReplicaState, request: CatchupRequest): Catc
     return { kind: 'resume', shard, after: catchUp.after };
   }
   if (from === 0) return { kind: 'drop', shard, after: null };
-  if (from > shard.committedVat) refuse(request, `the replica was told no more than ${shard.committedVat}`);
-  if (to < shard.committedVat) refuse(request, `the replica was told ${shard.committedVat} already`);
+  if (from > shard.committedVat) refuse(request, `the committed VAT of the replica is only ${shard.committedVat}`);
+  if (to < shard.committedVat) refuse(request, `the committed VAT of the replica is ${shard.committedVat} already`);
   return { kind: 'undo', shard, after: null };
 }
 

@@ -127,7 +127,7 @@ export function admitPart(shards: ReadonlyMap<string, ShardState>, task: PartTas
   };
   if (shard.catchUp !== null) refuse('the replica is catching up');
   if (shard.newestRound !== null && !isNewer(id, shard.newestRound)) {
-    refuse(`round ${shard.newestRound.epoch}/${shard.newestRound.round} has been here`);
+    refuse(`round ${shard.newestRound.epoch}/${shard.newestRound.round} has been stored already`);
   }
   if (part.firstTerm <= shard.currentTerm)
     refuse(`term ${part.firstTerm} has been used, the newest is ${shard.currentTerm}`);

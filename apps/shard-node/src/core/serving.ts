@@ -14,7 +14,7 @@ export function admitSnapshot(state: ReplicaState, name: string, vat: number): S
   const shard = shardOf(state.shards, name);
   if (shard.catchUp !== null) throw gone(name, 'the replica is catching up');
   if (vat < shard.purgedTo) throw gone(name, `VAT ${vat} has been purged up to ${shard.purgedTo}`);
-  if (vat > shard.currentTerm) throw gone(name, `the replica has not got to VAT ${vat}, only to ${shard.currentTerm}`);
+  if (vat > shard.currentTerm) throw gone(name, `the replica has not reached VAT ${vat}, only ${shard.currentTerm}`);
   return shard;
 }
 

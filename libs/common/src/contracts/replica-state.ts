@@ -77,7 +77,7 @@ export const shardConfig = z.strictObject({
   replicas: names,
   /** Replicas that have never been in sync yet: they do not count towards the number of copies. */
   joining: names,
-  /** Replicas that were found to hold something else than the others: they are copied as a whole before they count again. */
+  /** Replicas that were found to hold other data than the others: they are copied as a whole before they count again. */
   diverged: names.exactOptional(),
   /** Members hold different things, and too few of them have answered to know who is right: all of them have a word in it. */
   disputed: flag,

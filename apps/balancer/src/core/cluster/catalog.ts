@@ -122,12 +122,12 @@ export class Catalog {
    */
   private isRolledBack(outcome: Outcome<number | null>, highest: number): boolean {
     if (!outcome.ok || outcome.value === null || outcome.value > highest) return false;
-    this.stepDown('the catalog was set back to an earlier state');
+    this.stepDown('the bucket was rolled back to an earlier state');
     return true;
   }
 
   private lost(key: string): void {
-    this.stepDown(`somebody else changed ${key} in the catalog`);
+    this.stepDown(`another process changed ${key} in the bucket`);
   }
 
   /** Whether the key has this very value, which only we can have written; null when that cannot be found out now. */

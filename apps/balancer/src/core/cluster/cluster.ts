@@ -138,7 +138,7 @@ export class Cluster {
 
   /** The request that sends a server the configurations of shards. @throws Error without one of the cluster: there are no servers then */
   configRequest(shards: ShardConfig[]): ConfigRequest {
-    if (this.record === null) throw new Error('there is no configuration that a server could be told of');
+    if (this.record === null) throw new Error('there is no configuration to send to a server');
     return this.requestUnder(this.record, shards);
   }
   /** The same, under this record of the cluster. */

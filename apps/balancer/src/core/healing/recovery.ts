@@ -169,7 +169,7 @@ export class Recovery {
 
   private *carryOut(plan: CopyPlan): Workflow<boolean> {
     const startedMs = this.context.nowMs;
-    this.publishSyncing(plan, plan.resumed ? 'not in sync; an earlier copy is gone on with' : 'not in sync');
+    this.publishSyncing(plan, plan.resumed ? 'not in sync; an earlier copy is resumed' : 'not in sync');
     if (!(yield* this.approach(plan))) return false;
     const copiedMs = this.context.nowMs;
     if (!(yield* this.closeIn(plan))) return false;

@@ -18,7 +18,7 @@ import type { Writer } from '../requests/writer';
 
 /** How often it is asked who is right, where that is open because too few have answered. */
 const DISPUTE_PAUSE_MS = 1_000;
-const CAUSE = 'a scrub found that it shows something else than the others';
+const CAUSE = 'a scrub found that it shows other data than the others';
 
 /** What came of one shard. */
 type Scrubbed = ScrubDone['shards'][number];

@@ -259,4 +259,4 @@ export class Foundation {
   }
 }
 
-const FOUND = 'a server holds a configuration of which the catalog knows nothing';
+const FOUND = 'a server holds a configuration that is not in the bucket';

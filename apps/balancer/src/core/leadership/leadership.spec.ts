@@ -472,7 +472,7 @@ describe('the lease', () => {
     expect(a.deposed).toBeNull();
     Object.assign(world.bucket, { entry, revision });
     world.run(LEASE_MS);
-    expect(a.deposed).toBe('the catalog was set back to an earlier state');
+    expect(a.deposed).toBe('the bucket was rolled back to an earlier state');
   });
 
   it('and when only something else was lost, of which the revision is given again', () => {
@@ -481,7 +481,7 @@ describe('the lease', () => {
     world.run(200);
     a.saw('cluster', world.bucket.revision + 1);
     world.run(LEASE_MS);
-    expect(a.deposed).toBe('the catalog was set back to an earlier state');
+    expect(a.deposed).toBe('the bucket was rolled back to an earlier state');
   });
 
   it('as soon as it sees that, however fast others use up the revisions that were lost', () => {
@@ -495,7 +495,7 @@ describe('the lease', () => {
     world.run(LEASE_MS, () => {
       if (world.asked.readKey > readKey) world.bucket.revision = Math.max(world.bucket.revision, 1_000);
     });
-    expect(a.deposed).toBe('the catalog was set back to an earlier state');
+    expect(a.deposed).toBe('the bucket was rolled back to an earlier state');
   });
 
   it('and not when something else was stored behind a renewal, and was answered first', () => {

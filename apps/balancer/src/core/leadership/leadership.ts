@@ -42,7 +42,7 @@ const HURRY = 4;
 /** What is announced is stored within milliseconds; each look takes about one. */
 const EAGER_LOOKS = 30;
 
-const ROLLED_BACK = 'the catalog was set back to an earlier state';
+const ROLLED_BACK = 'the bucket was rolled back to an earlier state';
 
 type Role = 'standby' | 'claiming' | 'leader' | 'gone';
 

@@ -289,6 +289,6 @@ function* mayEndNow(server: ServerState, held: readonly Shard[], parts: Membersh
 
 function unfinished(servers: readonly string[]): ErrorBody {
   const [who, them] = servers.length === 1 ? ['is', 'it'] : ['are', 'them'];
-  const message = `${servers.join(', ')} ${who} being removed: what has to be copied or settled first takes longer. That goes on by itself, and /status shows ${them} until it is done`;
+  const message = `${servers.join(', ')} ${who} being removed: what has to be copied or settled first takes longer. The removal continues by itself, and /status shows ${them} until it is done`;
   return { code: 'OUTCOME_UNKNOWN', message, retryable: false };
 }

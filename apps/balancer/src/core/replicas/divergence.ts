@@ -142,7 +142,7 @@ export class Divergence {
     shard.hold(vat);
     const differences = yield* this.compare(shard, vat, server, source);
     shard.release(vat);
-    const cause = 'it shows something else than its source after a difference was copied';
+    const cause = 'it shows other data than its source after a difference was copied';
     this.publish({ shard, vat, cause, agreeing: [source], diverged: [server], hasMajority: true }, server, differences);
   }
 
@@ -190,10 +190,10 @@ export class Divergence {
 
   private publish(finding: Finding, server: string, differences: Differences | null): void {
     const { shard, vat, cause, agreeing, hasMajority, roundKeys } = finding;
-    const kept = 'what it held is kept aside there, and everything is copied anew';
+    const kept = 'its table is kept aside there, and it is fully re-copied';
     const verdict = hasMajority
       ? `it differs from those that count: ${kept}`
-      : `there is no majority, so that either side may be right; ${agreeing.join(', ')} serves on, having more records or being named first: ${kept}`;
+      : `there is no majority, so that either side may be right; ${agreeing.join(', ')} continues to serve, having more records or being named first: ${kept}`;
     const data = { cause, verdict, shard: shard.id, server, vat, agreeing, hasMajority, ...described(differences) };
     const named = roundKeys === undefined ? {} : { roundKeys: roundKeys.slice(0, KEYS_NAMED) };
     this.context.emit({

@@ -59,7 +59,7 @@ export function* digestPage(
     const outcome = yield* wait(context.ask('digest', { server, request }));
     // A page that ends where it began would be asked for for ever.
     if (outcome.ok && outcome.value.next !== null && outcome.value.next <= (after ?? Number.NEGATIVE_INFINITY)) {
-      const message = `${server} does not get on with the digest of ${shard.id}`;
+      const message = `${server} makes no progress with the digest of ${shard.id}`;
       return { ok: false, error: { code: 'BAD_MESSAGE', message, retryable: false } };
     }
     if (outcome.ok || attempt === ATTEMPTS || FINAL.includes(outcome.error.code)) return outcome;

@@ -50,7 +50,7 @@ const TAKEN: OpOutcome = { refused: 'KEY_EXISTS', key: 1 };
 
 test('what came of a round is not known before every shard has told', () => {
   const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
-  expect(() => verdictOf(round, { a: [OK] })).toThrow('no replica has said what came of the round in b');
+  expect(() => verdictOf(round, { a: [OK] })).toThrow('no replica has reported the outcome of the round in b');
 });
 
 describe('what came of a request over two shards', () => {

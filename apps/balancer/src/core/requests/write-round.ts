@@ -168,7 +168,8 @@ export class WriteRound {
       const [reply] = entry.replies.values();
       entry.requests.forEach((request, index) => {
         const outcome = reply?.outcomes[entry.notes + index];
-        if (outcome === undefined) throw new Error(`no replica has said what came of the round in ${entry.shard.id}`);
+        if (outcome === undefined)
+          throw new Error(`no replica has reported the outcome of the round in ${entry.shard.id}`);
         const before = byRequest.get(request);
         if (before === undefined) byRequest.set(request, [outcome]);
         else before.push(outcome);

@@ -343,9 +343,13 @@ export class Writer {
     const roundKeys = disputedKeys(entry);
     for (const server of sides.diverged) {
       entry.replies.delete(server);
-      entry.failures.set(server, { code: 'INTERNAL', message: 'did something else than the others', retryable: false });
+      entry.failures.set(server, {
+        code: 'INTERNAL',
+        message: 'stored the round differently from the others',
+        retryable: false,
+      });
     }
-    const cause = 'it did something else than the others with a round';
+    const cause = 'it stored a round differently from the others';
     yield* this.divergence.quarantine({ ...sides, shard, vat: part.vat, cause, roundKeys });
   }
 }

@@ -23,7 +23,7 @@ export class OperationsController {
     schema: { type: 'string', pattern: '^[!-~]{1,128}$' },
   })
   @DescribeRoute({
-    summary: 'Tells what became of a change',
+    summary: 'Returns what became of a change',
     description:
       'Outcomes are kept for OPERATION_HORIZON_S. `unknown` says that there is none: the change was never decided, is being decided, or was longer ago.',
     answer: OperationAnswer,

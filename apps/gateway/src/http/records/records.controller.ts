@@ -66,7 +66,7 @@ export class RecordsController {
     name: 'onConflict',
     required: false,
     enum: [...CONFLICT_POLICIES],
-    description: 'What happens to a key that exists, or stands twice in the request',
+    description: 'What happens to a key that exists, or appears twice in the request',
   })
   @DescribeRoute({
     summary: 'Writes new records: all of them or none, also across shards',

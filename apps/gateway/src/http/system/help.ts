@@ -69,13 +69,13 @@ const ROUTES: RouteHelp[] = [
   { route: 'DELETE /del', does: 'deletes one record', takes: '{Stud_id}', example: { Stud_id: EXAMPLE_ROW.Stud_id } },
   {
     route: 'GET /operations/{id}',
-    does: 'tells whether a change was committed, refused, or is not known',
+    does: 'shows whether a change was committed, refused, or is not known',
     takes: 'nothing; the id is the Operation-Id of the answer to the change',
   },
   { route: 'GET /help', does: 'this list', takes: 'nothing' },
   { route: 'GET /docs', does: 'the OpenAPI page; /docs-json is its text', takes: 'nothing' },
-  { route: 'GET /healthz', does: 'tells whether the gateway runs', takes: 'nothing' },
-  { route: 'GET /readyz', does: 'tells whether there is a leader and every shard can be written', takes: 'nothing' },
+  { route: 'GET /healthz', does: 'shows whether the gateway runs', takes: 'nothing' },
+  { route: 'GET /readyz', does: 'shows whether there is a leader and every shard can be written', takes: 'nothing' },
   { route: 'GET /metrics', does: "the gateway's and the leader's figures as Prometheus text", takes: 'nothing' },
 ];
 

@@ -62,7 +62,7 @@ export class ScrubbedShardDto {
   @ApiProperty({ type: 'integer', description: 'The VAT at which the replicas were compared' })
   VAT!: number;
 
-  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that told what they show' })
+  @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that were compared' })
   compared!: string[];
 
   @ApiProperty({ type: 'array', items: { type: 'string' }, description: 'Servers that could not be compared' })
@@ -147,7 +147,7 @@ export class ShardStatusDto extends ShardDto {
 
   @ApiProperty({
     oneOf: [{ type: 'integer' }, { type: 'null' }],
-    description: 'Records; null when no replica has told yet',
+    description: 'Number of records; null when no replica has reported yet',
   })
   rows!: number | null;
 
@@ -197,7 +197,7 @@ export class ServerStatusDto {
   @ApiProperty({ type: 'integer', description: 'Heartbeats missed in a row' })
   missed!: number;
 
-  @ApiProperty({ type: VitalSignsDto, description: 'As told with its last heartbeat' })
+  @ApiProperty({ type: VitalSignsDto, description: 'As reported with its last heartbeat' })
   vitals!: VitalSignsDto;
 
   @ApiProperty({ type: 'array', items: { type: 'string' } })
