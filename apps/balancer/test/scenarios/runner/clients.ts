@@ -55,13 +55,13 @@ export class Clients {
     const waiting = this.clients.filter(({ isDone }) => !isDone);
     return waiting.length === 0
       ? ['every client has been answered']
-      : waiting.map((client) => `${nameOf(client)} has been told nothing`);
+      : waiting.map((client) => `${nameOf(client)} has no answer`);
   }
 
   /** Says so of one who has got no answer yet. */
   leaveWaiting(number: number): void {
     const client = this.clients[number - 1]!;
-    if (!client.isDone) this.say(`${nameOf(client)} has been told nothing yet`);
+    if (!client.isDone) this.say(`${nameOf(client)} has no answer yet`);
   }
 
   /** What a balancer answers. */
@@ -109,7 +109,7 @@ export class Clients {
 
   private answer(client: Client, what: string): void {
     client.isDone = true;
-    this.say(`${nameOf(client)} is told: ${what}`);
+    this.say(`${nameOf(client)} gets: ${what}`);
   }
 }
 

@@ -22,7 +22,7 @@ function describeState(shard: Shard, server: string, state: NodeShardState): str
   const others = Object.keys(newestRound?.lastTerms ?? {}).filter((id) => id !== shard.id);
   const also = others.length > 0 ? `, also on ${others.join(' ')}` : '';
   const outside = shard.inSync.includes(server) ? '' : ' (not in sync)';
-  return `told VAT ${committedVat}, ${round}${also}${refused}${outside}`;
+  return `committed VAT ${committedVat}, ${round}${also}${refused}${outside}`;
 }
 
 function reasonOf(shard: Shard, reported: ReadonlyMap<string, NodeShardState>): string {
@@ -31,11 +31,11 @@ function reasonOf(shard: Shard, reported: ReadonlyMap<string, NodeShardState>): 
   const rounds = new Set(states.map(roundOf));
   if (shard.vat > highest) {
     const isHeldByAll = rounds.size === 1 && states.every(({ currentTerm }) => currentTerm === shard.vat);
-    return isHeldByAll ? `for all in sync have ${[...rounds].join('')} as their newest` : 'though nobody was told so';
+    return isHeldByAll ? `for all in sync have ${[...rounds].join('')} as their newest` : 'above every committed VAT';
   }
   const undone = states.filter(({ currentTerm }) => currentTerm > shard.vat).map(roundOf);
   const names = [...new Set(undone)].sort().join(' and ');
-  return names === '' ? 'as was told' : `the highest that one of them was told; what they have of ${names} is undone`;
+  return names === '' ? 'their committed VAT' : `the highest committed VAT of them; what they have of ${names} is undone`;
 }
 
 function roundOf({ newestRound }: NodeShardState): string {

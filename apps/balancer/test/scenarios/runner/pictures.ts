@@ -51,7 +51,7 @@ async function pictureOf(
 async function pictureOfDisk(world: World, server: string, state: ShardState): Promise<string> {
   const { shard, newestRound: round, committedVat, catchUp, purgedTo } = state;
   const name = round === null ? 'no round' : `newest round ${round.epoch}/${round.round}`;
-  const facts = [`told VAT ${committedVat}`, name];
+  const facts = [`committed VAT ${committedVat}`, name];
   if (purgedTo > 0) facts.push(`purged up to ${purgedTo}`);
   if (catchUp !== null) facts.push('a copy is under way');
   const known = await world.outcomes(server, shard);
