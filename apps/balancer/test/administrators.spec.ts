@@ -1,10 +1,10 @@
 /** What administrators are answered, and that nothing is changed by what cannot be done. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
-import type { Effect, Outcome } from '../src/core/kernel/effects';
+import type { Effect, Result } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';
 
 type Ask = Extract<Effect, { token: number }>;
-type Answer = (outcome: Outcome<unknown>) => void;
+type Answer = (outcome: Result<unknown>) => void;
 
 const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
 const SHARDS = [{ shard: SHARD, low: 0, size: 10 }];
@@ -213,7 +213,7 @@ describe('/init of a cluster without a configuration', () => {
 
   test('is refused while it cannot be found out who holds data, or somebody does, unless that is allowed', async () => {
     const world = await unconfigured();
-    let census: Outcome<unknown> = NO_ROOM;
+    let census: Result<unknown> = NO_ROOM;
     world.intercept = (asked, answer) => {
       if (asked.do === 'census') answer(census);
       return asked.do === 'census';
@@ -280,7 +280,7 @@ describe('a server that is to be started', () => {
     const failure = 'its port is taken';
     world.intercept = (asked, answer) => {
       if (!('server' in asked) || asked.server !== 'N0') return false;
-      const answers: Partial<Record<Ask['do'], Outcome<unknown>>> = {
+      const answers: Partial<Record<Ask['do'], Result<unknown>>> = {
         startNode: { ok: true, value: null },
         nodeFailure: { ok: true, value: failure },
         fence: NO_ROOM,

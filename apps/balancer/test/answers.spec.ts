@@ -1,6 +1,6 @@
 /** What a balancer answers when it has nothing to answer with, may not lead any more, or is about to end. */
 import type { Effect } from '../src/core/kernel/effects';
-import { run } from '../src/core/kernel/workflow';
+import { spawn } from '../src/core/kernel/workflow';
 import type { Writer } from '../src/core/requests/writer';
 import { SETTINGS } from './simulation/balancer';
 import { SHARD, SmallWorld as World } from './support/small-world';
@@ -76,7 +76,7 @@ describe('what is not to be had', () => {
   it('is a place behind too many others in the write queue of a shard', async () => {
     const world = await World.of(2);
     const { letGo } = holdBack(world, (ask) => ask.do === 'apply');
-    const batches = Array.from({ length: 103 }, () => world.submit(writeOf(6)));
+    const batches = Array.from({ length: 103 }, () => world.send(writeOf(6)));
     await world.until(() => world.answers[batches.at(-1)!] !== undefined, 50);
     const replies = batches.map((batch) => world.answers[batch]);
     // One is under way, a hundred wait.
@@ -127,7 +127,7 @@ describe('a leader whose lease is not certain', () => {
     const world = await World.of(2);
     const { letGo } = holdBack(world, isRenewal);
     await world.pass(LEASE_MS);
-    const batch = world.submit(writeOf(6));
+    const batch = world.send(writeOf(6));
     world.balancer.dispatch({ on: 'admin', command: { request: 7, op: 'rm', command: { n: 1, servers: ['nobody'] } } });
     await world.pass(100);
     expect(world.keys('S0')).toContain(6);
@@ -146,7 +146,7 @@ describe('a leader whose lease is not certain', () => {
     const { balancer } = world;
     const { letGo } = holdBack(world, isRenewal);
     await world.pass(LEASE_MS);
-    const batch = world.submit(writeOf(6));
+    const batch = world.send(writeOf(6));
     await world.pass(100);
     world.intercept = () => false;
     world.balancer = world.newBalancer('L2');
@@ -174,7 +174,7 @@ describe('a balancer that is asked to end', () => {
       });
       return true;
     };
-    world.submit(writeOf(6));
+    world.send(writeOf(6));
     await world.until(() => answers.length === 2);
     const { letGo } = holdBack(world, isRenewal);
     balancer.stop();
@@ -219,7 +219,7 @@ it('takes the write queues of several shards in their order, in whichever they a
   const { writer } = core as unknown as { writer: Writer };
   const shards = ['sh1', SHARD].map((id) => cluster.shards.get(id)!);
   let isDone = false;
-  run(writer.lockQueues(shards), () => {
+  spawn(writer.lockQueues(shards), () => {
     isDone = true;
   });
   expect(isDone).toBe(true);
@@ -247,7 +247,7 @@ describe('that nothing was changed is said of nothing that may still be found', 
         });
       return true;
     };
-    const batch = world.submit(writeOf(6));
+    const batch = world.send(writeOf(6));
     await world.until(() => !world.shard.inSync.includes('S1'));
     // Nobody makes S0 hold anything newer.
     world.intercept = (ask, answer) => {
@@ -299,8 +299,8 @@ describe('that nothing was changed is said of nothing that may still be found', 
     const world = await World.of(2);
     const change = { ...writeOf(6), operation: 'twice' };
     const held = holdBack(world, (ask) => ask.do === 'apply');
-    const first = world.submit(change);
-    const second = world.submit(change, configId);
+    const first = world.send(change);
+    const second = world.send(change, configId);
     await world.until(() => world.answers[second] !== undefined, 20_000);
     expect(world.answers[second]).toMatchObject(failing('OUTCOME_UNKNOWN'));
     held.letGo();
@@ -320,8 +320,8 @@ describe('that nothing was changed is said of nothing that may still be found', 
       return true;
     };
     expect(await world.change(change)).toMatchObject(failing('OUTCOME_UNKNOWN'));
-    const again = world.submit(change, 0);
-    const other = world.submit({ ...change, operation: 'other' }, 0);
+    const again = world.send(change, 0);
+    const other = world.send({ ...change, operation: 'other' }, 0);
     expect(world.answers[again]).toMatchObject(failing('OUTCOME_UNKNOWN'));
     expect(world.answers[other]).toMatchObject(failing('CONFIG_CHANGED'));
   });

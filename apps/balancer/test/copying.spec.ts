@@ -1,8 +1,8 @@
 /** How a replica is brought in sync: whom it copies from, from where on, what stops it, and when it enters. */
 import type { CatchupReply, ConfigReply, DigestReply, PingReply } from '#common/contracts/node';
-import type { Outcome } from '../src/core/kernel/effects';
-import type { CoreSettings } from '../src/core/detection/settings';
-import { wait, run } from '../src/core/kernel/workflow';
+import type { Result } from '../src/core/kernel/effects';
+import type { CoreSettings } from '../src/core/detection/core-settings';
+import { wait, spawn } from '../src/core/kernel/workflow';
 import {
   clusterRecord,
   done,
@@ -23,7 +23,7 @@ const RECORD = shardRecord('a', SERVERS, { inSync: ['S0', 'S1'] });
 const PAGE: CatchupReply = { rows: 1, bytes: 10, next: null };
 const MORE: CatchupReply = { ...PAGE, next: { key: 1, cat: 1 } };
 
-function failed(code: 'SHARD_UNAVAILABLE' | 'SNAPSHOT_GONE' | 'STORE_FAILED'): Outcome<never> {
+function failed(code: 'SHARD_UNAVAILABLE' | 'SNAPSHOT_GONE' | 'STORE_FAILED'): Result<never> {
   return { ok: false, error: { code, message: 'no', retryable: true } };
 }
 
@@ -321,7 +321,7 @@ describe('before it enters', () => {
 
   it('nothing follows from its silence', () => {
     const world = new Copying();
-    const final: Outcome<never> = { ok: false, error: { code: 'FENCED', message: 'no', retryable: false } };
+    const final: Result<never> = { ok: false, error: { code: 'FENCED', message: 'no', retryable: false } };
     world.reply('digest', ({ server }) => (server === 'S2' ? final : done(world.digest('1'))));
     world.start();
     expect(world.copied).toEqual([`S0>(${HELD_VAT}, ${VAT}]`]);
@@ -466,7 +466,7 @@ describe('the last of it is copied with the write queue held', () => {
     ],
   ])('and writers do not wait for one that %s meanwhile', (_, change) => {
     const world = new Hurried();
-    run(wait(world.shard().configLock.acquire()));
+    spawn(wait(world.shard().configLock.acquire()));
     world.reply('catchup', ({ isHurried }) => {
       if (isHurried) change(world);
       return done(PAGE);

@@ -4,7 +4,7 @@
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { InSyncSets } from '../src/core/replicas/in-sync-sets';
-import { run, type Workflow } from '../src/core/kernel/workflow';
+import { spawn, type Workflow } from '../src/core/kernel/workflow';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 const ALL_KEYS = [0, 1, 2, 3, 4, 5];
@@ -290,7 +290,7 @@ test('a member that was found to be wrong leaves under the next leader when enou
   const world = await World.of(3);
   const { shard } = world;
   const { inSyncSets } = world.balancer.core as unknown as { inSyncSets: { mark(...args: unknown[]): Workflow } };
-  run(inSyncSets.mark(shard, { ...shard.record, diverged: ['S1'] }));
+  spawn(inSyncSets.mark(shard, { ...shard.record, diverged: ['S1'] }));
   await world.until(() => shard.isDiverged('S1') && shard.unacknowledged.size === 0);
   expect(shard.inSync).toEqual(['S0', 'S1', 'S2']);
   world.intercept = (ask) => ask.do === 'catchup';

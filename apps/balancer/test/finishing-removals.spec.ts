@@ -6,7 +6,7 @@ import { seededRandom } from '../src/core/kernel/random';
 import { Reader } from '../src/core/requests/reader';
 import { finishRemovals, removeServers } from '../src/core/membership/removal';
 import type { ShardRecord } from '../src/core/cluster/shard';
-import { run } from '../src/core/kernel/workflow';
+import { spawn } from '../src/core/kernel/workflow';
 import { clusterRecord, done, EPOCH, PartsOfTheCore, shardRecord, SILENCE, stateOf } from './support/parts-of-the-core';
 
 const VAT = 9;
@@ -48,13 +48,13 @@ class Removing extends PartsOfTheCore {
 
   /** It looks once. */
   look(plansAgain = false): void {
-    run(finishRemovals(this.parts, plansAgain));
+    spawn(finishRemovals(this.parts, plansAgain));
     this.pass(100);
   }
 
   /** An administrator asks for it. */
   remove(...named: string[]): void {
-    run(removeServers({ n: named.length, servers: named }, this.parts));
+    spawn(removeServers({ n: named.length, servers: named }, this.parts));
     this.pass(100);
   }
 
@@ -426,7 +426,7 @@ describe('a leader looks by itself', () => {
     world.empty.add('S1');
     world.reply('listNodes', () => done([]));
     const command = { n: 1, newShards: [], servers: { N0: ['a'] } };
-    world.membership.submit({ request: 1, op: 'add', command });
+    world.membership.carryOut({ request: 1, op: 'add', command });
     world.tick(3_000);
     expect(world.openAsks('startNode')).toEqual(['startNode N0']);
     world.answer('startNode', SILENCE);

@@ -2,7 +2,7 @@
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import { ClusterNews } from '../src/core/cluster/cluster-news';
 import { CopyRequests } from '../src/core/healing/copy-requests';
-import type { CatalogValue, Outcome } from '../src/core/kernel/effects';
+import type { CatalogValue, Result } from '../src/core/kernel/effects';
 import { Foundation } from '../src/core/leadership/foundation';
 import { Health } from '../src/core/healing/health';
 import { Recovery } from '../src/core/healing/recovery';
@@ -27,7 +27,7 @@ class Beginning {
   replies = new Map<string, Partial<FenceReply> | null>();
   /** Servers of which the launcher has data. */
   known = ['S0', 'S1'];
-  census: Outcome<unknown> | null = { ok: true, value: [] };
+  census: Result<unknown> | null = { ok: true, value: [] };
 
   constructor() {
     const { bench } = this;
@@ -58,7 +58,7 @@ class Beginning {
     bench.answer = (ask) => this.answer(ask);
   }
 
-  answer(ask: Ask): Outcome<unknown> | null | undefined {
+  answer(ask: Ask): Result<unknown> | null | undefined {
     if (ask.do === 'load') return this.bucket === null ? SILENCE : { ok: true, value: this.bucket };
     if (ask.do === 'listNodes') return { ok: true, value: this.known };
     if (ask.do === 'census') return this.census;
@@ -116,7 +116,7 @@ describe('the bucket', () => {
     expect(done.result).toBe(true);
   });
 
-  it.each<[string, Outcome<unknown>]>([
+  it.each<[string, Result<unknown>]>([
     ['somebody else has just changed it', { ok: true, value: null }],
     ['it did not answer', SILENCE],
   ])('is loaded once more when %s', (_, outcome) => {
@@ -224,7 +224,7 @@ describe('without a configuration', () => {
     expect(beginning.bench.cluster.phase).toBe('unconfigured');
     return beginning;
   }
-  const present = (configId: number): Outcome<unknown> => ({
+  const present = (configId: number): Result<unknown> => ({
     ok: true,
     value: [
       { server: 'S0', configId: 1 },

@@ -5,7 +5,7 @@ import type { ServerState } from '../src/core/cluster/cluster';
 import { CopyRequests } from '../src/core/healing/copy-requests';
 import { Health } from '../src/core/healing/health';
 import { Recovery } from '../src/core/healing/recovery';
-import { run, wait } from '../src/core/kernel/workflow';
+import { spawn, wait } from '../src/core/kernel/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { Bench, FENCED, VAT, type Ask } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';
@@ -271,7 +271,7 @@ describe('what a member holds', () => {
     const { shard } = made.bench;
     for (const server of dead) serverOf(made.bench, server).dead = true;
     const { configLock } = shard;
-    run(wait(configLock.acquire()));
+    spawn(wait(configLock.acquire()));
     for (let beat = 0; beat < 3; beat += 1) check(made, []);
     const { queue } = configLock as unknown as { queue: unknown[] };
     expect(queue).toHaveLength(1);

@@ -1,5 +1,5 @@
 /** Changes of a shard's in-sync set: what is stored, who gets it, and what is tried again. `evidence.spec.ts` has the whole picture. */
-import type { ChangeOutcome } from '../src/core/replicas/in-sync-sets';
+import type { SetChangeResult } from '../src/core/replicas/in-sync-sets';
 import { minimumOf, type Shard } from '../src/core/cluster/shard';
 import type { Workflow } from '../src/core/kernel/workflow';
 import { Bench, VAT, type Ask } from './support/bench';
@@ -173,7 +173,7 @@ describe('what changes nothing is not stored', () => {
     return shard;
   };
 
-  it.each<[string, (bench: Bench, shard: Shard) => Workflow<ChangeOutcome>]>([
+  it.each<[string, (bench: Bench, shard: Shard) => Workflow<SetChangeResult>]>([
     ['that somebody leaves', ({ inSyncSets }, shard) => inSyncSets.demote(shard, ['S2'], 'a test')],
     ['that somebody was wrong', ({ inSyncSets }, shard) => inSyncSets.quarantine(shard, ['S2'], 'a test', true)],
   ])('%s who has left', (_, change) => {

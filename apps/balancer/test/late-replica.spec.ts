@@ -97,7 +97,7 @@ test('a round behind a large one is not late as long as nobody has stored the la
   const world = await World.laidOut(COMMON);
   // What S2 does for the first shard, as S0 and S1 do, holds up the second one there.
   delay(world, ['S0', 'S1', 'S2'], ['apply'], 200);
-  world.submit(writeOf(6));
+  world.send(writeOf(6));
   await world.pass(5);
   await timeOf(world, writeOf(HIGH + 7));
   expect(world.balancer.cluster.shards.get(OTHER)!.inSync).toContain('S2');

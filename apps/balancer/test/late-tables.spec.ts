@@ -3,12 +3,12 @@
  * replica that lacks something and has a word in what is committed would have that undone.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { Effect, Outcome } from '../src/core/kernel/effects';
+import type { Effect, Result } from '../src/core/kernel/effects';
 import { add } from './support/administrator';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
 type Ask = Extract<Effect, { token: number }>;
-type Answer = (outcome: Outcome<unknown>) => void;
+type Answer = (outcome: Result<unknown>) => void;
 
 const KEYS = [0, 1, 2, 3, 4, 5];
 const isServed = (world: World, shard: string): boolean => {

@@ -74,7 +74,7 @@ test('a member that had a round before it lost its disk does not let the others 
     return true;
   };
   const rows = [JSON.stringify({ id: 7, mark: 'm7' })];
-  const batch = world.submit({ op: 'write', onConflict: 'error', keys: [7], rows, operation: 'write-7' });
+  const batch = world.send({ op: 'write', onConflict: 'error', keys: [7], rows, operation: 'write-7' });
   await world.until(() => world.answers[batch] !== undefined);
   expect(isLost).toBe(true);
   expect(world.answers[batch]).toMatchObject({ error: { code: 'OUTCOME_UNKNOWN' } });

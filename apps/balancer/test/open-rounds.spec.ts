@@ -10,7 +10,7 @@ const LONG_MS = 5_000;
 /** A write to both shards. */
 function writeBoth(world: World): number {
   const rows = [7, 17].map((id) => JSON.stringify({ id, mark: `m${id}` }));
-  return world.submit({ op: 'write', onConflict: 'error', keys: [7, 17], rows, operation: 'both' });
+  return world.send({ op: 'write', onConflict: 'error', keys: [7, 17], rows, operation: 'both' });
 }
 
 /** Another leader begins, and yet another one where that finds that its epoch has been used. */
@@ -87,7 +87,7 @@ test('it does not wait when one of its own replicas was told that the round is c
     // Neither does a heartbeat inform the others.
     return ask.do === 'apply' || ask.do === 'ping';
   };
-  world.submit({ op: 'delete', key: 1 });
+  world.send({ op: 'delete', key: 1 });
   await world.until(() => isStored);
   world.balancer.crash();
   world.intercept = () => false;

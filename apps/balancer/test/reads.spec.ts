@@ -1,6 +1,6 @@
 /** Reads: who is asked, who is asked next, what an answer must be to count, and for how long a snapshot is kept. */
 import type { RangeRead } from '#common/contracts/commands';
-import type { Outcome } from '../src/core/kernel/effects';
+import type { Result } from '../src/core/kernel/effects';
 import { Reader } from '../src/core/requests/reader';
 import { Bench, FENCED, VAT, type Ask } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';
@@ -28,7 +28,7 @@ class ReadBench extends Bench {
   /** Sends a read; what is said to it stands in `answerTo`. */
   read(low: number, high = low): number {
     const id = this.nextRead++;
-    this.reader.submit({ batch: 1, id, low, high });
+    this.reader.read({ batch: 1, id, low, high });
     this.settle();
     return id;
   }
@@ -50,7 +50,7 @@ class ReadBench extends Bench {
   }
 
   /** The server that was asked says so. */
-  reply(outcome: Outcome<string | null>, server?: string): void {
+  reply(outcome: Result<string | null>, server?: string): void {
     const ask = this.open.find((one) => one.do === 'readOne' && (server ?? one.server) === one.server) as ReadOne;
     this.resolve(ask, outcome);
   }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { CopySource } from '../../shard-node/src/ports/copy-source';
 import type { VersionStore } from '../../shard-node/src/ports/version-store';
 import type { BalancerCore } from '../src/core/balancer-core';
-import type { CoreSettings } from '../src/core/detection/settings';
+import type { CoreSettings } from '../src/core/detection/core-settings';
 import { SimBalancer, type BalancerWatcher } from './simulation/balancer';
 import { SimCatalog } from './simulation/catalog';
 import { Network } from './simulation/network';

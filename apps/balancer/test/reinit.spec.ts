@@ -88,7 +88,7 @@ describe('/init in the place of another configuration', () => {
       };
       return true;
     };
-    const read = world.submit({ op: 'read', low: 5, high: 5 });
+    const read = world.send({ op: 'read', low: 5, high: 5 });
     init(world);
     await world.until(() => world.administered.has(2), 20_000);
     await untilServed(world);
@@ -232,9 +232,9 @@ describe('rounds that are under way when the configuration is replaced', () => {
   it('leave no change behind that the next configuration would carry out', async () => {
     const world = await SmallWorld.of(2);
     const held = holdRounds(world);
-    world.submit(writeOf(6));
+    world.send(writeOf(6));
     // These two wait for that one, and share the next round.
-    const batches = [7, 8].map((key) => world.submit(writeOf(key)));
+    const batches = [7, 8].map((key) => world.send(writeOf(key)));
     await world.until(() => held.length === 2);
     for (const { release } of held.splice(0)) release();
     await world.until(() => held.length === 2);
@@ -252,7 +252,7 @@ describe('rounds that are under way when the configuration is replaced', () => {
     const layout = { S0: [SHARD], S1: ['sh1'] };
     const world = await SmallWorld.laidOut(layout);
     const held = holdRounds(world);
-    const batch = world.submit(writeOf(7, 17));
+    const batch = world.send(writeOf(7, 17));
     await world.until(() => held.length === 2);
     const shards = [SHARD, 'sh1'].map((shard, index) => ({ shard, low: 100 * index, size: 100 }));
     init(world, { ...COMMAND, shards, servers: layout });

@@ -1,7 +1,7 @@
 /** Who is asked whether it lives and is whole, and what counts as showing it. */
 import type { PingReply } from '#common/contracts/node';
 import { RollCall } from '../src/core/replicas/roll-call';
-import { run } from '../src/core/kernel/workflow';
+import { spawn } from '../src/core/kernel/workflow';
 import { clusterRecord, done, EPOCH, PartsOfTheCore, shardRecord, SILENCE, stateOf } from './support/parts-of-the-core';
 
 const SERVERS = ['S0', 'S1', 'S2'];
@@ -18,7 +18,7 @@ class Called extends PartsOfTheCore {
   }
 
   call(servers: readonly string[] = SERVERS): void {
-    run(this.rollCall.present(this.shard(), servers), (present) => this.present.push(present));
+    spawn(this.rollCall.present(this.shard(), servers), (present) => this.present.push(present));
     this.settle();
   }
 

@@ -1,5 +1,5 @@
 /** Rounds beside other things that go on with their shard: who has to have them, and what they wait for. */
-import { run, wait } from '../src/core/kernel/workflow';
+import { spawn, wait } from '../src/core/kernel/workflow';
 import { UNKNOWN, WriteBench, type Apply } from './support/write-bench';
 
 /** Two of three replicas are needed. */
@@ -17,7 +17,7 @@ function different({ round }: Apply): ReturnType<WriteBench['says']> {
 
 it('a round that all have is committed at once, whatever is being changed of who belongs to the shard', () => {
   const bench = new WriteBench(THREE);
-  run(wait(bench.shardOf('a').configLock.acquire()));
+  spawn(wait(bench.shardOf('a').configLock.acquire()));
   expect(bench.codeFor(bench.write('a'))).toBeNull();
 });
 
@@ -26,7 +26,7 @@ it('a round that all have but one that has left the set meanwhile is committed a
   bench.says = ({ server }) => (server === 'S2' ? null : undefined);
   const change = bench.write('a');
   bench.begin(bench.inSyncSets.demote(bench.shardOf('a'), ['S2'], 'a test'));
-  run(wait(bench.shardOf('a').configLock.acquire()));
+  spawn(wait(bench.shardOf('a').configLock.acquire()));
   bench.reply('a', UNKNOWN);
   expect(bench.codeFor(change)).toBeNull();
 });

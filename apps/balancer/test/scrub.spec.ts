@@ -1,7 +1,7 @@
 /** Which shard is compared when, what counts as proof, and what is done about replicas that differ: see also `divergence.spec.ts`. */
-import type { Outcome } from '../src/core/kernel/effects';
+import type { Result } from '../src/core/kernel/effects';
 import { Scrub } from '../src/core/healing/scrub';
-import { run, wait } from '../src/core/kernel/workflow';
+import { spawn, wait } from '../src/core/kernel/workflow';
 import { Bench, FENCED, VAT, type Ask } from './support/bench';
 import { SILENCE } from './support/parts-of-the-core';
 
@@ -39,15 +39,15 @@ function deafen(bench: Bench, ...servers: string[]): void {
 const PATIENT_MS = 2_000;
 
 /** What an administrator is answered who asks for a comparison of all shards. */
-function askForAll(bench: Bench, scrub: Scrub, ms = 0): Outcome<unknown> | undefined {
+function askForAll(bench: Bench, scrub: Scrub, ms = 0): Result<unknown> | undefined {
   bench.tick = () => undefined;
   bench.forget();
-  scrub.submit(1);
+  scrub.scrubNow(1);
   bench.pass(ms);
   return answerTo(bench, 1);
 }
 
-function answerTo(bench: Bench, request: number): Outcome<unknown> | undefined {
+function answerTo(bench: Bench, request: number): Result<unknown> | undefined {
   const answers = bench.effects.flatMap((effect) =>
     effect.do === 'answerAdmin' && effect.request === request ? [effect.outcome] : [],
   );
@@ -228,14 +228,14 @@ describe('an administrator who asks for all shards', () => {
   it('is refused while that is under way, and not afterwards', () => {
     const { bench, scrub } = withScrub(2);
     bench.answer = (ask) => (isDigestOf('S0', 'S1')(ask) ? null : undefined);
-    scrub.submit(1);
-    scrub.submit(2);
+    scrub.scrubNow(1);
+    scrub.scrubNow(2);
     bench.settle();
     expect(answerTo(bench, 2)).toMatchObject({ ok: false, error: { code: 'BUSY', retryable: true } });
     bench.answer = () => undefined;
     for (const ask of [...bench.open]) bench.resolve(ask);
     expect(answerTo(bench, 1)).toMatchObject({ ok: true });
-    scrub.submit(3);
+    scrub.scrubNow(3);
     bench.settle();
     expect(answerTo(bench, 3)).toMatchObject({ ok: true });
   });
@@ -286,7 +286,7 @@ describe('what proves that a replica shows the same as others', () => {
       bench.node('S1').digest = '2';
       bench.node('S1').rows = 0;
       // Its data is being looked at already.
-      run(wait(bench.writer.queues.lock('sh0')));
+      spawn(wait(bench.writer.queues.lock('sh0')));
       askForAll(bench, scrub);
       expect(provenOf(bench)).toEqual([]);
       expect(shard.record.disputed).toBe(true);
@@ -331,7 +331,7 @@ describe('replicas that differ, once no round is under way', () => {
   function found(...differs: string[]): { bench: Bench; scrub: Scrub; resume: () => void } {
     const { bench, scrub } = withScrub(3);
     for (const server of differs) bench.node(server).digest = '2';
-    run(wait(bench.writer.queues.lock('sh0')));
+    spawn(wait(bench.writer.queues.lock('sh0')));
     askForAll(bench, scrub);
     const resume = (): void => {
       bench.writer.queues.release(['sh0']);

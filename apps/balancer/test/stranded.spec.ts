@@ -4,7 +4,7 @@
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { Outcome } from '../src/core/kernel/effects';
+import type { Result } from '../src/core/kernel/effects';
 import { StrandedShards } from '../src/core/healing/stranded-shards';
 import { Bench, VAT } from './support/bench';
 import { SHARD, SmallWorld as World } from './support/small-world';
@@ -177,9 +177,9 @@ test('nobody is copied while it is taken back: a member would drop what it is to
 
 describe('who may still begin with a copy is not taken back', () => {
   /** S1 is asked for a copy, and has not begun with it when S0 is gone. */
-  async function asked(): Promise<{ world: World; give: (outcome: Outcome<unknown>) => void }> {
+  async function asked(): Promise<{ world: World; give: (outcome: Result<unknown>) => void }> {
     const world = await alone(await World.of(2));
-    let give: ((outcome: Outcome<unknown>) => void) | null = null;
+    let give: ((outcome: Result<unknown>) => void) | null = null;
     world.intercept = (ask, answer) => {
       if (ask.do !== 'catchup') return false;
       give = answer;
@@ -199,7 +199,7 @@ describe('who may still begin with a copy is not taken back', () => {
   }
 
   /** S1 answers requests that call off earlier ones with this; null: in no time. */
-  const answerCallOff = (world: World, outcome: Outcome<unknown> | null): void => {
+  const answerCallOff = (world: World, outcome: Result<unknown> | null): void => {
     world.intercept = (ask, answer) => {
       if (ask.do !== 'catchup') return false;
       expect(ask.request).toMatchObject({ isCallOff: true });
@@ -228,7 +228,7 @@ describe('who may still begin with a copy is not taken back', () => {
     await isNotServed(world);
   });
 
-  test.each<[string, Outcome<unknown>]>([
+  test.each<[string, Result<unknown>]>([
     ['does not answer', { ok: false, error: NO_ANSWER }],
     ['is still at it', { ok: false, error: { code: 'BUSY', message: 'is fetching a page already', retryable: true } }],
   ])('as long as its process runs and %s when that is called off', async (_, outcome) => {
@@ -399,7 +399,7 @@ test('nor one whose newest term belongs to a round that came to nothing before t
   };
   const keys = [6, 7, 8];
   const rows = keys.map((id) => JSON.stringify({ id, mark: 'never' }));
-  world.submit({ op: 'write', onConflict: 'error', keys, rows, operation: 'never' });
+  world.send({ op: 'write', onConflict: 'error', keys, rows, operation: 'never' });
   await world.until(() => world.keys('S1').includes(8));
   world.changeLeader('L2');
   world.intercept = () => false;

@@ -1,7 +1,7 @@
 /** What a new leader finds out by asking around, and how long it waits for whom. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import { Survey } from '../src/core/leadership/survey';
-import { run } from '../src/core/kernel/workflow';
+import { spawn } from '../src/core/kernel/workflow';
 import { clusterRecord, done, EPOCH, fenceReply, GRACE_MS, PartsOfTheCore, SILENCE } from './support/parts-of-the-core';
 
 /** A survey in a world in which the launcher has data of some servers, and others answer the broadcast. */
@@ -21,7 +21,7 @@ class Surveyed extends PartsOfTheCore {
     const heard = (present ?? []).map((server) => ({ server, configId: 0 }));
     this.reply('census', () => (present === null ? SILENCE : done(heard)));
     this.reply('startNode', () => done(null));
-    run(this.survey.look(stored), (found) => {
+    spawn(this.survey.look(stored), (found) => {
       this.found = found;
     });
     this.settle();
@@ -83,7 +83,7 @@ describe('whom a survey asks', () => {
       other.reply('census', () => done([]));
       other.reply('listNodes', () => SILENCE);
       let isDone = false;
-      run(survey.look(null), () => {
+      spawn(survey.look(null), () => {
         isDone = true;
       });
       other.pass(100);

@@ -1,8 +1,8 @@
 /** What a new leader decides, when, and by whose word. */
 import type { FenceReply, NewestRound, NodeShardState } from '#common/contracts/node';
-import type { CatalogValue, Outcome } from '../src/core/kernel/effects';
+import type { CatalogValue, Result } from '../src/core/kernel/effects';
 import type { ShardRecord } from '../src/core/cluster/shard';
-import { run } from '../src/core/kernel/workflow';
+import { spawn } from '../src/core/kernel/workflow';
 import {
   clusterRecord,
   done,
@@ -47,7 +47,7 @@ class TakingOver extends PartsOfTheCore {
       }),
     );
     this.reply('apply', ({ round }) => done(round.parts.map(({ shard }) => ({ shard, outcomes: [], digest: '1' }))));
-    run(this.takeOver.lead({ epoch: EPOCH, history: [{ epoch: EPOCH - 2, instance: 'L3', since: 1 }] }));
+    spawn(this.takeOver.lead({ epoch: EPOCH, history: [{ epoch: EPOCH - 2, instance: 'L3', since: 1 }] }));
     this.settle();
   }
 
@@ -121,7 +121,7 @@ describe('a new leader', () => {
     world.reply('load', () => done([]));
     world.reply('listNodes', () => done([]));
     world.reply('census', () => done([{ server: 'S7', configId: 1 }]));
-    run(world.takeOver.lead({ epoch: EPOCH, history: [] }));
+    spawn(world.takeOver.lead({ epoch: EPOCH, history: [] }));
     world.settle();
     expect(world.takeOver.awaited()).toEqual(['S7']);
   });
@@ -425,7 +425,7 @@ it('many shards that are decided together are so in steps, with time for others 
 });
 
 describe('what was decided', () => {
-  const conflict: Outcome<null> = done(null);
+  const conflict: Result<null> = done(null);
 
   it('is not served before it is stored, and no term is used again for that', () => {
     const world = new TakingOver(one());

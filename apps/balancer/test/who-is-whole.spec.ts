@@ -6,7 +6,7 @@ import { PUBLISHED_HASH } from '../src/core/cluster/hash-ring';
 import type { InSyncSets } from '../src/core/replicas/in-sync-sets';
 import { RollCall } from '../src/core/replicas/roll-call';
 import { Shard, type ShardRecord } from '../src/core/cluster/shard';
-import { run } from '../src/core/kernel/workflow';
+import { spawn } from '../src/core/kernel/workflow';
 import { SETTINGS } from './simulation/balancer';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
@@ -137,7 +137,7 @@ test('a round that has all it needs waits for the members to be told who has lef
     });
     return true;
   };
-  const batch = world.submit(write(7));
+  const batch = world.send(write(7));
   await world.until(() => world.shard.unacknowledged.has('S0'));
   await world.until(() => world.answers[batch] !== undefined);
   expect(world.answers[batch]).toMatchObject({ added: 1 });
@@ -188,7 +188,7 @@ test('a replica that is removed while it waits to enter the set does not enter i
     }
     // A write that the last page is to carry.
     carryOut(ask, (outcome) => {
-      world.submit({ op: 'update', key: 0, row: JSON.stringify({ id: 0, mark: 'new' }) });
+      world.send({ op: 'update', key: 0, row: JSON.stringify({ id: 0, mark: 'new' }) });
       world.scheduler.after(30, () => {
         answer(outcome);
       });
@@ -215,14 +215,14 @@ test('a shard that is recreated by /init is not changed by what was asked of the
     return true;
   };
   const ended: string[] = [];
-  run(inSyncSets.dispute(before), () => ended.push('what was being stored'));
+  spawn(inSyncSets.dispute(before), () => ended.push('what was being stored'));
   const schema = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
   const shards = [{ shard: SHARD, low: 0, size: 20 }];
   const command = { n: 1, schema, shards, servers: { S0: [SHARD] }, allowReinit: true };
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'init', command } });
   await world.until(() => world.balancer.cluster.phase === 'configuring');
-  run(inSyncSets.endDispute(before, []), () => ended.push('what waited for that'));
-  run(inSyncSets.demote(before, ['S0'], 'a test'), () => ended.push('what would wait on'));
+  spawn(inSyncSets.endDispute(before, []), () => ended.push('what waited for that'));
+  spawn(inSyncSets.demote(before, ['S0'], 'a test'), () => ended.push('what would wait on'));
   await world.until(() => world.balancer.cluster.configId === 2 && world.balancer.cluster.phase === 'serving', 10_000);
   await world.pass(LONG_MS);
   expect(world.balancer.isAlive).toBe(true);
@@ -248,7 +248,7 @@ test('an answer counts for those alone who had asked when the question was sent'
   const present: Record<string, string[]> = {};
   const call = (id: string, atMs: number): void => {
     context.nowMs = atMs;
-    run(rollCall.present(shardOf(id), ['S0']), (servers) => {
+    spawn(rollCall.present(shardOf(id), ['S0']), (servers) => {
       present[id] = servers;
     });
   };
@@ -256,7 +256,7 @@ test('an answer counts for those alone who had asked when the question was sent'
   call('b', 1);
   call('c', 2);
   call('d', 3);
-  const asks = context.take() as { token: number }[];
+  const asks = context.takeEffects() as { token: number }[];
   expect(asks).toHaveLength(3);
   const states = (currentTerm: number): Partial<NodeShardState>[] =>
     ['a', 'b', 'c', 'd'].map((shard) => ({ shard, currentTerm, catchingUp: false }));
@@ -279,11 +279,11 @@ test('a server that is just being let go is not taken back', () => {
   const shard = new Shard({ ...record, replicas: ['S0'], joining: [], inSync: [] }, true);
   const found: string[][] = [];
   const look = (): void => {
-    run(new RollCall(context, cluster).complete(shard, ['S0']), (servers) => {
+    spawn(new RollCall(context, cluster).complete(shard, ['S0']), (servers) => {
       found.push(servers);
     });
     const shards = [{ shard: 'a', currentTerm: 1, committedVat: 1, newestRound: null, catchingUp: false }];
-    for (const ask of context.take() as { token: number }[])
+    for (const ask of context.takeEffects() as { token: number }[])
       context.deliver(ask.token, { ok: true, value: { postgres: 'ok', configId: 0, shards } });
   };
   look();

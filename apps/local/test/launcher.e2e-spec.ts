@@ -11,7 +11,7 @@ import { LocalCluster } from '#common/testing/local-cluster';
 import { processesWith } from '#common/testing/processes';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student, type Student } from '../src/demo/students';
-import { checkSettings } from '../src/supervision/settings';
+import { checkSettings } from '../src/supervision/service-settings';
 import { launch, launchRun, type Launched } from './launch';
 
 const STUDENTS = Array.from({ length: 500 }, (_, index) => student(index * 20));

@@ -27,18 +27,18 @@ import type { RingHash } from './cluster/hash-ring';
 import { Health } from './healing/health';
 import { InSyncSets } from './replicas/in-sync-sets';
 import { Membership } from './membership/membership';
-import { Operations } from './requests/operations';
+import { OperationLookup } from './requests/operation-lookup';
 import { Patience } from './detection/patience';
 import type { Random } from './kernel/random';
 import { Reader } from './requests/reader';
 import { Recovery } from './healing/recovery';
 import { Scrub } from './healing/scrub';
-import type { CoreSettings } from './detection/settings';
+import type { CoreSettings } from './detection/core-settings';
 import type { QueuedRequest, RequestPart } from './requests/write-queue';
 import { statusOf } from './cluster/status';
 import { StrandedShards } from './healing/stranded-shards';
 import { TakeOver } from './leadership/take-over';
-import { run } from './kernel/workflow';
+import { spawn } from './kernel/workflow';
 import { Writer } from './requests/writer';
 
 /** A hash for the rings, and what it is called. */
@@ -54,7 +54,7 @@ export class BalancerCore {
   private readonly leadership: Leadership;
   private readonly writer: Writer;
   private readonly reader: Reader;
-  private readonly operations: Operations;
+  private readonly operations: OperationLookup;
   private readonly recovery: Recovery;
   private readonly scrub: Scrub;
   private readonly inSyncSets: InSyncSets;
@@ -97,7 +97,7 @@ export class BalancerCore {
     const copyRequests = new CopyRequests(context, cluster);
     this.stranded = new StrandedShards(context, cluster, inSyncSets, this.writer, copyRequests);
     this.reader = new Reader(context, cluster, settings, fenced);
-    this.operations = new Operations(context, cluster, fenced);
+    this.operations = new OperationLookup(context, cluster, fenced);
     this.recovery = new Recovery(
       context,
       cluster,
@@ -110,7 +110,7 @@ export class BalancerCore {
     );
     const news = new ClusterNews(context, cluster, catalog, settings);
     const superseded = (server: string): void => {
-      run(this.foundation.ask(server));
+      spawn(this.foundation.ask(server));
     };
     this.health = new Health(context, cluster, inSyncSets, this.recovery, patience, settings, news, superseded, fenced);
     this.foundation = new Foundation(context, cluster, catalog, news, this.health, settings, fenced);
@@ -129,7 +129,7 @@ export class BalancerCore {
     this.context.nowMs = event.nowMs;
     this.handle(event);
     this.writer.flush();
-    return this.outgoing(this.context.take());
+    return this.outgoing(this.context.takeEffects());
   }
 
   /** Under which it leads, or led last; 0 before. */
@@ -182,8 +182,8 @@ export class BalancerCore {
         this.find(event.operation, event.batch);
         break;
       case 'admin':
-        if (event.command.op === 'scrub') this.scrub.submit(event.command.request);
-        else this.membership.submit(event.command);
+        if (event.command.op === 'scrub') this.scrub.scrubNow(event.command.request);
+        else this.membership.carryOut(event.command);
         break;
       case 'answered':
         this.context.deliver(event.token, event.outcome);
@@ -198,7 +198,7 @@ export class BalancerCore {
     const { epoch, cause } = lease;
     const sinceMs = this.context.nowMs;
     this.context.emit({ do: 'log', level: 'info', message: 'ELECTED', data: { epoch, cause } });
-    run(this.takeOver.lead(lease), () => {
+    spawn(this.takeOver.lead(lease), () => {
       if (this.cluster.phase !== 'steppedDown') this.begin(cause, Math.round(this.context.nowMs - sinceMs));
     });
   }
@@ -233,7 +233,7 @@ export class BalancerCore {
   private record(command: RecordCommand, configId: number): void {
     const refusal = this.refusalOf(configId);
     if (refusal !== null) this.refuse(command, refusal);
-    else if (command.op === 'read') this.reader.submit(command);
+    else if (command.op === 'read') this.reader.read(command);
     else this.change(command);
   }
 
@@ -247,7 +247,7 @@ export class BalancerCore {
       answer({ error: refusal });
       return;
     }
-    run(this.operations.find(operation), (outcome) => {
+    spawn(this.operations.find(operation), (outcome) => {
       answer(outcome.ok ? { status: outcome.value } : { error: outcome.error });
     });
   }
@@ -281,7 +281,7 @@ export class BalancerCore {
     const { batch, id } = command;
     const bytes = sizeOf(command);
     const request: QueuedRequest = { batch, id, parts, name, bytes, arrivedMs: this.context.nowMs };
-    if (parts.size > 0) this.writer.submit(request);
+    if (parts.size > 0) this.writer.write(request);
     else {
       const result = { id: command.id, added: 0 };
       this.context.emit({ do: 'answer', batch: command.batch, answered: { result } });

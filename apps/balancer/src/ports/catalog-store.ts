@@ -8,7 +8,7 @@ export interface CatalogEntry {
 }
 
 /** What became of a compare-and-set. `conflict`: somebody else changed the key; nothing was written. */
-export type PutOutcome = { ok: true; revision: number } | { ok: false; conflict: true };
+export type PutResult = { ok: true; revision: number } | { ok: false; conflict: true };
 
 export interface CatalogStore {
   /** The key's value; null when it has none. @throws as `put` */
@@ -19,9 +19,9 @@ export interface CatalogStore {
    * Writes if the key's revision is still `expected` (0: the key has no value). Resolves after the write is durable.
    * @throws ShardlineError when the store does not answer in time; the outcome is then not known
    */
-  put(key: string, value: unknown, expected: number): Promise<PutOutcome>;
+  put(key: string, value: unknown, expected: number): Promise<PutResult>;
   /** Removes the value if the key's revision is still `expected`. @throws as `put` */
-  remove(key: string, expected: number): Promise<PutOutcome>;
+  remove(key: string, expected: number): Promise<PutResult>;
   /** Calls back with the value that somebody is about to store under the key: a hint, which can be missed. */
   watch(key: string, onChange: (value: unknown) => void): void;
 }

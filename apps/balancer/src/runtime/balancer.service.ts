@@ -13,7 +13,7 @@ import { WorkInFlight } from '#common/process/work-in-flight';
 import type { BalancerConfig } from '#common/config/balancer-config';
 import { BalancerCore, type NamedRingHash } from '../core/balancer-core';
 import { seededRandom } from '../core/kernel/random';
-import type { CoreSettings } from '../core/detection/settings';
+import type { CoreSettings } from '../core/detection/core-settings';
 import type { CatalogStore } from '../ports/catalog-store';
 import type { EventSink } from '../ports/event-sink';
 import type { NodeLauncher } from '../ports/node-launcher';

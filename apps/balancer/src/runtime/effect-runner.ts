@@ -5,7 +5,7 @@ import type { SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contrac
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Logger } from '#common/logging/logger';
 import type { BalancerCore } from '../core/balancer-core';
-import type { AdminCommand, AdminResult, CoreEvent, Effect, Outcome } from '../core/kernel/effects';
+import type { AdminCommand, AdminResult, CoreEvent, Effect, Result } from '../core/kernel/effects';
 import type { LeaderRecord } from '../core/leadership/leadership';
 import type { CatalogStore } from '../ports/catalog-store';
 import type { EventSink } from '../ports/event-sink';
@@ -43,7 +43,7 @@ type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, '
 export type AdminRequest = AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never;
 
 export class EffectRunner {
-  private readonly admin = new Map<number, (outcome: Outcome<AdminResult>) => void>();
+  private readonly admin = new Map<number, (outcome: Result<AdminResult>) => void>();
   private nextAdmin = 1;
   private ticker: NodeJS.Timeout | undefined;
   private stopped = false;

@@ -5,10 +5,10 @@
 import { deserialize, serialize } from 'node:v8';
 import type { NodeShardState, PartReply, ShardConfig } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
-import type { AdminResult, CatalogValue, CoreEvent, Effect, Outcome } from '../../src/core/kernel/effects';
+import type { AdminResult, CatalogValue, CoreEvent, Effect, Result } from '../../src/core/kernel/effects';
 import { PUBLISHED_HASH } from '../../src/core/cluster/hash-ring';
 import { seededRandom } from '../../src/core/kernel/random';
-import type { CoreSettings } from '../../src/core/detection/settings';
+import type { CoreSettings } from '../../src/core/detection/core-settings';
 import { CpuTime, type Meter } from './meters';
 
 /** Replicas of each shard. */
@@ -28,7 +28,7 @@ const SETTINGS: CoreSettings = {
   ...{ catchupGapTerms: 500, copyBytesPerS: 0, adminWaitMs: 45_000, scrubIntervalMs: 0, defaultReplicas: 3 },
 };
 
-const LOST: Outcome<unknown> = {
+const LOST: Result<unknown> = {
   ok: false,
   error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false },
 };
@@ -82,7 +82,7 @@ export class Crowd {
   private readonly bucket = new Map<string, CatalogValue>();
   private readonly servers = new Map<string, Map<string, Held>>();
   private readonly inbox: UntimedEvent[] = [];
-  private administered: Outcome<AdminResult> | null = null;
+  private administered: Result<AdminResult> | null = null;
 
   private constructor(private readonly shards: number) {
     this.core = newCore('first');

@@ -3,7 +3,7 @@
  * before its answer leaves, and before a leader has a process started or removed. Up to the first fault a world has the same points each
  * time.
  */
-import type { Outcome } from '../../src/core/kernel/effects';
+import type { Result } from '../../src/core/kernel/effects';
 import { Network, type Request } from '../simulation/network';
 
 /** What becomes of the message at a point. */
@@ -65,15 +65,15 @@ export class PointNetwork extends Network {
 
   override ask<T>(
     request: Request,
-    handle: (reply: (outcome: Outcome<T>) => void) => void,
-    done: (outcome: Outcome<T>) => void,
+    handle: (reply: (outcome: Result<T>) => void) => void,
+    done: (outcome: Result<T>) => void,
   ): void {
     if (!isOfInterest(request, this.points.withRounds)) {
       super.ask(request, handle, done);
       return;
     }
     const { from, to, kind = '', label } = request;
-    const answered = (reply: (outcome: Outcome<T>) => void, outcome: Outcome<T>): void => {
+    const answered = (reply: (outcome: Result<T>) => void, outcome: Result<T>): void => {
       this.meet(
         this.points.pass(to, from, '', () => `answer to ${label()}`),
         () => {
@@ -81,7 +81,7 @@ export class PointNetwork extends Network {
         },
       );
     };
-    const arrive = (reply: (outcome: Outcome<T>) => void): void => {
+    const arrive = (reply: (outcome: Result<T>) => void): void => {
       this.meet(this.points.pass(from, to, kind, label), () => {
         handle((outcome) => {
           answered(reply, outcome);

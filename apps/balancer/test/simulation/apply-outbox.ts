@@ -4,17 +4,17 @@
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { ApplyRequest, PartReply } from '#common/contracts/node';
-import type { AskTypes, Outcome } from '../../src/core/kernel/effects';
+import type { AskTypes, Result } from '../../src/core/kernel/effects';
 import type { Scheduler } from './scheduler';
 
 export type Apply = AskTypes['apply']['ask'];
-type Answer = (outcome: Outcome<PartReply[]>) => void;
+type Answer = (outcome: Result<PartReply[]>) => void;
 
 /** Sends a message, and reports what became of it. */
 export type PostApply = (
   request: ApplyRequest,
   rows: readonly string[],
-  done: (outcome: Outcome<{ round: number; parts: PartReply[] }[]>) => void,
+  done: (outcome: Result<{ round: number; parts: PartReply[] }[]>) => void,
 ) => void;
 
 interface Waiting {

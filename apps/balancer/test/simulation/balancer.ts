@@ -3,10 +3,10 @@ import type { SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contrac
 import type { ApplyReply, CensusReply, RoundPart } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster/cluster';
-import type { AdminResult, Answered, CoreEvent, Effect, Outcome } from '../../src/core/kernel/effects';
+import type { AdminResult, Answered, CoreEvent, Effect, Result } from '../../src/core/kernel/effects';
 import { PUBLISHED_HASH } from '../../src/core/cluster/hash-ring';
 import { seededRandom } from '../../src/core/kernel/random';
-import type { CoreSettings } from '../../src/core/detection/settings';
+import type { CoreSettings } from '../../src/core/detection/core-settings';
 import { ApplyOutbox } from './apply-outbox';
 import type { SimCatalog } from './catalog';
 import { Clock } from './clock';
@@ -45,7 +45,7 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
 
 type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 type Ask = Extract<Effect, { token: number }>;
-type Answer = (outcome: Outcome<unknown>) => void;
+type Answer = (outcome: Result<unknown>) => void;
 
 /** What a test may break on purpose; see `mutations`. */
 export interface BalancerMutations {
@@ -64,7 +64,7 @@ export interface BalancerWatcher {
   stepped(balancer: SimBalancer): void;
   /** It lets an answer to a client go. */
   answered(balancer: SimBalancer, batch: number, answered: Answered): void;
-  administered(request: number, outcome: Outcome<AdminResult>): void;
+  administered(request: number, outcome: Result<AdminResult>): void;
   said(kind: string, subject: string): void;
   /** A replica has stored these rounds, and says so. */
   applied(balancer: string, epoch: number, server: string, rounds: readonly RoundPart[], rows: readonly string[]): void;

@@ -1,5 +1,5 @@
 /** The simulated bucket: durable, every change a compare-and-set; requests and answers may come late, twice or not at all. */
-import type { CatalogValue, Outcome } from '../../src/core/kernel/effects';
+import type { CatalogValue, Result } from '../../src/core/kernel/effects';
 import type { ShardRecord } from '../../src/core/cluster/shard';
 import type { Network } from './network';
 import type { Scheduler } from './scheduler';
@@ -40,11 +40,11 @@ export class SimCatalog {
     private readonly network: Network,
   ) {}
 
-  load(by: string, done: (outcome: Outcome<CatalogValue[]>) => void): void {
+  load(by: string, done: (outcome: Result<CatalogValue[]>) => void): void {
     this.ask({ by, what: 'load' }, () => [...this.state.values()].map(copied), done);
   }
 
-  get(by: string, key: string, done: (outcome: Outcome<CatalogValue | null>) => void): void {
+  get(by: string, key: string, done: (outcome: Result<CatalogValue | null>) => void): void {
     const read = (): CatalogValue | null => {
       const entry = this.state.get(key);
       return entry === undefined ? null : copied(entry);
@@ -57,7 +57,7 @@ export class SimCatalog {
     key: string,
     value: unknown,
     expected: number,
-    done: (outcome: Outcome<number | null>) => void,
+    done: (outcome: Result<number | null>) => void,
   ): void {
     const text = value === null ? null : JSON.stringify(value);
     const put = (): number | null => {
@@ -126,7 +126,7 @@ export class SimCatalog {
   private ask<T>(
     { by, what, kind = '' }: { by: string; what: string; kind?: string },
     work: () => T,
-    done: (outcome: Outcome<T>) => void,
+    done: (outcome: Result<T>) => void,
   ): void {
     const request = { from: by, to: BUCKET, timeoutMs: TIMEOUT_MS, label: () => what, kind };
     this.network.ask<T>(

@@ -1,7 +1,7 @@
 /** Rules of the protocol, each broken on purpose: the simulation must notice every one of them. */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { OpOutcome } from '#common/contracts/node';
-import type { ReplicaReport } from '#common/protocol/take-over';
+import type { ReplicaReport } from '#common/protocol/vat-decision';
 import type { ReplicaState } from '../../../shard-node/src/core/replica-state';
 import type { WriteTransaction } from '../../../shard-node/src/ports/version-store';
 import type { AskTypes, CatalogValue, Effect } from '../../src/core/kernel/effects';

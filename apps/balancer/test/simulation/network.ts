@@ -1,6 +1,6 @@
 /** The network between the processes of the simulated world: messages get lost, are late, come twice, overtake each other, are cut off. */
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Outcome } from '../../src/core/kernel/effects';
+import type { Result } from '../../src/core/kernel/effects';
 import type { Dice, Scheduler } from './scheduler';
 
 /** How badly messages fare. */
@@ -102,13 +102,13 @@ export class Network {
    */
   ask<T>(
     request: Request,
-    handle: (reply: (outcome: Outcome<T>) => void) => void,
-    done: (outcome: Outcome<T>) => void,
+    handle: (reply: (outcome: Result<T>) => void) => void,
+    done: (outcome: Result<T>) => void,
   ): void {
     const { scheduler } = this;
     const { from, to, timeoutMs, label } = request;
     let isSettled = false;
-    const settle = (outcome: Outcome<T>): void => {
+    const settle = (outcome: Result<T>): void => {
       if (isSettled) return;
       isSettled = true;
       scheduler.note(

@@ -2,7 +2,7 @@
  * Kinds of worlds. What shows only where several things come together would be rare if all worlds were drawn from everything that
  * there is: each profile has its own sizes, settings and mix of faults, and the seed chooses one.
  */
-import type { CoreSettings } from '../../src/core/detection/settings';
+import type { CoreSettings } from '../../src/core/detection/core-settings';
 import { COMMON_FAULTS, type FaultKind } from './fault-kinds';
 import { Dice } from './scheduler';
 import type { ShapeChange } from './shape-changes';

@@ -5,7 +5,7 @@ import { MemoryVersionStore } from '../../../shard-node/src/adapters/memory/memo
 import type { CopySource } from '../../../shard-node/src/ports/copy-source';
 import type { VersionStore, WriteTransaction } from '../../../shard-node/src/ports/version-store';
 import { Replica } from '../../../shard-node/src/runtime/replica';
-import type { Outcome } from '../../src/core/kernel/effects';
+import type { Result } from '../../src/core/kernel/effects';
 import { Clock } from './clock';
 import type { Network } from './network';
 import type { Dice, Scheduler } from './scheduler';
@@ -266,9 +266,9 @@ export class Servers {
   }
 
   /** Asks a server. `done` is called once, within the deadline, whatever becomes of the messages. */
-  call<T>({ from, server, label, timeoutMs, kind = '', work }: Call<T>, done: (outcome: Outcome<T>) => void): void {
+  call<T>({ from, server, label, timeoutMs, kind = '', work }: Call<T>, done: (outcome: Result<T>) => void): void {
     const { scheduler } = this;
-    const handle = (reply: (outcome: Outcome<T>) => void): void => {
+    const handle = (reply: (outcome: Result<T>) => void): void => {
       const process = this.byName.get(server)?.process ?? null;
       if (process === null) {
         reply({ ok: false, error: nobodyThere(server) });
@@ -280,7 +280,7 @@ export class Servers {
       process.underWay.add(fail);
       process.receive(() => {
         scheduler.touchPromises();
-        const end = (outcome: Outcome<T>): void => {
+        const end = (outcome: Result<T>): void => {
           process.underWay.delete(fail);
           if (process.isAlive) reply(outcome);
         };
@@ -307,7 +307,7 @@ export class Servers {
     return this.mutations.wrapSource?.(server, source) ?? source;
   }
 
-  private async attempt<T>(work: Call<T>['work'], replica: WiredReplica): Promise<Outcome<T>> {
+  private async attempt<T>(work: Call<T>['work'], replica: WiredReplica): Promise<Result<T>> {
     try {
       return { ok: true, value: await work(replica) };
     } catch (thrown) {

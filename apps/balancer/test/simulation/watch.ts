@@ -2,7 +2,7 @@
 import type { ClusterRecord, RoundPart } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { History } from '#common/testing/history';
-import type { AdminCommand, AdminResult, Answered, Outcome } from '../../src/core/kernel/effects';
+import type { AdminCommand, AdminResult, Answered, Result } from '../../src/core/kernel/effects';
 import type { ShardState } from '../../../shard-node/src/core/replica-state';
 import type { ShardRecord } from '../../src/core/cluster/shard';
 import type { BalancerWatcher, SimBalancer } from './balancer';
@@ -23,7 +23,7 @@ const KNOWN_AFTER_MS = 1_500;
 
 export class Watch implements BalancerWatcher, CatalogWatcher {
   /** Outcomes of administrators' requests. */
-  readonly administration = new Map<number, Outcome<AdminResult>>();
+  readonly administration = new Map<number, Result<AdminResult>>();
   readonly seen: Seen;
   readonly progress: Progress;
   readonly copies: WholeCopies;
@@ -93,7 +93,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     this.post.answer(balancer.name, batch, answered);
   }
 
-  administered(request: number, outcome: Outcome<AdminResult>): void {
+  administered(request: number, outcome: Result<AdminResult>): void {
     this.administration.set(request, outcome);
   }
 

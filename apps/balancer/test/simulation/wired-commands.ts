@@ -14,7 +14,7 @@ import type {
   AdminResult,
   Answered,
   CoreEvent,
-  Outcome,
+  Result,
   RecordCommand,
 } from '../../src/core/kernel/effects';
 import { readCommand } from '../../src/runtime/admin-shapes';
@@ -56,7 +56,7 @@ export function wiredAnswer({ result, row }: Answered): Answered {
 }
 
 /** The answer to an administrator. */
-export function wiredOutcome(outcome: Outcome<AdminResult>): Outcome<AdminResult> {
+export function wiredOutcome(outcome: Result<AdminResult>): Result<AdminResult> {
   if (!outcome.ok) return outcome;
   const [name, done] = Object.entries(outcome.value)[0] as [AdminCommand['op'], object | null];
   const answer = readAnswer(COMMAND_MESSAGES[name].reply as Message<object>, jsonBytes(done ?? {}));

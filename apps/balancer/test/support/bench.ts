@@ -3,15 +3,15 @@
  * bucket say, when they say it, and how time passes.
  */
 import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
-import type { Effect, Outcome } from '../../src/core/kernel/effects';
+import type { Effect, Result } from '../../src/core/kernel/effects';
 import { Shard, type ShardRecord } from '../../src/core/cluster/shard';
-import { run, type Workflow } from '../../src/core/kernel/workflow';
+import { spawn, type Workflow } from '../../src/core/kernel/workflow';
 import { SETTINGS } from '../simulation/balancer';
 import { EPOCH, PartsOfTheCore, SILENCE } from './parts-of-the-core';
 
 export type Ask = Extract<Effect, { token: number }>;
 
-export const FENCED: Outcome<never> = {
+export const FENCED: Result<never> = {
   ok: false,
   error: { code: 'FENCED', message: 'a higher epoch was seen', retryable: false },
 };
@@ -49,7 +49,7 @@ export class Bench {
   /** What the bucket has, as far as it was stored here. */
   readonly stored = new Map<string, unknown>();
   /** What is said to a question; null: nothing as yet, it is in `open` then; undefined: what `nodes` say. */
-  answer: (ask: Ask) => Outcome<unknown> | null | undefined = () => undefined;
+  answer: (ask: Ask) => Result<unknown> | null | undefined = () => undefined;
   readonly open: Ask[] = [];
   /** What ticks beside the sleepers. */
   tick: () => void = () => undefined;
@@ -128,7 +128,7 @@ export class Bench {
   }
 
   /** Answers what stayed open. */
-  resolve(ask: Ask, outcome?: Outcome<unknown>): void {
+  resolve(ask: Ask, outcome?: Result<unknown>): void {
     this.open.splice(this.open.indexOf(ask), 1);
     this.context.deliver(ask.token, outcome ?? this.said(ask));
     this.settle();
@@ -137,7 +137,7 @@ export class Bench {
   /** Runs a workflow; what comes of it stands in `result` when it has ended. */
   begin<T>(workflow: Workflow<T>): { result?: T } {
     const done: { result?: T } = {};
-    run(workflow, (result) => {
+    spawn(workflow, (result) => {
       done.result = result;
     });
     this.settle();
@@ -160,7 +160,7 @@ export class Bench {
   }
 
   private take(): Effect[] {
-    const effects = this.context.take();
+    const effects = this.context.takeEffects();
     this.effects.push(...effects);
     return effects;
   }
@@ -172,7 +172,7 @@ export class Bench {
   }
 
   /** What the servers and the bucket say. */
-  said(ask: Ask): Outcome<unknown> {
+  said(ask: Ask): Result<unknown> {
     switch (ask.do) {
       case 'ping':
         return { ok: true, value: this.pong(ask.server) };

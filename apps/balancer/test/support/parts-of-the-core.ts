@@ -10,14 +10,14 @@ import { ClusterNews } from '../../src/core/cluster/cluster-news';
 import { CopyRequests } from '../../src/core/healing/copy-requests';
 import { StepContext } from '../../src/core/kernel/step-context';
 import { Divergence } from '../../src/core/replicas/divergence';
-import type { AskKind, AskTypes, Effect, Outcome } from '../../src/core/kernel/effects';
+import type { AskKind, AskTypes, Effect, Result } from '../../src/core/kernel/effects';
 import { Foundation } from '../../src/core/leadership/foundation';
 import { PUBLISHED_HASH } from '../../src/core/cluster/hash-ring';
 import { Health } from '../../src/core/healing/health';
 import { InSyncSets } from '../../src/core/replicas/in-sync-sets';
 import { Patience } from '../../src/core/detection/patience';
 import { Recovery } from '../../src/core/healing/recovery';
-import type { CoreSettings } from '../../src/core/detection/settings';
+import type { CoreSettings } from '../../src/core/detection/core-settings';
 import { configOf, Shard, type ShardRecord } from '../../src/core/cluster/shard';
 import { TakeOver } from '../../src/core/leadership/take-over';
 import { Writer } from '../../src/core/requests/writer';
@@ -89,7 +89,7 @@ export class PartsOfTheCore {
   readonly fenced = ({ message }: Pick<ErrorBody, 'message'>): void => {
     this.givenUp.push(message);
   };
-  private readonly replies = new Map<AskKind, (ask: Ask) => Outcome<unknown> | undefined>();
+  private readonly replies = new Map<AskKind, (ask: Ask) => Result<unknown> | undefined>();
 
   constructor(changes: Partial<CoreSettings> = {}) {
     Object.assign(this.settings, changes);
@@ -133,8 +133,8 @@ export class PartsOfTheCore {
   }
 
   /** From now on questions of this kind are answered so at once; those for which it says undefined stay open. */
-  reply<K extends AskKind>(kind: K, say: (ask: Ask<K>) => Outcome<AskTypes[K]['answer']> | undefined): void {
-    this.replies.set(kind, say as (ask: Ask) => Outcome<unknown> | undefined);
+  reply<K extends AskKind>(kind: K, say: (ask: Ask<K>) => Result<AskTypes[K]['answer']> | undefined): void {
+    this.replies.set(kind, say as (ask: Ask) => Result<unknown> | undefined);
   }
 
   /** Carries out what there is to be done, until the core waits. */
@@ -142,7 +142,7 @@ export class PartsOfTheCore {
     for (let turns = 0; ; turns += 1) {
       if (turns > 1_000) throw new Error('there is no end of what the core asks for');
       this.writer.flush();
-      const effects = this.context.take();
+      const effects = this.context.takeEffects();
       if (effects.length === 0) return;
       for (const effect of effects) {
         if (effect.do === 'publish') this.events.push(effect.event);
@@ -166,7 +166,7 @@ export class PartsOfTheCore {
   }
 
   /** Answers the one open question of this kind (to this server). */
-  answer<K extends AskKind>(kind: K, outcome: Outcome<AskTypes[K]['answer']>, server?: string): void {
+  answer<K extends AskKind>(kind: K, outcome: Result<AskTypes[K]['answer']>, server?: string): void {
     this.settle();
     const fits = (ask: Ask): boolean =>
       ask.do === kind && (server === undefined || ('server' in ask && ask.server === server));
@@ -205,10 +205,10 @@ export class PartsOfTheCore {
 }
 
 /** It did not answer. */
-export const SILENCE: Outcome<never> = {
+export const SILENCE: Result<never> = {
   ok: false,
   error: { code: 'OUTCOME_UNKNOWN', message: 'no answer in time', retryable: false },
 };
-export function done<T>(value: T): Outcome<T> {
+export function done<T>(value: T): Result<T> {
   return { ok: true, value };
 }

@@ -3,7 +3,7 @@
  * what the test does.
  */
 import type { BalancerCore } from '../../src/core/balancer-core';
-import type { Effect, Outcome } from '../../src/core/kernel/effects';
+import type { Effect, Result } from '../../src/core/kernel/effects';
 import type { Shard } from '../../src/core/cluster/shard';
 import { SimBalancer, type BalancerMutations, type BalancerWatcher } from '../simulation/balancer';
 import { SimCatalog } from '../simulation/catalog';
@@ -12,7 +12,7 @@ import { Scheduler } from '../simulation/scheduler';
 import { Servers } from '../simulation/servers';
 
 type Ask = Extract<Effect, { token: number }>;
-type Answer = (outcome: Outcome<unknown>) => void;
+type Answer = (outcome: Result<unknown>) => void;
 
 export const SHARD = 'sh0';
 export const HIGH = 9;
@@ -47,7 +47,7 @@ export class SmallWorld {
   readonly copying: string[] = [];
   readonly answers: (object | undefined)[] = [];
   /** What administrators were answered, by their request. */
-  readonly administered = new Map<number, Outcome<unknown>>();
+  readonly administered = new Map<number, Result<unknown>>();
   balancer: SimBalancer;
   /** Deals with what a balancer asks for, in place of the world: true when it has, or will. */
   intercept: (ask: Ask, answer: Answer, carryOut: (ask: Ask, answer: Answer) => void) => boolean = () => false;
@@ -157,7 +157,7 @@ export class SmallWorld {
   }
 
   /** Sends a change; what is said to it will stand in `answers`, at the place that is returned. */
-  submit(command: object, configId = this.balancer.cluster.configId): number {
+  send(command: object, configId = this.balancer.cluster.configId): number {
     const batch = this.nextBatch++;
     const commands = [{ batch, id: 0, ...command }] as never;
     this.balancer.dispatch({ on: 'records', configId, commands });
@@ -165,7 +165,7 @@ export class SmallWorld {
   }
 
   async change(command: object): Promise<object> {
-    const batch = this.submit(command);
+    const batch = this.send(command);
     await this.until(() => this.answers[batch] !== undefined);
     return this.answers[batch]!;
   }

@@ -1,7 +1,7 @@
 /** The writer on a bench: what each server says to a round, and when, is what the test says. */
 import type { ErrorBody, ErrorCode } from '#common/contracts/errors';
 import type { PartReply } from '#common/contracts/node';
-import type { Outcome } from '../../src/core/kernel/effects';
+import type { Result } from '../../src/core/kernel/effects';
 import type { RequestPart } from '../../src/core/requests/write-queue';
 import { Bench, type Ask } from './bench';
 
@@ -12,13 +12,13 @@ export const BUSY = failure('BUSY', true);
 /** Says nothing of whether the round was stored. */
 export const UNKNOWN = failure('OUTCOME_UNKNOWN');
 
-export function failure(code: ErrorCode, retryable = false): Outcome<never> {
+export function failure(code: ErrorCode, retryable = false): Result<never> {
   return { ok: false, error: { code, message: code.toLowerCase(), retryable } };
 }
 
 export class WriteBench extends Bench {
   /** What a server says to a round; undefined: that it has stored it, null: nothing as yet. */
-  says: (ask: Apply) => Outcome<PartReply[]> | null | undefined = () => undefined;
+  says: (ask: Apply) => Result<PartReply[]> | null | undefined = () => undefined;
   private nextRequest = 1;
 
   /** @param layout by shard the servers that have it */
@@ -42,7 +42,7 @@ export class WriteBench extends Bench {
       return [shard, { op: { op: 'create', onConflict: 'replace', keys: [low] }, rows: ['{}'] }];
     });
     const request = { batch: 1, id, name: {}, bytes: 1, arrivedMs: this.context.nowMs };
-    this.writer.submit({ ...request, parts: new Map(parts) });
+    this.writer.write({ ...request, parts: new Map(parts) });
     this.settle();
     return id;
   }
@@ -68,7 +68,7 @@ export class WriteBench extends Bench {
   }
 
   /** All that is open of the shard (at one server) is answered so. */
-  reply(shard: string, outcome?: Outcome<PartReply[]>, server?: string): void {
+  reply(shard: string, outcome?: Result<PartReply[]>, server?: string): void {
     for (const ask of this.openRounds(shard, server)) this.resolve(ask, outcome);
   }
 
@@ -79,7 +79,7 @@ export class WriteBench extends Bench {
     super.settle();
   }
 
-  override said(ask: Ask): Outcome<unknown> {
+  override said(ask: Ask): Result<unknown> {
     if (ask.do !== 'apply') return super.said(ask);
     return { ok: true, value: ask.round.parts.map((part) => this.store(ask.server, part)) };
   }

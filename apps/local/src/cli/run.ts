@@ -1,13 +1,13 @@
 /** `run`: a cluster in the foreground, until it is stopped. */
 import { provideBroker } from '../supervision/broker';
-import { Cluster } from '../supervision/cluster';
+import { SupervisedCluster } from '../supervision/supervised-cluster';
 import { ControlSocket, type LauncherInfo } from '../supervision/control';
 import { DataDir, type ClaimedDataDir } from '../supervision/data-dir';
 import type { Options } from './options';
 import { checkPort } from '../supervision/ports';
 import { gatewayUrl, waitUntilReady } from '../supervision/readiness';
 import { Refusal } from '../refusal';
-import { checkSettings } from '../supervision/settings';
+import { checkSettings } from '../supervision/service-settings';
 import type { Terminal } from '../terminal';
 import { keepUp } from '../supervision/upkeep';
 
@@ -28,7 +28,7 @@ export async function runCluster(options: Options, terminal: Terminal): Promise<
     await checkPorts(options, dataDir);
     const natsServer = await provideBroker(terminal);
     const { port, natsPort } = options;
-    const cluster = new Cluster({ dataDir, port, natsPort, natsServer, terminal, env: process.env });
+    const cluster = new SupervisedCluster({ dataDir, port, natsPort, natsServer, terminal, env: process.env });
     await runUntilStopped(cluster, options, dataDir, terminal);
     return 0;
   } finally {
@@ -45,7 +45,7 @@ async function checkPorts(options: Options, dataDir: ClaimedDataDir): Promise<vo
 }
 
 async function runUntilStopped(
-  cluster: Cluster,
+  cluster: SupervisedCluster,
   options: Options,
   dataDir: ClaimedDataDir,
   terminal: Terminal,
@@ -80,7 +80,7 @@ async function runUntilStopped(
   terminal.say(`stopped; the data stays in ${dataDir.shown}`);
 }
 
-async function bringUp(cluster: Cluster, options: Options, terminal: Terminal): Promise<void> {
+async function bringUp(cluster: SupervisedCluster, options: Options, terminal: Terminal): Promise<void> {
   await cluster.start();
   const baseUrl = gatewayUrl(options.port, process.env.HOST);
   const readiness = await waitUntilReady(baseUrl, READY_DEADLINE_MS, cluster.ending);
@@ -97,7 +97,7 @@ async function bringUp(cluster: Cluster, options: Options, terminal: Terminal): 
 }
 
 /** The first signal stops gracefully, the next one at once. */
-function listenForSignals(cluster: Cluster, stop: (why: string) => void): void {
+function listenForSignals(cluster: SupervisedCluster, stop: (why: string) => void): void {
   let signals = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {

@@ -8,7 +8,7 @@ import type { Terminal } from '../terminal';
 import { provideCluster, type BackgroundCluster } from './background';
 import { Client } from './client';
 import { grouped, ProgressBar } from './progress-bar';
-import { killAndWatch } from './recovery';
+import { killAndWatch } from './kill-and-watch';
 import { EXAMPLE, KEYS, student, STUDENT_COUNT, type Student } from './students';
 
 const BATCH_ROWS = 100;

@@ -3,7 +3,7 @@
  * of the files that it is found by is there again a moment later, and when the folder itself is gone from its place the cluster ends.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Cluster } from './cluster';
+import type { SupervisedCluster } from './supervised-cluster';
 import type { ControlSocket } from './control';
 import type { ClaimedDataDir } from './data-dir';
 import { EXIT, Refusal } from '../refusal';
@@ -11,7 +11,11 @@ import { EXIT, Refusal } from '../refusal';
 const INTERVAL_MS = 1_000;
 
 /** Until the cluster ends. Never rejects. */
-export async function keepUp(dataDir: ClaimedDataDir, control: ControlSocket, cluster: Cluster): Promise<void> {
+export async function keepUp(
+  dataDir: ClaimedDataDir,
+  control: ControlSocket,
+  cluster: SupervisedCluster,
+): Promise<void> {
   let warned = '';
   while (await nextTurn(cluster.ending)) {
     try {

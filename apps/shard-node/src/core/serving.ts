@@ -2,7 +2,7 @@
 import { ShardlineError } from '#common/contracts/errors';
 import type { ConfigRequest, CopyRequest, PingRequest, ShardConfig } from '#common/contracts/node';
 import { compareConfigs } from '#common/protocol/in-sync-set';
-import { newestStarts } from '#common/protocol/take-over';
+import { newestStarts } from '#common/protocol/vat-decision';
 import { emptyShard, membersOf, shardOf, type CatchUp, type ReplicaState, type ShardState } from './replica-state';
 
 /**

@@ -4,7 +4,7 @@
  */
 import type { ConfigReply, ConfigRequest } from '#common/contracts/node';
 import type { Logger } from '#common/logging/logger';
-import { identityAfter, preparedBy, refuseOlder, refuseOtherProcess } from '../core/cluster-news';
+import { identityAfter, preparedBy, refuseOlder, refuseOtherProcess } from '../core/cluster-knowledge';
 import { emptyShard, reportShards, withShards, type NodeIdentity, type ReplicaState } from '../core/replica-state';
 import { planConfig } from '../core/serving';
 import type { VersionStore, WriteTransaction } from '../ports/version-store';
@@ -34,7 +34,7 @@ export class Configurations {
    * @throws ShardlineError ALREADY_CONFIGURED when the replica holds a later configuration; SHARD_UNAVAILABLE when another process is
    * meant; BAD_REQUEST
    */
-  async take(request: ConfigRequest): Promise<Taken> {
+  async adopt(request: ConfigRequest): Promise<Taken> {
     refuseOtherProcess(this.instance, request);
     if (request.stage !== undefined) {
       const { stage } = request;

@@ -26,7 +26,7 @@ import type {
 import type { Logger } from '#common/logging/logger';
 import { joinRows, type RawLines } from '#common/nats/lines';
 import { answerAgain, type AnsweredMessage } from '../core/repeated-message';
-import { newMark, refuseOtherProcess, stampOf, fenceReport } from '../core/cluster-news';
+import { newMark, refuseOtherProcess, stampOf, fenceReport } from '../core/cluster-knowledge';
 import { admitEpoch, fencedBy, reportShards, withShards, type ShardState } from '../core/replica-state';
 import { planSteps, refuseOtherConfig } from '../core/round-plan';
 import { admitCopy, admitSnapshot, raisedByPing } from '../core/serving';
@@ -169,7 +169,7 @@ export class Replica {
 
   /** @throws ShardlineError ALREADY_CONFIGURED when a later configuration is held here */
   async config(request: ConfigRequest): Promise<ConfigReply> {
-    const taken = await this.configurations.take(request);
+    const taken = await this.configurations.adopt(request);
     return { instance: this.options.instance, ...taken };
   }
 

@@ -10,7 +10,7 @@ import { freePort } from '#common/testing/free-port';
 import { findBinaries } from '../../src/adapters/embedded-postgres/binaries';
 import { runGuarded } from '../../src/adapters/embedded-postgres/guarded-run';
 import { chooseUser } from '../../src/adapters/embedded-postgres/run-as';
-import { DATABASE_USER, initdbArgs, READY_LINE } from '../../src/adapters/embedded-postgres/settings';
+import { DATABASE_USER, initdbArgs, READY_LINE } from '../../src/adapters/embedded-postgres/postgres-settings';
 
 const INITDB_MS = 60_000;
 

@@ -1,7 +1,7 @@
 /** What the balancer (and a catching-up shard-node) asks of a shard-node, and what comes back. */
 import { z } from 'zod';
 import { operationId } from './commands';
-import { bucketMark, clusterRecord, clusterStamp, copyCursor, nodeShardState, shardConfig } from './replica-state';
+import { bucketMark, clusterRecord, clusterStamp, copyCursor, nodeShardState, shardConfig } from './node-state';
 import { opOutcome, opRecord } from './rounds';
 import { tableSchema } from './schema';
 import { flag, key, listOf, milliseconds, names, term, terms, wholeNumber } from './shapes';
@@ -29,7 +29,7 @@ export type {
   BucketMark,
   CopyCursor,
   CopyProgress,
-} from './replica-state';
+} from './node-state';
 
 /** Of a page of rows, at the most. */
 const pageBytes = wholeNumber(1, 8 * 1024 * 1024);

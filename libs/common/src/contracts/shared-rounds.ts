@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { ShardlineError } from './errors';
 import { configReply, fenceReply, pingReply } from './node';
-import { nodeShardState, type NodeShardState } from './replica-state';
+import { nodeShardState, type NodeShardState } from './node-state';
 import { roundId } from './rounds';
 import { term, terms } from './shapes';
 

@@ -6,7 +6,7 @@
  */
 import type { EpochStart, NewestRound } from '../contracts/node';
 import { highestOf } from '../protocol/extremes';
-import { decider, type InSyncReports, type ShardOutlook } from '../protocol/take-over';
+import { decider, type InSyncReports, type ShardOutlook } from '../protocol/vat-decision';
 
 const MODEL_SHARDS = ['A', 'B'] as const;
 type ModelShard = (typeof MODEL_SHARDS)[number];

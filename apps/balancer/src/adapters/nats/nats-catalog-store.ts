@@ -2,7 +2,7 @@
 import { headers, JSONCodec, StorageType, type JetStreamClient, type JetStreamManager, type StoredMsg } from 'nats';
 import { BUCKET } from '#common/contracts/subjects';
 import { isNoResponders, isTimeout } from '#common/nats/connection';
-import type { CatalogEntry, CatalogStore, PutOutcome } from '../../ports/catalog-store';
+import type { CatalogEntry, CatalogStore, PutResult } from '../../ports/catalog-store';
 import {
   asStoreFailure,
   isNoMessage,
@@ -89,11 +89,11 @@ export class NatsCatalogStore implements CatalogStore {
     });
   }
 
-  put(key: string, value: unknown, expected: number): Promise<PutOutcome> {
+  put(key: string, value: unknown, expected: number): Promise<PutResult> {
     return this.change(key, json.encode(value), undefined, expected);
   }
 
-  remove(key: string, expected: number): Promise<PutOutcome> {
+  remove(key: string, expected: number): Promise<PutResult> {
     return this.change(key, new Uint8Array(0), 'DEL', expected);
   }
 
@@ -103,7 +103,7 @@ export class NatsCatalogStore implements CatalogStore {
     data: Uint8Array,
     operation: string | undefined,
     expected: number,
-  ): Promise<PutOutcome> {
+  ): Promise<PutResult> {
     try {
       const outcome = await this.withBucket(() => this.publishIf(key, data, operation, expected));
       if (outcome.ok || expected !== 0) return outcome;
@@ -141,7 +141,7 @@ export class NatsCatalogStore implements CatalogStore {
     data: Uint8Array,
     operation: string | undefined,
     lastSubjectSequence: number,
-  ): Promise<PutOutcome> {
+  ): Promise<PutResult> {
     const header = headers();
     if (operation !== undefined) header.set(OPERATION_HEADER, operation);
     try {

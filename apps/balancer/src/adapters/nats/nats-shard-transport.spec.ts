@@ -1,7 +1,7 @@
 import { Events, type Msg, type NatsConnection } from 'nats';
 import { ERROR_CODES, ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import type { ApplyRequest, NodeReadRequest, PageRead, PartReply, RoundPart } from '#common/contracts/node';
-import { nodeShardState } from '#common/contracts/replica-state';
+import { nodeShardState } from '#common/contracts/node-state';
 import { shareRounds } from '#common/contracts/shared-rounds';
 import { nodeSubject, type NodeVerb } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';

@@ -1,15 +1,15 @@
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { Catalog } from './catalog';
 import { StepContext } from '../kernel/step-context';
-import type { CatalogValue, Effect, Outcome } from '../kernel/effects';
-import { run, type Workflow } from '../kernel/workflow';
+import type { CatalogValue, Effect, Result } from '../kernel/effects';
+import { spawn, type Workflow } from '../kernel/workflow';
 
 const NO_ANSWER = { ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: true } } as const;
 const CONFLICT = { ok: true, value: null } as const;
 const EPOCH = 3;
 
 type Ask = Extract<Effect, { do: 'store' | 'readKey' }>;
-type Answer = Outcome<number | null> | Outcome<CatalogValue | null>;
+type Answer = Result<number | null> | Result<CatalogValue | null>;
 
 /** A catalog whose questions to the bucket are answered by the test, one by one. */
 class Questions {
@@ -28,13 +28,13 @@ class Questions {
   /** Begins it; what it came to will stand in the array. */
   begin<T>(workflow: Workflow<T>): T[] {
     const outcomes: T[] = [];
-    run(workflow, (outcome) => outcomes.push(outcome));
+    spawn(workflow, (outcome) => outcomes.push(outcome));
     return outcomes;
   }
 
   /** The one question that is open. */
   question(): Ask {
-    const asks = this.context.take() as Ask[];
+    const asks = this.context.takeEffects() as Ask[];
     expect(asks).toHaveLength(1);
     return asks[0]!;
   }
@@ -47,7 +47,7 @@ class Questions {
   }
 
   expectSilent(): void {
-    expect(this.context.take()).toEqual([]);
+    expect(this.context.takeEffects()).toEqual([]);
   }
 
   /** The pause before the next attempt is over. */

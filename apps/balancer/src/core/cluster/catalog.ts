@@ -5,7 +5,7 @@
  * made: what is stored is then read and compared. Anything else than our own value under our own epoch means that another
  * balancer leads: the core steps down.
  */
-import type { AskTypes, CatalogValue, Outcome } from '../kernel/effects';
+import type { AskTypes, CatalogValue, Result } from '../kernel/effects';
 import type { StepContext } from '../kernel/step-context';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { wait, type Workflow } from '../kernel/workflow';
@@ -120,7 +120,7 @@ export class Catalog {
    * A revision that is not above those seen before the change was asked for was given twice: the catalog was rolled back under our feet. What
    * had been stored behind that is gone, and we cannot know what.
    */
-  private isRolledBack(outcome: Outcome<number | null>, highest: number): boolean {
+  private isRolledBack(outcome: Result<number | null>, highest: number): boolean {
     if (!outcome.ok || outcome.value === null || outcome.value > highest) return false;
     this.stepDown('the bucket was rolled back to an earlier state');
     return true;

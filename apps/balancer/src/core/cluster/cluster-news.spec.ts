@@ -4,7 +4,7 @@ import { ClusterNews } from './cluster-news';
 import { StepContext } from '../kernel/step-context';
 import type { Effect } from '../kernel/effects';
 import { PUBLISHED_HASH } from './hash-ring';
-import { run } from '../kernel/workflow';
+import { spawn } from '../kernel/workflow';
 
 const LEASE_MS = 1_000;
 const SUSPICION = { misses: 1, diskFreeBytes: 0, eventLoopMs: 50, answerMs: 40, answerFactor: 4, pings: 3 };
@@ -33,7 +33,7 @@ function newsOf(record: ClusterRecord | null): {
 }
 
 const configs = (context: StepContext): Extract<Effect, { do: 'config' }>[] =>
-  context.take().filter((effect) => effect.do === 'config');
+  context.takeEffects().filter((effect) => effect.do === 'config');
 
 describe('a server is behind', () => {
   test.each<[string, number, { configVersion: number } | null, boolean]>([
@@ -71,7 +71,7 @@ describe('the record is told', () => {
     const { news, cluster, context } = newsOf(RECORD);
     cluster.addServer('S2', 2);
     const unconfirmed: string[][] = [];
-    run(news.announce(), (servers) => unconfirmed.push(servers));
+    spawn(news.announce(), (servers) => unconfirmed.push(servers));
     const asks = configs(context);
     expect(asks.map(({ server }) => server)).toEqual(['S0', 'S1']);
     for (const { request } of asks) expect(request).toMatchObject({ configId: 4, epoch: 2, cluster: RECORD });
@@ -84,7 +84,7 @@ describe('the record is told', () => {
     const { news, context } = newsOf(RECORD);
     const confirmed: boolean[] = [];
     const announce = (): void => {
-      run(news.announceTo('S0'), (isConfirmed) => confirmed.push(isConfirmed));
+      spawn(news.announceTo('S0'), (isConfirmed) => confirmed.push(isConfirmed));
     };
     announce();
     announce();
@@ -101,7 +101,7 @@ describe('the record is told', () => {
     const { news, cluster, context } = newsOf(RECORD);
     cluster.serverNamed('S0').leaving = true;
     const unconfirmed: string[][] = [];
-    run(news.announce(), (servers) => unconfirmed.push(servers));
+    spawn(news.announce(), (servers) => unconfirmed.push(servers));
     const asks = configs(context);
     expect(asks.map(({ server }) => server)).toEqual(['S1']);
     context.deliver(asks[0]!.token, { ok: true, value: {} });
@@ -111,9 +111,9 @@ describe('the record is told', () => {
   test('to nobody when there is none', () => {
     const { news, context } = newsOf(null);
     const confirmed: boolean[] = [];
-    run(news.announceTo('S0'), (isConfirmed) => confirmed.push(isConfirmed));
+    spawn(news.announceTo('S0'), (isConfirmed) => confirmed.push(isConfirmed));
     expect(confirmed).toEqual([false]);
-    expect(context.take()).toEqual([]);
+    expect(context.takeEffects()).toEqual([]);
   });
 });
 

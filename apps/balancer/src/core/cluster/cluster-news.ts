@@ -7,7 +7,7 @@ import { compareClusters } from '#common/protocol/bucket-history';
 import type { Catalog } from './catalog';
 import type { Cluster } from './cluster';
 import type { StepContext } from '../kernel/step-context';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import { all, running, wait, type Workflow } from '../kernel/workflow';
 
 /** After so many lengths of the lease servers get a newer revision, though nothing but the lease has changed. */

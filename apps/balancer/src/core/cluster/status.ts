@@ -2,7 +2,7 @@
 import type { ClusterStatus, RingArc, ServerStatus, ShardStatus } from '#common/contracts/commands';
 import { unconfigured, type Cluster } from './cluster';
 import { RING_SLOTS, VIRTUAL_SERVERS } from './hash-ring';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import type { Shard } from './shard';
 
 export function statusOf(

@@ -14,7 +14,7 @@ import { InSyncSets } from '../replicas/in-sync-sets';
 import { Patience } from './patience';
 import { Reader } from '../requests/reader';
 import { Recovery } from '../healing/recovery';
-import type { CoreSettings } from './settings';
+import type { CoreSettings } from './core-settings';
 import { Shard } from '../cluster/shard';
 import { Writer } from '../requests/writer';
 
@@ -92,7 +92,7 @@ class World {
   readKeys(count: number): Set<string> {
     const asked = new Set<string>();
     for (let id = 0; id < count; id += 1) {
-      this.reader.submit({ batch: 1, id, low: 5, high: 5 });
+      this.reader.read({ batch: 1, id, low: 5, high: 5 });
       for (const effect of this.take()) {
         if (effect.do !== 'readOne') continue;
         asked.add(effect.server);
@@ -105,13 +105,13 @@ class World {
 
   /** Whom a reader of a range is to ask, best first. */
   readRange(): string[] {
-    this.reader.submit({ batch: 1, id: 1, low: 0, high: 99 });
+    this.reader.read({ batch: 1, id: 1, low: 0, high: 99 });
     const answer = this.take().find((effect) => effect.do === 'answer');
     return (answer?.answered.result as unknown as RangeRead).plan.parts[0]?.servers ?? [];
   }
 
   private take(): Effect[] {
-    const effects = this.context.take();
+    const effects = this.context.takeEffects();
     for (const effect of effects) {
       if (effect.do === 'publish') this.published.push(`${effect.event.kind} ${effect.event.subject}`);
     }

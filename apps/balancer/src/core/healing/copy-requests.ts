@@ -7,14 +7,14 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { CatchupReply, CatchupRequest } from '#common/contracts/node';
 import type { Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
-import type { Outcome } from '../kernel/effects';
+import type { Result } from '../kernel/effects';
 import type { Shard } from '../cluster/shard';
 import { all, wait, type Workflow } from '../kernel/workflow';
 
 /** A request, and what is to be done with its answer. */
 export interface CopyAsk {
   request: CatchupRequest;
-  ended: (outcome: Outcome<CatchupReply>) => void;
+  ended: (outcome: Result<CatchupReply>) => void;
 }
 
 export class CopyRequests {

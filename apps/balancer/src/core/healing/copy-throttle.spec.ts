@@ -1,6 +1,6 @@
 import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
 import { StepContext } from '../kernel/step-context';
-import { run } from '../kernel/workflow';
+import { spawn } from '../kernel/workflow';
 
 function throttleOf(copyBytesPerS: number): {
   throttle: CopyThrottle;
@@ -16,7 +16,7 @@ function throttleOf(copyBytesPerS: number): {
     throttle,
     grants,
     ask: () => {
-      run(throttle.grant(), (bytes) => grants.push(bytes));
+      spawn(throttle.grant(), (bytes) => grants.push(bytes));
     },
     pass: (ms) => {
       context.nowMs += ms;

@@ -3,7 +3,7 @@
  * what it may before it asks, one after the other, and puts right afterwards what it really took.
  */
 import type { StepContext } from '../kernel/step-context';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import { Mutex, wait, type Workflow } from '../kernel/workflow';
 
 /** What one request for pages may take at the most. */

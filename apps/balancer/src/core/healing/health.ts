@@ -16,9 +16,9 @@ import { dictionary } from '../kernel/dictionary';
 import type { InSyncSets } from '../replicas/in-sync-sets';
 import type { Patience } from '../detection/patience';
 import type { Recovery } from './recovery';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import { describeSuspicion } from '../detection/suspicion';
-import { all, run, running, wait, type Workflow } from '../kernel/workflow';
+import { all, spawn, running, wait, type Workflow } from '../kernel/workflow';
 
 /** How often a server that was just started is asked whether it is there. */
 const START_POLL_MS = 100;
@@ -92,7 +92,7 @@ export class Health {
       const isWhole = state !== undefined && !state.catchingUp && state.currentTerm >= term;
       if (isWhole || shard.isSuspended(server.name)) continue;
       shard.suspend(server.name, true);
-      run(this.inSyncSets.demote(shard, [server.name], 'its data is gone'));
+      spawn(this.inSyncSets.demote(shard, [server.name], 'its data is gone'));
     }
   }
 
@@ -178,7 +178,7 @@ export class Health {
     server.instance = reply.instance;
     server.holds = new Set(reply.shards.map(({ shard }) => shard));
     if (this.news.isAhead(reply.cluster)) this.superseded(server.name);
-    else if (this.news.isBehind(reply)) run(this.news.announceTo(server.name));
+    else if (this.news.isBehind(reply)) spawn(this.news.announceTo(server.name));
     // What a replica may have forgotten counts for the others neither.
     for (const { shard, forgottenUpTo = 0 } of reply.shards)
       this.cluster.shards.get(shard)?.forgottenIds.reported(forgottenUpTo);
@@ -199,7 +199,7 @@ export class Health {
     const silentMs = server.lastAnswerMs === null ? null : Math.round(this.context.nowMs - server.lastAnswerMs);
     const data = { cause, missed: this.settings.heartbeatMisses, silentMs, shards: this.shardIds(server.name) };
     this.publish('server.flatline', server.name, data);
-    run(this.replace(server, this.context.nowMs));
+    spawn(this.replace(server, this.context.nowMs));
   }
 
   /** Takes the dead server's replicas out of their sets, and starts a replacement until one answers. */

@@ -19,12 +19,12 @@ import { CopyThrottle, SLICE_BYTES } from './copy-throttle';
 import type { StepContext } from '../kernel/step-context';
 import { isAlike } from '../replicas/differing-keys';
 import type { Divergence } from '../replicas/divergence';
-import type { Outcome } from '../kernel/effects';
+import type { Result } from '../kernel/effects';
 import type { InSyncSets } from '../replicas/in-sync-sets';
 import type { Patience } from '../detection/patience';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import type { Shard } from '../cluster/shard';
-import { all, first, run, running, wait, type Suspension, type Workflow } from '../kernel/workflow';
+import { all, first, spawn, running, wait, type Suspension, type Workflow } from '../kernel/workflow';
 import type { Writer } from '../requests/writer';
 
 const RETRY_MS = 500;
@@ -58,7 +58,7 @@ export class Recovery {
       return;
     }
     server.recovering = true;
-    run(this.recoverServer(server));
+    spawn(this.recoverServer(server));
   }
 
   /** Looks for replicas that nobody brings in sync yet. */
@@ -281,7 +281,7 @@ export class Recovery {
     return isServing ? source : this.sourceFor(shard, target, failed);
   }
 
-  private *askForPages(plan: CopyPlan, to: number, isHurried: boolean): Workflow<Outcome<CatchupReply>> {
+  private *askForPages(plan: CopyPlan, to: number, isHurried: boolean): Workflow<Result<CatchupReply>> {
     const { shard, target, source, from, instance } = plan;
     const granted = isHurried ? 0 : yield* this.throttle.grant();
     const what = { instance, source, from, to, maxBytes: isHurried ? SLICE_BYTES : granted };
@@ -345,9 +345,9 @@ export class Recovery {
   }
 
   /** Nobody may wait for the target for longer than is usual: neither now, with the write queue held, nor in rounds soon. */
-  private *inTime<T>(target: string, ask: Suspension<Outcome<T>>): Workflow<Outcome<T>> {
+  private *inTime<T>(target: string, ask: Suspension<Result<T>>): Workflow<Result<T>> {
     const limitMs = this.patience.limitMs(0, this.context.nowMs);
-    const late: Suspension<Outcome<T>> = (resume, forgettable) => {
+    const late: Suspension<Result<T>> = (resume, forgettable) => {
       this.context.sleep(limitMs)(() => {
         this.patience.wasLate(target, this.context.nowMs);
         resume({ ok: false, error: LATE });

@@ -10,10 +10,10 @@ import type { ErrorBody } from '#common/contracts/errors';
 import { unconfigured, type Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
 import { sidesOf, votesOnRows, type Divergence, type Finding } from '../replicas/divergence';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import type { Shard } from '../cluster/shard';
 import type { WholeDigest } from '../replicas/whole-digest';
-import { Mutex, run, wait, type Workflow } from '../kernel/workflow';
+import { Mutex, spawn, wait, type Workflow } from '../kernel/workflow';
 import type { Writer } from '../requests/writer';
 
 /** How often it is asked who is right, where that is open because too few have answered. */
@@ -48,7 +48,7 @@ export class Scrub {
   tick(): void {
     if (this.cluster.phase !== 'serving') return;
     const shard = this.dueDispute() ?? this.due();
-    if (shard !== undefined) run(this.scrub(shard));
+    if (shard !== undefined) spawn(this.scrub(shard));
   }
 
   private due(): Shard | undefined {
@@ -75,14 +75,14 @@ export class Scrub {
   }
 
   /** All shards now, one after the other, for an administrator. */
-  submit(request: number): void {
+  scrubNow(request: number): void {
     const refused = this.refusal();
     if (refused !== null) {
       this.context.emit({ do: 'answerAdmin', request, outcome: { ok: false, error: refused } });
       return;
     }
     this.isWholeRun = true;
-    run(this.scrubAll(), (scrub) => {
+    spawn(this.scrubAll(), (scrub) => {
       this.isWholeRun = false;
       this.context.emit({ do: 'answerAdmin', request, outcome: { ok: true, value: { scrub } } });
     });

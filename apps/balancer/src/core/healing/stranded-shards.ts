@@ -13,7 +13,7 @@ import type { StepContext } from '../kernel/step-context';
 import type { InSyncSets } from '../replicas/in-sync-sets';
 import { RollCall } from '../replicas/roll-call';
 import type { Shard } from '../cluster/shard';
-import { run, type Workflow } from '../kernel/workflow';
+import { spawn, type Workflow } from '../kernel/workflow';
 import type { Writer } from '../requests/writer';
 
 const PAUSE_MS = 250;
@@ -38,7 +38,7 @@ export class StrandedShards {
     if (this.context.nowMs < this.nextMs) return;
     this.nextMs = this.context.nowMs + PAUSE_MS;
     for (const shard of this.inSyncSets.unsettled) {
-      if (!this.looked.has(shard) && this.isStranded(shard)) run(this.look(shard));
+      if (!this.looked.has(shard) && this.isStranded(shard)) spawn(this.look(shard));
     }
   }
 

@@ -41,7 +41,7 @@ export interface CatalogValue {
 }
 
 /** What came of something the core had asked for. */
-export type Outcome<T> = { ok: true; value: T } | { ok: false; error: ErrorBody };
+export type Result<T> = { ok: true; value: T } | { ok: false; error: ErrorBody };
 
 /** Something the core asks for and waits for, with the type of its answer. */
 export interface AskTypes {
@@ -88,7 +88,7 @@ export type Effect =
   | { [K in AskKind]: { do: K; token: number } & AskTypes[K]['ask'] }[AskKind]
   /** Answer one operation of a batch. */
   | { do: 'answer'; batch: number; answered: Answered }
-  | { do: 'answerAdmin'; request: number; outcome: Outcome<AdminResult> }
+  | { do: 'answerAdmin'; request: number; outcome: Result<AdminResult> }
   | { do: 'publish'; event: ClusterEvent }
   /** For whoever reads the log. */
   | { do: 'log'; level: 'debug' | 'info' | 'warn'; message: string; data: Record<string, unknown> }
@@ -129,6 +129,6 @@ export type CoreEvent = { nowMs: number } &
     /** What became of the change of that name? Answered as the one operation of a batch. */
     | { on: 'operation'; batch: number; operation: string }
     | { on: 'admin'; command: AdminCommand }
-    | { on: 'answered'; token: number; outcome: Outcome<unknown> }
+    | { on: 'answered'; token: number; outcome: Result<unknown> }
     | { on: 'tick' }
   );

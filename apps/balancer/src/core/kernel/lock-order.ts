@@ -4,7 +4,7 @@
  * A procedure takes a lock only when all that it holds stand before it in `LOCK_ORDER`; several write queues, and the configurations of several
  * shards, in the order of their names.
  * So no circle of procedures can wait for each other. Whoever is waited for (`running`) counts as holding what the one that waits
- * for it holds; a procedure that is merely begun (`run`) holds nothing.
+ * for it holds; a procedure that is merely begun (`spawn`) holds nothing.
  *
  * The check is an assertion: an error of the code, found in whichever test or simulated world takes the two locks at all, not
  * only in one in which they happen to block.

@@ -1,8 +1,8 @@
 /** The core's way out: collects the effects of a step, and knows who waits for which answer. */
-import type { AskKind, AskTypes, Effect, Outcome } from './effects';
+import type { AskKind, AskTypes, Effect, Result } from './effects';
 import type { Suspension } from './workflow';
 
-type Waiter = (outcome: Outcome<unknown>) => void;
+type Waiter = (outcome: Result<unknown>) => void;
 
 interface Sleeper {
   untilMs: number;
@@ -26,7 +26,7 @@ export class StepContext {
   request<K extends AskKind>(
     kind: K,
     ask: AskTypes[K]['ask'],
-    then: (outcome: Outcome<AskTypes[K]['answer']>) => void,
+    then: (outcome: Result<AskTypes[K]['answer']>) => void,
   ): void {
     const token = this.nextToken++;
     this.waiters.set(token, then as Waiter);
@@ -34,7 +34,7 @@ export class StepContext {
   }
 
   /** `request`, for workflows. */
-  ask<K extends AskKind>(kind: K, ask: AskTypes[K]['ask']): Suspension<Outcome<AskTypes[K]['answer']>> {
+  ask<K extends AskKind>(kind: K, ask: AskTypes[K]['ask']): Suspension<Result<AskTypes[K]['answer']>> {
     return (resume) => {
       this.request(kind, ask, resume);
     };
@@ -63,7 +63,7 @@ export class StepContext {
   }
 
   /** Hands an answer to whoever waits for it. */
-  deliver(token: number, outcome: Outcome<unknown>): void {
+  deliver(token: number, outcome: Result<unknown>): void {
     const waiter = this.waiters.get(token);
     this.waiters.delete(token);
     waiter?.(outcome);
@@ -77,7 +77,7 @@ export class StepContext {
   }
 
   /** The effects of the step, in order. */
-  take(): Effect[] {
+  takeEffects(): Effect[] {
     const taken = this.effects;
     this.effects = [];
     return taken;

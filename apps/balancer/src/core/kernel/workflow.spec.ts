@@ -4,7 +4,7 @@ import {
   first,
   Mutex,
   pooled,
-  run,
+  spawn,
   running,
   Signal,
   type Suspension,
@@ -39,7 +39,7 @@ describe('workflows', () => {
       return a + b;
     }
     let result: number | undefined;
-    run(adding(), (sum) => {
+    spawn(adding(), (sum) => {
       result = sum;
     });
     expect(seen).toEqual([]);
@@ -60,7 +60,7 @@ describe('workflows', () => {
       return sum;
     }
     let result = 0;
-    run(counting(), (sum) => {
+    spawn(counting(), (sum) => {
       result = sum;
     });
     expect(result).toBe(200_000);
@@ -122,7 +122,7 @@ describe('waits that are over', () => {
     function* waiting(): Workflow {
       for (; turns < 1_000; turns += 1) yield* wait(first([signal.next(), context.sleep(50)]));
     }
-    run(waiting());
+    spawn(waiting());
     while (turns < 1_000) {
       if (turns % 2 === 0) signal.raise();
       else {
@@ -157,7 +157,7 @@ describe('the first of several waits', () => {
       seen.push(yield* wait(first([early.suspension, late.suspension])));
       seen.push(yield* wait(next.suspension));
     }
-    run(procedure());
+    spawn(procedure());
     early.open('early');
     late.open('late');
     expect(seen).toEqual(['early']);
@@ -191,7 +191,7 @@ describe('the order of locks', () => {
   test('lets a procedure go down it, and take several write queues and configurations by their names', () => {
     const configurations = (): Workflow => holding('configuration', 'a', () => taken('configuration', 'b'));
     expect(() => {
-      run(holding('scrub', '', () => holding('write queue', 'a', () => holding('write queue', 'b', configurations))));
+      spawn(holding('scrub', '', () => holding('write queue', 'a', () => holding('write queue', 'b', configurations))));
     }).not.toThrow();
   });
 
@@ -206,15 +206,15 @@ describe('the order of locks', () => {
     ],
   ])('is kept by nobody who takes %s', (_, procedure) => {
     expect(() => {
-      run(procedure());
+      spawn(procedure());
     }).toThrow('against the order of locks');
   });
 
   test('is no matter of those that are merely begun, or of what has been released', () => {
     expect(() => {
-      run(
+      spawn(
         holding('configuration', 'a', function* () {
-          run(taken('write queue', 'a'));
+          spawn(taken('write queue', 'a'));
           yield* wait<undefined>((resume) => {
             resume(undefined);
           });
@@ -228,7 +228,7 @@ describe('the order of locks', () => {
         });
         yield* taken('write queue', 'a');
       }
-      run(oneAfterTheOther());
+      spawn(oneAfterTheOther());
     }).not.toThrow();
   });
 
@@ -240,7 +240,7 @@ describe('the order of locks', () => {
       yield* wait(queue.acquire());
     }
     expect(() => {
-      run(procedure());
+      spawn(procedure());
     }).toThrow('write queue a is taken while configuration a is held');
   });
 });
@@ -254,7 +254,7 @@ test('works are carried out so many at a time, and come to their results in the 
       });
     };
   let results: number[] | undefined;
-  run(pooled(2, [0, 1, 2, 3].map(work)), (done) => {
+  spawn(pooled(2, [0, 1, 2, 3].map(work)), (done) => {
     results = done;
   });
   expect(Object.keys(finish)).toEqual(['0', '1']);

@@ -24,7 +24,7 @@ export function* wait<T>(suspension: Suspension<T>): Workflow<T> {
  * Runs a workflow until it ends; `then` gets its result. An exception of the workflow is an exception of the step. What is
  * resolved at once is taken up in a loop, so that a long workflow does not grow the stack.
  */
-export function run<T>(workflow: Workflow<T>, then: (result: T) => void = () => undefined): void {
+export function spawn<T>(workflow: Workflow<T>, then: (result: T) => void = () => undefined): void {
   turnOver(workflow, then, new Holdings());
 }
 

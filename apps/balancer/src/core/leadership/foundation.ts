@@ -10,14 +10,14 @@ import type { Catalog } from '../cluster/catalog';
 import type { Cluster } from '../cluster/cluster';
 import type { ClusterNews } from '../cluster/cluster-news';
 import type { StepContext } from '../kernel/step-context';
-import type { CatalogValue, Outcome } from '../kernel/effects';
+import type { CatalogValue, Result } from '../kernel/effects';
 import type { Health } from '../healing/health';
 import type { Lease } from './leadership';
 import { readRecords, type StoredRecords } from '../cluster/records';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import { configOf, Shard, type ShardRecord } from '../cluster/shard';
 import { Survey } from './survey';
-import { all, pooled, run, running, wait, type Workflow } from '../kernel/workflow';
+import { all, pooled, spawn, running, wait, type Workflow } from '../kernel/workflow';
 
 const POLL_MS = 50;
 /**
@@ -49,7 +49,7 @@ export class Foundation {
   ) {
     this.survey = new Survey(context, cluster, health, settings, (server, reply) => {
       if (this.cluster.phase === 'unconfigured' && reply.configId > 0) this.restart(FOUND);
-      else if (!this.cluster.servers.has(server)) run(this.heardLate(server, reply));
+      else if (!this.cluster.servers.has(server)) spawn(this.heardLate(server, reply));
     });
   }
 
@@ -196,7 +196,7 @@ export class Foundation {
     for (const { key, revision } of entries) this.catalog.saw(key, revision);
     const changes = entries.map(({ key, value }) => this.catalog.change(key, value as object));
     const context = this.context;
-    const works = changes.map((change) => (): Workflow<Outcome<number | null>> => wait(context.ask('store', change)));
+    const works = changes.map((change) => (): Workflow<Result<number | null>> => wait(context.ask('store', change)));
     const outcomes = yield* pooled(STORES_AT_ONCE, works);
     return outcomes.every((outcome, index) => {
       if (!outcome.ok || outcome.value === null) return false;
@@ -236,7 +236,7 @@ export class Foundation {
   private beUnconfigured(): void {
     this.cluster.phase = 'unconfigured';
     this.cluster.foundData = this.survey.foundData();
-    run(this.keepLooking());
+    spawn(this.keepLooking());
   }
 
   private *keepLooking(): Workflow {

@@ -79,7 +79,7 @@ class Candidate {
     }
     this.context.nowMs = this.localMs;
     work();
-    for (const effect of this.context.take()) this.perform(effect);
+    for (const effect of this.context.takeEffects()) this.perform(effect);
   }
 
   private get localMs(): number {

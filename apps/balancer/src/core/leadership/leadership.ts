@@ -14,7 +14,7 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { REIGNS_KEPT, type Reign } from '#common/protocol/bucket-history';
 import type { Catalog } from '../cluster/catalog';
 import type { StepContext } from '../kernel/step-context';
-import type { CatalogValue, Outcome } from '../kernel/effects';
+import type { CatalogValue, Result } from '../kernel/effects';
 
 /** Who leads: the value of the catalog's `leader` key. */
 export interface LeaderRecord {
@@ -132,7 +132,7 @@ export class Leadership {
     });
   }
 
-  private looked(outcome: Outcome<CatalogValue | null>): void {
+  private looked(outcome: Result<CatalogValue | null>): void {
     const { nowMs } = this.context;
     if (!outcome.ok) {
       // While the catalog is out of reach nobody can renew anything: the leader gets its time anew.

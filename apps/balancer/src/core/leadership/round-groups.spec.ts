@@ -1,5 +1,5 @@
 import type { NewestRound } from '#common/contracts/node';
-import type { ReplicaReport } from '#common/protocol/take-over';
+import type { ReplicaReport } from '#common/protocol/vat-decision';
 import { sharingRounds } from './round-groups';
 import { Shard } from '../cluster/shard';
 

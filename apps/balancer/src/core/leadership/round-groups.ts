@@ -1,6 +1,6 @@
 /** Which shards a take-over has to decide together: those that share newest rounds. */
 import type { NewestRound } from '#common/contracts/node';
-import { highestCommittedVat, isRuledOut, type ReplicaReport } from '#common/protocol/take-over';
+import { highestCommittedVat, isRuledOut, type ReplicaReport } from '#common/protocol/vat-decision';
 import { DisjointSets } from '../kernel/disjoint-sets';
 import type { Shard } from '../cluster/shard';
 

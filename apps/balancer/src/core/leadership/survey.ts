@@ -10,8 +10,8 @@ import { compareClusters, hasForgotten, type Reign } from '#common/protocol/buck
 import type { Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
 import type { Health } from '../healing/health';
-import type { CoreSettings } from '../detection/settings';
-import { all, first, run, running, Signal, wait, type Workflow } from '../kernel/workflow';
+import type { CoreSettings } from '../detection/core-settings';
+import { all, first, spawn, running, Signal, wait, type Workflow } from '../kernel/workflow';
 
 /** Where most servers of the catalog's record have answered, it is not likely to be wrong: the others are waited for so long. */
 const LOOK_MS = 500;
@@ -121,7 +121,7 @@ export class Survey {
   private ask(server: string, mayStart: boolean): void {
     if (this.asked.has(server)) return;
     this.asked.add(server);
-    run(this.fence(server, mayStart), (reply) => {
+    spawn(this.fence(server, mayStart), (reply) => {
       if (reply === null) this.silent.add(server);
       else this.replies.set(server, reply);
       if (reply !== null && this.isOver) this.late(server, reply);

@@ -17,7 +17,7 @@ import {
   roundHeldByAll,
   type ReplicaReport,
   type ShardOutlook,
-} from '#common/protocol/take-over';
+} from '#common/protocol/vat-decision';
 import type { Catalog } from '../cluster/catalog';
 import type { Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
@@ -27,9 +27,9 @@ import type { InSyncSets } from '../replicas/in-sync-sets';
 import type { Lease } from './leadership';
 import { isWhole } from '../replicas/roll-call';
 import { sharingRounds } from './round-groups';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import { configOf, type Shard, type ShardRecord } from '../cluster/shard';
-import { first, pooled, run, Signal, wait, type Workflow } from '../kernel/workflow';
+import { first, pooled, spawn, Signal, wait, type Workflow } from '../kernel/workflow';
 import type { Writer } from '../requests/writer';
 
 const POLL_MS = 50;
@@ -80,8 +80,8 @@ export class TakeOver {
     const deadlineMs = this.context.nowMs + this.settings.nodeStartMs;
     if (!(yield* this.foundation.lay(lease))) return;
     for (const shard of this.cluster.inKeyOrder()) this.open.add(shard);
-    for (const server of this.cluster.servers.keys()) run(this.bring(server));
-    run(this.resolveAll(deadlineMs));
+    for (const server of this.cluster.servers.keys()) spawn(this.bring(server));
+    spawn(this.resolveAll(deadlineMs));
     while (this.context.nowMs < deadlineMs && this.open.size > 0) yield* this.untilSomethingHappens();
     if (this.cluster.phase === 'takingOver') this.cluster.phase = 'serving';
   }
@@ -161,7 +161,7 @@ export class TakeOver {
       // What has been shown is not taken back.
       if (shard === undefined || shard.resolved || compareConfigs(state, shard.record) <= 0) continue;
       const record = { ...configOf(state), configId: this.cluster.configId };
-      if (shard.decided) run(this.giveWay(record));
+      if (shard.decided) spawn(this.giveWay(record));
       else this.adopt(shard, record);
     }
   }

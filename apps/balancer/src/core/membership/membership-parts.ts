@@ -7,14 +7,14 @@ import type { Catalog } from '../cluster/catalog';
 import type { Cluster } from '../cluster/cluster';
 import type { ClusterNews } from '../cluster/cluster-news';
 import type { StepContext } from '../kernel/step-context';
-import type { AdminResult, Outcome } from '../kernel/effects';
+import type { AdminResult, Result } from '../kernel/effects';
 import type { Health } from '../healing/health';
 import type { InSyncSets } from '../replicas/in-sync-sets';
 import type { Standing } from './membership-rules';
 import type { Random } from '../kernel/random';
 import type { Reader } from '../requests/reader';
 import type { Recovery } from '../healing/recovery';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import { Shard, type ShardRecord } from '../cluster/shard';
 import { all, running, wait, type Workflow } from '../kernel/workflow';
 import type { Writer } from '../requests/writer';
@@ -38,7 +38,7 @@ export interface MembershipParts {
   random: Random;
 }
 
-export type AdminOutcome = Outcome<AdminResult>;
+export type AdminOutcome = Result<AdminResult>;
 
 /** The cluster as the rules look at it. */
 export function standing({ cluster }: MembershipParts): Standing {

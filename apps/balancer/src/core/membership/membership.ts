@@ -10,7 +10,7 @@ import { initCluster } from './initialisation';
 import { refused, type AdminOutcome, type MembershipParts } from './membership-parts';
 import { finishRemovals, removeServers } from './removal';
 import { forgetMade, resumeMoves } from './replica-moves';
-import { Mutex, run, wait, type Workflow } from '../kernel/workflow';
+import { Mutex, spawn, wait, type Workflow } from '../kernel/workflow';
 
 const ADMIN_QUEUE_LIMIT = 16;
 /** How often it is looked whether a server that is to go can go. */
@@ -31,7 +31,7 @@ export class Membership {
   /** This balancer has begun to lead: goes on with what the one before it was asked for. */
   resume(): void {
     this.nextPlanMs = this.parts.context.nowMs + this.parts.settings.adminWaitMs;
-    run(this.resumeAll());
+    spawn(this.resumeAll());
   }
 
   /** Goes on with removals that have been promised, at a pace, unless a command is being carried out. */
@@ -39,7 +39,7 @@ export class Membership {
     const { context, cluster } = this.parts;
     if (this.turn.isHeld || cluster.phase !== 'serving' || context.nowMs < this.nextLookMs) return;
     this.nextLookMs = context.nowMs + LOOK_MS;
-    run(this.resumeRemovals());
+    spawn(this.resumeRemovals());
   }
 
   private *resumeRemovals(): Workflow {
@@ -64,13 +64,13 @@ export class Membership {
   }
 
   /** Takes a command; its outcome is answered when it is done. */
-  submit(command: MembershipCommand): void {
+  carryOut(command: MembershipCommand): void {
     if (this.waiting >= ADMIN_QUEUE_LIMIT) {
       this.answer(command, refused('BUSY', 'too many changes of the cluster are waiting', true));
       return;
     }
     this.waiting += 1;
-    run(this.inTurn(command), (outcome) => {
+    spawn(this.inTurn(command), (outcome) => {
       this.waiting -= 1;
       this.answer(command, outcome);
     });
@@ -87,7 +87,7 @@ export class Membership {
       if (command.op === 'add') {
         const outcome = yield* addServers(command.command, this.parts);
         // Replicas that could not be made yet.
-        run(this.resumeAll());
+        spawn(this.resumeAll());
         return outcome;
       }
       this.nextPlanMs = this.parts.context.nowMs + 2 * this.parts.settings.adminWaitMs;

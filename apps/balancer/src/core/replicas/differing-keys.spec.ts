@@ -1,7 +1,7 @@
 import type { DigestReply, VersionDigest } from '#common/contracts/node';
 import { DIGEST_PARTS, differingKeys, isAlike, KEYS_NAMED, type Differences, type DigestAsker } from './differing-keys';
-import type { Outcome } from '../kernel/effects';
-import { run, type Workflow } from '../kernel/workflow';
+import type { Result } from '../kernel/effects';
+import { spawn, type Workflow } from '../kernel/workflow';
 
 const WHOLE = { low: 0, high: 9_999 };
 const FAILED = { ok: false as const, error: { code: 'OUTCOME_UNKNOWN' as const, message: 'no', retryable: true } };
@@ -15,7 +15,7 @@ class Replica implements DigestAsker {
 
   constructor(readonly versions: readonly VersionDigest[]) {}
 
-  *page(after: number | null): Workflow<Outcome<DigestReply>> {
+  *page(after: number | null): Workflow<Result<DigestReply>> {
     const low = after === null ? WHOLE.low : after + 1;
     const high = Math.min(WHOLE.high, low + this.keysPerPage - 1);
     yield (resume) => {
@@ -38,7 +38,7 @@ class Replica implements DigestAsker {
       resume(this.answer(inRange.length <= parts ? { ...reply, versions: inRange } : reply));
     };
 
-  private answer(value: DigestReply): Outcome<DigestReply> {
+  private answer(value: DigestReply): Result<DigestReply> {
     this.questions += 1;
     return this.questions >= this.failsFrom ? FAILED : { ok: true, value };
   }
@@ -59,7 +59,7 @@ const changed = (versions: readonly VersionDigest[], ...keys: number[]): Version
 
 function compare(here: Replica, there: Replica): Differences {
   let differences: Differences | undefined;
-  run(differingKeys(here, there, WHOLE), (found) => {
+  spawn(differingKeys(here, there, WHOLE), (found) => {
     differences = found;
   });
   return differences!;

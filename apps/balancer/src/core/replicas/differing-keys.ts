@@ -4,7 +4,7 @@
  * versions are left that each of them is reported.
  */
 import type { DigestRange, DigestReply, VersionDigest } from '#common/contracts/node';
-import type { Outcome } from '../kernel/effects';
+import type { Result } from '../kernel/effects';
 import { all, wait, type Suspension, type Workflow } from '../kernel/workflow';
 
 /** Parts asked for at once; where no more versions than this are left, each is reported. */
@@ -38,8 +38,8 @@ type Keys = Pick<DigestRange, 'low' | 'high'>;
 /** Asks a replica, which must keep what is visible at the VAT in question meanwhile. */
 export interface DigestAsker {
   /** For some of the keys behind `after`, so many as it gets to. */
-  page: (after: number | null) => Workflow<Outcome<DigestReply>>;
-  within: (within: DigestRange) => Suspension<Outcome<DigestReply>>;
+  page: (after: number | null) => Workflow<Result<DigestReply>>;
+  within: (within: DigestRange) => Suspension<Result<DigestReply>>;
 }
 
 /** @param there the replica that is believed: its pages say which keys are compared at once */
@@ -49,7 +49,7 @@ export function* differingKeys(here: DigestAsker, there: DigestAsker, whole: Key
   let { low } = whole;
   let after: number | null = null;
   for (;;) {
-    const page: Outcome<DigestReply> = yield* there.page(after);
+    const page: Result<DigestReply> = yield* there.page(after);
     if (!page.ok) return { ...found, isComplete: false };
     const high = page.value.next ?? whole.high;
     const ours = yield* wait(here.within({ low, high, parts: DIGEST_PARTS }));

@@ -14,7 +14,7 @@ import { differingKeys, KEYS_NAMED, type Differences, type DigestAsker } from '.
 import type { InSyncSets } from './in-sync-sets';
 import type { Shard } from '../cluster/shard';
 import { digestPage, wholeDigest, type WholeDigest } from './whole-digest';
-import { all, run, running, wait, type Workflow } from '../kernel/workflow';
+import { all, spawn, running, wait, type Workflow } from '../kernel/workflow';
 
 /** One replica's word. Where no side has more than half of the words, `weight` decides: the higher one prevails. */
 export interface Vote {
@@ -95,7 +95,7 @@ export class Divergence {
     yield* this.inSyncSets.quarantine(shard, diverged, cause, isSettled);
     // Until now a read may have been sent to one of them.
     shard.divergedMs = this.context.nowMs;
-    run(this.examineAll(finding));
+    spawn(this.examineAll(finding));
   }
 
   /**

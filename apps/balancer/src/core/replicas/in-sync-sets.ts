@@ -13,13 +13,13 @@ import { entered, joined, settled } from './record-changes';
 import { RecordStorage, type Stored } from './record-storage';
 import { isWhole, RollCall } from './roll-call';
 import { minimumOf, type Shard, type ShardRecord } from '../cluster/shard';
-import { all, run, running, wait, type Workflow } from '../kernel/workflow';
+import { all, spawn, running, wait, type Workflow } from '../kernel/workflow';
 
 /**
  * `done`: they are out, also where they had left before. `belowMinimum`: the set may not become so small. `unproven`: too few of those who would remain have shown that they are whole.
  * Nothing changed then, or not everything.
  */
-export type ChangeOutcome = 'done' | 'belowMinimum' | 'unproven' | 'steppedDown';
+export type SetChangeResult = 'done' | 'belowMinimum' | 'unproven' | 'steppedDown';
 
 const SILENT = 'did not store the configuration';
 /** How soon a shard that waits is looked at again. */
@@ -47,7 +47,7 @@ export class InSyncSets {
     this.nextTryMs = this.context.nowMs + RETRY_MS;
     for (const shard of [...this.waiting]) {
       if (!this.storage.isCurrent(shard)) this.waiting.delete(shard);
-      else if (!shard.configLock.isHeld) run(this.tryAgain(shard));
+      else if (!shard.configLock.isHeld) spawn(this.tryAgain(shard));
     }
   }
 
@@ -71,7 +71,7 @@ export class InSyncSets {
    * Takes replicas out of the in-sync set: they no longer hold every acknowledged write. Those that cannot store the new
    * configuration are taken out as well.
    */
-  *demote(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
+  *demote(shard: Shard, servers: readonly string[], cause: string): Workflow<SetChangeResult> {
     yield* wait(shard.configLock.acquire());
     try {
       return yield* this.demoteLocked(shard, servers, cause);
@@ -86,7 +86,7 @@ export class InSyncSets {
    *
    * @param settles that is what members were disputed for
    */
-  *quarantine(shard: Shard, servers: readonly string[], cause: string, settles: boolean): Workflow<ChangeOutcome> {
+  *quarantine(shard: Shard, servers: readonly string[], cause: string, settles: boolean): Workflow<SetChangeResult> {
     yield* wait(shard.configLock.acquire());
     try {
       const leaving = servers.filter((server) => shard.inSync.includes(server));
@@ -149,7 +149,7 @@ export class InSyncSets {
     try {
       for (const server of unacknowledged) shard.unacknowledged.add(server);
       if (shard.unacknowledged.size > 0) this.waiting.add(shard);
-      if (shard.unacknowledged.size > 0) yield* this.settle(shard);
+      if (shard.unacknowledged.size > 0) yield* this.sendToRest(shard);
       return shard.unacknowledged.size === 0;
     } finally {
       shard.configLock.release();
@@ -235,7 +235,7 @@ export class InSyncSets {
     return decided || reports.isNewest(record, servers.keys());
   }
 
-  private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<ChangeOutcome> {
+  private *demoteLocked(shard: Shard, servers: readonly string[], cause: string): Workflow<SetChangeResult> {
     const leaving = servers.filter((server) => shard.inSync.includes(server));
     if (leaving.length === 0) return 'done';
     const inSync = shard.inSync.filter((server) => !leaving.includes(server));
@@ -250,7 +250,7 @@ export class InSyncSets {
   }
 
   /** Has the members store the configuration; who does not is taken out as well, or stays unacknowledged. */
-  private *sendToAll(shard: Shard): Workflow<ChangeOutcome> {
+  private *sendToAll(shard: Shard): Workflow<SetChangeResult> {
     const silent = yield* this.send(shard, shard.inSync);
     return yield* this.demoteLocked(shard, silent, SILENT);
   }
@@ -258,13 +258,13 @@ export class InSyncSets {
   private *tryAgain(shard: Shard): Workflow {
     yield* wait(shard.configLock.acquire());
     try {
-      yield* this.settle(shard);
+      yield* this.sendToRest(shard);
     } finally {
       shard.configLock.release();
     }
   }
 
-  private *settle(shard: Shard): Workflow {
+  private *sendToRest(shard: Shard): Workflow {
     const silent = yield* this.send(shard, [...shard.unacknowledged]);
     const causes = shard.inSync.map((server) => this.unfit(shard, server) ?? (silent.includes(server) ? SILENT : null));
     const leaving = shard.inSync.filter((_, index) => causes[index] !== null);
@@ -319,7 +319,7 @@ export class InSyncSets {
     leaving: readonly string[],
     cause: string,
     why: 'belowMinimum' | 'unproven',
-  ): ChangeOutcome {
+  ): SetChangeResult {
     this.waiting.add(shard);
     if (shard.announcedUnavailable) return why;
     shard.announcedUnavailable = true;

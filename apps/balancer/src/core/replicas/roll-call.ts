@@ -5,7 +5,7 @@
  * What shows it is an answer under our epoch that was asked for now. (An answer to an earlier heartbeat says nothing about now.)
  */
 import type { NodeShardState } from '#common/contracts/node';
-import { isSameRound } from '#common/protocol/take-over';
+import { isSameRound } from '#common/protocol/vat-decision';
 import type { Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
 import type { Shard } from '../cluster/shard';

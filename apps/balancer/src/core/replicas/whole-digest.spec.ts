@@ -1,32 +1,34 @@
 import type { ErrorBody } from '#common/contracts/errors';
 import type { DigestReply, DigestRequest } from '#common/contracts/node';
 import { StepContext } from '../kernel/step-context';
-import type { Effect, Outcome } from '../kernel/effects';
+import type { Effect, Result } from '../kernel/effects';
 import { Shard } from '../cluster/shard';
 import { wholeDigest, type WholeDigest } from './whole-digest';
-import { run } from '../kernel/workflow';
+import { spawn } from '../kernel/workflow';
 
-type Answer = (request: DigestRequest) => Outcome<DigestReply>;
+type Answer = (request: DigestRequest) => Result<DigestReply>;
 
 const SHARD = new Shard({
   ...{ configId: 1, shard: 'sh', low: 0, size: 100, configEpoch: 1, configVersion: 1 },
   ...{ replicas: ['S0'], joining: [], inSync: ['S0'] },
 });
 
-function failure(code: ErrorBody['code']): Outcome<DigestReply> {
+function failure(code: ErrorBody['code']): Result<DigestReply> {
   return { ok: false, error: { code, message: 'no', retryable: true } };
 }
 
 /** Asks for the digest of a shard whose replica answers so; time passes whenever nothing else happens. */
-function ask(answer: Answer): { outcome: Outcome<WholeDigest> | undefined; asked: (number | undefined)[] } {
+function ask(answer: Answer): { outcome: Result<WholeDigest> | undefined; asked: (number | undefined)[] } {
   const context = new StepContext();
   const asked: (number | undefined)[] = [];
-  let outcome: Outcome<WholeDigest> | undefined;
-  run(wholeDigest(context, { server: 'S0', shard: SHARD, epoch: 1, vat: 7, forgottenUpTo: 0 }), (done) => {
+  let outcome: Result<WholeDigest> | undefined;
+  spawn(wholeDigest(context, { server: 'S0', shard: SHARD, epoch: 1, vat: 7, forgottenUpTo: 0 }), (done) => {
     outcome = done;
   });
   for (let turns = 0; turns < 100 && outcome === undefined; turns += 1) {
-    const effects = context.take().filter((effect): effect is Effect & { do: 'digest' } => effect.do === 'digest');
+    const effects = context
+      .takeEffects()
+      .filter((effect): effect is Effect & { do: 'digest' } => effect.do === 'digest');
     for (const { token, request } of effects) {
       asked.push(request.after);
       context.deliver(token, answer(request));

@@ -7,7 +7,7 @@
  */
 import type { DigestReply } from '#common/contracts/node';
 import type { StepContext } from '../kernel/step-context';
-import type { Outcome } from '../kernel/effects';
+import type { Result } from '../kernel/effects';
 import type { Shard } from '../cluster/shard';
 import { wait, type Workflow } from '../kernel/workflow';
 
@@ -33,12 +33,12 @@ export interface DigestQuestion {
 }
 
 /** Asks until the last page has come; the error is that of a page that did not. */
-export function* wholeDigest(context: StepContext, question: DigestQuestion): Workflow<Outcome<WholeDigest>> {
+export function* wholeDigest(context: StepContext, question: DigestQuestion): Workflow<Result<WholeDigest>> {
   let sum = 0n;
   let rows = 0;
   let after: number | null = null;
   for (;;) {
-    const outcome: Outcome<DigestReply> = yield* digestPage(context, question, after);
+    const outcome: Result<DigestReply> = yield* digestPage(context, question, after);
     if (!outcome.ok) return outcome;
     const { digest, records, next }: DigestReply = outcome.value;
     sum += BigInt(digest);
@@ -53,7 +53,7 @@ export function* digestPage(
   context: StepContext,
   { server, shard, ...question }: DigestQuestion,
   after: number | null,
-): Workflow<Outcome<DigestReply>> {
+): Workflow<Result<DigestReply>> {
   const request = { ...question, shard: shard.id, ...(after === null ? {} : { after }) };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = yield* wait(context.ask('digest', { server, request }));

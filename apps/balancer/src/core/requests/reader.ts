@@ -11,7 +11,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
 import { Patience, WakingClock } from '../detection/patience';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import type { Shard } from '../cluster/shard';
 import { REPLACED, unavailable } from './refusals';
 
@@ -63,7 +63,7 @@ export class Reader {
     this.patience = new Patience(settings.patience);
   }
 
-  submit(request: ReadRequest): void {
+  read(request: ReadRequest): void {
     if (request.low === request.high) this.readOne(request);
     else this.readRange(request);
   }

@@ -73,7 +73,7 @@ export class ShardWriteQueues {
   constructor(private readonly limits: LaneLimits) {}
 
   /** Queues the request; false when one of its write queues is full. */
-  submit(request: QueuedRequest): boolean {
+  enqueue(request: QueuedRequest): boolean {
     const shards = [...request.parts.keys()];
     if (shards.some((shard) => this.length(shard) >= this.limits.queueLimit)) return false;
     const waiting: Waiting = { request, shards, order: this.nextOrder++, isGone: false };
@@ -124,7 +124,7 @@ export class ShardWriteQueues {
    * Takes what can go now and locks its write queues. `refused`: requests of which a shard's gate refuses; `expired`: requests that
    * came before `expireBeforeMs`. Looks at those that come first in a write queue that is free, at those that go, and at no others.
    */
-  take(
+  dequeue(
     gate: (shard: string, request: QueuedRequest) => Gate,
     expireBeforeMs: number,
   ): { groups: QueuedGroup[]; refused: QueuedRequest[]; expired: QueuedRequest[] } {

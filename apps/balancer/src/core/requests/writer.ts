@@ -16,10 +16,10 @@ import type { InSyncSets } from '../replicas/in-sync-sets';
 import { OwedAnswers } from '../detection/owed-answers';
 import type { Patience } from '../detection/patience';
 import { NOBODY_KNOWS, refusalOf, unavailable } from './refusals';
-import type { CoreSettings } from '../detection/settings';
+import type { CoreSettings } from '../detection/core-settings';
 import { ShardWriteQueues, type Gate, type QueuedRequest } from './write-queue';
 import type { Shard } from '../cluster/shard';
-import { all, run, running, wait, type Suspension, type Workflow } from '../kernel/workflow';
+import { all, spawn, running, wait, type Suspension, type Workflow } from '../kernel/workflow';
 import { certainlyLacks, disputedKeys, votesOf, WriteRound, type RoundShard } from './write-round';
 
 /** How often shards that owe a newer round are looked at. */
@@ -50,20 +50,20 @@ export class Writer {
   }
 
   /** Queues a request whose shards all exist. */
-  submit(request: QueuedRequest): void {
+  write(request: QueuedRequest): void {
     this.underWay.begin(request.name.id);
     this.queue(request);
   }
 
   private queue(request: QueuedRequest): void {
-    if (!this.queues.submit(request)) {
+    if (!this.queues.enqueue(request)) {
       this.refuse(request, { code: 'BUSY', message: 'too many requests wait for this shard', retryable: true });
     }
   }
 
   /** Starts every round that can start now. */
   flush(): void {
-    const taken = this.queues.take(
+    const taken = this.queues.dequeue(
       (shard, request) => this.gate(shard, request),
       this.context.nowMs - this.settings.queueWaitMs,
     );
@@ -101,7 +101,7 @@ export class Writer {
     if (this.context.nowMs < this.nextSettleMs) return;
     this.nextSettleMs = this.context.nowMs + SETTLE_PAUSE_MS;
     for (const shard of this.givenUp.debtors()) {
-      if (!this.queues.isLocked(shard.id) && this.cluster.isWritable(shard)) run(this.settleDebt(shard));
+      if (!this.queues.isLocked(shard.id) && this.cluster.isWritable(shard)) spawn(this.settleDebt(shard));
     }
   }
 
@@ -147,16 +147,16 @@ export class Writer {
 
   private send(round: WriteRound, ended: () => void): void {
     const parts = round.parts();
-    if (parts.size === 0) run(this.conclude(round), ended);
+    if (parts.size === 0) spawn(this.conclude(round), ended);
     for (const [server, { round: part, rows }] of parts) {
       const fail = (error: ErrorBody): void => {
-        if (round.failed(server, error)) run(this.conclude(round), ended);
+        if (round.failed(server, error)) spawn(this.conclude(round), ended);
       };
       const debt = this.owed.sent(server, round, fail, this.context.nowMs);
       this.context.request('apply', { server, epoch: this.cluster.epoch, round: part, rows }, (outcome) => {
         this.owed.settled(debt, outcome.ok, this.context.nowMs);
         if (!outcome.ok) fail(outcome.error);
-        else if (round.answered(server, outcome.value)) run(this.conclude(round), ended);
+        else if (round.answered(server, outcome.value)) spawn(this.conclude(round), ended);
       });
     }
   }
@@ -226,7 +226,7 @@ export class Writer {
   /**
    * As a new round with new terms: what the first attempt left is undone by it, since it builds on the same VAT. Shards that
    * have nothing left to do take part with an empty one: none of them may go on while another still holds the failed round
-   * as its newest, or a take-over would take it for committed there (see `protocol/take-over.ts`).
+   * as its newest, or a take-over would take it for committed there (see `protocol/vat-decision.ts`).
    */
   private runAgain(
     failed: WriteRound,
@@ -265,7 +265,7 @@ export class Writer {
     let open = failed.shards.size;
     let asking = waiting;
     for (const { shard } of failed.shards.values()) {
-      run(this.isGoneAfter(failed, shard, waiting.length > 0), (isGone) => {
+      spawn(this.isGoneAfter(failed, shard, waiting.length > 0), (isGone) => {
         open -= 1;
         if (!isGone && open > 0) return;
         for (const request of asking) this.refuse(request, isGone ? unavailable([shard.id]) : NOBODY_KNOWS);

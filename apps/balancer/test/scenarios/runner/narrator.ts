@@ -3,7 +3,7 @@ import type { FenceReply, PartReply, RoundOp, RoundPart } from '#common/contract
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { keysOf } from '#common/protocol/round';
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Answered, AskTypes, Effect, Outcome } from '../../../src/core/kernel/effects';
+import type { Answered, AskTypes, Effect, Result } from '../../../src/core/kernel/effects';
 import type { LeaderRecord } from '../../../src/core/leadership/leadership';
 import type { ShardRecord } from '../../../src/core/cluster/shard';
 import { describeDecision } from './decision';
@@ -18,7 +18,7 @@ type Digest = Extract<Ask, { do: 'digest' }>;
 interface RoundUnderWay {
   name: string;
   open: Set<string>;
-  outcomes: Map<string, Outcome<PartReply[]>>;
+  outcomes: Map<string, Result<PartReply[]>>;
 }
 
 /** Digests of one shard at one VAT that were asked for together. */
@@ -60,16 +60,16 @@ export class Narrator implements Listener {
     this.keptBack(balancer);
   }
 
-  outcome(balancer: Balancer, ask: Ask, outcome: Outcome<unknown>): void {
+  outcome(balancer: Balancer, ask: Ask, outcome: Result<unknown>): void {
     if (!outcome.ok && outcome.error.code === 'FENCED') this.fencing(balancer, ask, outcome.error);
-    if (ask.do === 'apply') this.applied(balancer, ask, outcome as Outcome<PartReply[]>);
-    else if (ask.do === 'store') this.stored(balancer, ask, outcome as Outcome<number | null>);
-    else if (ask.do === 'catchup') this.caughtUp(ask, outcome as Outcome<AskTypes['catchup']['answer']>);
-    else if (ask.do === 'digest') this.compared(balancer, ask, outcome as Outcome<AskTypes['digest']['answer']>);
+    if (ask.do === 'apply') this.applied(balancer, ask, outcome as Result<PartReply[]>);
+    else if (ask.do === 'store') this.stored(balancer, ask, outcome as Result<number | null>);
+    else if (ask.do === 'catchup') this.caughtUp(ask, outcome as Result<AskTypes['catchup']['answer']>);
+    else if (ask.do === 'digest') this.compared(balancer, ask, outcome as Result<AskTypes['digest']['answer']>);
     else if (ask.do === 'fence' && outcome.ok) this.fencedBy(balancer).set(ask.server, outcome.value as FenceReply);
   }
 
-  arrivedLate(from: string, ask: Ask, outcome: Outcome<unknown>): void {
+  arrivedLate(from: string, ask: Ask, outcome: Result<unknown>): void {
     if (ask.do !== 'apply') return;
     const round = `round ${ask.epoch}/${ask.round.round} of ${from}`;
     this.say(
@@ -104,7 +104,7 @@ export class Narrator implements Listener {
     this.say(`${balancer.name} sends ${name} to ${servers.join(' ')}: ${said.join('; ')}`);
   }
 
-  private applied(balancer: Balancer, ask: Apply, outcome: Outcome<PartReply[]>): void {
+  private applied(balancer: Balancer, ask: Apply, outcome: Result<PartReply[]>): void {
     const round = this.rounds.get(nameOfRound(balancer, ask));
     if (round === undefined) return;
     round.outcomes.set(ask.server, outcome);
@@ -115,7 +115,7 @@ export class Narrator implements Listener {
   private stored(
     balancer: Balancer,
     { key, value }: Extract<Ask, { do: 'store' }>,
-    outcome: Outcome<number | null>,
+    outcome: Result<number | null>,
   ): void {
     if (outcome.ok && outcome.value === null) {
       this.say(`the bucket refuses what ${balancer.name} stores under ${key}: it has been written since`);
@@ -133,7 +133,7 @@ export class Narrator implements Listener {
 
   private caughtUp(
     { server, request }: Extract<Ask, { do: 'catchup' }>,
-    outcome: Outcome<AskTypes['catchup']['answer']>,
+    outcome: Result<AskTypes['catchup']['answer']>,
   ): void {
     const { shard, source, from, to } = request;
     const what =
@@ -151,7 +151,7 @@ export class Narrator implements Listener {
     this.digests.set(name, digests);
   }
 
-  private compared(balancer: Balancer, ask: Digest, outcome: Outcome<AskTypes['digest']['answer']>): void {
+  private compared(balancer: Balancer, ask: Digest, outcome: Result<AskTypes['digest']['answer']>): void {
     const digests = this.digests.get(digestName(balancer, ask));
     if (digests === undefined || !isOfWhole(ask)) return;
     const { server } = ask;

@@ -1,10 +1,10 @@
 /** What becomes of the messages of a story: each arrives, unless the story says otherwise. */
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Effect, Outcome } from '../../../src/core/kernel/effects';
+import type { Effect, Result } from '../../../src/core/kernel/effects';
 import type { StillScheduler } from './still-scheduler';
 
 export type Ask = Extract<Effect, { token: number }>;
-export type Answer = (outcome: Outcome<unknown>) => void;
+export type Answer = (outcome: Result<unknown>) => void;
 export type CarryOut = (ask: Ask, answer: Answer) => void;
 
 /** The bucket's name where it is said who is cut off from whom. */
@@ -24,7 +24,7 @@ export class Post {
   /** @param late called with what came of a message that was delivered late */
   constructor(
     private readonly scheduler: StillScheduler,
-    private readonly late: (from: string, ask: Ask, outcome: Outcome<unknown>) => void,
+    private readonly late: (from: string, ask: Ask, outcome: Result<unknown>) => void,
   ) {}
 
   /** From now on nothing arrives between the two, in either direction. */
@@ -51,7 +51,7 @@ export class Post {
   send(from: string, ask: Ask, carryOut: CarryOut, answer: Answer): void {
     const to = receiverOf(ask);
     let isSettled = false;
-    const settle = (outcome: Outcome<unknown>): void => {
+    const settle = (outcome: Result<unknown>): void => {
       if (isSettled) return;
       isSettled = true;
       answer(outcome);

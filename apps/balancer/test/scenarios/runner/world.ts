@@ -7,9 +7,9 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { RawLines } from '#common/nats/lines';
 import type { ReplicaState } from '../../../../shard-node/src/core/replica-state';
 import type { BalancerCore } from '../../../src/core/balancer-core';
-import type { Effect, Outcome } from '../../../src/core/kernel/effects';
+import type { Effect, Result } from '../../../src/core/kernel/effects';
 import type { LeaderRecord } from '../../../src/core/leadership/leadership';
-import type { CoreSettings } from '../../../src/core/detection/settings';
+import type { CoreSettings } from '../../../src/core/detection/core-settings';
 import { SimBalancer, type BalancerMutations } from '../../simulation/balancer';
 import { SimCatalog } from '../../simulation/catalog';
 import { Network } from '../../simulation/network';
@@ -53,9 +53,9 @@ export interface Listener {
   /** A balancer's core has taken a step, and this is what it wants. */
   stepped(balancer: Balancer, effects: readonly Effect[]): void;
   /** What a living balancer asked for has come to this; it learns of it now, or when it goes on. */
-  outcome(balancer: Balancer, ask: Ask, outcome: Outcome<unknown>): void;
+  outcome(balancer: Balancer, ask: Ask, outcome: Result<unknown>): void;
   /** A round that was held or copied has arrived now, for nobody who waits for it. */
-  arrivedLate(from: string, ask: Ask, outcome: Outcome<unknown>): void;
+  arrivedLate(from: string, ask: Ask, outcome: Result<unknown>): void;
 }
 
 export class World {
@@ -132,7 +132,7 @@ export class World {
   }
 
   /** Reads pages of a server as a gateway does. */
-  read(server: string, request: NodeReadRequest, done: (outcome: Outcome<RawLines<NodeReadReply>>) => void): void {
+  read(server: string, request: NodeReadRequest, done: (outcome: Result<RawLines<NodeReadReply>>) => void): void {
     const label = (): string => 'read';
     const call = { from: READER, server, label, timeoutMs: READ_TIMEOUT_MS };
     this.replicas.call({ ...call, work: (replica) => replica.read({ ...request, maxBytes: PAGE_BYTES }) }, done);

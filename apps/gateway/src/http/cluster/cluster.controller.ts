@@ -7,7 +7,7 @@ import { TableCache } from '../../bus/table-cache';
 import { addCommandOf, initCommandOf, rmCommandOf } from '../../core/admin-requests';
 import { addAnswer, CONFIGURED, rmAnswer, scrubAnswer, statusAnswer } from '../../core/answers';
 import { DescribeRoute } from '../openapi/describe-route';
-import { AddedAnswer, DoneAnswer, RemovedAnswer, ScrubbedAnswer, StatusAnswer } from '../openapi/dto/answers';
+import { AddedAnswer, DoneAnswer, RemovedAnswer, ScrubbedAnswer, StatusAnswer } from '../openapi/dto/answer-dtos';
 import { AddBody, InitBody, RmBody } from '../openapi/dto/bodies';
 import { sendJson } from '../replies';
 import { BodyReader } from '../request-body';

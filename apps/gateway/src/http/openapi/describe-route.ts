@@ -1,7 +1,7 @@
 /** What the OpenAPI page says of a route, in one decorator. */
 import { HttpCode, type Type } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiResponse } from '@nestjs/swagger';
-import { FailureAnswer } from './dto/answers';
+import { FailureAnswer } from './dto/answer-dtos';
 
 /** Failures by status, in the words of the page. */
 const FAILURES = {

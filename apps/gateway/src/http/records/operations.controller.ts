@@ -7,7 +7,7 @@ import { ShardlineError, type ErrorBody } from '#common/contracts/errors';
 import { ClusterCommands } from '../../bus/cluster-commands';
 import { operationIdOf } from '../change-requests';
 import { DescribeRoute } from '../openapi/describe-route';
-import { OperationAnswer, type OperationRefusalDto } from '../openapi/dto/answers';
+import { OperationAnswer, type OperationRefusalDto } from '../openapi/dto/answer-dtos';
 import { httpFailureOf } from '../error-status';
 import { sendJson } from '../replies';
 

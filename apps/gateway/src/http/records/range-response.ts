@@ -16,7 +16,7 @@ import type { PageReader } from '../../bus/ranges/page-reader';
 import type { SnapshotLeases } from '../../bus/ranges/snapshot-leases';
 import { READ_ANSWER } from '../../core/answers';
 import { JSON_TYPE, sendJsonText } from '../replies';
-import type { ReadOutcome } from './record-requests.service';
+import type { ReadResult } from './record-requests.service';
 
 /** Up to here an answer is held back and sent whole. */
 const SMALL_ANSWER_BYTES = 1024 * 1024;
@@ -43,7 +43,7 @@ export class RangeResponder {
   ) {}
 
   /** Answers the client with what `ask` finds. @throws ShardlineError while nothing has been sent */
-  async respond(reply: FastifyReply, ask: () => Promise<ReadOutcome>): Promise<void> {
+  async respond(reply: FastifyReply, ask: () => Promise<ReadResult>): Promise<void> {
     let lost: ShardlineError | null = null;
     const attempt = async (): Promise<void> => {
       const outcome = await ask();

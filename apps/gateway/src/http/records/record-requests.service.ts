@@ -22,7 +22,7 @@ import { asAbsent } from './absent-key';
 import { bodySource } from '../request-body';
 
 /** A read's whole answer, or where to get the rows. */
-export type ReadOutcome = { text: string; plan?: undefined } | RangeRead;
+export type ReadResult = { text: string; plan?: undefined } | RangeRead;
 
 export class RecordRequests {
   constructor(
@@ -68,7 +68,7 @@ export class RecordRequests {
   }
 
   /** @throws ShardlineError */
-  async read(bytes: Buffer | undefined, query: Query): Promise<ReadOutcome> {
+  async read(bytes: Buffer | undefined, query: Query): Promise<ReadResult> {
     const body = bodySource(bytes);
     return this.tables.withTable(async ({ configId, rows: { key } }) => {
       const { low, high } = keyRangeOf(body(), query, key);

@@ -6,7 +6,7 @@ import { CONFLICT_POLICIES } from '#common/contracts/commands';
 import type { Query } from '../../core/record-requests';
 import { ChangeRequests } from '../change-requests';
 import { DescribeRoute } from '../openapi/describe-route';
-import { DoneAnswer, RowsAnswer } from '../openapi/dto/answers';
+import { DoneAnswer, RowsAnswer } from '../openapi/dto/answer-dtos';
 import { DeleteBody, KEY_SCHEMA, KeyRangeDto, READ_BODY_SCHEMA, UpdateBody, WriteBody } from '../openapi/dto/bodies';
 import { RangeResponder } from './range-response';
 import { RecordRequests } from './record-requests.service';

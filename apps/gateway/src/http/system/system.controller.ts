@@ -5,7 +5,7 @@ import type { FastifyReply } from 'fastify';
 import { ClusterCommands } from '../../bus/cluster-commands';
 import { ShardlineError } from '#common/contracts/errors';
 import { DescribeRoute } from '../openapi/describe-route';
-import { HealthAnswer } from '../openapi/dto/answers';
+import { HealthAnswer } from '../openapi/dto/answer-dtos';
 import { HelpAnswer } from '../openapi/dto/help';
 import { HttpFailure, RETRY_AFTER_SECONDS } from '../error-status';
 import { GatewayMetrics } from './gateway-metrics';

@@ -18,7 +18,7 @@ import { pollUntil } from '#common/waiting/retry';
 import type { PostgresBinaries } from './binaries';
 import { runGuarded } from './guarded-run';
 import type { RunAs } from './run-as';
-import { initdbArgs } from './settings';
+import { initdbArgs } from './postgres-settings';
 
 const BUILD_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;

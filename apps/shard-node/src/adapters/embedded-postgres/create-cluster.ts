@@ -7,7 +7,7 @@ import { PostgresUnavailableError, type PostgresBinaries } from './binaries';
 import { clusterTemplate } from './cluster-template';
 import { runGuarded } from './guarded-run';
 import type { RunAs } from './run-as';
-import { initdbArgs } from './settings';
+import { initdbArgs } from './postgres-settings';
 
 const COMMAND_TIMEOUT_MS = 120_000;
 

@@ -15,7 +15,7 @@ import { findBinaries, PostgresUnavailableError, type PostgresBinaries } from '.
 import { ensureCluster } from './create-cluster';
 import { endLeftover, killPostmaster } from './leftover';
 import { chooseUser, type RunAs } from './run-as';
-import { DATABASE_NAME, DATABASE_USER, postgresArgs, READY_LINE, SOCKET_PORT } from './settings';
+import { DATABASE_NAME, DATABASE_USER, postgresArgs, READY_LINE, SOCKET_PORT } from './postgres-settings';
 import { prepareSocketDir } from './socket-dir';
 
 /** Recovery after a crash replays at most `max_wal_size` of log, a matter of seconds. */

@@ -19,13 +19,13 @@ import type {
   VersionStore,
   WriteTransaction,
 } from '../../ports/version-store';
-import { readCopyPage, type CopyAnswers } from './pages/copy-page';
+import { readCopyPage, type CopyAnswers } from './pages/version-page';
 import { copyOut } from './sql/copy-statements';
 import { poolOf } from './data-source';
 import { asStoreFailure, breaksConnection } from './sql/failures';
 import { NodeT, TermT } from './entities/node-entities';
 import { DIGEST_OPS, FIND_OPS, OP_PAGE, recordOf, texts } from './sql/op-statements';
-import { readPage, RowSizes, type Chunk, type ChunkSource } from './pages/page-reader';
+import { readPage, RowSizes, type Chunk, type ChunkSource } from './pages/bounded-pages';
 import { PreparedStatements } from './sql/prepared-statements';
 import { bigints, PostgresTransaction, type TransactionEffects } from './postgres-transaction';
 import { createTableStatements } from './entities/shard-entity';
@@ -101,7 +101,7 @@ export class PostgresVersionStore implements VersionStore {
   }
 
   async transact<T>(work: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
-    const client = await guarded(() => this.writer.take());
+    const client = await guarded(() => this.writer.acquire());
     const transaction = new PostgresTransaction(client, {
       statements: (shard) => this.handle(shard).statements,
       newStatements: (shard, schema) => new ShardStatements(shard, schema),

@@ -50,7 +50,7 @@ export class WriterConnection {
    *
    * @throws ShardlineError STORE_FAILED when another process writes to this database
    */
-  async take(): Promise<PoolClient> {
+  async acquire(): Promise<PoolClient> {
     if (this.client !== null && !this.statements.isWornOut(this.client)) return this.client;
     await this.replace();
     const client = await this.connect();

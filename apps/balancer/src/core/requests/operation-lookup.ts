@@ -7,7 +7,7 @@ import type { ErrorBody } from '#common/contracts/errors';
 import type { OperationLookupReply } from '#common/contracts/node';
 import type { Cluster } from '../cluster/cluster';
 import type { StepContext } from '../kernel/step-context';
-import type { Outcome } from '../kernel/effects';
+import type { Result } from '../kernel/effects';
 import type { Shard } from '../cluster/shard';
 import { all, wait, type Workflow } from '../kernel/workflow';
 import { refusalOf, REPLACED, unavailable } from './refusals';
@@ -23,14 +23,14 @@ interface Look {
   tried: Set<string>;
 }
 
-export class Operations {
+export class OperationLookup {
   constructor(
     private readonly context: StepContext,
     private readonly cluster: Cluster,
     private readonly fenced: (error: ErrorBody) => void,
   ) {}
 
-  *find(operation: string): Workflow<Outcome<OperationStatus>> {
+  *find(operation: string): Workflow<Result<OperationStatus>> {
     const looks = this.cluster.inKeyOrder().map((shard): Look => {
       shard.hold(shard.vat);
       return { shard, vat: shard.vat, forgottenUpTo: shard.forgottenIds.upTo, tried: new Set() };
@@ -104,7 +104,7 @@ export class Operations {
 }
 
 /** `silent`: shards of which nobody reported anything. */
-function judge(operation: string, found: Found, silent: readonly Look[]): Outcome<OperationStatus> {
+function judge(operation: string, found: Found, silent: readonly Look[]): Result<OperationStatus> {
   let added = 0;
   for (const { outcome } of found) {
     if (outcome.refused !== undefined) {

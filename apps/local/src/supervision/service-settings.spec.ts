@@ -1,4 +1,4 @@
-import { environmentOf } from './settings';
+import { environmentOf } from './service-settings';
 
 const DECIDED = { dataDir: '/data', port: 5000, natsPort: 4333 };
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { NewestRound } from '../contracts/node';
-import { isRuledOut, roundHeldByAll, type InSyncReports, type ReplicaReport, type ShardOutlook } from './take-over';
+import { isRuledOut, roundHeldByAll, type InSyncReports, type ReplicaReport, type ShardOutlook } from './vat-decision';
 import {
   acknowledgedStand,
   crashes,

@@ -1,6 +1,6 @@
 import type { BucketMark, ClusterRecord, ConfigRequest } from '#common/contracts/node';
 import { SCHEMA, shardConfig, shardState, UNINFORMED } from '../../test/support/builders';
-import { identityAfter, newMark, preparedBy, fenceReport } from './cluster-news';
+import { identityAfter, newMark, preparedBy, fenceReport } from './cluster-knowledge';
 import type { ReplicaState } from './replica-state';
 
 function record(configId: number, configVersion = 1): ClusterRecord {

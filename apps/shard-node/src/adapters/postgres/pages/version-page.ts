@@ -2,7 +2,7 @@
 import type { CopyCursor } from '#common/contracts/node';
 import type { VersionPage, VersionRange } from '../../../ports/version-store';
 import { CopiedRows } from '../sql/copy-statements';
-import type { RowSizes } from './page-reader';
+import type { RowSizes } from './bounded-pages';
 
 /** What Postgres is asked for. */
 interface CopyAsk {

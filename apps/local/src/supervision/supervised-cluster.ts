@@ -8,7 +8,7 @@ import { processesRunning, signalProcess } from '#common/process/process-table';
 import type { ClaimedDataDir } from './data-dir';
 import type { Remark } from './log-tail';
 import { EXIT, Refusal } from '../refusal';
-import { environmentOf, NATS_HOST } from './settings';
+import { environmentOf, NATS_HOST } from './service-settings';
 import { Supervised, type Watcher } from './supervised';
 import type { Terminal } from '../terminal';
 
@@ -29,7 +29,7 @@ export interface ClusterPlan {
   env: NodeJS.ProcessEnv;
 }
 
-export class Cluster implements Watcher {
+export class SupervisedCluster implements Watcher {
   private readonly natsServer: Supervised;
   /** One leads, the others stand by for it. */
   private readonly balancers: readonly Supervised[];

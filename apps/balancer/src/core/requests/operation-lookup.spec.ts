@@ -1,11 +1,11 @@
 import type { OperationLookupReply } from '#common/contracts/node';
 import { Cluster } from '../cluster/cluster';
 import { StepContext } from '../kernel/step-context';
-import type { Effect, Outcome } from '../kernel/effects';
+import type { Effect, Result } from '../kernel/effects';
 import { PUBLISHED_HASH } from '../cluster/hash-ring';
-import { Operations } from './operations';
+import { OperationLookup } from './operation-lookup';
 import { Shard } from '../cluster/shard';
-import { run } from '../kernel/workflow';
+import { spawn } from '../kernel/workflow';
 
 const SUSPICION = { misses: 1, diskFreeBytes: 0, eventLoopMs: 50, answerMs: 40, answerFactor: 4, pings: 3 };
 const SILENT = { ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: true } } as const;
@@ -21,7 +21,7 @@ function find(placed: Record<string, string[]>): {
   fenced: string[];
   ask: () => void;
   asks: () => Record<string, string[]>;
-  answer: (server: string, outcome: Outcome<OperationLookupReply>) => void;
+  answer: (server: string, outcome: Result<OperationLookupReply>) => void;
 } {
   const context = new StepContext();
   const cluster = new Cluster(3, SUSPICION, PUBLISHED_HASH);
@@ -34,7 +34,7 @@ function find(placed: Record<string, string[]>): {
   });
   cluster.addShards(shards);
   const fenced: string[] = [];
-  const operations = new Operations(context, cluster, ({ message }) => fenced.push(message));
+  const operations = new OperationLookup(context, cluster, ({ message }) => fenced.push(message));
   const outcomes: unknown[] = [];
   let open: Lookup[] = [];
   return {
@@ -43,10 +43,10 @@ function find(placed: Record<string, string[]>): {
     outcomes,
     fenced,
     ask: () => {
-      run(operations.find('change'), (outcome) => outcomes.push(outcome));
+      spawn(operations.find('change'), (outcome) => outcomes.push(outcome));
     },
     asks: () => {
-      open = context.take() as Lookup[];
+      open = context.takeEffects() as Lookup[];
       return Object.fromEntries(open.map(({ server, request }) => [server, request.shards.map(({ shard }) => shard)]));
     },
     answer: (server, outcome) => {
@@ -55,7 +55,7 @@ function find(placed: Record<string, string[]>): {
   };
 }
 
-const found = (...rows: [string, number][]): Outcome<OperationLookupReply> => ({
+const found = (...rows: [string, number][]): Result<OperationLookupReply> => ({
   ok: true,
   value: { found: rows.map(([shard, ok]) => ({ shard, term: 1, outcome: { ok } })) },
 });
