@@ -47,7 +47,11 @@ export class LeaderWatch {
   private closed = false;
   private lastAskedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly nats: NatsConnection) {
+  /** @param askTimeoutMs how long an answer is waited for, while no leader is announced */
+  constructor(
+    private readonly nats: NatsConnection,
+    private readonly askTimeoutMs = ASK_TIMEOUT_MS,
+  ) {
     const listenTo = (subject: string, take: (data: Uint8Array) => void): Subscription =>
       nats.subscribe(subject, {
         callback: (error, message) => {
@@ -147,7 +151,7 @@ export class LeaderWatch {
     this.questions += 1;
     const askedAtMs = performance.now();
     this.lastAskedMs = askedAtMs;
-    const timeoutMs = this.isExpecting() ? EXPECTING_TIMEOUT_MS : ASK_TIMEOUT_MS;
+    const timeoutMs = this.isExpecting() ? EXPECTING_TIMEOUT_MS : this.askTimeoutMs;
     try {
       const { epoch } = await requestJson(
         this.nats,
