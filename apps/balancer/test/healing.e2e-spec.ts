@@ -1,8 +1,7 @@
 /** A shard-node dies under load: nobody gets an error, nothing is lost, and the cluster becomes whole again by itself. */
 import { execFileSync } from 'node:child_process';
-import { LocalCluster } from '#common/testing/local-cluster';
-import { Client, student, type Row } from './support/client';
-import { EventWatch } from './support/events';
+import { student, type Row } from '#common/testing/client';
+import { sharedCluster } from '#common/testing/cluster-harness';
 import { Load } from './support/load';
 import { compareReplicas } from './support/replica-tables';
 import { sixServers } from './support/six-servers';
@@ -10,32 +9,21 @@ import { sixServers } from './support/six-servers';
 const KEYS = 16_384;
 
 describe('healing', () => {
-  let cluster: LocalCluster;
-  let client: Client;
-  let events: EventWatch;
-
-  beforeAll(async () => {
-    cluster = await LocalCluster.start({
-      init: sixServers(),
-      env: { HEARTBEAT_INTERVAL_MS: '300', HEARTBEAT_MISSES: '3' },
-    });
-    client = new Client(cluster.baseUrl);
-    events = await EventWatch.open(cluster.natsUrl);
-  }, 120_000);
-
-  afterAll(async () => {
-    await events.close();
-    await cluster.destroy();
-  }, 60_000);
+  const shared = sharedCluster({
+    init: sixServers(),
+    env: { HEARTBEAT_INTERVAL_MS: '300', HEARTBEAT_MISSES: '3' },
+  });
+  const { client, events } = shared;
 
   const untilWhole = (): Promise<void> => client.untilWhole();
-  const expectReplicas = (expected: readonly Row[]): Promise<void> => compareReplicas(cluster, client, expected, 4096);
+  const expectReplicas = (expected: readonly Row[]): Promise<void> =>
+    compareReplicas(shared.cluster, client, expected, 4096);
 
   const sorted = (rows: Iterable<Row>): Row[] => [...rows].sort((a, b) => a.Stud_id - b.Stud_id);
 
   test('SIGKILL of a shard-node under load: no client error, nothing lost, all replicas alike again', async () => {
     const load = new Load(client, 24, 0, KEYS);
-    cluster.kill('Server0');
+    shared.cluster.kill('Server0');
     const flatline = await events.until('server.flatline', 'Server0');
     const respawned = await events.until('server.respawned', 'Server0');
     const recovered = await events.until('server.recovered', 'Server0');
@@ -49,7 +37,7 @@ describe('healing', () => {
     const expected = sorted(load.expected.values());
     expect(await client.rows(0, KEYS)).toEqual(expected);
     await expectReplicas(expected);
-    const log = execFileSync('cat', [`${cluster.dataDir}/logs/${await cluster.leader()}.log`], {
+    const log = execFileSync('cat', [`${shared.cluster.dataDir}/logs/${await shared.cluster.leader()}.log`], {
       encoding: 'utf8',
       maxBuffer: 1 << 26,
     });
@@ -58,11 +46,11 @@ describe('healing', () => {
 
   test('a node that is paused for longer than its flatline is replaced, and changes nothing when it goes on', async () => {
     const before = await client.rows(0, KEYS);
-    const pid = cluster.pidOf('Server4');
+    const pid = shared.cluster.pidOf('Server4');
     process.kill(pid, 'SIGSTOP');
     await events.until('server.flatline', 'Server4');
     await events.until('server.recovered', 'Server4');
-    expect(cluster.pidOf('Server4')).not.toBe(pid);
+    expect(shared.cluster.pidOf('Server4')).not.toBe(pid);
     expect(() => process.kill(pid, 'SIGCONT')).toThrow(/ESRCH/);
     await untilWhole();
     expect(await client.rows(0, KEYS)).toEqual(before);
@@ -75,7 +63,7 @@ describe('healing', () => {
     const before = await client.rows(64, KEYS);
     for (const { Stud_id: id } of await client.rows(0, 63)) await client.ask('DELETE', '/del', { Stud_id: id });
     const load = new Load(client, 8, 0, 64, true);
-    cluster.kill(await cluster.leader());
+    shared.cluster.kill(await shared.cluster.leader());
     const end = performance.now() + 60_000;
     let epoch: unknown;
     while (epoch === undefined || epoch === body.epoch) {
@@ -93,27 +81,16 @@ describe('healing', () => {
 });
 
 describe('a shard of one replica', () => {
-  let cluster: LocalCluster;
-  let events: EventWatch;
-
-  beforeAll(async () => {
-    const shards = [0, 4096].map((low, index) => ({ Stud_id_low: low, Shard_id: `sh${index + 1}`, Shard_size: 4096 }));
-    cluster = await LocalCluster.start({
-      init: { N: 1, shards, servers: { Server0: ['sh1', 'sh2'] } },
-      env: { HEARTBEAT_INTERVAL_MS: '300', HEARTBEAT_MISSES: '3' },
-    });
-    events = await EventWatch.open(cluster.natsUrl);
-  }, 120_000);
-
-  afterAll(async () => {
-    await events.close();
-    await cluster.destroy();
-  }, 60_000);
+  const shards = [0, 4096].map((low, index) => ({ Stud_id_low: low, Shard_id: `sh${index + 1}`, Shard_size: 4096 }));
+  const shared = sharedCluster({
+    init: { N: 1, shards, servers: { Server0: ['sh1', 'sh2'] } },
+    env: { HEARTBEAT_INTERVAL_MS: '300', HEARTBEAT_MISSES: '3' },
+  });
+  const { client, events } = shared;
 
   test('a write that comes while its only server is dead waits for the replacement, and what was there is still there', async () => {
-    const client = new Client(cluster.baseUrl);
     expect((await client.write([student(1), student(5000)])).status).toBe(200);
-    cluster.kill('Server0');
+    shared.cluster.kill('Server0');
     // Before that is noticed, a write may be on its way to the dead: then nobody knows what became of it, and it is a 504.
     await events.until('server.flatline', 'Server0');
     const [write, read] = await Promise.all([client.write([student(2), student(5001)]), client.rows(1, 1)]);

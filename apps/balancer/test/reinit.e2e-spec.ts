@@ -1,8 +1,7 @@
 /** An `/init` in the place of another configuration: it comes into force as a whole, or the other one is served on with all of its rows. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LocalCluster } from '#common/testing/local-cluster';
-import { Client } from './support/client';
+import { sharedCluster } from '#common/testing/cluster-harness';
 import { withPostgres } from './support/replica-tables';
 
 const SCHEMA = { columns: ['Stud_id', 'Stud_name', 'Stud_marks'], dtypes: ['Number', 'String', 'String'] };
@@ -18,21 +17,15 @@ const REFUSE = `
   CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION refuse()`;
 
 describe('/init over another configuration', () => {
-  let cluster: LocalCluster;
-  let client: Client;
+  const shared = sharedCluster({ init: BEFORE, env: { ALLOW_REINIT: 'true' } });
+  const { client } = shared;
 
   beforeAll(async () => {
-    cluster = await LocalCluster.start({ init: BEFORE, env: { ALLOW_REINIT: 'true' } });
-    client = new Client(cluster.baseUrl);
     await client.fill(0, 500);
   }, 120_000);
 
-  afterAll(async () => {
-    await cluster.destroy();
-  }, 60_000);
-
   const sqlOn = (server: string, text: string): Promise<unknown[]> =>
-    withPostgres(cluster.dataDir, server, async (postgres) => (await postgres.query<object>(text)).rows);
+    withPostgres(shared.cluster.dataDir, server, async (postgres) => (await postgres.query<object>(text)).rows);
 
   async function isServedOn(): Promise<void> {
     expect(await client.rows(0, 4095)).toHaveLength(500);
@@ -43,7 +36,7 @@ describe('/init over another configuration', () => {
   }
 
   test('with a new server that cannot start, the other one is served on', async () => {
-    await writeFile(join(cluster.dataDir, 'servers', 'Server7'), 'no folder');
+    await writeFile(join(shared.cluster.dataDir, 'servers', 'Server7'), 'no folder');
     const { status } = await client.ask('POST', '/init', { ...AFTER, servers: { Server0: ['sh1'], Server7: ['sh1'] } });
     expect(status).toBe(503);
     await isServedOn();
@@ -58,7 +51,7 @@ describe('/init over another configuration', () => {
     });
     expect(status).toBe(503);
     await isServedOn();
-    expect(() => cluster.pidOf('Server8')).toThrow();
+    expect(() => shared.cluster.pidOf('Server8')).toThrow();
     await sqlOn('Server1', 'DROP EVENT TRIGGER refuse');
     const left = `SELECT tablename FROM pg_tables WHERE schemaname = 'prepared'`;
     expect(await sqlOn('Server0', left)).toEqual([]);

@@ -1,23 +1,17 @@
 /** Malformed requests of every kind to every route, on the real cluster: the right 4xx, and nothing changes. */
-import { LocalCluster } from '#common/testing/local-cluster';
-import { asker, failure, PUBLISHED, student, type Ask } from './asking';
+import { sharedCluster } from '#common/testing/cluster-harness';
+import { failure, PUBLISHED, student } from './asking';
 
 jest.setTimeout(120_000);
 
-let cluster: LocalCluster;
-let ask: Ask;
+const shared = sharedCluster({ init: PUBLISHED });
+const { ask } = shared;
 let before: unknown;
 const KEPT = [student(1), student(4096, 'O\'Neil "x"; --'), student(9000)];
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start({ init: PUBLISHED });
-  ask = asker(cluster.baseUrl);
   expect((await ask('POST', '/write', { data: KEPT })).status).toBe(200);
   before = await everything();
-});
-
-afterAll(async () => {
-  await cluster.destroy();
 });
 
 /**
@@ -36,7 +30,7 @@ async function everything(): Promise<unknown> {
   const { N, schema, configId, servers, shards } = status;
   const ranges = shards.map(({ Stud_id_low: low, Shard_id: id, Shard_size: size }) => ({ low, id, size }));
   const rows = await ask('POST', '/read', { Stud_id: { low: 0, high: 12_287 } });
-  return { N, schema, configId, servers, ranges, rows: rows.body, gateway: cluster.pidOf('gateway') };
+  return { N, schema, configId, servers, ranges, rows: rows.body, gateway: shared.cluster.pidOf('gateway') };
 }
 
 const deep = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);

@@ -1,19 +1,11 @@
 /** A body that comes byte by byte takes the gateway's memory for its bytes, not for the pieces. */
 import { execFileSync } from 'node:child_process';
 import { connect } from 'node:net';
-import { LocalCluster } from '#common/testing/local-cluster';
+import { sharedCluster } from '#common/testing/cluster-harness';
 
 jest.setTimeout(300_000);
 
-let cluster: LocalCluster;
-
-beforeAll(async () => {
-  cluster = await LocalCluster.start();
-});
-
-afterAll(async () => {
-  await cluster.destroy();
-});
+const shared = sharedCluster();
 
 const PIECES = 2_000_000;
 const PIECES_PER_WRITE = 10_000;
@@ -21,13 +13,14 @@ const HEAD = 'POST /write HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-E
 
 function gatewayMiB(): number {
   return (
-    Number(execFileSync('ps', ['-o', 'rss=', '-p', String(cluster.pidOf('gateway'))], { encoding: 'utf8' })) / 1024
+    Number(execFileSync('ps', ['-o', 'rss=', '-p', String(shared.cluster.pidOf('gateway'))], { encoding: 'utf8' })) /
+    1024
   );
 }
 
 /** Sends blanks, each in a chunk of its own, then whatever `last` says. Resolves to what came back. */
 async function inPieces(pieces: number, beforeTheEnd: () => void): Promise<string> {
-  const socket = connect(cluster.port, '127.0.0.1');
+  const socket = connect(shared.cluster.port, '127.0.0.1');
   const answer = (async (): Promise<string> => {
     let text = '';
     for await (const chunk of socket) text += (chunk as Buffer).toString();

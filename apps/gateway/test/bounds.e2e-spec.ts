@@ -2,22 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '#common/process/project-root';
-import { LocalCluster } from '#common/testing/local-cluster';
-import { asker, failure, success, type Answer, type Ask } from './asking';
+import type { Answer } from '#common/testing/asker';
+import { sharedCluster } from '#common/testing/cluster-harness';
+import { failure, success } from './asking';
 
 jest.setTimeout(300_000);
 
-let cluster: LocalCluster;
-let ask: Ask;
+const shared = sharedCluster({ env: { ALLOW_REINIT: 'true' } });
+const { ask } = shared;
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start({ env: { ALLOW_REINIT: 'true' } });
-  ask = asker(cluster.baseUrl);
   expect(await ask('POST', '/init', init({}))).toMatchObject({ status: 200 });
-});
-
-afterAll(async () => {
-  await cluster.destroy();
 });
 
 const LIMIT = 2 ** 53;

@@ -1,23 +1,15 @@
 /** The whole HTTP contract on the real cluster: the tests of this file build on one another, from an empty cluster on. */
-import { LocalCluster } from '#common/testing/local-cluster';
+import { asker, type Ask } from '#common/testing/asker';
+import { sharedCluster } from '#common/testing/cluster-harness';
 import { createLogger } from '#common/logging/logger';
 import { parseGatewayConfig } from '#common/config/gateway-config';
 import { Gateway } from '../src/runtime/gateway';
-import { asker, failure, PUBLISHED, student, success, type Ask } from './asking';
+import { failure, PUBLISHED, student, success } from './asking';
 
 jest.setTimeout(120_000);
 
-let cluster: LocalCluster;
-let ask: Ask;
-
-beforeAll(async () => {
-  cluster = await LocalCluster.start();
-  ask = asker(cluster.baseUrl);
-});
-
-afterAll(async () => {
-  await cluster.destroy();
-});
+const shared = sharedCluster();
+const { ask } = shared;
 
 interface Status {
   N: number;
@@ -299,7 +291,7 @@ describe('with a gateway of its own', () => {
   let gateway: Gateway;
   let askIt: Ask;
   const startGateway = async (env: Record<string, string>): Promise<void> => {
-    const config = parseGatewayConfig({ PORT: '0', NATS_URL: cluster.natsUrl, ...env });
+    const config = parseGatewayConfig({ PORT: '0', NATS_URL: shared.cluster.natsUrl, ...env });
     gateway = await Gateway.start(config, createLogger('gateway', 'silent'));
     askIt = asker(gateway.url);
   };
@@ -314,7 +306,7 @@ describe('with a gateway of its own', () => {
   test('a leader that does not answer is 504, and the outcome is said to be unknown', async () => {
     await startGateway({ REQUEST_TIMEOUT_MS: '500', HOLD_MS: '300' });
     expect(await askIt('POST', '/write', { data: [] })).toEqual(added(0));
-    const balancer = cluster.pidOf(await cluster.leader());
+    const balancer = shared.cluster.pidOf(await shared.cluster.leader());
     process.kill(balancer, 'SIGSTOP');
     try {
       expect(await askIt('POST', '/write?onConflict=ignore', { data: [student(1)] })).toEqual(
@@ -376,7 +368,7 @@ describe('with a gateway of its own', () => {
     const stopped = new Set<number>();
     // Their replacements too, as they come: else the shard may be writable again before anybody has asked.
     const stopper = setInterval(() => {
-      for (const server of servers) stopIfThere(cluster, server, stopped);
+      for (const server of servers) stopIfThere(server, stopped);
     }, 20);
     const row = { 'Roll-no': 5, passed: false, born: '2001-02-03T00:00:00Z', extra: null, score: 0 };
     const statuses: number[] = [];
@@ -401,9 +393,9 @@ describe('with a gateway of its own', () => {
 });
 
 /** Between two processes of a server there is none. */
-function stopIfThere(cluster: LocalCluster, server: string, stopped: Set<number>): void {
+function stopIfThere(server: string, stopped: Set<number>): void {
   try {
-    const pid = cluster.pidOf(server);
+    const pid = shared.cluster.pidOf(server);
     process.kill(pid, 'SIGSTOP');
     stopped.add(pid);
   } catch {

@@ -1,24 +1,14 @@
 /** Writes of as many rows as fit into a body: the number of rows is no number of arguments anywhere on their way. */
-import { LocalCluster } from '#common/testing/local-cluster';
-import { asker, failure, success, type Ask } from './asking';
+import { sharedCluster } from '#common/testing/cluster-harness';
+import { failure, success } from './asking';
 
 jest.setTimeout(300_000);
 
 /** Far more than arguments fit on a stack of the default size. */
 const ROWS = 150_000;
 
-let cluster: LocalCluster;
-let ask: Ask;
-
-beforeAll(async () => {
-  const shards = ['a', 'b'].map((shard, index) => ({ K_low: index * ROWS, Shard_id: shard, Shard_size: ROWS }));
-  cluster = await LocalCluster.start({ init: { N: 2, schema: { columns: ['K'], dtypes: ['Number'] }, shards } });
-  ask = asker(cluster.baseUrl);
-});
-
-afterAll(async () => {
-  await cluster.destroy();
-});
+const shards = ['a', 'b'].map((shard, index) => ({ K_low: index * ROWS, Shard_id: shard, Shard_size: ROWS }));
+const { ask } = sharedCluster({ init: { N: 2, schema: { columns: ['K'], dtypes: ['Number'] }, shards } });
 
 const rowsFrom = (low: number): { data: { K: number }[] } => ({
   data: Array.from({ length: ROWS }, (_, index) => ({ K: low + index })),

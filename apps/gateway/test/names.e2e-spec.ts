@@ -1,21 +1,11 @@
 /** Every name that is accepted works from end to end on a real Postgres; every other one is refused with a word about it. */
-import { LocalCluster } from '#common/testing/local-cluster';
+import { sharedCluster } from '#common/testing/cluster-harness';
 import { DTYPES, RESERVED_COLUMNS } from '#common/contracts/schema';
-import { asker, failure, success, type Ask } from './asking';
+import { failure, success } from './asking';
 
 jest.setTimeout(300_000);
 
-let cluster: LocalCluster;
-let ask: Ask;
-
-beforeAll(async () => {
-  cluster = await LocalCluster.start({ env: { ALLOW_REINIT: 'true' } });
-  ask = asker(cluster.baseUrl);
-});
-
-afterAll(async () => {
-  await cluster.destroy();
-});
+const { ask } = sharedCluster({ env: { ALLOW_REINIT: 'true' } });
 
 /** What the statements call something of their own, what SQL, HTTP bodies and JavaScript mean by it, and the longest there is. */
 const COLUMNS = [

@@ -1,42 +1,26 @@
 /** The launcher on real processes: what it keeps, what it leaves behind (nothing), and what it says. */
 import { existsSync, readdirSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { folderPerTest } from '#common/testing/cluster-harness';
 import { freePort } from '#common/testing/free-port';
 import { freshBuild } from '#common/testing/fresh-build';
 import { documentedBounds } from '#common/testing/documented-bounds';
-import { LocalCluster } from '#common/testing/local-cluster';
+import type { LocalCluster } from '#common/testing/local-cluster';
 import { processesWith } from '#common/testing/processes';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student, type Student } from '../src/demo/students';
 import { checkSettings } from '../src/supervision/service-settings';
 import { launch, launchRun, type Launched } from './launch';
+import { until, untilRead } from './reading';
 
 const STUDENTS = Array.from({ length: 500 }, (_, index) => student(index * 20));
 
-let folder: string;
-let dataDir: string;
-const clusters: LocalCluster[] = [];
+const here = folderPerTest();
 
 beforeAll(async () => {
   await freshBuild();
 }, 120_000);
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'shardline-'));
-  dataDir = join(folder, 'data');
-});
-afterEach(async () => {
-  for (const cluster of clusters.splice(0)) await cluster.destroy();
-  await rm(folder, { recursive: true, force: true });
-}, 60_000);
-
-async function start(options: Parameters<typeof LocalCluster.start>[0] = {}): Promise<LocalCluster> {
-  const cluster = await LocalCluster.start({ dataDir, ...options });
-  clusters.push(cluster);
-  return cluster;
-}
 
 async function fill(cluster: LocalCluster, rows: Student[] = STUDENTS): Promise<void> {
   await new Client(cluster.baseUrl).write(rows);
@@ -55,57 +39,53 @@ async function untilAnother(cluster: LocalCluster, name: string, pid: number): P
       return false; // none runs right now
     }
   };
-  const end = performance.now() + 30_000;
-  while (!runs()) {
-    if (performance.now() > end) throw new Error(`${name} was not started again`);
-    await delay(50);
-  }
+  await until(`${name} is started again`, runs);
 }
 
 test('after a stop nothing is left but the data, and the next run finds it', async () => {
-  const first = await start({ init: EXAMPLE });
+  const first = await here.start({ init: EXAMPLE });
   await fill(first);
   await expect(first.stopAndKeep()).resolves.toBe(0);
-  expect(processesWith(dataDir)).toEqual([]);
-  const servers = readdirSync(join(dataDir, 'servers'));
+  expect(processesWith(here.dataDir)).toEqual([]);
+  const servers = readdirSync(join(here.dataDir, 'servers'));
   expect(servers.length).toBeGreaterThan(0);
-  expect(servers.filter((server) => existsSync(join(dataDir, 'servers', server, 'node.pid')))).toEqual([]);
+  expect(servers.filter((server) => existsSync(join(here.dataDir, 'servers', server, 'node.pid')))).toEqual([]);
 
-  const second = await start();
+  const second = await here.start();
   await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
-  const refused = await launchRun(dataDir);
+  const refused = await launchRun(here.dataDir);
   expect(refused).toEqual({
     status: 69,
     said: expect.stringMatching(/^shardline: a cluster runs on .* already.*\n$/) as string,
   });
-  const stopped = await launch(['stop', '--data-dir', dataDir]);
+  const stopped = await launch(['stop', '--data-dir', here.dataDir]);
   expect(stopped.status).toBe(0);
-  expect(processesWith(dataDir)).toEqual([]);
-  expect((await launch(['stop', '--data-dir', dataDir])).said).toMatch(/^no cluster runs on/);
+  expect(processesWith(here.dataDir)).toEqual([]);
+  expect((await launch(['stop', '--data-dir', here.dataDir])).said).toMatch(/^no cluster runs on/);
 }, 180_000);
 
 test('after kill -9 of every process at once nothing that was acknowledged is gone', async () => {
-  const first = await start({ init: EXAMPLE });
+  const first = await here.start({ init: EXAMPLE });
   await fill(first);
   await first.kill9();
-  const second = await start({ port: first.port, natsPort: first.natsPort });
+  const second = await here.start({ port: first.port, natsPort: first.natsPort });
   await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
 }, 180_000);
 
 test('when the launcher is killed everything under it ends, and the next run finds the data', async () => {
-  const first = await start({ init: EXAMPLE });
+  const first = await here.start({ init: EXAMPLE });
   await fill(first);
   await first.killLauncher();
   await first.untilGone();
-  const second = await start({ port: first.port, natsPort: first.natsPort });
+  const second = await here.start({ port: first.port, natsPort: first.natsPort });
   await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
 }, 180_000);
 
 test('a launcher that is suspended keeps its folder', async () => {
-  const cluster = await start({ init: EXAMPLE });
+  const cluster = await here.start({ init: EXAMPLE });
   process.kill(cluster.pid, 'SIGSTOP');
   try {
-    await expect(launchRun(dataDir)).resolves.toEqual({
+    await expect(launchRun(here.dataDir)).resolves.toEqual({
       status: 69,
       said: expect.stringMatching(
         /^shardline: another launcher, process \d+, uses .*, and it does not answer.*\n$/,
@@ -119,11 +99,11 @@ test('a launcher that is suspended keeps its folder', async () => {
 }, 180_000);
 
 test('a copy of the folder is another cluster: stopping that leaves the original alone', async () => {
-  const cluster = await start({ init: EXAMPLE });
+  const cluster = await here.start({ init: EXAMPLE });
   await fill(cluster);
-  const copy = join(folder, 'copy');
+  const copy = join(here.folder, 'copy');
   await mkdir(copy);
-  for (const file of ['shardline-data', 'launcher.json']) await copyFile(join(dataDir, file), join(copy, file));
+  for (const file of ['shardline-data', 'launcher.json']) await copyFile(join(here.dataDir, file), join(copy, file));
   await expect(launch(['stop', '--data-dir', copy])).resolves.toMatchObject({
     status: 0,
     said: expect.stringMatching(/^no cluster runs on/),
@@ -132,8 +112,8 @@ test('a copy of the folder is another cluster: stopping that leaves the original
 }, 180_000);
 
 test('two clusters side by side have nothing to do with one another', async () => {
-  const one = await start({ init: EXAMPLE });
-  const other = await start({ dataDir: join(folder, 'other'), init: EXAMPLE });
+  const one = await here.start({ init: EXAMPLE });
+  const other = await here.start({ dataDir: join(here.folder, 'other'), init: EXAMPLE });
   await fill(one);
   await fill(other, STUDENTS.slice(0, 3));
   await expect(rowsOf(one)).resolves.toEqual(STUDENTS);
@@ -142,12 +122,12 @@ test('two clusters side by side have nothing to do with one another', async () =
 }, 180_000);
 
 test('services that die are started again, and the cluster goes on', async () => {
-  const cluster = await start({ init: EXAMPLE });
+  const cluster = await here.start({ init: EXAMPLE });
   await fill(cluster);
   for (const name of ['gateway', 'balancer-1', 'balancer-2', 'nats-server']) {
     const pid = cluster.pidOf(name);
     cluster.kill(name);
-    await untilReadable(cluster);
+    await untilRead(cluster, STUDENTS.length);
     await untilAnother(cluster, name, pid);
     expect(cluster.output.join('\n')).toMatch(
       new RegExp(`${name} exited unexpectedly \\(SIGKILL|${name} exited unexpectedly \\(exit status 137`),
@@ -163,20 +143,20 @@ test.each([
   ['balancer', { WRITE_QUEUE_WAIT_MS: '45001' }, 'WRITE_QUEUE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
   ['shard-node', { POOL_SIZE: '500' }, 'POOL_SIZE is "500"'],
 ])('a wrong setting of the %s (%j) is refused before anything is started', async (service, env, why) => {
-  const { status, said } = await launchRun(dataDir, env);
+  const { status, said } = await launchRun(here.dataDir, env);
   expect({ status, said }).toMatchObject({
     status: 78,
     said: expect.stringMatching(/^shardline: [^\n]+\n$/) as string,
   });
   expect(said).toContain(`shardline: ${service}: wrong configuration: ${why}`);
-  expect(existsSync(dataDir)).toBe(false);
+  expect(existsSync(here.dataDir)).toBe(false);
 });
 
 test.each(documentedBounds('Shard-node'))(
   'the launcher knows the bounds of $name, which no service that it starts reads itself',
   ({ name, min, max }) => {
     const check = (value: number) => (): void => {
-      checkSettings({ [name]: String(value) }, { dataDir, port: 1, natsPort: 2 });
+      checkSettings({ [name]: String(value) }, { dataDir: here.dataDir, port: 1, natsPort: 2 });
     };
     for (const value of [min, max]) expect(check(value)).not.toThrow();
     for (const value of [min - 1, max + 1]) expect(check(value)).toThrow(`shard-node: wrong configuration: ${name} is`);
@@ -184,8 +164,8 @@ test.each(documentedBounds('Shard-node'))(
 );
 
 test('a port in use is said before anything is started', async () => {
-  const cluster = await start();
-  const other = join(folder, 'other');
+  const cluster = await here.start();
+  const other = join(here.folder, 'other');
   const runOn = async (port: number, natsPort: number): Promise<Launched> =>
     launch(['run', '--data-dir', other, '--port', String(port), '--nats-port', String(natsPort)]);
   const taken = await runOn(cluster.port, await freePort());
@@ -196,17 +176,3 @@ test('a port in use is said before anything is started', async () => {
   const nats = await runOn(await freePort(), cluster.natsPort);
   expect(nats.said).toBe(`shardline: port ${cluster.natsPort} (NATS) is in use; choose another with --nats-port\n`);
 }, 60_000);
-
-/** Until every row can be read again: the whole cluster is at work. */
-async function untilReadable(cluster: LocalCluster): Promise<void> {
-  const end = performance.now() + 60_000;
-  for (;;) {
-    const count = await rowsOf(cluster).then(
-      (rows) => rows.length,
-      () => 0, // not yet
-    );
-    if (count === STUDENTS.length) return;
-    if (performance.now() > end) throw new Error(`cannot be read:\n${cluster.output.join('\n')}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}

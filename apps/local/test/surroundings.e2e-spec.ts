@@ -1,35 +1,19 @@
 /** What stands in the shell is not for the cluster; and what keeps a service from starting is said where somebody reads it. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { LocalCluster } from '#common/testing/local-cluster';
+import { folderPerTest } from '#common/testing/cluster-harness';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student } from '../src/demo/students';
 import { waitUntilReady } from '../src/supervision/readiness';
 
 const STUDENTS = Array.from({ length: 100 }, (_, index) => student(index * 100));
 
-let folder: string;
-const clusters: LocalCluster[] = [];
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'shardline-'));
-});
-afterEach(async () => {
-  for (const cluster of clusters.splice(0)) await cluster.destroy();
-  rmSync(folder, { recursive: true, force: true });
-}, 60_000);
-
-async function start(env: Record<string, string>, cwd?: string): Promise<LocalCluster> {
-  const cluster = await LocalCluster.start({ dataDir: join(folder, 'data'), env, cwd });
-  clusters.push(cluster);
-  return cluster;
-}
+const here = folderPerTest();
 
 /** Variables that mean something to a library or a program that we use, each with a value that would break or change it. */
 function hostile(): Record<string, string> {
-  const probe = join(folder, 'probe.js');
-  const loaded = JSON.stringify(join(folder, 'loaded'));
+  const probe = join(here.folder, 'probe.js');
+  const loaded = JSON.stringify(join(here.folder, 'loaded'));
   writeFileSync(probe, `require('node:fs').appendFileSync(${loaded}, process.argv[1] + '\\n');`);
   const nowhere = 'http://127.0.0.1:1';
   return {
@@ -72,21 +56,21 @@ function hostile(): Record<string, string> {
 
 test('a cluster starts, works and comes back in any shell', async () => {
   const env = hostile();
-  const first = await start(env);
+  const first = await here.start({ env });
   await first.init(EXAMPLE);
   await new Client(first.baseUrl).write(STUDENTS);
   await expect(first.stopAndKeep()).resolves.toBe(0);
-  const second = await start(env);
+  const second = await here.start({ env });
   await expect(new Client(second.baseUrl).read(0, 20_000)).resolves.toMatchObject({ rows: STUDENTS });
   // What the user gave to Node.js is for the launcher, which the user started.
-  const loadedBy = new Set(readFileSync(join(folder, 'loaded'), 'utf8').trim().split('\n'));
+  const loadedBy = new Set(readFileSync(join(here.folder, 'loaded'), 'utf8').trim().split('\n'));
   expect([...loadedBy]).toEqual([expect.stringMatching(/apps\/local\/main\.js$/)]);
 }, 180_000);
 
 test('the folder in which it was started may be removed: what dies later is started again all the same', async () => {
-  const cwd = join(folder, 'stood-here');
+  const cwd = join(here.folder, 'stood-here');
   mkdirSync(cwd);
-  const cluster = await start({}, cwd);
+  const cluster = await here.start({ cwd });
   rmSync(cwd, { recursive: true });
   for (const name of ['gateway', 'nats-server', await cluster.leader()]) cluster.kill(name);
   await expect(waitUntilReady(cluster.baseUrl, 60_000)).resolves.toBe('ready');
@@ -98,14 +82,12 @@ test('the folder in which it was started may be removed: what dies later is star
 }, 120_000);
 
 test('a shard-node that cannot start says why on the terminal and to who asked for it, at once', async () => {
-  const cluster = await start({});
+  // It is not waited for: that would take longer than this test may.
+  const cluster = await here.start({ env: { NODE_START_TIMEOUT_MS: '600000' } });
   const data = join(cluster.dataDir, 'servers', 'Server1', 'postgres');
   mkdirSync(data, { recursive: true });
   writeFileSync(join(data, 'PG_VERSION'), '9\n');
-  const startMs = performance.now();
   await expect(cluster.init(EXAMPLE)).rejects.toThrow(/Server1 cannot start: .*Postgres/);
-  // NODE_START_TIMEOUT_MS is 30 s.
-  expect(performance.now() - startMs).toBeLessThan(20_000);
   const said = /the shard-node could not start: retrying Server1: .*Postgres/;
   expect(cluster.output.filter((line) => said.test(line)).length).toBeGreaterThan(0);
 }, 120_000);

@@ -1,4 +1,4 @@
-import { student, type Client, type Row } from './client';
+import { student, type Client, type Row } from '#common/testing/client';
 
 /** Clients that write, update, delete and read until stopped; they know what must be there. */
 export class Load {

@@ -3,7 +3,7 @@ import { Client as PgClient } from 'pg';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LocalCluster } from '#common/testing/local-cluster';
-import type { Client, Row } from './client';
+import type { Client, Row } from '#common/testing/client';
 
 /** The living rows of a shard on one server, in key order. */
 export async function tableRows(dataDir: string, server: string, shard: string): Promise<Row[]> {

@@ -19,12 +19,13 @@ export interface ShardView {
 }
 
 export class Client {
-  constructor(private readonly baseUrl: string) {}
+  /** @param baseUrl where the gateway is by the time that it is asked */
+  constructor(private readonly baseUrl: () => string) {}
 
   async ask(method: string, path: string, body?: unknown): Promise<Reply> {
     const init: RequestInit = { method, headers: { 'content-type': 'application/json' } };
     if (body !== undefined) init.body = JSON.stringify(body);
-    const answer = await fetch(this.baseUrl + path, init);
+    const answer = await fetch(this.baseUrl() + path, init);
     return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
   }
 

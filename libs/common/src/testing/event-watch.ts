@@ -1,6 +1,6 @@
 /** Events of a cluster, as they come. */
-import type { CloudEvent } from '#common/contracts/events';
 import { connect, type NatsConnection } from 'nats';
+import type { CloudEvent } from '../contracts/events';
 
 const PREFIX = 'io.shardline.';
 
@@ -8,19 +8,19 @@ export class EventWatch {
   readonly seen: CloudEvent[] = [];
   private readonly waiters = new Set<() => void>();
 
-  private constructor(private readonly nats: NatsConnection) {}
+  private nats: NatsConnection | undefined;
 
-  static async open(natsUrl: string): Promise<EventWatch> {
-    const nats = await connect({ servers: natsUrl });
-    const watch = new EventWatch(nats);
+  /** From now on, also after the server at this place was started again. */
+  async open(natsUrl: string): Promise<void> {
+    const nats = await connect({ servers: natsUrl, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
+    this.nats = nats;
     nats.subscribe('shardline.event.>', {
       callback: (_error, message) => {
-        watch.seen.push(message.json<CloudEvent>());
-        for (const wake of watch.waiters) wake();
+        this.seen.push(message.json<CloudEvent>());
+        for (const wake of this.waiters) wake();
       },
     });
     await nats.flush();
-    return watch;
   }
 
   /** The first event of this kind and subject, past or to come, that is meant. @throws when it does not come in time */
@@ -50,7 +50,7 @@ export class EventWatch {
   }
 
   async close(): Promise<void> {
-    await this.nats.close();
+    await this.nats?.close();
   }
 
   private seenSoFar(): string {
