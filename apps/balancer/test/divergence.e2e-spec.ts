@@ -45,7 +45,7 @@ const DAMAGES: Damage[] = [
 ];
 
 describe('divergence', () => {
-  const shared = sharedCluster({ init: sixServers(SIZE), env: { SCRUB_INTERVAL_S: '4' } });
+  const shared = sharedCluster({ init: sixServers(SIZE), env: { SCRUB_INTERVAL_S: '1' } });
   const { client, events } = shared;
 
   beforeAll(async () => {

@@ -1,9 +1,10 @@
 /** A cluster of which many files were damaged while it was away: it comes back with every row, or says in one line why not. */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { folderPerTest } from '#common/testing/cluster-harness';
+import { folderForAll } from '#common/testing/cluster-harness';
 import { freePort } from '#common/testing/free-port';
 import { damage, type Damage } from '#common/testing/damages';
+import type { LocalCluster } from '#common/testing/local-cluster';
 import { pollUntil } from '#common/waiting/retry';
 import { Client } from '../src/demo/client';
 import { EXAMPLE, student } from '../src/demo/students';
@@ -11,7 +12,14 @@ import { untilRead } from './reading';
 
 const STUDENTS = Array.from({ length: 200 }, (_, index) => student(index * 50));
 
-const here = folderPerTest();
+const here = folderForAll();
+/** It has every row after each test, and is killed by the next one. */
+let cluster: LocalCluster;
+
+beforeAll(async () => {
+  cluster = await here.start({ init: EXAMPLE });
+  await new Client(cluster.baseUrl).write(STUDENTS);
+}, 240_000);
 
 /** Files below the data directory whose path ends so. */
 function filesAt(pattern: RegExp): string[] {
@@ -22,16 +30,13 @@ function filesAt(pattern: RegExp): string[] {
 test.each<[how: Damage | 'flipped in the middle', of: RegExp]>([
   ['empty', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|nats-server\.conf)$/],
   ['zeroed', /(launcher\.json|shardline-data|node\.pid|postmaster\.pid|nats-server\.conf)$/],
-  ['flipped in the middle', /KV_[^/]*\/msgs\/\d+\.blk$/],
   ['zeroed', /KV_[^/]*\/(meta\.inf|meta\.sum)$/],
+  ['flipped in the middle', /KV_[^/]*\/msgs\/\d+\.blk$/],
   ['gone', /nats\/jetstream$/],
 ])(
   'after kill -9 of everything, %s: %s',
   async (how, of) => {
-    const first = await here.start();
-    await first.init(EXAMPLE);
-    await new Client(first.baseUrl).write(STUDENTS);
-    await first.kill9();
+    await cluster.kill9();
     const files = filesAt(of);
     expect(files.length).toBeGreaterThan(0);
     for (const file of files) {
@@ -39,15 +44,14 @@ test.each<[how: Damage | 'flipped in the middle', of: RegExp]>([
       else if (how === 'flipped in the middle') flipInTheMiddle(file);
       else damage(file, how, file);
     }
-    expect(await untilRead(await here.start(), STUDENTS.length)).toEqual(STUDENTS);
+    cluster = await here.start();
+    expect(await untilRead(cluster, STUDENTS.length)).toEqual(STUDENTS);
   },
   300_000,
 );
 
 test('while a server is waited for that does not start, everybody is told so', async () => {
-  const first = await here.start();
-  await first.init(EXAMPLE);
-  await first.kill9();
+  await cluster.kill9();
   rmSync(join(here.dataDir, 'nats', 'jetstream'), { recursive: true });
   // Nobody else knows what this one holds.
   writeFileSync(join(here.dataDir, 'servers', 'Server1', 'postgres', 'PG_VERSION'), '9\n');
@@ -56,7 +60,7 @@ test('while a server is waited for that does not start, everybody is told so', a
   const why = /nobody leads the cluster right now: the balancer that will lead waits for Server1\b/;
   await expect(untilSaid(`http://127.0.0.1:${port}/readyz`, why)).resolves.toMatch(why);
   await expect(untilSaid(`http://127.0.0.1:${port}/read?low=0&high=9`, why)).resolves.toMatch(why);
-  const cluster = await starting;
+  cluster = await starting;
   expect(cluster.output.join('\n')).toMatch(/before it leads it waits for Server1\b/);
 }, 300_000);
 

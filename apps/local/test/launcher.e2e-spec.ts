@@ -1,8 +1,8 @@
-/** The launcher on real processes: what it keeps, what it leaves behind (nothing), and what it says. */
+/** The launcher on real processes: what it keeps, what it leaves behind (nothing), and what it says. The tests share a cluster, in turn. */
 import { existsSync, readdirSync } from 'node:fs';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { folderPerTest } from '#common/testing/cluster-harness';
+import { folderForAll } from '#common/testing/cluster-harness';
 import { freePort } from '#common/testing/free-port';
 import { freshBuild } from '#common/testing/fresh-build';
 import { documentedBounds } from '#common/testing/documented-bounds';
@@ -16,11 +16,19 @@ import { until, untilRead } from './reading';
 
 const STUDENTS = Array.from({ length: 500 }, (_, index) => student(index * 20));
 
-const here = folderPerTest();
+const here = folderForAll();
+let cluster: LocalCluster;
 
 beforeAll(async () => {
   await freshBuild();
-}, 120_000);
+  cluster = await here.start({ init: EXAMPLE });
+  await fill(cluster);
+}, 300_000);
+
+/** On the same data and ports. */
+async function startAgain(): Promise<void> {
+  cluster = await here.start({ port: cluster.port, natsPort: cluster.natsPort });
+}
 
 async function fill(cluster: LocalCluster, rows: Student[] = STUDENTS): Promise<void> {
   await new Client(cluster.baseUrl).write(rows);
@@ -31,7 +39,7 @@ async function rowsOf(cluster: LocalCluster): Promise<Student[]> {
 }
 
 /** Until another process of that name runs: where one stands by for it, the cluster goes on before it is there. */
-async function untilAnother(cluster: LocalCluster, name: string, pid: number): Promise<void> {
+async function untilAnother(name: string, pid: number): Promise<void> {
   const runs = (): boolean => {
     try {
       return cluster.pidOf(name) !== pid;
@@ -42,47 +50,7 @@ async function untilAnother(cluster: LocalCluster, name: string, pid: number): P
   await until(`${name} is started again`, runs);
 }
 
-test('after a stop nothing is left but the data, and the next run finds it', async () => {
-  const first = await here.start({ init: EXAMPLE });
-  await fill(first);
-  await expect(first.stopAndKeep()).resolves.toBe(0);
-  expect(processesWith(here.dataDir)).toEqual([]);
-  const servers = readdirSync(join(here.dataDir, 'servers'));
-  expect(servers.length).toBeGreaterThan(0);
-  expect(servers.filter((server) => existsSync(join(here.dataDir, 'servers', server, 'node.pid')))).toEqual([]);
-
-  const second = await here.start();
-  await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
-  const refused = await launchRun(here.dataDir);
-  expect(refused).toEqual({
-    status: 69,
-    said: expect.stringMatching(/^shardline: a cluster runs on .* already.*\n$/) as string,
-  });
-  const stopped = await launch(['stop', '--data-dir', here.dataDir]);
-  expect(stopped.status).toBe(0);
-  expect(processesWith(here.dataDir)).toEqual([]);
-  expect((await launch(['stop', '--data-dir', here.dataDir])).said).toMatch(/^no cluster runs on/);
-}, 180_000);
-
-test('after kill -9 of every process at once nothing that was acknowledged is gone', async () => {
-  const first = await here.start({ init: EXAMPLE });
-  await fill(first);
-  await first.kill9();
-  const second = await here.start({ port: first.port, natsPort: first.natsPort });
-  await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
-}, 180_000);
-
-test('when the launcher is killed everything under it ends, and the next run finds the data', async () => {
-  const first = await here.start({ init: EXAMPLE });
-  await fill(first);
-  await first.killLauncher();
-  await first.untilGone();
-  const second = await here.start({ port: first.port, natsPort: first.natsPort });
-  await expect(rowsOf(second)).resolves.toEqual(STUDENTS);
-}, 180_000);
-
 test('a launcher that is suspended keeps its folder', async () => {
-  const cluster = await here.start({ init: EXAMPLE });
   process.kill(cluster.pid, 'SIGSTOP');
   try {
     await expect(launchRun(here.dataDir)).resolves.toEqual({
@@ -94,13 +62,10 @@ test('a launcher that is suspended keeps its folder', async () => {
   } finally {
     process.kill(cluster.pid, 'SIGCONT');
   }
-  await fill(cluster);
   await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
 }, 180_000);
 
 test('a copy of the folder is another cluster: stopping that leaves the original alone', async () => {
-  const cluster = await here.start({ init: EXAMPLE });
-  await fill(cluster);
   const copy = join(here.folder, 'copy');
   await mkdir(copy);
   for (const file of ['shardline-data', 'launcher.json']) await copyFile(join(here.dataDir, file), join(copy, file));
@@ -112,27 +77,77 @@ test('a copy of the folder is another cluster: stopping that leaves the original
 }, 180_000);
 
 test('two clusters side by side have nothing to do with one another', async () => {
-  const one = await here.start({ init: EXAMPLE });
   const other = await here.start({ dataDir: join(here.folder, 'other'), init: EXAMPLE });
-  await fill(one);
   await fill(other, STUDENTS.slice(0, 3));
-  await expect(rowsOf(one)).resolves.toEqual(STUDENTS);
-  await one.stopAndKeep();
+  await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
   await expect(rowsOf(other)).resolves.toEqual(STUDENTS.slice(0, 3));
+  await other.stopAndKeep();
+  await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
 }, 180_000);
 
 test('services that die are started again, and the cluster goes on', async () => {
-  const cluster = await here.start({ init: EXAMPLE });
-  await fill(cluster);
   for (const name of ['gateway', 'balancer-1', 'balancer-2', 'nats-server']) {
     const pid = cluster.pidOf(name);
     cluster.kill(name);
     await untilRead(cluster, STUDENTS.length);
-    await untilAnother(cluster, name, pid);
+    await untilAnother(name, pid);
     expect(cluster.output.join('\n')).toMatch(
       new RegExp(`${name} exited unexpectedly \\(SIGKILL|${name} exited unexpectedly \\(exit status 137`),
     );
   }
+}, 180_000);
+
+test('when the launcher is killed everything under it ends, and the next run finds the data', async () => {
+  await cluster.killLauncher();
+  await cluster.untilGone();
+  await startAgain();
+  await expect(rowsOf(cluster)).resolves.toEqual(STUDENTS);
+}, 180_000);
+
+test('after kill -9 of every process at once nothing that was acknowledged is gone', async () => {
+  const later = STUDENTS.slice(0, 3).map((row) => ({ ...row, Stud_id: row.Stud_id + 1 }));
+  await fill(cluster, later);
+  await cluster.kill9();
+  await startAgain();
+  const rows = await rowsOf(cluster);
+  expect(rows).toEqual([...STUDENTS, ...later].sort((a, b) => a.Stud_id - b.Stud_id));
+}, 180_000);
+
+test('after a stop nothing is left but the data, and the next run finds it', async () => {
+  const before = await rowsOf(cluster);
+  await expect(cluster.stopAndKeep()).resolves.toBe(0);
+  expect(processesWith(here.dataDir)).toEqual([]);
+  const servers = readdirSync(join(here.dataDir, 'servers'));
+  expect(servers.length).toBeGreaterThan(0);
+  expect(servers.filter((server) => existsSync(join(here.dataDir, 'servers', server, 'node.pid')))).toEqual([]);
+
+  await startAgain();
+  await expect(rowsOf(cluster)).resolves.toEqual(before);
+  const refused = await launchRun(here.dataDir);
+  expect(refused).toEqual({
+    status: 69,
+    said: expect.stringMatching(/^shardline: a cluster runs on .* already.*\n$/) as string,
+  });
+}, 180_000);
+
+test('a port in use is said before anything is started', async () => {
+  const other = join(here.folder, 'third');
+  const runOn = async (port: number, natsPort: number): Promise<Launched> =>
+    launch(['run', '--data-dir', other, '--port', String(port), '--nats-port', String(natsPort)]);
+  const taken = await runOn(cluster.port, await freePort());
+  expect(taken).toEqual({
+    status: 69,
+    said: `shardline: port ${cluster.port} (the gateway) is in use; choose another with --port\n`,
+  });
+  const nats = await runOn(await freePort(), cluster.natsPort);
+  expect(nats.said).toBe(`shardline: port ${cluster.natsPort} (NATS) is in use; choose another with --nats-port\n`);
+}, 60_000);
+
+test('"stop" ends the cluster, and says when there is none', async () => {
+  const stopped = await launch(['stop', '--data-dir', here.dataDir]);
+  expect(stopped.status).toBe(0);
+  expect(processesWith(here.dataDir)).toEqual([]);
+  expect((await launch(['stop', '--data-dir', here.dataDir])).said).toMatch(/^no cluster runs on/);
 }, 180_000);
 
 test.each([
@@ -143,13 +158,14 @@ test.each([
   ['balancer', { WRITE_QUEUE_WAIT_MS: '45001' }, 'WRITE_QUEUE_WAIT_MS must not be longer than ADMIN_WAIT_MS'],
   ['shard-node', { POOL_SIZE: '500' }, 'POOL_SIZE is "500"'],
 ])('a wrong setting of the %s (%j) is refused before anything is started', async (service, env, why) => {
-  const { status, said } = await launchRun(here.dataDir, env);
+  const dataDir = join(here.folder, 'never');
+  const { status, said } = await launchRun(dataDir, env);
   expect({ status, said }).toMatchObject({
     status: 78,
     said: expect.stringMatching(/^shardline: [^\n]+\n$/) as string,
   });
   expect(said).toContain(`shardline: ${service}: wrong configuration: ${why}`);
-  expect(existsSync(here.dataDir)).toBe(false);
+  expect(existsSync(dataDir)).toBe(false);
 });
 
 test.each(documentedBounds('Shard-node'))(
@@ -162,17 +178,3 @@ test.each(documentedBounds('Shard-node'))(
     for (const value of [min - 1, max + 1]) expect(check(value)).toThrow(`shard-node: wrong configuration: ${name} is`);
   },
 );
-
-test('a port in use is said before anything is started', async () => {
-  const cluster = await here.start();
-  const other = join(here.folder, 'other');
-  const runOn = async (port: number, natsPort: number): Promise<Launched> =>
-    launch(['run', '--data-dir', other, '--port', String(port), '--nats-port', String(natsPort)]);
-  const taken = await runOn(cluster.port, await freePort());
-  expect(taken).toEqual({
-    status: 69,
-    said: `shardline: port ${cluster.port} (the gateway) is in use; choose another with --port\n`,
-  });
-  const nats = await runOn(await freePort(), cluster.natsPort);
-  expect(nats.said).toBe(`shardline: port ${cluster.natsPort} (NATS) is in use; choose another with --nats-port\n`);
-}, 60_000);

@@ -59,14 +59,14 @@ export function sharedCluster(options: LocalClusterOptions = {}): SharedCluster 
   return shared;
 }
 
-/** A folder, and clusters that a test starts in it. */
+/** A folder, and clusters that tests start in it. */
 export class TestFolder {
   private path: string | undefined;
   private readonly clusters: LocalCluster[] = [];
 
-  /** @throws outside of a test */
+  /** @throws before it is made */
   get folder(): string {
-    if (this.path === undefined) throw new Error('there is a folder while a test runs');
+    if (this.path === undefined) throw new Error('the folder is made before the first test, and used in tests');
     return this.path;
   }
 
@@ -97,5 +97,13 @@ export function folderPerTest(): TestFolder {
   const folder = new TestFolder();
   beforeEach(() => folder.make());
   afterEach(() => folder.remove(), END_MS);
+  return folder;
+}
+
+/** One folder for all tests of the file, or of the `describe` in which this is called. */
+export function folderForAll(): TestFolder {
+  const folder = new TestFolder();
+  beforeAll(() => folder.make());
+  afterAll(() => folder.remove(), END_MS);
   return folder;
 }
