@@ -35,7 +35,9 @@ function reasonOf(shard: Shard, reported: ReadonlyMap<string, NodeShardState>): 
   }
   const undone = states.filter(({ currentTerm }) => currentTerm > shard.vat).map(roundOf);
   const names = [...new Set(undone)].sort().join(' and ');
-  return names === '' ? 'their committed VAT' : `the highest committed VAT of them; what they have of ${names} is undone`;
+  return names === ''
+    ? 'their committed VAT'
+    : `the highest committed VAT of them; what they have of ${names} is undone`;
 }
 
 function roundOf({ newestRound }: NodeShardState): string {
