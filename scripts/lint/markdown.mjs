@@ -1,6 +1,6 @@
 // Keeps Markdown easy to read: lines of at most 100 characters (but in tables and code, and but for the targets of
 // links), sentences under 30 words, cells of tables of at most 300 characters, and the field's words.
-//   node scripts/lint/markdown.mjs [FILE…]    all pages in Git when none is named; ends with 1 when it finds something
+//   node scripts/lint/markdown.mjs [FILE…]    all pages and stories in Git when none is named; ends with 1 when it finds any
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { parsers } from 'prettier/plugins/markdown';
@@ -98,25 +98,35 @@ function longCells(page) {
 /** What is wrong with a page: `{ line, problem }`, from its top down. */
 function findingsIn(text) {
   const page = parsers.markdown.parse(text, {});
-  const blocks = nodesOf(page, ['paragraph', 'heading', 'tableCell']).map(readBlock);
-  const found = [
-    ...longLines(text, page),
-    ...longCells(page),
-    ...blocks.flatMap(longSentences),
-    ...blocks.flatMap(privateWords),
-  ];
+  const found = [...longLines(text, page), ...longCells(page), ...wordingIn(page)];
   return found.sort((a, b) => a.line - b.line);
 }
 
+function wordingIn(page) {
+  const blocks = nodesOf(page, ['paragraph', 'heading', 'tableCell']).map(readBlock);
+  return [...blocks.flatMap(longSentences), ...blocks.flatMap(privateWords)];
+}
+
+/** Of a story about the protocol its prose, which stands above the commands and the recording. */
+function findingsInStory(text) {
+  return wordingIn(parsers.markdown.parse(text.split(/^---$/m)[0], {}));
+}
+
+const PAGES = ['*.md', 'apps/balancer/test/scenarios/*.txt'];
 const named = process.argv.slice(2);
 const files =
-  named.length > 0 ? named : execFileSync('git', ['ls-files', '*.md'], { encoding: 'utf8' }).trim().split('\n');
+  named.length > 0
+    ? named
+    : execFileSync('git', ['ls-files', ...PAGES], { encoding: 'utf8' })
+        .trim()
+        .split('\n');
 let count = 0;
 for (const file of files) {
-  for (const { line, problem } of findingsIn(readFileSync(file, 'utf8'))) {
+  const text = readFileSync(file, 'utf8');
+  for (const { line, problem } of file.endsWith('.md') ? findingsIn(text) : findingsInStory(text)) {
     console.error(`${file}:${line}: ${problem}`);
     count++;
   }
 }
-if (count > 0) console.error(`${count} findings in Markdown`);
+if (count > 0) console.error(`${count} findings in Markdown and stories`);
 process.exitCode = count > 0 ? 1 : 0;

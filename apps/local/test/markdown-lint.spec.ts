@@ -14,8 +14,8 @@ afterAll(() => {
 });
 
 /** Lines of the page with what is wrong there, and the exit status. */
-function lint(page: string): { status: number | null; found: string[] } {
-  const file = join(FOLDER, 'page.md');
+function lint(page: string, name = 'page.md'): { status: number | null; found: string[] } {
+  const file = join(FOLDER, name);
   writeFileSync(file, page);
   const { status, stderr } = spawnSync(process.execPath, ['scripts/lint/markdown.mjs', file], {
     cwd: projectRoot(),
@@ -51,6 +51,11 @@ test.each([
   const { status, found } = lint(page);
   expect(found).toEqual([expect.stringMatching(finding)]);
   expect(status).toBe(1);
+});
+
+it('reads the prose of a story, not its commands', () => {
+  const { found } = lint(`A story\n\nS0 was told.\n---\n# S0 was told.\nwrite 1=${WIDE}\n`, 'story.txt');
+  expect(found).toEqual([expect.stringMatching(/^3: "told"/)]);
 });
 
 /** The text in lines of at most 100 characters. */
