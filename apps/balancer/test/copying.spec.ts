@@ -305,7 +305,7 @@ describe('a copy is made from', () => {
 });
 
 describe('before it enters', () => {
-  /** S2 shows something else than the others, for ever. */
+  /** S2 shows something else than the others, forever. */
   const differing = (world: Copying): void => {
     world.reply('digest', ({ server }) => done(world.digest(server === 'S2' ? '2' : '1')));
   };

@@ -1,4 +1,4 @@
-/** One replica's Postgres is changed behind everybody's back, under load: it is found, the key is named, and the replica healed. */
+/** One replica's Postgres is changed outside of Shardline, under load: it is found, the key is named, and the replica healed. */
 import { student } from '#common/testing/client';
 import { sharedCluster } from '#common/testing/cluster-harness';
 import { withPostgres } from './support/replica-tables';

@@ -1,6 +1,6 @@
 /**
  * No configuration that makes an in-sync set smaller is stored before enough of those who remain have shown that they live and are
- * whole: else a dead or empty replica could be all that is left, while the last whole copy is left out for ever.
+ * whole: else a dead or empty replica could be all that is left, while the last whole copy is left out forever.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { InSyncSets } from '../src/core/replicas/in-sync-sets';

@@ -197,7 +197,7 @@ test('/rm of a server whose replicas are just coming into being leaves none of t
   const command = { n: 1, newShards: [], servers: { N0: ['sh1', SHARD] } };
   world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
   await world.until(() => storedMoves(world).length === 2);
-  // The next leader goes on with the first of the two, and the bucket takes its time.
+  // The next leader resumes the first of the two, and the bucket takes its time.
   let isBegun = false;
   world.intercept = (asked, answer, carryOut) => {
     if (isBegun || asked.do !== 'store' || !((asked.value as ShardConfig | null)?.joining ?? []).includes('N0'))

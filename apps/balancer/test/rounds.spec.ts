@@ -1,4 +1,4 @@
-/** Rounds beside other things that go on with their shard: who has to have them, and what they wait for. */
+/** Rounds beside other things that happen to their shard: who has to have them, and what they wait for. */
 import { spawn, wait } from '../src/core/kernel/workflow';
 import { UNKNOWN, WriteBench, type Apply } from './support/write-bench';
 

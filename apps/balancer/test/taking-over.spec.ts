@@ -101,7 +101,7 @@ describe('a new leader', () => {
     world.pass(50);
     expect(world.served).toEqual(['a']);
     expect(world.decidedVat()).toBe(VAT);
-    // Written anew under our epoch, and not once more when it is decided.
+    // Rewritten under our epoch, and not once more when it is decided.
     expect(world.asked.filter((ask) => ask.do === 'store' && ask.key === 'shard.a')).toHaveLength(1);
     expect(world.rounds.map(({ server }) => server)).toEqual(S);
     expect(world.cluster.phase).toBe('serving');

@@ -100,7 +100,7 @@ async function openPair(name: string, store: VersionStore, copyStore: VersionSto
   };
 }
 
-/** Everything anew under another configuration, which drops what the history before left behind. */
+/** Everything from the start under another configuration, which drops what the history before left behind. */
 async function reset(pair: Pair, configId: number): Promise<void> {
   source.replicas.set(`${pair.name}-first`, pair.replica);
   const request = {

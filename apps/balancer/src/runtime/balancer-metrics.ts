@@ -8,7 +8,7 @@ const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048];
 
 export class BalancerMetrics {
   private readonly registry = new Registry();
-  /** Set anew from every status: what is not in it any more is gone from them. */
+  /** Set from every status: what is not in it any more is gone from them. */
   private readonly perStatus: { reset(): void }[] = [];
   private readonly rounds = new Counter({
     name: 'shardline_rounds_total',

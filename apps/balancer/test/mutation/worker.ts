@@ -1,4 +1,4 @@
-/** Runs instrumented worlds in a process of its own: a world without a guard may loop for ever, or take all memory. */
+/** Runs instrumented worlds in a process of its own: a world without a guard may loop forever, or take all memory. */
 import { record, stopRecording, switchOff } from './switchboard';
 
 /** `guard` null: all are on, and those that had a say are reported. */

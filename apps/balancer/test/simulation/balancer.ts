@@ -108,7 +108,7 @@ export class SimBalancer {
     world.mutations.patchCore?.(this.core);
   }
 
-  /** What the core knows, for those who checker it. */
+  /** What the core knows, for those who check it. */
   get cluster(): Cluster {
     return (this.core as unknown as { cluster: Cluster }).cluster;
   }

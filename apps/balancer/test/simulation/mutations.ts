@@ -358,7 +358,7 @@ function storesNoDecision(): Mutations {
   };
 }
 
-/** A new leader does not write the bucket's values anew, so that its predecessor can still change them. */
+/** A new leader does not rewrite the bucket's values, so that its predecessor can still change them. */
 function claimsNothing(): Mutations {
   return {
     bias: {

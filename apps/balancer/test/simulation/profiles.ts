@@ -49,7 +49,7 @@ export interface Profile {
    * show what a fault does, hundreds more mostly the same again.
    */
   eagerOperations: number;
-  /** How often the disks are looked at: what is mended soon shows only where they are often. */
+  /** How often the disks are looked at: what is repaired soon shows only where they are often. */
   checkMs: number;
   /** Keys of each shard that clients use. */
   groups: readonly number[];

@@ -16,7 +16,7 @@ const MOST_INITS = 2;
 /** One that did not come into force is asked for again; that is the same command. */
 const INSISTS = 0.7;
 
-/** `add`: servers with copies of shards. `rm`: a server goes. `grow`: servers with a new shard. `init`: everything anew. */
+/** `add`: servers with copies of shards. `rm`: a server goes. `grow`: servers with a new shard. `init`: everything from the start. */
 export type ShapeChange = 'add' | 'rm' | 'grow' | 'init';
 
 /** Keys of one shard as worlds begin; and up to which key there may be shards. */

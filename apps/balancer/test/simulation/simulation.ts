@@ -1,4 +1,4 @@
-/** One run of the simulated world: a cluster comes into being, clients work, faults happen and stop, everything is judged. */
+/** One run of the simulated world: a cluster comes into being, clients work, faults happen and stop, everything is checked. */
 import { Clients, type KeySpace } from './clients';
 import { Faults } from './faults';
 import { profileOf, type Profile } from './profiles';
@@ -23,9 +23,9 @@ export interface Verdict {
   violation: string | null;
   /** The only copies of something were lost, so that nothing was promised; the faults avoid it where they can. */
   isVoid: boolean;
-  /** Groups of keys of which the history could not be judged. */
+  /** Groups of keys of which the history could not be checked. */
   undecided: number;
-  /** All keys were judged together. */
+  /** All keys were checked together. */
   isStrict: boolean;
   operations: number;
   faults: number;

@@ -1,4 +1,4 @@
-/** Hands what happens to those who checker it, and keeps book of which copies there are. */
+/** Hands what happens to the checkers, and keeps book of which copies there are. */
 import type { ClusterRecord, RoundPart } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { History } from '#common/testing/history';
@@ -215,7 +215,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     const before = this.newest.get(shard);
     // Left over, or not yet a shard: the cluster's record names those that there are.
     if (next.configId !== this.inForce.configId || before === undefined) return;
-    // A leader that finds a bucket that was rolled back writes what is there anew before it knows better.
+    // A leader that finds a bucket that was rolled back rewrites what is there before it knows better.
     if (isOlder(next, before)) return;
     const strangers = inSync.filter((server) => !replicas.includes(server));
     if (strangers.length > 0)

@@ -1,4 +1,4 @@
-/** What worlds have in common that are judged: the parts, balancers that are restarted, healing, and whether every promise was kept. */
+/** What worlds have in common that are checked: the parts, balancers that are restarted, healing, and whether every promise was kept. */
 import { History } from '#common/testing/history';
 import type { InitCommand } from '#common/contracts/commands';
 import type { Settings } from './profiles';

@@ -1,4 +1,4 @@
-/** What stands in a replica's own Postgres, read past everything of ours. */
+/** What stands in a replica's own Postgres, read past all of Shardline. */
 import { Client as PgClient } from 'pg';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -177,7 +177,7 @@ export class SmallWorld {
     ).toMatchObject({ added: 1 });
   }
 
-  /** The versions on the disk of a server; what is changed in there is changed behind everybody's back. */
+  /** The versions on the disk of a server; what is changed in there is changed outside of Shardline. */
   disk(server: string, shard = SHARD): Map<string, Version> {
     const { disk } = this.replicas.server(server);
     const { contents } = disk as unknown as { contents: { tables: Map<string, Map<string, Version>> } };

@@ -21,7 +21,7 @@ export interface LeaderListener {
 }
 
 const NOTHING: SnapshotLeasesRequest = { release: [], renew: [] };
-/** How long an answer is waited for. A leader that is only busy is not judged by it. */
+/** How long an answer is waited for. A leader that is only busy is not suspected for it. */
 const ASK_TIMEOUT_MS = 500;
 /** The same while a leader has been announced: what goes to one that stands still is lost, the new one answers at once. */
 const EXPECTING_TIMEOUT_MS = 50;

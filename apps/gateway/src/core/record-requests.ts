@@ -86,7 +86,7 @@ function repeated(key: string, value: number): ShardlineError {
   );
 }
 
-/** A parameter that stands twice stays a list, which no parameter of ours may be. */
+/** A parameter that stands twice stays a list, which none of our parameters may be. */
 function queryFields(query: Query): Fields {
   return fieldsOf({ ...query }, 'the query');
 }

@@ -1,4 +1,4 @@
-/** Faults in turn on one cluster: clients work, the fault comes and goes, the cluster becomes whole, and everything is judged. */
+/** Faults in turn on one cluster: clients work, the fault comes and goes, the cluster becomes whole, and everything is checked. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -75,7 +75,7 @@ export class FaultRun {
     return this.cluster.dataDir;
   }
 
-  /** Causes one fault and checkers what came of it. */
+  /** Causes one fault and checks what came of it. */
   async inject(fault: Fault): Promise<FaultReport> {
     const index = this.chapters.length;
     const block = new KeyBlock(index, KEYS_PER_SHARD);

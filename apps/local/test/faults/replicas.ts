@@ -1,4 +1,4 @@
-/** What stands in each replica's own Postgres, read past everything of ours and compared with what clients are shown. */
+/** What stands in each replica's own Postgres, read past all of Shardline and compared with what clients are shown. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';

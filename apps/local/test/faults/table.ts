@@ -38,7 +38,7 @@ export interface KeyRange {
 
 /**
  * The keys of one fault: the same few in every shard, so that operations meet. They form groups of one key of each shard; a change touches keys
- * of one group only, so that each group's history can be judged by itself.
+ * of one group only, so that each group's history can be checked by itself.
  */
 export class KeyBlock {
   readonly groups: readonly (readonly number[])[];

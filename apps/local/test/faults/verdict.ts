@@ -17,7 +17,7 @@ export interface Judgement {
 }
 
 /**
- * Checkers the history together with a last read of everything, which must show every change that was acknowledged. Each group is judged
+ * Checks the history together with a last read of everything, which must show every change that was acknowledged. Each group is checked
  * as one object.
  */
 export function judge(history: History, block: KeyBlock, rows: readonly Row[]): Judgement {

@@ -1,6 +1,6 @@
 /**
  * Which requests for copies have been here. One that comes after a later one has been given up by the leader, whatever became of the
- * later one: the replica may be in sync by now, and what it holds must not be dropped. It is known of this process alone, which is
+ * later one. The replica may be in sync by now, and what it holds must not be dropped. It is known of this process alone, which is
  * enough: a request names the process that it is for.
  */
 import { ShardlineError } from '#common/contracts/errors';

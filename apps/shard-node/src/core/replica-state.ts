@@ -196,7 +196,7 @@ export function admitEpoch(identity: NodeIdentity, epoch: number): number | null
 
 /**
  * The identity once this process has fenced the replica; null when it stays as it is. A bucket that was rolled back gives an epoch away a
- * second time: what its first owner has sent may still be on its way here, so nobody else is let in under it.
+ * second time. What its first owner has sent may still be on its way here, so nobody else is let in under it.
  *
  * @throws ShardlineError FENCED
  */

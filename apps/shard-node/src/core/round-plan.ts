@@ -132,7 +132,7 @@ export function admitPart(shards: ReadonlyMap<string, ShardState>, task: PartTas
   if (part.firstTerm <= shard.currentTerm)
     refuse(`term ${part.firstTerm} has been used, the newest is ${shard.currentTerm}`);
   // Below it something is missing here. (A round that builds on less than what is known to be committed here is older than that, and its
-  // terms have been used: all rounds of an epoch come from one process, whose VAT never goes back.)
+  // terms have been used. All rounds of an epoch come from one process, whose VAT never goes back.)
   if (part.vat > shard.currentTerm)
     refuse(`it builds on VAT ${part.vat}, but the replica ends at ${shard.currentTerm}`);
   const forgottenUpTo = part.forgottenUpTo ?? 0;

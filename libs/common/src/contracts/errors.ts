@@ -46,7 +46,7 @@ export const ERROR_CODES = [
   'STORE_FAILED',
   /** The message could not be read. */
   'BAD_MESSAGE',
-  /** A defect of ours. */
+  /** A defect in Shardline. */
   'INTERNAL',
 ] as const;
 

@@ -209,7 +209,7 @@ export const catchupRequest = z.strictObject({
   isCallOff: flag,
 });
 export type CatchupRequest = z.infer<typeof catchupRequest>;
-/** What was stored, and where the copy goes on with another request; `next` is null when it has ended. */
+/** What was stored, and where another request resumes the copy; `next` is null when it has ended. */
 export const catchupReply = z.strictObject({
   rows: term,
   bytes: term,

@@ -5,7 +5,7 @@ import { isCode } from './process-table';
 
 /**
  * Makes the folder and those above it that are missing. Unlike Node's own `mkdir` with `recursive` it ends where nothing can be
- * made: below /proc the system says that a folder above is missing, which is there, and that one tries for ever.
+ * made: below /proc the system says that a folder above is missing, which is there, and that one tries forever.
  *
  * @throws as `mkdirSync` does; when something else than a folder is in the way, too
  */

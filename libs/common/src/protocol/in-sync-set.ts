@@ -12,9 +12,9 @@ export interface ConfigStamp {
 }
 
 /**
- * Positive when `a` is the newer one. The epoch leads: whoever raised it had fenced the replicas and believed the newest that
- * they reported, so that what was written under a lower epoch and was not reported then can count no more, however many changes it
- * was. Versions order the changes of one epoch (and grow over epochs too, unless the bucket was rolled back).
+ * Positive when `a` is the newer one. The epoch leads. Whoever raised it had fenced the replicas and believed the newest that
+ * they reported. What was written under a lower epoch and was not reported then counts no more, however many changes it was.
+ * Versions order the changes of one epoch (and grow over epochs too, unless the bucket was rolled back).
  */
 export function compareConfigs(a: ConfigStamp, b: ConfigStamp): number {
   return a.configEpoch - b.configEpoch || a.configVersion - b.configVersion;
@@ -29,9 +29,9 @@ export function newestConfig<C extends ConfigStamp>(configs: readonly C[]): C | 
 }
 
 /**
- * With a bucket that is older than what a replica holds, the newest configuration can only be known for sure when more
- * than R − minInSync of the newest known configuration's replicas have answered: every later configuration kept at least
- * minInSync of them, so one of those who answered would have reported it.
+ * How many replicas of the newest known configuration must answer when the bucket is older than what a replica holds. With
+ * more than R − minInSync answers no later configuration can be missed. It kept at least minInSync of these replicas, so one
+ * of those who answered would have reported it.
  */
 export function answersNeeded(replicas: number): number {
   return replicas - minInSync(replicas) + 1;

@@ -1,9 +1,9 @@
 /**
  * What a round does to one shard: a pure decision, the same on every replica.
  *
- * A round is a group commit: many requests, decided in order, each seeing what those before it did. The terms an op uses
- * follow from its place in the round alone, not from what became of the ops before it, so that the leader can reserve
- * them and no replica can come to others.
+ * A round is a group commit: many requests, decided in order, each seeing what those before it did. The terms that an op
+ * uses follow from its place in the round alone, not from what became of the ops before it. So the leader can reserve
+ * them, and no replica can come to others.
  *
  * An op whose id is known gets the outcome of the first time and does nothing. What is known follows from the part alone as
  * well: outcomes stored in `(forgottenUpTo, vat]`, and those of the ops before it in the same round.
@@ -37,8 +37,8 @@ export interface RoundDecision {
   /** What is to be stored of the ops' outcomes. */
   records: OpRecord[];
   /**
-   * A request that spans several shards was refused here, or its id was known: the round as a whole cannot be committed, since
-   * another shard may have done its part.
+   * A request that spans several shards was refused here, or its id was known. Another shard may have done its part, so the
+   * round as a whole cannot be committed.
    */
   refused: boolean;
 }

@@ -1,22 +1,30 @@
 /**
  * What a new leader believes a shard's VAT to be, from what the fenced in-sync replicas report.
  *
- * A round may have been acknowledged only if every in-sync replica of every shard that it touches holds it. So: if the
- * whole in-sync set holds the same newest round, and so do the in-sync sets of the other shards it touched (or they have
- * got a VAT that covers it), it is committed. Otherwise nobody can have had an answer, and the highest committed VAT of any
- * replica stands. The minimum of `currentTerm`, which looks right, is not: it takes a round that one of its shards
- * refused for a committed one, and two replicas can hold different rounds that end in the same term.
+ * A round may have been acknowledged only if every in-sync replica of every shard that it touches holds it. It is committed when
  *
- * A shard may have gone on under a later leader while all replicas of another one that a round touched were silent. That its VAT has
- * grown past the round's terms says nothing about the round then; what was decided at the take-over does. So a shard remembers
- * at which VAT each epoch began (as Kafka's replicas do with their leader epochs, KIP-101), until no round from before can be anybody's newest.
+ * - the whole in-sync set holds the same newest round, and
+ * - so do the in-sync sets of the other shards that it touched, or they have a VAT that covers it.
  *
- * **What the leader owes this rule.** No shard may move past a round over several shards that has failed (one of them refused a
- * request, or it was given up) while another may still hold it as its newest, applied: "the other shard knows a VAT as high" would
- * be taken for its commit, and half of a refused write would appear. So either the round is superseded in *all* of its shards before
- * any of them goes on (the leader runs it again, with an empty part for shards that have nothing left to do), or a shard that goes on
- * remembers that the round is not its own: with its next round it stores a decision about all rounds up to that one (`EpochStart`).
- * `take-over.spec.ts` shows what either is good for.
+ * Otherwise nobody can have had an answer, and the highest committed VAT of any replica stands. The minimum of `currentTerm`
+ * looks right and is not. A round that one of its shards refused would count as committed, and two replicas can hold different
+ * rounds that end in the same term.
+ *
+ * A shard may have gone on under a later leader while all replicas of another one that a round touched were silent. That its VAT
+ * has grown past the round's terms says nothing about the round then; what was decided at the take-over does. So a shard remembers
+ * at which VAT each epoch began, until no round from before can be anybody's newest. (Kafka's replicas do the same with their
+ * leader epochs, KIP-101.)
+ *
+ * **What the leader owes this rule.** A round over several shards fails when one of them refuses a request, or when it is given up.
+ * No shard may move past it while another may still hold it as its newest, applied. "The other shard knows a VAT as high" would be
+ * taken for its commit, and half of a refused write would appear. There are two ways:
+ *
+ * - The round is superseded in *all* of its shards before any of them goes on. The leader runs it again, with an empty part for
+ *   shards that have nothing left to do.
+ * - A shard that goes on remembers that the round is not its own. With its next round it stores a decision about all rounds up to
+ *   that one (`EpochStart`).
+ *
+ * `vat-decision.spec.ts` shows what either is good for.
  */
 import type { EpochStart, NewestRound, RoundId } from '../contracts/node';
 import { highestOf } from './extremes';
@@ -45,7 +53,7 @@ export type ReportsOf = (shard: string) => readonly ReplicaReport[];
 /**
  * Decides shards from the reports of all that their rounds touched, since a round over several shards is committed in all of them or
  * in none. What became of a round is found out once, however many of its shards are decided, and not at all where it makes no
- * difference: so deciding all shards of one round takes time in proportion to them.
+ * difference. So deciding all shards of one round takes time in proportion to them.
  */
 export function decider(reportsOf: ReportsOf): (shard: string) => ShardOutlook {
   const verdicts = new Map<string, boolean>();
@@ -94,7 +102,7 @@ function isCommitted(round: NewestRound, reportsOf: ReportsOf): boolean {
 }
 
 /**
- * Whether it is certain that the round is not committed, although not all have been heard: one of the shards that it touched remembers
+ * Whether it is certain that the round is not committed, although not all have been heard. One of the shards that it touched remembers
  * so, or a member of its in-sync set does not hold it. (Who holds it shows nothing: one that is silent may lack it.) Then no shard
  * needs to hear the others for it: all come to the same.
  *

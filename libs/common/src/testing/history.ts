@@ -1,7 +1,7 @@
 /**
  * What clients asked and were answered, and whether there is an order of all of it that explains it.
  *
- * The keys fall into groups; a change touches keys of one group only. Each group is judged as one object by a search in the
+ * The keys fall into groups; a change touches keys of one group only. Each group is checked as one object by a search in the
  * manner of Wing and Gong: an operation takes effect at one instant between its call and its answer; one whose outcome is
  * not known does so at any time after its call, or never. A range read is, for each group that it covers, a read of several
  * keys at one instant. Operations that change nothing are placed as early as they can be, and only the others tried in every order.

@@ -1,5 +1,5 @@
 /**
- * A small model of a leader, two shards and their replicas, for judging rules of take-over: which stories there can be
+ * A small model of a leader, two shards and their replicas, for checking rules of take-over: which stories there can be
  * until the leader crashes, what its replicas then report, and whether what a successor decides keeps every promise.
  *
  * Worlds are immutable, so that all stories of a length can be walked through.
@@ -57,7 +57,7 @@ export interface World {
 
 /**
  * What the leader does with a round that failed: `supersedes` gives every shard that it touched a newer round (an empty one
- * where nothing is left to do) before any of them goes on; `remembers` goes on with each shard as it comes, and has it store with its
+ * where nothing is left to do) before any of them goes on; `remembers` continues each shard as it comes, and has it store with its
  * next round that the failed one is none of its own; `forgets` just goes on.
  */
 export type LeaderHabit = 'supersedes' | 'remembers' | 'forgets';
@@ -150,7 +150,7 @@ function masksOf(kind: Kind): number[] {
   return Array.from({ length: 16 }, (_, mask) => mask).filter((mask) => (mask & ~own) === 0);
 }
 
-/** What is wrong with the decision, or null: the checker that every rule of take-over is judged by. */
+/** What is wrong with the decision, or null: the checker of every rule of take-over. */
 export function acknowledgedStand(crash: Crash, decided: ReadonlyMap<string, ShardOutlook>): string | null {
   const { world, unfinished } = crash;
   const shown = (round: Round): ModelShard[] => round.shards.filter((shard) => isShown(crash, decided, shard, round));
@@ -316,7 +316,7 @@ function report({ committedVat, currentTerm, newest, epochStarts, held }: ModelR
   return { committedVat, currentTerm, newestRound: newest, epochStarts, held };
 }
 
-/** What can be judged of the world while all replicas of one shard are silent: rounds over it are decided for the other one alone. */
+/** What can be checked of the world while all replicas of one shard are silent: rounds over it are decided for the other one alone. */
 function seenWithout(world: World, silent: ModelShard): World {
   const others = (rounds: readonly Round[]): Round[] => rounds.filter(({ shards }) => !shards.includes(silent));
   return { ...world, acknowledged: others(world.acknowledged), open: [] };

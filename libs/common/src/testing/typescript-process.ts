@@ -1,4 +1,4 @@
-/** Runs a TypeScript file of ours as a process of its own, so that a test can kill it. */
+/** Runs one of our TypeScript files as a process of its own, so that a test can kill it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';

@@ -33,7 +33,7 @@ export function isNoStream(thrown: unknown): boolean {
 }
 
 /**
- * A failure of JetStream as one of ours. What JetStream refused, or never got, has not happened: `STORE_FAILED`, and asking
+ * A failure of JetStream as a `ShardlineError`. What JetStream refused, or never got, has not happened: `STORE_FAILED`, and asking
  * again is safe. Otherwise the outcome is not known.
  */
 export function asStoreFailure(thrown: unknown, what: string): ShardlineError {

@@ -133,7 +133,7 @@ export class NodeCalls {
     }
   }
 
-  /** Never rejects. What was sent after nobody was seen is not judged by that. */
+  /** Never rejects. What was sent after nobody was seen does not count. */
   private async lookAt(server: string): Promise<void> {
     const lookedMs = performance.now();
     const judged = [...(this.underWay.get(server) ?? [])];

@@ -44,7 +44,7 @@ export interface ProcessNodeLauncherOptions {
   mainPath?: string;
   /** Our end of the lifeline of whoever started us, for the nodes. */
   lifelineFd?: number | undefined;
-  /** Variables for the nodes, beside those of ours that are for them (`serviceEnvironment`). */
+  /** Variables for the nodes, beside those of our environment that are for them (`serviceEnvironment`). */
   env?: NodeJS.ProcessEnv;
   /** How long a node may take to stop by itself before it is killed. */
   stopTimeoutMs?: number;
@@ -216,7 +216,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
     return now;
   }
 
-  /** What the system says names files of ours, which are nothing to clients: they are for the log, and for the terminal. */
+  /** What the system says names our own files, which mean nothing to clients: they are for the log, and for the terminal. */
   private inWords(server: string, error: unknown): ShardlineError {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (code === undefined || syscall === undefined) return ShardlineError.from(error, 'STORE_FAILED');

@@ -192,7 +192,7 @@ describe('a shard', () => {
     cluster.servers.get('S1')!.dead = true;
     cluster.buildRingsOf('S1');
     expect(owners(a)).toEqual(['S0']);
-    // It has no replica there: who reads goes on with the ring that there is.
+    // It has no replica there: reads keep using the ring that there is.
     expect(b.ring).toBe(ringOfB);
   });
 

@@ -5,7 +5,7 @@
  * first server found from there clockwise, that slot included.
  *
  * **Collisions** are probed linearly: a virtual server whose slot is claimed takes the next unclaimed one. Probing past the
- * servers that happen to be *present* would break what a ring is for: when a server leaves, one that it had pushed aside
+ * servers that happen to be *present* would break what a ring is for. When a server leaves, one that it had pushed aside
  * would move back, and keys would move between two servers that both stayed. So claims are made in the order of (server
  * number, virtual server) by *every* number from 0 on, whether a server has that number or not. Where a server stands
  * then follows from its number alone; a server that leaves uncovers its own slots and moves nobody else. With the

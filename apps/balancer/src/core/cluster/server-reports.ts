@@ -34,7 +34,7 @@ export class ServerReports {
   /**
    * Whether no server can know a later record of the shard than this one, which is the newest that was reported. Each later one was stored
    * by members that all know it. So many of this record's copies have reported the shard that one of them would be among those; whoever
-   * has lost its disk, or was removed and is there anew, knows nothing and stands for nobody. Or nobody at all is left to be heard.
+   * has lost its disk, or was removed and added again, knows nothing and stands for nobody. Or nobody at all is left to be heard.
    *
    * @param servers all of the cluster
    */

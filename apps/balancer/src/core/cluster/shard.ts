@@ -32,7 +32,7 @@ export interface Replica {
   /** A copy is being made. */
   syncing: boolean;
   /**
-   * The replica is a member of the in-sync set, yet its data is gone or unproven: it serves nothing and the shard takes no
+   * The replica is a member of the in-sync set, yet its data is gone or unproven. It serves nothing and the shard takes no
    * write until it has been fully re-copied. (It cannot be taken out of the set without going below the minimum.)
    */
   suspended: boolean;
@@ -78,8 +78,8 @@ export class Shard {
   /** When replicas were last found to hold different things: what was copied from one of them before cannot be relied on. */
   divergedMs = -Infinity;
   /**
-   * Replicas that have everything and are about to become members: while that is being stored, rounds need them as well as the
-   * in-sync set, so that they are kept by the set before and by the set after, whichever a new leader may find.
+   * Replicas that have everything and are about to become members. While that is being stored, rounds need them as well as the
+   * in-sync set. So both sets have every round, the one before and the one after, whichever a new leader may find.
    */
   readonly entering = new Set<string>();
   /** Servers that may be taken back as they are, see `StrandedShards`: none of them is copied meanwhile. */

@@ -4,7 +4,7 @@ import { VatHistory } from './vat-history';
 const HORIZON_MS = 640;
 const STEP_MS = HORIZON_MS / 64;
 
-/** The naive twin: every VAT with its time, for ever. */
+/** The naive twin: every VAT with its time, forever. */
 class Everything {
   readonly all: { ms: number; vat: number }[] = [];
 

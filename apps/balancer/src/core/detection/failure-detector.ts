@@ -2,7 +2,7 @@
  * Who is healthy, who is suspect, and who is given up (dead).
  *
  * A ping carries a sequence number that is never used twice. Its result is counted once, and only while no result of a
- * newer ping to the same server has been counted: an answer that was under way while later pings were missed says
+ * newer ping to the same server has been counted. An answer that was under way while later pings were missed says
  * nothing about now, and must not bring a server back that has been given up meanwhile.
  */
 import type { SuspectCause, VitalSigns } from '#common/contracts/commands';

@@ -1,7 +1,7 @@
 /**
  * Which servers owe an answer to which rounds, and who has kept the others waiting for too long.
  *
- * A server takes its messages one after the other. So it is judged by the oldest round that it owes an answer to: it is late when the
+ * A server takes its messages one after the other. So what counts is the oldest round that it owes an answer to. It is late when the
  * others have answered that one, and it has been silent since for longer than is usual; as long as none of the others has
  * answered, the round may just be a large one. A server that is late is late for everything that it has got since, and
  * does not get the whole patience once more for each shard. A round that it was given up for stands here until its answer

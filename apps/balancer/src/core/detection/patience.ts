@@ -2,7 +2,7 @@
  * How long one replica may keep the others of a shard waiting, and when one that was too late may come back.
  *
  * The limit follows what is usual now: several times the latest delay of the last while, as everything that shares the machine makes
- * all replicas late together. It is not a mean with a deviation, as the timers of TCP have (RFC 6298): those cost a packet when they go
+ * all replicas late together. It is not a mean with a deviation, as the timers of TCP have (RFC 6298). Those cost a packet when they go
  * off for nothing, this one a replica that has to catch up, so it should never do that. What came too late is not learned as usual.
  *
  * A replica that was too late stays away for a pause that doubles each time, so that one that is slow again and again costs its

@@ -1,8 +1,8 @@
 /**
- * Whether a server that answers is well: what its heartbeats report of its Postgres, its disk and its event loop, and how long
- * their answers take compared with what is usual for it.
+ * Whether a server that answers is well. Its heartbeats report its Postgres, its disk and its event loop, and their answers take
+ * as long as is usual for it, or longer.
  *
- * Raised and dropped at different points, so that a server at the edge of a threshold does not go to and fro: a suspicion is
+ * Raised and dropped at different points, so that a server at the edge of a threshold does not go to and fro. A suspicion is
  * dropped only when several heartbeats in a row were well clear of what raised it.
  */
 import { SUSPECT_CAUSES, type SuspectCause, type VitalSigns } from '#common/contracts/commands';

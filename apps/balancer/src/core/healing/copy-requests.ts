@@ -1,7 +1,7 @@
 /**
  * Requests for copies. One without an answer may still arrive, or be carried out right now; what its target holds beyond the start of the
- * copy is dropped then. So who was asked for a copy is taken back as it is (`StrandedShards`) only when all that was asked of it is over:
- * it has carried out a later request, has acknowledged that no earlier one counts, or another process answers in its place.
+ * copy is dropped then. So who was asked for a copy is taken back as it is (`StrandedShards`) only when all that was asked of it is over.
+ * It has carried out a later request, has acknowledged that no earlier one counts, or another process answers in its place.
  */
 import type { ErrorBody } from '#common/contracts/errors';
 import type { CatchupReply, CatchupRequest } from '#common/contracts/node';

@@ -78,7 +78,7 @@ export class Health {
   }
 
   /**
-   * Compares what an in-sync replica holds with what it must hold: one that has lost its data is taken out of the set or,
+   * Compares what an in-sync replica holds with what it must hold. One that has lost its data is taken out of the set or,
    * where that would leave too few, suspended until it has been fully re-copied.
    */
   checkData(server: ServerState, held: readonly NodeShardState[], mustHave: ReadonlyMap<string, number>): void {

@@ -67,7 +67,7 @@ export class Recovery {
   }
 
   /**
-   * Takes note of copies that have been broken off: what they go on with is not purged for a while. The while begins when the leader
+   * Takes note of copies that have been broken off: what they need to resume is not purged for a while. The while begins when the leader
    * first hears of them, and they are not heard of twice.
    */
   learn(server: string, states: readonly NodeShardState[]): void {
@@ -131,7 +131,7 @@ export class Recovery {
 
   /**
    * What is acknowledged is known, and members agree on it. A take-over's first round may wait for a member that is gone for good, and
-   * that cannot leave before another one is in the set: so others are copied as soon as it is decided what is acknowledged. Members are
+   * that cannot leave before another one is in the set. So others are copied as soon as it is decided what is acknowledged. Members are
    * not: the first round does without one whose data is gone, and would not be on it.
    */
   private mayBeCopied(shard: Shard, server: string): boolean {
@@ -231,8 +231,8 @@ export class Recovery {
   }
 
   /**
-   * What was written while the digests were made is copied before the write queue is taken: once in any case, which also has everybody
-   * prepare what the last difference takes.
+   * What was written while the digests were made is copied before the write queue is taken. That happens at least once, so that
+   * everybody has prepared what the last difference takes.
    */
   private *closeIn(plan: CopyPlan): Workflow<boolean> {
     const { shard } = plan;
@@ -271,8 +271,8 @@ export class Recovery {
   }
 
   /**
-   * The one that was asked last, as long as it serves; undefined when there is none, or the copy is not wanted any more: the target is no
-   * replica, or has left and is one once more, perhaps a member by now (`StrandedShards`).
+   * The one that was asked last, as long as it serves. Undefined when there is none, or the copy is not wanted any more. The target
+   * is no replica then, or has left and is one once more, perhaps a member by now (`StrandedShards`).
    */
   private nextSource(plan: CopyPlan, failed: ReadonlySet<string>): string | undefined {
     const { shard, target, source } = plan;

@@ -3,9 +3,9 @@
  * nothing was acknowledged without it.
  *
  * It takes a disk that is lost just after its server has shown that it is whole: the set that rests on that is stored already. So
- * those who miss nothing are taken back, and so are members that have been copied since their data was gone, when whom they were
- * copied from is lost before they could be compared. They must run and show it, whether the record still names them or not: who
- * is silent may have lost its disk, however it left. And nobody may copy them: a member must not drop what it is to be sent again.
+ * those who miss nothing are taken back. So are members that have been copied since their data was gone, when their source is lost
+ * before the two could be compared. They must run and show it, whether the record still names them or not: who is silent may have
+ * lost its disk, however it left. And nobody may copy them: a member must not drop what it is to be sent again.
  */
 import type { Cluster } from '../cluster/cluster';
 import type { CopyRequests } from './copy-requests';
@@ -81,7 +81,7 @@ export class StrandedShards {
   }
 
   /**
-   * Servers that are not known to be wrong, nor being copied. Whether they run, and hold anything, the roll call finds out: as long as no
+   * Servers that are not known to be wrong, nor being copied. Whether they run, and hold anything, the roll call finds out. As long as no
    * member serves, those that run are outside of the set, or members whose data was gone, and that have been copied since.
    */
   private others(shard: Shard): string[] {

@@ -6,8 +6,8 @@
  * So no circle of procedures can wait for each other. Whoever is waited for (`running`) counts as holding what the one that waits
  * for it holds; a procedure that is merely begun (`spawn`) holds nothing.
  *
- * The check is an assertion: an error of the code, found in whichever test or simulated world takes the two locks at all, not
- * only in one in which they happen to block.
+ * The check is an assertion. It finds the error in whichever test or simulated world takes the two locks at all, not only in one
+ * in which they happen to block.
  */
 
 /** Earlier ones are taken first. */

@@ -178,7 +178,7 @@ export class Foundation {
   }
 
   /**
-   * Loads everything and writes it anew, unchanged but for our epoch: the revisions that a deposed leader knows are old from
+   * Loads everything and rewrites it, unchanged but for our epoch. The revisions that a deposed leader knows are old from
    * here on, so that it can change nothing any more. Where it just has, the write conflicts, and we load again. Null when
    * somebody else leads by now.
    */

@@ -1,11 +1,11 @@
 /**
  * The lease: who of several balancers leads, and until when that is certain.
  *
- * The `leader` key of the catalog holds the leader's epoch. The leader writes it anew every third of the lease, each time by
+ * The `leader` key of the catalog holds the leader's epoch. The leader rewrites it every third of the lease, each time by
  * compare-and-set on the revision that it wrote last; a standby that sees one revision for longer than the lease takes the
  * key, by compare-and-set on that very revision, with the next epoch. So two balancers never hold one epoch, and no
- * synchronised clocks are needed: the leader counts its lease from when it *asked* for the renewal, a standby from when it *saw*
- * the result, which is later, and waits longer by `DRIFT_MARGIN`, for clocks that run at different speeds.
+ * synchronised clocks are needed. The leader counts its lease from when it *asked* for the renewal, a standby from when it *saw*
+ * the result, which is later. It waits longer by `DRIFT_MARGIN`, for clocks that run at different speeds.
  *
  * A paused process may believe in a lease that has run out, but only until it looks at a clock: whoever answers a client
  * asks `holds` first.
@@ -135,7 +135,7 @@ export class Leadership {
   private looked(outcome: Result<CatalogValue | null>): void {
     const { nowMs } = this.context;
     if (!outcome.ok) {
-      // While the catalog is out of reach nobody can renew anything: the leader gets its time anew.
+      // While the catalog is out of reach nobody can renew anything: the leader gets its full time again.
       this.seen = null;
       this.nextMs = nowMs + this.settings.leaseMs / (RENEWALS_PER_LEASE * HURRY);
       return;

@@ -7,8 +7,8 @@ import type { Shard } from '../cluster/shard';
 type Votes = (shard: Shard) => readonly ReplicaReport[];
 
 /**
- * The shards in groups that share newest rounds, directly or by way of others of them. A round that any replica of the shard was
- * reported to be committed is so in all of its shards, and one that certainly is not is so in none: they link nothing.
+ * The shards in groups that share newest rounds, directly or by way of others of them. Two kinds of rounds link nothing. One that
+ * any replica of the shard knows to be committed is so in all of its shards; one that certainly is not is so in none.
  *
  * @param known all shards, by name
  * @param isOpen whether more may be heard of the shard

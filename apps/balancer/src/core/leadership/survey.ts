@@ -2,8 +2,8 @@
  * What a new leader finds: the cluster's newest record, in the catalog or on a server, and whether the catalog is to be believed.
  *
  * The catalog is not the truth: its disk may be lost, or an older copy of it put back. So every server that can be found is asked,
- * whether the catalog names it or not: those that the launcher has data of, those that answer a broadcast, and those that any record
- * names. Each is fenced by that, and reports what it holds.
+ * whether the catalog names it or not. The launcher has data of some, others answer a broadcast, or some record names them. Each
+ * is fenced by that, and reports what it holds.
  */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import { compareClusters, hasForgotten, type Reign } from '#common/protocol/bucket-history';

@@ -227,9 +227,9 @@ export class TakeOver {
   }
 
   /**
-   * Decides shards together and stores what was decided, as one round: as long as some of them have it and others not, a
-   * later take-over finds them linked by it. It is stored on those replicas alone that have their data where some do not:
-   * the shard takes no write before these are whole again, and the others could else come to another decision.
+   * Decides shards together and stores what was decided, as one round. As long as some of them have it and others not, a
+   * later take-over finds them linked by it. It is stored on those replicas alone that have their data where some do not.
+   * The shard takes no write before these are whole again, and the others could else come to another decision.
    *
    * @param adoptions how many records had been taken from replicas when the shards were found to be decidable, and by themselves
    */
@@ -304,7 +304,7 @@ export class TakeOver {
 
   /**
    * Shards that can be decided now. A shard waits for those with which any of its replicas, or of theirs, shares its newest
-   * round: whatever became of that must be stored in all of them before one of them goes on. A shard of which nobody has reported
+   * round. Whatever became of that must be stored in all of them before one of them goes on. A shard of which nobody has reported
    * anything may be linked to all others; nobody waits for it beyond the time of grace.
    */
   private decidable(graceIsOver: boolean): Shard[][] {
@@ -313,7 +313,7 @@ export class TakeOver {
     const silent = open.some((shard) => !shard.inSync.some((server) => this.cluster.reports.has(server)));
     if (silent && !graceIsOver) return [];
     const ready = new Set(open.filter((shard) => votes(shard).length > 0 && this.hasReported(shard, graceIsOver)));
-    // Who may still answer is waited for; after that, what is missing may be missing for ever.
+    // Who may still answer is waited for; after that, what is missing may be missing forever.
     const isOpen = (shard: Shard): boolean => !(graceIsOver && this.isBelieved(shard, graceIsOver));
     return sharingRounds(open, this.cluster.shards, votes, isOpen).filter((shards) =>
       shards.every((shard) => ready.has(shard)),
@@ -349,7 +349,7 @@ export class TakeOver {
 
   /**
    * What the in-sync replicas reported that still have the whole shard, and the same as the others. For a shard that has been decided it is what it was decided
-   * by: its in-sync set may have changed since, and a shard that is decided later must come to the same conclusion.
+   * by. Its in-sync set may have changed since, and a shard that is decided later must come to the same conclusion.
    */
   private votes(shard: Shard): readonly ReplicaReport[] {
     const decidedBy = this.decidedBy.get(shard.id);

@@ -28,13 +28,13 @@ export class Membership {
 
   constructor(private readonly parts: MembershipParts) {}
 
-  /** This balancer has begun to lead: goes on with what the one before it was asked for. */
+  /** This balancer has begun to lead: resumes what the one before it was asked for. */
   resume(): void {
     this.nextPlanMs = this.parts.context.nowMs + this.parts.settings.adminWaitMs;
     spawn(this.resumeAll());
   }
 
-  /** Goes on with removals that have been promised, at a pace, unless a command is being carried out. */
+  /** Resumes removals that have been promised, at a pace, unless a command is being carried out. */
   tick(): void {
     const { context, cluster } = this.parts;
     if (this.turn.isHeld || cluster.phase !== 'serving' || context.nowMs < this.nextLookMs) return;

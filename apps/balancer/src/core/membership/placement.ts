@@ -42,7 +42,7 @@ export function placeShards(
 }
 
 /**
- * The server that gets a shard's replica in place of a removed one: of the candidates that do not hold the shard the one
+ * The server that gets a shard's replica in place of a removed one. Of the candidates that do not hold the shard it is the one
  * with the fewest shards, the first of several. Undefined when every candidate holds it.
  *
  * @param holders servers that hold the shard

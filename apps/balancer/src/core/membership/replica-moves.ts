@@ -1,7 +1,7 @@
 /**
- * Replicas that are to be made, as the cluster's record says: those that an `/add` asked for, and those that an `/rm` makes in
- * place of the ones that are to go. They are stored before the first of them is made. So a command whose leader went away is carried out
- * by the next one, and an `/rm` that is asked again finds what it has begun.
+ * Replicas that are to be made, as the cluster's record says. An `/add` asks for some; an `/rm` makes others in place of those that
+ * are to go. They are stored before the first of them is made. So the next leader carries out a command whose leader went away, and
+ * an `/rm` that is asked again finds what it has begun.
  */
 import type { ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
@@ -49,7 +49,7 @@ export function* join({ cluster, inSyncSets }: MembershipParts, moves: readonly 
   }
 }
 
-/** A new leader goes on with what the one before it has left. It holds nothing meanwhile: commands come between. */
+/** A new leader resumes what the one before it has left. It holds nothing meanwhile: commands come between. */
 export function* resumeMoves(parts: MembershipParts): Workflow {
   const { cluster, context } = parts;
   const open = (): ReplicaMove[] => movesOf(parts).filter((move) => isOpen(cluster.shards.get(move.shard), move));

@@ -158,7 +158,7 @@ export class InSyncSets {
 
   /**
    * Takes a replica into the in-sync set, or makes one count again that is a member and has been fully re-copied. The caller vouches that
-   * nothing was missing: it holds the shard's write queue, or has made the replica one of those that are `entering`, which it no longer is
+   * nothing was missing. It holds the shard's write queue, or has made the replica one of those that are `entering`, which it no longer is
    * afterwards. That nothing is missing by now the replica shows itself: while we waited, its disk may have been lost.
    *
    * @param copiedSinceMs when it began to be copied: should members have been found to differ since, the source may be wrong
@@ -193,9 +193,9 @@ export class InSyncSets {
   }
 
   /**
-   * Replaces a shard's record (membership); the in-sync set only loses who is no replica any more, and that only after enough of the
-   * others have shown that they are whole, and it is certain that the record is the newest. Returns whether it is in force. Members that
-   * have not stored it yet stand in `shard.unacknowledged`: what left must be kept until there are none.
+   * Replaces a shard's record (membership). The in-sync set loses only who is no replica any more. Before that enough of the others
+   * must have shown that they are whole, and the record must certainly be the newest. Returns whether it is in force. Members that
+   * have not stored it yet are in `shard.unacknowledged`: what left must be kept until there are none.
    */
   *reshape(shard: Shard, reshaped: (record: ShardRecord) => ShardRecord): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
@@ -295,7 +295,7 @@ export class InSyncSets {
 
   /**
    * Makes servers members, as long as that is right, and sends it to all. Returns members that have not stored it; null when nothing has
-   * changed. The disk of a newcomer may have been lost in the very moment in which that was stored: it counts when it has shown once
+   * changed. The disk of a newcomer may have been lost in the very moment in which that was stored. It counts when it has shown once
    * more that it was not.
    */
   private *enter(

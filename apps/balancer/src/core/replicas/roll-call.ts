@@ -1,5 +1,5 @@
 /**
- * Who lives and is whole. Before a configuration is stored that makes a set smaller, those who remain must have shown it: a server
+ * Who lives and is whole. Before a configuration is stored that makes a set smaller, those who remain must have shown it. A server
  * that is silent may be dead, and one that answers may have lost its disk, while the one to be left out has everything.
  *
  * What shows it is an answer under our epoch that was asked for now. (An answer to an earlier heartbeat says nothing about now.)
@@ -36,7 +36,7 @@ export class RollCall {
 
   /**
    * Which of the servers, members or not, show that they miss nothing of the shard. The term alone does not show it of those that are no
-   * members: it may belong to a round that came to nothing under an earlier leader, and whoever leads now, and never heard of that,
+   * members. It may belong to a round that came to nothing under an earlier leader, and whoever leads now, and never heard of that,
    * has used the same terms again. So they must have taken a round of this leader, or the one that it found on all members, or have been
    * sent what is committed.
    */
@@ -57,7 +57,7 @@ export class RollCall {
 
   /**
    * Rounds that were given up while a newcomer was copied it knows nothing of, and copies do not carry that. It must know before it is a
-   * member: should it be the only one that the next leader hears of, the others of these rounds would else be taken for committed.
+   * member. Should it be the only one that the next leader hears of, the others of these rounds would else be taken for committed.
    * What is decided from here on comes with a round that it takes part in. False when it has not stored that.
    */
   *taught(shard: Shard, servers: readonly string[]): Workflow<boolean> {

@@ -1,8 +1,8 @@
 /**
- * The digest of a whole shard on one replica, however large it is: asked for page by page, each of them within the deadline of one
+ * The digest of a whole shard on one replica, however large it is. It is asked for page by page, each within the deadline of one
  * request, and added up.
  *
- * The pages of two replicas need not end at the same keys: a digest is the sum of the hashes of its versions, so only the sums over
+ * The pages of two replicas need not end at the same keys. A digest is the sum of the hashes of its versions, so only the sums over
  * all keys are compared. All pages are of one VAT, which the caller keeps from being purged until the last one has come.
  */
 import type { DigestReply } from '#common/contracts/node';
@@ -57,7 +57,7 @@ export function* digestPage(
   const request = { ...question, shard: shard.id, ...(after === null ? {} : { after }) };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = yield* wait(context.ask('digest', { server, request }));
-    // A page that ends where it began would be asked for for ever.
+    // A page that ends where it began would be asked for forever.
     if (outcome.ok && outcome.value.next !== null && outcome.value.next <= (after ?? Number.NEGATIVE_INFINITY)) {
       const message = `${server} makes no progress with the digest of ${shard.id}`;
       return { ok: false, error: { code: 'BAD_MESSAGE', message, retryable: false } };

@@ -1,9 +1,9 @@
 /**
  * Rounds over several shards that came to nothing, and which of their shards may still hold them as the newest.
  *
- * None of the shards waits for the others. Each remembers that the round is none of its own (an `EpochStart` behind it), and from
- * then on every round that it stores carries that along, until all replicas have it. So whoever takes over learns from any one
- * of the shards that has gone on that the round is not committed, and from one that has not gone on nothing else than before.
+ * None of the shards waits for the others. Each remembers that the round is none of its own (an `EpochStart` behind it). From then
+ * on every round that it stores carries that along, until all replicas have it. So whoever takes over learns from any one of the
+ * shards that has gone on that the round is not committed. One that has not gone on reports what it did before.
  *
  * A shard *owes* as long as it has stored no newer round. Meanwhile it is in no other round over several shards: so a shard
  * never has more to remember than there are others that owe.

@@ -4,7 +4,7 @@
  * A request waits in the write queues of all shards that it touches. When write queues are free, everything that waits for them is taken
  * at once; requests that are tied together by a shard form one round (so a round is a connected component of "touches the
  * same shard"). Requests are looked at in the order in which they came, and one that cannot go yet blocks its shards for those
- * behind it: nobody is overtaken on a shard, a request over several shards is never starved, and since write queues are only ever
+ * behind it. Nobody is overtaken on a shard, a request over several shards is never starved. Since write queues are only ever
  * taken all at once there is no deadlock.
  */
 import type { OpName, RoundOp } from '#common/contracts/node';

@@ -39,9 +39,9 @@ export class WriteRound {
   private unanswered = new Set<string>();
 
   /**
-   * Reserves the terms and lays out the parts. `emptyShards` take part without any op. Of `refusals`, requests of the attempts
-   * that the round supersedes, the outcome is noted in all of their shards, so that it is what they get when they come again; it
-   * holds only once what came before them is committed.
+   * Reserves the terms and lays out the parts. `emptyShards` take part without any op. `refusals` are requests of the attempts
+   * that the round supersedes. Their outcome is noted in all of their shards, so that a repeat gets it. It holds only once what
+   * came before them is committed.
    */
   constructor(
     readonly number: number,

@@ -119,8 +119,8 @@ export class Writer {
   }
 
   /**
-   * One empty round: as the first one under a new epoch, on shards that were decided together, their in-sync replicas undo what was
-   * not committed and store what was decided, so that a later take-over cannot decide otherwise. The caller holds the write queues.
+   * One empty round, the first one under a new epoch, on shards that were decided together. Their in-sync replicas undo what was not
+   * committed and store what was decided. So a later take-over cannot decide otherwise. The caller holds the write queues.
    * Resolves whether enough replicas have it; the write queues are free then.
    */
   confirm(shards: readonly Shard[]): Suspension<boolean> {
@@ -225,7 +225,7 @@ export class Writer {
 
   /**
    * As a new round with new terms: what the first attempt left is undone by it, since it builds on the same VAT. Shards that
-   * have nothing left to do take part with an empty one: none of them may go on while another still holds the failed round
+   * have nothing left to do take part with an empty one. None of them may go on while another still holds the failed round
    * as its newest, or a take-over would take it for committed there (see `protocol/vat-decision.ts`).
    */
   private runAgain(
@@ -241,7 +241,7 @@ export class Writer {
 
   /**
    * Too few replicas have it. Where it touches several shards each of them remembers that it is not committed, since none may wait
-   * for another one: that may lack a member that can only be replaced by a copy which needs the write queue.
+   * for another one. That may lack a member that can only be replaced by a copy which needs the write queue.
    */
   private fail(round: WriteRound): void {
     const shards = [...round.shards.values()].map((entry) => entry.shard);

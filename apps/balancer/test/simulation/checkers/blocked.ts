@@ -1,5 +1,5 @@
 /**
- * Shards that no rule can serve: the blocking of atomic commit, judged by the disks alone.
+ * Shards that no rule can serve: the blocking of atomic commit, by the disks alone.
  *
  * All disks of a shard hold a round that touches another shard as well, nothing says what became of it, and of that other shard faults
  * have left too few whole copies. If who is gone had the round, it may have been acknowledged: it must not be undone. If not, it must

@@ -1,8 +1,8 @@
 /**
  * I3, and the second half of I1: one order explains everything that clients were answered, and what the disks hold at the end.
  *
- * First all keys together are judged as one object, which is strict serializability of everything. Where that search grows too wide
- * each group of keys is judged by itself.
+ * First all keys together are checked as one object, which is strict serializability of everything. Where that search grows too wide
+ * each group of keys is checked by itself.
  */
 import { faultOf, UNDECIDED, type Entry, type History } from '#common/testing/history';
 import type { ShardRecord } from '../../../src/core/cluster/shard';
@@ -12,9 +12,9 @@ import { rowsAt, shardOn, type Seen } from './seen';
 
 export interface OrderVerdict {
   fault: string | null;
-  /** Groups of keys that could not be judged. */
+  /** Groups of keys that could not be checked. */
   undecided: number;
-  /** All keys were judged together. */
+  /** All keys were checked together. */
   isStrict: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What those who checker look at: the disks themselves, and rules of their own about them. Nothing here uses the code that is judged. */
+/** What checkers look at: the disks themselves, and rules of their own about them. Nothing here uses the code that is checked. */
 import type { NodeIdentity, ShardState } from '../../../../shard-node/src/core/replica-state';
 import type { ShardRecord } from '../../../src/core/cluster/shard';
 import type { SimBalancer } from '../balancer';
@@ -86,7 +86,7 @@ export function fewestOf({ replicas, joining }: ShardRecord): number {
   return copies % 2 === 0 ? copies / 2 : (copies + 1) / 2;
 }
 
-/** What everybody who checkers may look at. */
+/** What every checker may look at. */
 export interface Seen {
   scheduler: Scheduler;
   servers: Servers;

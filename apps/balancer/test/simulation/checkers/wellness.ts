@@ -1,6 +1,6 @@
 /**
  * I8: after the faults every shard that has enough whole copies is in sync on all of its servers that still live, takes reads and
- * writes, and every client and administrator has had an answer. Each shard is judged by itself: one that faults have destroyed excuses
+ * writes, and every client and administrator has had an answer. Each shard is checked by itself: one that faults have destroyed excuses
  * no other, but for what `blocked.ts` says.
  */
 import type { History } from '#common/testing/history';

@@ -1,5 +1,5 @@
 /**
- * Which disks hold everything of a shard that was acknowledged, judged by the disks alone: what any configuration says of them does
+ * Which disks hold everything of a shard that was acknowledged, by the disks alone: what any configuration says of them does
  * not matter. While no fault has destroyed the last such disk there must be one (I1).
  *
  * A disk is whole at a VAT when it is not being filled, has got so far, and shows the rows that are acknowledged there. Which rows these

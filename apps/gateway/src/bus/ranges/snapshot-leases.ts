@@ -120,7 +120,7 @@ export class SnapshotLeases {
       const reply = await retryQuestion(this.holdMs, () => this.askOnce(asked));
       const unknown = new Set(reply.unknown);
       for (const { plan, resolve } of questions) {
-        // Another epoch counts its snapshot leases anew: that it knows the number means nothing.
+        // Another epoch counts its snapshot leases from the start: that it knows the number means nothing.
         resolve(reply.epoch === plan.epoch && !unknown.has(plan.snapshotLease));
       }
     } catch (thrown) {

@@ -78,7 +78,7 @@ test.each(
   [
     { file: 'postgres/postmaster.pid', ...all(WORKS) },
     { file: 'postgres/PG_VERSION', ...all(MUST_SAY), 'of another': WORKS },
-    // Behind its first bytes there is nothing in it. One of another node is for Postgres to checker, by its log of changes.
+    // Behind its first bytes there is nothing in it. One of another node is for Postgres to check, by its log of changes.
     { file: 'postgres/global/pg_control', ...all(MUST_SAY), cut: WORKS, 'of another': undefined },
   ].flatMap(({ file, ...outcomes }) =>
     DAMAGES.flatMap((how) => (outcomes[how] === undefined ? [] : [[file, how, outcomes[how]] as const])),

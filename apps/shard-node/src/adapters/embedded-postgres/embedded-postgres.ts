@@ -38,7 +38,7 @@ export interface PostgresConnection {
 }
 
 export interface EmbeddedPostgresOptions {
-  /** Folder of ours; the cluster lives in `postgres` below it. Made if it is missing. */
+  /** Our own folder; the cluster lives in `postgres` below it. Made if it is missing. */
   dataDir: string;
   logger: Logger;
   /** Connections that are opened at the most; a few more are let in. */

@@ -1,5 +1,5 @@
 /**
- * A Postgres that an earlier process of ours left on the data directory. Its guard ends it as soon as that process is
+ * A Postgres that an earlier process of the node left on the data directory. Its guard ends it as soon as that process is
  * gone, so there is mostly nothing to do but to wait a moment; a guard that was killed as well, or a Postgres that was paused,
  * needs a harder hand.
  *

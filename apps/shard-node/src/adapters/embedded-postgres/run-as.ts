@@ -41,7 +41,7 @@ const asOurselves = (uid: number): RunAs => ({
  * Decides as whom Postgres runs.
  *
  * @param postgres its program, which the user must be able to run
- * @param folder an existing folder of ours that the user must be able to get to
+ * @param folder one of our own folders, existing, that the user must be able to get to
  * @throws PostgresUnavailableError when we are root and `nobody` cannot reach them
  */
 export async function chooseUser(postgres: string, folder: string): Promise<RunAs> {

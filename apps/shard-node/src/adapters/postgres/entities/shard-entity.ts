@@ -17,7 +17,7 @@ export const REPLACED_PREFIX = 'replaced_';
 
 /**
  * How a column of a dtype is stored. The key, the first column, is a bigint. JSON is kept as the text it came as: `jsonb` spells
- * values anew, and a few bytes of it (`1e300`) can come back as hundreds, so that no bound for a row would hold.
+ * values once more, and a few bytes of it (`1e300`) can come back as hundreds, so that no bound for a row would hold.
  */
 const COLUMN_TYPES = {
   Number: 'double precision',
