@@ -31,7 +31,7 @@ export const SWITCHES: readonly Switch[] = [
   { name: 'says of a change under way that nothing happened', world: null, mutations: forgetsChanges },
   { name: 'copies to another process than was meant', world: null, mutations: copiesToAnybody },
   { name: 'makes tables for another process than was meant', world: null, mutations: makesTablesForAnybody },
-  { name: 'tells newcomers of no given-up round', world: null, mutations: teachesNobody },
+  { name: 'sends newcomers no given-up round', world: null, mutations: teachesNobody },
   { name: 'copies whom it takes back', world: null, mutations: copiesReturning },
   { name: 'takes back whom it may copy', world: null, mutations: takesBackCopied },
   { name: 'takes nobody back', world: 'alone / S0 is empty@1', mutations: takesNobodyBack },

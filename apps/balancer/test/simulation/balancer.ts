@@ -215,7 +215,7 @@ export class SimBalancer {
         );
         break;
       case 'answerAdmin':
-        this.note(() => `${this.name} tells the administrator #${effect.request}: ${JSON.stringify(effect.outcome)}`);
+        this.note(() => `${this.name} answers the administrator #${effect.request}: ${JSON.stringify(effect.outcome)}`);
         watcher.administered(effect.request, wiredOutcome(effect.outcome));
         break;
       case 'log':

@@ -85,7 +85,7 @@ export class SimCatalog {
     const past = this.states.filter(({ atMs }) => atMs <= this.scheduler.nowMs - ms);
     const older = past[past.length - 1] ?? this.states[0];
     if (older === undefined) return;
-    this.scheduler.note(() => `the bucket is set back to its state at ${older.atMs}`);
+    this.scheduler.note(() => `the bucket is rolled back to its state at ${older.atMs}`);
     this.state = older.state;
     // What is written from now on gets revisions that others had before.
     this.givenTwiceUpTo = this.highestRevision;

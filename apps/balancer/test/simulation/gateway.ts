@@ -77,7 +77,9 @@ export class SimGateway {
       // What was answered has been removed with everything else.
       if (configId !== this.world.configId()) return;
       if (JSON.stringify(again) !== JSON.stringify(first))
-        scheduler.violate(`I3: ${name} ended ${JSON.stringify(first)}, and was told ${JSON.stringify(again)} later`);
+        scheduler.violate(
+          `I3: ${name} ended ${JSON.stringify(first)}, and was answered ${JSON.stringify(again)} later`,
+        );
     };
     if (this.dice.chance(0.5)) {
       const batch = post.expect(this.name, operation, (answered) => {

@@ -54,7 +54,7 @@ export const GUARDS_OFF: readonly Mutation[] = [
   { point: 6, name: 'believes a bucket on the word of one', fromSeed: 1, withinSeeds: 200, mutations: asksTooFew },
   {
     point: 8,
-    name: 'tells rows that were purged while they were read',
+    name: 'shows rows that were purged while they were read',
     fromSeed: 1,
     withinSeeds: 100,
     mutations: looksOnce,

@@ -100,7 +100,7 @@ export class Clients {
     this.count(reply);
     if (typeof reply === 'string' || reply.status === 503 || reply.status === 504) return;
     const { outcome } = JSON.parse(reply.text) as { outcome?: string };
-    if (outcome !== expected) this.wrongAnswers.push(`${operationId} was ${how}, and is told as ${reply.text}`);
+    if (outcome !== expected) this.wrongAnswers.push(`${operationId} was ${how}, and is reported as ${reply.text}`);
   }
 
   private count(reply: Reply | Lost): void {

@@ -116,7 +116,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       expect(await rowsAt(store, FAR)).toEqual([rowText(1, 'Ada')]);
     });
 
-    it('tells which keys live at a VAT, within the transaction that writes them', async () => {
+    it('reports which keys live at a VAT, within the transaction that writes them', async () => {
       await given([
         { key: 1, cat: 1, row: rowText(1, 'a') },
         { key: 2, cat: 4, row: rowText(2, 'b') },
@@ -135,7 +135,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       });
     });
 
-    it('undoes births and deaths above a VAT and tells how many more live', async () => {
+    it('undoes births and deaths above a VAT and reports how many more live', async () => {
       await given([
         { key: 1, cat: 1, row: rowText(1, 'a') },
         { key: 2, cat: 2, row: rowText(2, 'b') },
@@ -234,7 +234,7 @@ export function describeVersionStore(name: string, factory: StoreFactory): void 
       expect(page).toEqual({ count: 2, text: `${rowText(2, 'x')},\n${rowText(3, 'x')}`, next: null });
     });
 
-    it('tells a snapshot and a difference so that another store becomes the same', async () => {
+    it('serves a snapshot and a difference so that another store becomes the same', async () => {
       await given([1, 2, 3].map((key) => ({ key, cat: key, row: rowText(key, 'x') })));
       const copy = await factory.fresh();
       try {

@@ -20,7 +20,7 @@ export function faultOfReads(entries: readonly Entry[]): string | null {
       const { entry: writer, keys } = found;
       if (!keys.includes(key)) return `${read}, which #${writer.id} wrote elsewhere`;
       if (writer.called > answered) return `${read}, which #${writer.id} wrote later`;
-      if (writer.ending?.how === 'none') return `${read}, but #${writer.id} was told that nothing happened`;
+      if (writer.ending?.how === 'none') return `${read}, but #${writer.id} was answered that nothing happened`;
       if (writer.ending?.how === 'refused') return `${read}, but #${writer.id} was refused`;
     }
   }
