@@ -8,7 +8,9 @@ jest.setTimeout(300_000);
 const ROWS = 150_000;
 
 const shards = ['a', 'b'].map((shard, index) => ({ K_low: index * ROWS, Shard_id: shard, Shard_size: ROWS }));
-const { ask } = sharedCluster({ init: { N: 2, schema: { columns: ['K'], dtypes: ['Number'] }, shards } });
+/** However long a busy machine takes over so many rows. */
+const env = { REQUEST_TIMEOUT_MS: '200000', APPLY_TIMEOUT_MS: '100000' };
+const { ask } = sharedCluster({ init: { N: 2, schema: { columns: ['K'], dtypes: ['Number'] }, shards }, env });
 
 const rowsFrom = (low: number): { data: { K: number }[] } => ({
   data: Array.from({ length: ROWS }, (_, index) => ({ K: low + index })),

@@ -9,6 +9,7 @@ import type { Message } from '#common/nats/message';
 import { NODE_MESSAGES } from '#common/nats/node-messages';
 import { encodeLines, type Lines } from '#common/nats/lines';
 import { decodeLines } from '#common/testing/decode-lines';
+import { ODD_KEYS } from '#common/testing/odd-names';
 import { TestNatsServer } from '#common/testing/nats-server';
 import { SCHEMA, shardConfig } from '../../test/support/builders';
 import { runSql, TestPostgres } from '../../test/support/test-postgres';
@@ -238,6 +239,26 @@ it('copies a shard from another server over NATS', async () => {
     expect(await ask('digest', digest, 'Server1')).toEqual(await ask('digest', digest));
     const lost = { ...catchup, turn: 2, source: 'Nobody' };
     await expect(ask('catchup', lost, 'Server1')).rejects.toMatchObject({ code: 'SHARD_UNAVAILABLE', retryable: true });
+  } finally {
+    await other.stop();
+  }
+});
+
+it.each(ODD_KEYS)('copies a shard whose key is called %s, and both copies are alike', async (key) => {
+  const schema: TableSchema = { columns: [key, 'other', 'j2'], dtypes: ['Number', 'String', 'String'] };
+  // Texts sort the other way round than keys.
+  const rows = Array.from({ length: 10 }, (_, id) => JSON.stringify({ [key]: id, other: `${99 - id}`, j2: 'x' }));
+  await configure(schema);
+  await create(1, [...rows.keys()], rows);
+  const other = await startNode('Server1', await postgres.freshDatabase());
+  try {
+    await configure(schema, 'Server1');
+    const page = { epoch: 1, turn: 1, shard: 'sh1', source: 'Server0', from: 0, to: 1, maxBytes: 1_000_000 };
+    expect(await ask('catchup', page, 'Server1')).toMatchObject({ rows: 10, next: null });
+    const digest = { epoch: 1, shard: 'sh1', vat: 1 };
+    const own = await ask<object>('digest', digest);
+    expect(own).toMatchObject({ rows: 10 });
+    expect(await ask('digest', digest, 'Server1')).toEqual(own);
   } finally {
     await other.stop();
   }
