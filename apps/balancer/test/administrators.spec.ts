@@ -98,7 +98,7 @@ describe('a command that cannot be carried out', () => {
     await expectRefusal(world, remove(2), refused('BAD_REQUEST', /only 1 servers can be removed/));
   });
 
-  test('more commands than may wait are told to come again, and the others are carried out', async () => {
+  test('more commands than may wait are refused for now, and the others are carried out', async () => {
     const world = await SmallWorld.of(2);
     const first = begin(world, add({ N0: [SHARD] }));
     const requests = Array.from({ length: 17 }, () => begin(world, remove(0)));
@@ -275,7 +275,7 @@ describe('a server that is to be started', () => {
     expect(await ask(world, command)).toMatchObject({ ok: true });
   });
 
-  test('and ends by itself: it is told why, before the time is up', async () => {
+  test('and ends by itself: it hears why, before the time is up', async () => {
     const world = await SmallWorld.of(2);
     const failure = 'its port is taken';
     world.intercept = (asked, answer) => {

@@ -40,7 +40,7 @@ const isRenewal = (ask: Ask): boolean => ask.do === 'store' && ask.key === 'lead
 const failing = (code: string): object => ({ error: expect.objectContaining({ code }) as object });
 
 describe('what is not to be had', () => {
-  it('is told as such without a configuration, by changes, reads and questions for operations', async () => {
+  it('is answered as such without a configuration, to changes, reads and questions for operations', async () => {
     const world = await World.bare(['S0', 'S1']);
     const asked = [writeOf(6), { op: 'read', low: 1, high: 1 }, { op: 'read', low: 0, high: 9 }];
     for (const command of asked) expect(await world.change(command)).toMatchObject(failing('NOT_CONFIGURED'));
@@ -65,7 +65,7 @@ describe('what is not to be had', () => {
   });
 
   it.each([[writeOf(6, 10)], [{ op: 'update', key: 10, row: rowOf(10) }], [{ op: 'delete', key: -1 }]])(
-    'is a key in no shard: %j is told so, and changes nothing',
+    'is a key in no shard: %j is answered so, and changes nothing',
     async (command) => {
       const world = await World.of(2);
       expect(await world.change(command)).toMatchObject(failing('KEY_OUT_OF_RANGE'));
@@ -91,7 +91,7 @@ describe('what is not to be had', () => {
 });
 
 describe('a leader that takes over', () => {
-  it('takes no commands yet, and tells whom it waits for', async () => {
+  it('takes no commands yet, and says whom it waits for', async () => {
     const world = await World.of(3);
     world.balancer.crash();
     const { letGo } = holdBack(world, (ask) => ask.do === 'fence' && ask.server === 'S2');
@@ -163,7 +163,7 @@ describe('a leader whose lease is not certain', () => {
 });
 
 describe('a balancer that is asked to end', () => {
-  it('says so once, also when a replica tells meanwhile that another one leads', async () => {
+  it('says so once, also when a replica reports meanwhile that another one leads', async () => {
     const world = await World.of(2);
     const { balancer } = world;
     const answers: (() => void)[] = [];

@@ -107,11 +107,11 @@ describe('a replica that has its data', () => {
   });
 
   it.each<[string, Partial<ReturnType<typeof stateOf>>, string]>([
-    ['copies everything where it was told more than is committed', { committedVat: VAT + 1 }, `(0, ${VAT}]`],
-    ['goes on with a difference that was broken off', { copy: { from: 8, to: 18, after: null } as never }, '(8, 18]'],
-    ['goes on with a snapshot that was broken off', { copy: { from: 0, to: 18, after: null } as never }, '(0, 18]'],
+    ['copies everything where its committed VAT is above what is committed', { committedVat: VAT + 1 }, `(0, ${VAT}]`],
+    ['resumes a difference that was broken off', { copy: { from: 8, to: 18, after: null } as never }, '(8, 18]'],
+    ['resumes a snapshot that was broken off', { copy: { from: 0, to: 18, after: null } as never }, '(0, 18]'],
     [
-      'does not go on with a copy of more than is committed',
+      'does not resume a copy of more than is committed',
       { copy: { from: 8, to: VAT + 1, after: null } as never },
       `(${HELD_VAT}, ${VAT}]`,
     ],
@@ -123,7 +123,7 @@ describe('a replica that has its data', () => {
     expect(world.copied).toEqual([`S0>${range}`]);
   });
 
-  it('tells that an earlier copy is resumed', () => {
+  it('publishes that an earlier copy is resumed', () => {
     const world = new Copying();
     world.reply('config', () => done(world.stored(['a'], { copy: { from: 0, to: 18, after: null } as never })));
     world.start();
@@ -141,7 +141,7 @@ describe('a replica that has its data', () => {
     expect(world.copied[0]).toBe(`S0>(${HELD_VAT}, ${VAT}]`);
   });
 
-  it('copies everything where it tells nothing of the shard', () => {
+  it('copies everything where it reports nothing of the shard', () => {
     const world = new Copying();
     world.reply('config', () => done({ instance: 'i', shards: [] }));
     world.reply('catchup', () => undefined);
@@ -152,7 +152,7 @@ describe('a replica that has its data', () => {
   it.each([
     ['a difference', 8, `(0, ${VAT}]`],
     ['everything', 0, '(0, 18]'],
-  ])('and was found to be wrong goes on with a copy only of everything: of %s', (_, from, range) => {
+  ])('and was found to be wrong resumes a copy only of everything: of %s', (_, from, range) => {
     const world = new Copying({ ...RECORD, diverged: ['S2'] });
     world.reply('config', () => done(world.stored(['a'], { copy: { from, to: 18, after: null } as never })));
     world.reply('catchup', () => undefined);
@@ -294,7 +294,7 @@ describe('a copy is made from', () => {
     expect(world.openAsks('catchup')).toEqual([]);
   });
 
-  it('everything once more when what it was made from is gone, but not for ever', () => {
+  it('everything once more when what it was made from is gone, but not forever', () => {
     const world = new Copying();
     world.reply('catchup', () => failed('SNAPSHOT_GONE'));
     world.start();
@@ -351,7 +351,7 @@ describe('before it enters', () => {
     expect(world.isIn).toBe(true);
   });
 
-  it('it is not waited for for ever that writers leave little to copy', () => {
+  it('it is not waited for forever that writers leave little to copy', () => {
     const world = new Copying();
     world.reply('catchup', ({ isHurried }) => {
       if (!isHurried && world.allAsks('digest').length > 0) world.shard().vat += 50;
@@ -378,7 +378,7 @@ describe('before it enters', () => {
     expect(world.isIn).toBe(false);
   });
 
-  it('it must show that it stores things in time; else it stays away for a while, and is not told to be in', () => {
+  it('it must show that it stores things in time; else it stays away for a while, and is not published as in sync', () => {
     const world = new Copying();
     world.reply('probe', () => undefined);
     world.start();
@@ -537,7 +537,7 @@ describe('a server', () => {
     expect(world.asked).toEqual([]);
   });
 
-  it('is told, once, to be back with all its replicas, if it was missed', () => {
+  it('is published, once, as back with all its replicas, if it was missed', () => {
     const world = of3();
     world.server('S2').downSinceMs = 0;
     world.reply('catchup', () => undefined);
@@ -552,7 +552,7 @@ describe('a server', () => {
     expect(world.server('S2').recovering).toBe(false);
   });
 
-  it('is not told to be back when nobody missed it', () => {
+  it('is not published as back when nobody missed it', () => {
     const world = of3();
     world.start();
     world.start();
@@ -560,7 +560,7 @@ describe('a server', () => {
     expect(world.published('server.recovered')).toEqual([]);
   });
 
-  it('is not told to be back as long as a shard of it has nobody to copy from', () => {
+  it('is not published as back as long as a shard of it has nobody to copy from', () => {
     const world = new Copying();
     world.server('S2').downSinceMs = 0;
     for (const server of ['S0', 'S1']) world.server(server).dead = true;
@@ -569,7 +569,7 @@ describe('a server', () => {
     expect(world.published('server.recovered')).toEqual([]);
   });
 
-  it('that has died is not asked again, nor told to be back', () => {
+  it('that has died is not asked again, nor published as back', () => {
     const world = of3();
     world.server('S2').downSinceMs = 0;
     world.reply('catchup', () => undefined);
@@ -585,7 +585,7 @@ describe('a server', () => {
     expect(world.server('S2').recovering).toBe(false);
   });
 
-  it('that has died is not begun with anew while shards of it are missing', () => {
+  it('that has died is not begun with again while shards of it are missing', () => {
     const world = of3();
     world.reply('catchup', () => undefined);
     world.start();

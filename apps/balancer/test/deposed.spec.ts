@@ -91,7 +91,7 @@ async function deposedAt(at: number, laidOut: Record<string, string[]>, command:
 }
 
 describe.each(COMMANDS)('%s', (_, laidOut, command) => {
-  test('begins nothing, and tells of nothing done, after any of its changes was refused', async () => {
+  test('begins nothing, and reports nothing done, after any of its changes was refused', async () => {
     const deposed: Deposed[] = [];
     for (let at = 1; ; at += 1) {
       const one = await deposedAt(at, laidOut, command);

@@ -119,7 +119,7 @@ test('the bucket is lost: whoever leads next hears of a member that was found to
   world.expectAlike();
 });
 
-test('a new leader knows nothing of a dispute that nobody has been told, and so nothing is acknowledged before', async () => {
+test('a new leader knows nothing of a dispute that nobody has stored, and so nothing is acknowledged before', async () => {
   const world = await World.of(3);
   await makeGhost(world);
   const deaf = { config: ['S1'], digest: ['S2'] };
@@ -168,7 +168,7 @@ test('nobody enters the set who waited for its configuration when members were f
   for (const server of world.servers) expect(world.keys(server)).toEqual(RIGHT);
 });
 
-test('a round in which one differs from all others does not tell who of these is right', async () => {
+test('a round in which one differs from all others does not show who of these is right', async () => {
   const world = await World.of(3);
   await makeGhost(world);
   world.intercept = (ask, answer) => {

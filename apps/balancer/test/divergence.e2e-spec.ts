@@ -116,7 +116,7 @@ describe('divergence', () => {
   }, 90_000);
 
   test.each(DAMAGES)(
-    '$what: the key is told, and the replica is healed',
+    '$what: the key is named, and the replica is healed',
     async (damage) => {
       const { shard, server, key, sql, here, there } = damage;
       const before = diverged().length;

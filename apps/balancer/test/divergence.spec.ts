@@ -48,7 +48,7 @@ function replace(disk: Map<string, Version>, key: number, change: (version: Vers
 }
 
 test.each(DAMAGES)(
-  'on one of three replicas %s: it is found, the keys are told, and it is healed',
+  'on one of three replicas %s: it is found, the keys are named, and it is healed',
   async (_what, keys, damage) => {
     const world = await World.of(3);
     await world.pass(1_200);
@@ -116,7 +116,7 @@ test('a leader that takes over knows of a replica that diverged and is not heale
   expect(world.living('S1').map(({ key }) => key)).toEqual([0, 1, 2, 3, 4, 5]);
 });
 
-test('a replica that does something else with a round is out before the round is answered, and its key is told', async () => {
+test('a replica that does something else with a round is out before the round is answered, and its key is named', async () => {
   const world = await World.of(3);
   replace(world.disk('S1'), 3, () => null);
   const row = JSON.stringify({ id: 3, mark: 'new' });
@@ -202,7 +202,7 @@ test('what was copied from a replica that then turns out to be wrong is not reli
   }
 });
 
-test('proofs tell when and at which VAT, and are kept by whoever was compared', async () => {
+test('proofs say when and at which VAT, and are kept by whoever was compared', async () => {
   const world = await World.of(3);
   const vat = world.shard.vat;
   await world.until(() => world.shard.replicas.get('S0')?.proven !== null);
@@ -228,7 +228,7 @@ test('what may have been read from a replica that turns out to be wrong is not c
   expect(isConfirmed(await readAll())).toBe(true);
 });
 
-test('a comparison that one of them does not finish is told, and does not count as one', async () => {
+test('a comparison that one of them does not finish is published, and does not count as one', async () => {
   const world = await World.of(3);
   let isSilent = true;
   world.intercept = (ask, answer) => {
@@ -285,7 +285,7 @@ describe('who is right', () => {
   it.each<[boolean, string]>([
     [true, 'it differs from those that count'],
     [false, 'there is no majority'],
-  ])('is told with what was found: with a majority %s', (hasMajority, verdict) => {
+  ])('is published with what was found: with a majority %s', (hasMajority, verdict) => {
     const made = bench('1', '1', '2');
     const { shard } = made;
     const sides = { agreeing: ['S0', 'S1'], diverged: ['S2'], hasMajority };
@@ -295,7 +295,7 @@ describe('who is right', () => {
     expect(found?.data.verdict).toMatch(verdict);
   });
 
-  it('is told without keys where nobody is left to compare with', () => {
+  it('is published without keys where nobody is left to compare with', () => {
     const made = bench('1', '2');
     const { shard } = made;
     const sides = { agreeing: [], diverged: ['S1'], hasMajority: false };

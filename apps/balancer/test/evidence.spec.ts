@@ -174,7 +174,7 @@ describe('while the bucket does not answer', () => {
   });
 });
 
-describe('a member that is silent has not been told', () => {
+describe('a member that is silent has not acknowledged it', () => {
   /** The server does not store configurations. */
   function refuseConfigs(world: World, server: string): () => void {
     let isDeaf = true;
@@ -216,7 +216,7 @@ describe('a member that is silent has not been told', () => {
     expect(world.shard.inSync).toEqual(['S0', 'S1']);
   });
 
-  test('of what the last leader stored: the next one tells it before anything is acknowledged', async () => {
+  test('of what the last leader stored: the next one sends it before anything is acknowledged', async () => {
     const world = await World.of(3);
     refuseConfigs(world, 'S1');
     world.powerOff('S2');
@@ -252,7 +252,7 @@ describe('a member that is silent has not been told', () => {
   });
 });
 
-test('a member that comes back in the moment in which the others are told is told as well', async () => {
+test('a member that comes back in the moment in which the others get it gets it as well', async () => {
   const world = await World.of(3);
   const { cluster } = world.balancer;
   const back = cluster.servers.get('S2')!;

@@ -44,7 +44,7 @@ function existsIn({ round }: Apply, refusing: string): ReturnType<WriteBench['sa
 }
 
 describe('a change that certainly no replica has stored', () => {
-  it('was not made, as is told at once, and nothing else is to be done for it', () => {
+  it('was not made, as is answered at once, and nothing else is to be done for it', () => {
     const bench = new WriteBench(TWO);
     bench.says = () => BUSY;
     const change = bench.write('a', 'b');
@@ -57,7 +57,7 @@ describe('a change that certainly no replica has stored', () => {
     expect([decisions(bench, 'a'), decisions(bench, 'b')]).toEqual([undefined, undefined]);
   });
 
-  it('was not made where that is so in one of its shards, as is told at once', () => {
+  it('was not made where that is so in one of its shards, as is answered at once', () => {
     const bench = new WriteBench(TWO);
     failing(bench, { S0: BUSY, S1: BUSY, S2: UNKNOWN, S3: UNKNOWN });
     const change = bench.write('a', 'b');
@@ -90,7 +90,7 @@ describe('a change that certainly no replica has stored', () => {
 });
 
 describe('a change of which nobody knows whether a replica has stored it', () => {
-  it('is told to be so at once where none certainly lacks it', () => {
+  it('is answered so at once where none certainly lacks it', () => {
     const bench = new WriteBench(ONE);
     failing(bench, { S0: UNKNOWN, S1: UNKNOWN, S2: UNKNOWN });
     expect(bench.codeFor(bench.write('a'))).toBe('OUTCOME_UNKNOWN');
@@ -246,7 +246,7 @@ describe('what replicas refuse', () => {
     bench.says = ({ server }: Apply) => replies[server];
   };
 
-  it('for a higher epoch, tells that another one leads: no client is answered, and nobody leaves the set', () => {
+  it('for a higher epoch, shows that another one leads: no client is answered, and nobody leaves the set', () => {
     const bench = new WriteBench(ONE);
     refuse(bench, { S2: failure('FENCED') });
     const change = bench.write('a');

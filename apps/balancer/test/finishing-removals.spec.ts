@@ -299,7 +299,7 @@ it('a server keeps its data until those who remain have stored that it has left'
   expect(world.gone).toEqual(['S0']);
 });
 
-it('a server keeps its data where the one that remains loses its own, also those that it has told nothing of yet', () => {
+it('a server keeps its data where the one that remains loses its own, also those that it has not reported yet', () => {
   const world = new Removing([shardRecord('a', ['S0', 'S1'])], { servers, leaving: ['S0'] });
   world.server('S0').holds = new Set();
   world.reply('store', ({ key }) => {

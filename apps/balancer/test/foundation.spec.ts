@@ -235,7 +235,7 @@ describe('without a configuration', () => {
   it.each([
     [0, 'empty', 0],
     [2, 'with one', 1],
-  ])('a server that answers late begins it anew only with a configuration: %s, %s', (configId, _, times) => {
+  ])('a server that answers late starts it over only with a configuration: %s, %s', (configId, _, times) => {
     const beginning = nothing();
     const { bench } = beginning;
     const ask = bench.open.find((one) => one.do === 'fence')!;

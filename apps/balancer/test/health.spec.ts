@@ -71,7 +71,7 @@ describe('a heartbeat', () => {
     expect(pinged(bench)).toEqual(['S0', 'S0']);
   });
 
-  it('tells in-sync replicas alone what is committed, and of no shard whose VAT is not known', () => {
+  it('reports to in-sync replicas alone what is committed, and of no shard whose VAT is not known', () => {
     const { bench } = withHealth(2, ['a', 'b', 'c']);
     const b = bench.shardOf('b');
     b.setRecord({ ...b.record, inSync: ['S1'] });
@@ -82,7 +82,7 @@ describe('a heartbeat', () => {
     expect(Object.keys(request.marks)).toEqual(['a']);
   });
 
-  it('is told of at `debug` while all is well, and at `info` when it shows that a server is back', () => {
+  it('is published at `debug` while all is well, and at `info` when it shows that a server is back', () => {
     const { bench } = withHealth(1);
     bench.pass(2 * heartbeatIntervalMs);
     expect(logs(bench).map(({ level }) => level)).toEqual(['info', 'debug']);
@@ -120,7 +120,7 @@ describe('a heartbeat', () => {
     expect(serverOf(bench, 'S0').holds?.size).toBe(0);
   });
 
-  it('may tell of what is left of shards that are not there any more', () => {
+  it('may report what is left of shards that are not there any more', () => {
     const { bench } = withHealth(2);
     bench.node('S1').states.set('gone', { shard: 'gone', currentTerm: 9, copy: null });
     bench.pass(heartbeatIntervalMs);
@@ -128,7 +128,7 @@ describe('a heartbeat', () => {
     expect(bench.shard.inSync).toEqual(['S0', 'S1']);
   });
 
-  it('tells which shards are there, and what may have been forgotten', () => {
+  it('reports which shards are there, and what may have been forgotten', () => {
     const { bench } = withHealth(2);
     pong(bench, 'S1', {
       shards: [{ shard: 'sh0', forgottenUpTo: 3, currentTerm: VAT, copy: null, rows: 7 } as NodeShardState],
@@ -240,7 +240,7 @@ describe('what a member holds', () => {
     expect(made.bench.shard.inSync).toEqual(['S0', 'S1', 'S2']);
   });
 
-  it('nothing, since it has not been told of the shard yet: it stays', () => {
+  it('nothing, since it has not stored the shard’s record yet: it stays', () => {
     const made = withHealth();
     made.bench.shard.unacknowledged.add('S2');
     check(made, []);
@@ -327,7 +327,7 @@ describe('a server that is asked for until it answers', () => {
     expect(made.bench.asked('fence')).toHaveLength(1);
   });
 
-  it('tells of ids of configurations', () => {
+  it('reports ids of configurations', () => {
     const made = withHealth();
     const { bench } = made;
     bench.answer = (ask) =>
@@ -350,7 +350,7 @@ describe('a server that is dead', () => {
     return made;
   }
 
-  it('is told of: since when it was silent, if it ever said anything', () => {
+  it('is published: since when it was silent, if it ever said anything', () => {
     expect(dead().bench.published('server.flatline')).toMatchObject([{ subject: 'S2', data: { silentMs: null } }]);
     const { bench } = withHealth();
     bench.pass(heartbeatIntervalMs);

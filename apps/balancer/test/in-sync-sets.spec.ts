@@ -69,7 +69,7 @@ const changes: [string, (bench: Bench) => Workflow<unknown>][] = [
   ],
 ];
 
-test('of a shard that an /init replaces no newcomer is told which rounds were given up', () => {
+test('of a shard that an /init replaces no newcomer gets which rounds were given up', () => {
   const bench = new Bench(3);
   const { inSyncSets, shard } = bench;
   shard.setRecord({ ...shard.record, inSync: ['S0', 'S1'] });
@@ -81,7 +81,7 @@ test('of a shard that an /init replaces no newcomer is told which rounds were gi
 });
 
 describe.each(changes)('%s', (_, change) => {
-  it('is in force, and told to nobody, only once it is stored', () => {
+  it('is in force, and sent to anybody, only once it is stored', () => {
     const bench = new Bench(3);
     bench.answer = (ask) => (ask.do === 'store' ? null : undefined);
     const changing = change(bench);
@@ -94,7 +94,7 @@ describe.each(changes)('%s', (_, change) => {
     expect(bench.shard.record).toMatchObject({ configVersion: record.configVersion + 1, configEpoch: EPOCH });
   });
 
-  it('is neither in force nor told where another balancer leads by now', () => {
+  it('is neither in force nor sent where another balancer leads by now', () => {
     const bench = new Bench(3);
     bench.answer = deposed;
     const changing = change(bench);
@@ -148,7 +148,7 @@ describe('what was decided of rounds is stored by a newcomer before it is a memb
     expect(bench.stored.size).toBe(0);
   });
 
-  it('but nobody is told of a shard that is none any more, while another configuration comes into force', () => {
+  it('but nobody is sent a shard that is none any more, while another configuration comes into force', () => {
     const { bench, promoting } = withDecision();
     bench.cluster.phase = 'configuring';
     bench.cluster.record = null;
@@ -157,7 +157,7 @@ describe('what was decided of rounds is stored by a newcomer before it is a memb
   });
 });
 
-test('of a shard that another one has taken the place of nobody is told any more, though members have not stored it', () => {
+test('a shard that another one has taken the place of is sent to nobody any more, though members have not stored it', () => {
   const bench = new Bench(3);
   const informing = bench.inSyncSets.inform(bench.shard, ['S1', 'S2']);
   bench.replace('sh0');
@@ -237,7 +237,7 @@ describe('members that are taken back', () => {
       return isRight;
     };
 
-  it('are told; nothing is acknowledged before those have stored it that do not run', () => {
+  it('get it; nothing is acknowledged before those have stored it that do not run', () => {
     const bench = withTicks(3);
     const { shard, inSyncSets, cluster } = bench;
     shard.setRecord({ ...shard.record, inSync: ['S0'] });
@@ -265,7 +265,7 @@ describe('the end of a dispute', () => {
     return bench;
   }
 
-  it('takes those that were not heard out, and tells of them alone', () => {
+  it('takes those that were not heard out, and publishes them alone', () => {
     const bench = disputed();
     bench.begin(bench.inSyncSets.endDispute(bench.shard, ['S2', 'S3']));
     expect(bench.shard.record).toMatchObject({ inSync: ['S0', 'S1'] });
@@ -355,7 +355,7 @@ describe('a newcomer', () => {
     expect(bench.cluster.serving(shard)).not.toContain(name);
   });
 
-  it('is out again when it has lost everything by the time it is told', () => {
+  it('is out again when it has lost everything by the time it gets it', () => {
     const bench = newcomer();
     bench.answer = (ask) => {
       if (ask.do === 'store') bench.loseDisk('S2');
@@ -399,7 +399,7 @@ it('another record is in force only after those who remain have shown that they 
   expect(shard.record.replicas).toEqual(['S0', 'S1']);
 });
 
-describe('telling members', () => {
+describe('sending to members', () => {
   it('asks whoever is believed to run; who is not stays unacknowledged', () => {
     const bench = withTicks(3);
     bench.cluster.servers.get('S2')!.starting = true;
@@ -412,7 +412,7 @@ describe('telling members', () => {
     expect(bench.shard.unacknowledged.size).toBe(0);
   });
 
-  it('takes no answer for a sign that the shard is there which tells of another one', () => {
+  it('takes no answer for a sign that the shard is there which reports another one', () => {
     const bench = withTicks(3, ['sh0', 'sh1']);
     bench.node('S2').states.delete('sh0');
     bench.begin(bench.inSyncSets.inform(bench.shard, ['S2']));
@@ -445,7 +445,7 @@ describe('telling members', () => {
     expect(bench.begin(bench.inSyncSets.inform(shard, ['S1'])).result).toBe(true);
   });
 
-  it('tells nothing of a configuration that is gone', () => {
+  it('sends nothing of a configuration that is gone', () => {
     const bench = withTicks(3);
     const { shard, inSyncSets } = bench;
     bench.answer = (ask) => (ask.do === 'store' ? null : undefined);
@@ -468,7 +468,7 @@ describe('a shard that waits', () => {
     return bench;
   }
 
-  it('is tried again four times a second, and told of once', () => {
+  it('is tried again four times a second, and published once', () => {
     const bench = waiting();
     bench.pass(10_000);
     expect(askedFor(bench, 'ping').length).toBeGreaterThanOrEqual(2 * 38);

@@ -154,7 +154,7 @@ test('a member that was fully re-copied and is lost once more while the bucket i
 test.each([
   ['a new member', 'S2', (): Promise<World> => withoutS2(3)],
   ['a member that was fully re-copied', 'S1', withoutItsData],
-])('%s that is lost in the moment of the commit is found out when it is told', async (_, server, begin) => {
+])('%s that is lost in the moment of the commit is found out when it gets the record', async (_, server, begin) => {
   const world = await begin();
   const { configVersion } = world.shard.record;
   const isDone = whenItEnters(world, server, (carryOut) => {

@@ -74,7 +74,7 @@ test('it waits as long as nobody has been heard of that lacks the round: it may 
   for (const server of ['S0', 'S1']) expect(world.keys(server)).toContain(7);
 });
 
-test('it does not wait when one of its own replicas was told that the round is committed', async () => {
+test('it does not wait when one of its own replicas knows that the round is committed', async () => {
   const world = await World.laidOut(SERVERS);
   const batch = writeBoth(world);
   await world.until(() => world.answers[batch] !== undefined);
@@ -173,14 +173,14 @@ async function takeOverUntil(moment: 'store' | 'apply'): Promise<World> {
   return world;
 }
 
-test('a server tells of a later record while an earlier one is stored: that is stored before the shard is decided', async () => {
+test('a server reports a later record while an earlier one is stored: that is stored before the shard is decided', async () => {
   const world = await takeOverUntil('store');
   await world.until(() => isResolved(world, SHARD), 20_000);
   expect(world.shard.inSync).toEqual(['S1', 'S2']);
   expect(storedVersion(world)).toBe(6);
 });
 
-test('a server tells of a later record when the shard is decided: the leader gives way to one that finds it in the bucket', async () => {
+test('a server reports a later record when the shard is decided: the leader gives way to one that finds it in the bucket', async () => {
   const world = await takeOverUntil('apply');
   await world.until(() => !world.balancer.isAlive);
   expect(storedVersion(world)).toBe(6);
@@ -189,7 +189,7 @@ test('a server tells of a later record when the shard is decided: the leader giv
   expect(world.shard.inSync).toEqual(['S1', 'S2']);
 });
 
-test('shards are decided together when a server that tells of their round is heard just before', async () => {
+test('shards are decided together when a server that reports their round is heard just before', async () => {
   const world = await World.laidOut(SERVERS);
   await leaveOpen(world, ['S0', 'S1', 'S2', 'S3']);
   let fences = 0;

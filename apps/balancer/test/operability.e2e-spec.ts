@@ -44,7 +44,7 @@ describe('operability', () => {
     }
   }, 60_000);
 
-  test('/metrics tells requests by route, round sizes, VATs, replica states and heartbeat ages', async () => {
+  test('/metrics shows requests by route, round sizes, VATs, replica states and heartbeat ages', async () => {
     await client.fill(0, 2000);
     await client.ask('POST', '/read', { Stud_id: 5 });
     const text = await (await fetch(`${shared.cluster.baseUrl}/metrics`)).text();

@@ -187,7 +187,7 @@ test('rounds of other shards that travel in the same message go on', async () =>
   expectUnharmed();
 });
 
-test('those that were refused in the same round for what they ask are told that', async () => {
+test('those that were refused in the same round for what they ask are answered that', async () => {
   await world.write(['there', B + 1]);
   const { outcomes } = await world.write(['1', A + 1, B + 1], [POISON, A + 2], ['3', A + 3, B + 3], ['4', A + 4]);
   expect(outcomes).toEqual(['KEY_EXISTS', 'BAD_REQUEST', 'done', 'done']);

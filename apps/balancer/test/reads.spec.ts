@@ -89,7 +89,7 @@ describe('a read is answered by', () => {
     expect(bench.plan(0, 9).parts[0]?.servers).toEqual(['S2']);
   });
 
-  it('nobody where there is none of these, as is told at once', () => {
+  it('nobody where there is none of these, as is answered at once', () => {
     for (const server of SERVERS) bench.shard.suspend(server, true);
     for (const [low, high] of [
       [1, 1],
@@ -206,7 +206,7 @@ describe('a replica that takes longer than is usual', () => {
 });
 
 describe('the reader of a range', () => {
-  it('is told for each shard what of the range lies in it', () => {
+  it('gets for each shard what of the range lies in it', () => {
     const wide = new ReadBench(['sh0', 'sh1', 'sh2']);
     const parts = (low: number, high: number): object[] =>
       wide.plan(low, high).parts.map((part) => [part.shard, part.low, part.high, part.vat]);
@@ -244,7 +244,7 @@ describe('the reader of a range', () => {
     expect([mark(), bench.reader.openSnapshotLeases]).toEqual([20, 0]);
   });
 
-  it('keeps nothing any more when it is silent for too long, and is told so when it comes back', () => {
+  it('keeps nothing any more when it is silent for too long, and hears so when it comes back', () => {
     const { snapshotLease } = bench.plan(0, 9);
     bench.pass(bench.settings.snapshotLeaseMs - 100);
     expect(mark()).toBe(VAT);
@@ -256,7 +256,7 @@ describe('the reader of a range', () => {
     });
   });
 
-  it('is told that what it has read does not count where replicas were found to differ since', () => {
+  it('hears that what it has read does not count where replicas were found to differ since', () => {
     const { snapshotLease } = bench.plan(0, 9);
     bench.shard.divergedMs = bench.context.nowMs;
     expect(bench.reader.updateLeases({ release: [snapshotLease], renew: [] }).unknown).toEqual([snapshotLease]);

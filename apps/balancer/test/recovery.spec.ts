@@ -298,7 +298,7 @@ describe('a copy', () => {
     for (const other of others) expect(other).toBe(first);
   });
 
-  test('takes no more bytes a second than told', async () => {
+  test('takes no more bytes a second than allowed', async () => {
     const copyBytesPerS = 1_000;
     const world = await World.of(6, { tombstoneHorizonMs: 60_000, copyBytesPerS });
     world.loseDisk();

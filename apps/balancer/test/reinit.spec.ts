@@ -124,7 +124,7 @@ describe('/init in the place of another configuration', () => {
     expect(await expectOneOfBoth(world)).toBe('new');
   });
 
-  it('serves when its servers could not be told at once that it has come into force: they have lost nothing', async () => {
+  it('serves when its servers could not hear at once that it has come into force: they have lost nothing', async () => {
     const world = await SmallWorld.of(2);
     world.intercept = (ask, answer) => {
       if (ask.do !== 'config' || ask.request.configId < 2 || ask.request.stage !== undefined) return false;

@@ -85,7 +85,7 @@ test('a server that holds nothing goes at once, whatever becomes of shards that 
   expect(await remove(world, 'S3')).toMatchObject({ ok: true, value: { rm: { removed: ['S3'] } } });
 });
 
-test('it tells which shards a server held, or was to hold: none that another one was to hold', async () => {
+test('it names the shards that a server held, or was to hold: none that another one was to hold', async () => {
   const world = await World.laidOut({ S0: [SHARD], S1: [SHARD, 'sh1'], S2: ['sh1'], S3: [], S4: [] });
   holdCopies(world);
   await remove(world, 'S2');
@@ -174,7 +174,7 @@ describe('what was needed no more when it left, and is the last copy by the time
       'the bucket was away meanwhile',
       (asked) => names(asked, BUCKET_KEYS.cluster) && asked.do === 'store' && isWithoutIt(asked.value as ClusterRecord),
     ],
-    ['the others were being told', (asked, world) => asked.do === 'config' && isWithoutIt(recordOf(world))],
+    ['the others were being informed', (asked, world) => asked.do === 'config' && isWithoutIt(recordOf(world))],
   ])('%s', async (_name, isMeant) => {
     const world = await lostBefore(isMeant);
     await world.until(() => world.balancer.cluster.isWritable(world.shard), LONG_MS);

@@ -40,7 +40,7 @@ describe('a roll-call', () => {
     expect(world.present).toEqual([['S0']]);
   });
 
-  it('asks a server once for all that ask in the same moment, and anew in the next', () => {
+  it('asks a server once for all that ask in the same moment, and again in the next', () => {
     const world = new Called();
     world.call(['S0']);
     world.call(['S0']);

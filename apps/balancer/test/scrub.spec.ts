@@ -200,7 +200,7 @@ describe('a comparison of all members ends the dispute', () => {
 });
 
 describe('an administrator who asks for all shards', () => {
-  it('is told who did not answer, as is whoever listens to events', () => {
+  it('hears who did not answer, as does whoever listens to events', () => {
     const { bench, scrub } = withScrub(3);
     deafen(bench, 'S2');
     const compared = { vat: VAT, compared: ['S0', 'S1'], missing: ['S2'], diverged: [] };
@@ -211,14 +211,14 @@ describe('an administrator who asks for all shards', () => {
     expect(bench.published('shard.unproven')).toEqual([]);
   });
 
-  it('is told nothing of a shard whose VAT is not known', () => {
+  it('hears nothing of a shard whose VAT is not known', () => {
     const { bench, scrub } = withScrub(3);
     bench.shard.resolved = false;
     expect(askForAll(bench, scrub)).toMatchObject({ ok: true, value: { scrub: { shards: [{ compared: [] }] } } });
     expect(bench.asked('digest')).toEqual([]);
   });
 
-  it('is told of each of them', () => {
+  it('hears of each of them', () => {
     const { bench, scrub } = withScrub(2, SHARDS);
     bench.node('S1').digest = '2';
     const shards = SHARDS.map((shard) => ({ shard, vat: VAT, compared: ['S0', 'S1'], missing: [], diverged: ['S1'] }));

@@ -121,7 +121,7 @@ describe('whoever left last is a member again', () => {
     );
   });
 
-  test('also when it has not been told yet that its newest round is committed', async () => {
+  test('also when it does not know yet that its newest round is committed', async () => {
     const world = await World.of(2);
     let isCopied = true;
     world.intercept = (ask, answer, carryOut) => {
@@ -318,7 +318,7 @@ describe('who may still begin with a copy is not taken back', () => {
     await isNotServed(world);
   });
 
-  test('and nobody goes on with a copy to one that has been taken back', async () => {
+  test('and nobody resumes a copy to one that has been taken back', async () => {
     const world = await alone(await World.of(2));
     let resume: (() => void) | null = null;
     world.intercept = (ask, answer, carryOut) => {
@@ -475,7 +475,7 @@ async function lostOnceDecided(isNewest: boolean): Promise<World> {
   return world;
 }
 
-test('so it is of one with the round by which a new leader has decided, when who told of that is lost before it is served', async () => {
+test('so it is of one with the round by which a new leader has decided, when who reported that is lost before it is served', async () => {
   const world = await lostOnceDecided(true);
   await servedByAll(world, [...ALL_KEYS, 6]);
 });

@@ -102,7 +102,7 @@ describe('whom a survey asks', () => {
 describe('a survey ends', () => {
   const record = clusterRecord(['S0', 'S1', 'S2']);
 
-  it('at once when everybody has told something or is known not to run', () => {
+  it('at once when everybody has reported or is known not to run', () => {
     const world = new Surveyed(null, [], ['S0', 'S1']);
     world.report('S0');
     world.pass(50);
@@ -136,7 +136,7 @@ describe('a survey ends', () => {
     expect(world.found).toBe(record);
   });
 
-  it('without a record in the catalog not before the time of grace as long as anybody may still tell of one', () => {
+  it('without a record in the catalog not before the time of grace as long as anybody may still report one', () => {
     const world = new Surveyed(null, ['S0', 'S1', 'S2']);
     world.report('S0', { cluster: record });
     world.report('S1');
@@ -155,7 +155,7 @@ describe('a survey ends', () => {
     expect(world.found?.configVersion).toBe(5);
   });
 
-  it('and what is told later is handed on; what was told in time is not', () => {
+  it('and what is reported later is handed on; what was reported in time is not', () => {
     const world = new Surveyed(record, ['S0', 'S1', 'S2']);
     world.report('S0');
     world.report('S1');
@@ -197,8 +197,8 @@ describe('a catalog', () => {
   const reigns = [{ epoch: 3, instance: 'L0', since: 10 }];
 
   it.each<[string, ClusterRecord | null, Partial<FenceReply>, boolean]>([
-    ['knows everything where nobody was told of more', record, { mark }, false],
-    ['is forgetful where it lacks what somebody was told', record, { mark: { ...mark, instance: 'L9' } }, true],
+    ['knows everything where nobody knows of more', record, { mark }, false],
+    ['is forgetful where it lacks what somebody has heard', record, { mark: { ...mark, instance: 'L9' } }, true],
     ['is forgetful where somebody has a newer record', record, { cluster: newer(record) }, true],
     ['knows everything where somebody has the same record', record, { cluster: record }, false],
     ['without a record is forgetful where somebody has a configuration', null, {}, true],

@@ -91,7 +91,7 @@ function roundOf(lastTerms: Record<string, number>): NewestRound {
 const one = (changes: Partial<ShardRecord> = {}): ShardRecord[] => [shardRecord('a', S, changes)];
 
 describe('a new leader', () => {
-  it('serves a shard when all of its members have told what they hold', () => {
+  it('serves a shard when all of its members have reported what they hold', () => {
     const world = new TakingOver(one());
     for (const server of ['S0', 'S1']) world.report(server);
     world.pass(200);
@@ -213,20 +213,23 @@ describe('a server that does not come', () => {
   });
 });
 
-describe('by what members tell', () => {
+describe('by what members report', () => {
   it.each([
     ['S0', 'S1'],
     ['S1', 'S0'],
-  ])('one that lags behind what another was told does not count after the time of grace: %s first', (...order) => {
-    const world = new TakingOver(one());
-    for (const server of order)
-      world.report(server, server === 'S0' ? {} : { currentTerm: VAT - 1, committedVat: VAT - 2 });
-    world.beGone('S2');
-    world.pass(3 * GRACE_MS);
-    expect(world.served).toEqual([]);
-    // Nobody is to leave, so nobody is asked whether enough would remain.
-    expect(world.allAsks('ping')).toEqual([]);
-  });
+  ])(
+    'one that lags behind what another knows to be committed does not count after the time of grace: %s first',
+    (...order) => {
+      const world = new TakingOver(one());
+      for (const server of order)
+        world.report(server, server === 'S0' ? {} : { currentTerm: VAT - 1, committedVat: VAT - 2 });
+      world.beGone('S2');
+      world.pass(3 * GRACE_MS);
+      expect(world.served).toEqual([]);
+      // Nobody is to leave, so nobody is asked whether enough would remain.
+      expect(world.allAsks('ping')).toEqual([]);
+    },
+  );
 
   it('enough whole ones decide after the time of grace, without the one that is silent', () => {
     const world = new TakingOver(one());
@@ -251,7 +254,7 @@ describe('by what members tell', () => {
     expect(world.shard().decided).toBe(false);
   });
 
-  it('a single whole one decides when all have told, also after the time of grace', () => {
+  it('a single whole one decides when all have reported, also after the time of grace', () => {
     const world = new TakingOver(one());
     world.beGone(...S);
     world.pass(2 * GRACE_MS);
@@ -284,7 +287,7 @@ describe('by what members tell', () => {
     expect(world.decidedVat()).toBe(VAT);
   });
 
-  it('a round counts that another shard was told to be committed, though that shard is decided by itself', () => {
+  it('a round counts that another shard knows to be committed, though that shard is decided by itself', () => {
     const round = roundOf({ a: VAT, b: 14 });
     const world = new TakingOver([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S3'])], [...S, 'S3']);
     for (const server of ['S0', 'S1']) world.report(server, { committedVat: VAT - 2, newestRound: round });
@@ -320,7 +323,7 @@ describe('by what members tell', () => {
     expect(world.decidedVat()).toBe(VAT - 2);
   });
 
-  it('a shard waits for one of which nobody has told anything, which may be linked to it, but not for ever', () => {
+  it('a shard waits for one of which nobody has reported anything, which may be linked to it, but not forever', () => {
     const world = new TakingOver([shardRecord('a', ['S0', 'S1']), shardRecord('b', ['S2', 'S3'])], [...S, 'S3']);
     world.beGone('S2', 'S3');
     for (const server of ['S0', 'S1']) world.report(server);
@@ -384,7 +387,7 @@ describe('what the catalog says of a shard is believed', () => {
 });
 
 describe('a shard that is served', () => {
-  it('stays so when a replica tells of a later record, too late: what has been shown is not taken back', () => {
+  it('stays so when a replica reports a later record, too late: what has been shown is not taken back', () => {
     const world = new TakingOver([shardRecord('a', ['S0', 'S1'], { inSync: ['S0'] })], ['S0', 'S1']);
     world.report('S0');
     world.beGone('S1');

@@ -182,7 +182,7 @@ test('a take-over does not wait for a member whose data is gone: that is fully r
   expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
 });
 
-test('a take-over does not wait for ever for a member that dies before it has heard that another one has left the set', async () => {
+test('a take-over does not wait forever for a member that dies before it has heard that another one has left the set', async () => {
   const world = await World.of(3);
   world.intercept = (ask, answer) => {
     if (ask.do === 'config' && ask.server === 'S1' && world.shard.inSync.length === 2) {
@@ -201,7 +201,7 @@ test('a take-over does not wait for ever for a member that dies before it has he
   expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
 });
 
-test('nor does it wait for a member to tell what it held when one takes the place of the dead that was added since', async () => {
+test('nor does it wait for a member to report what it held when one takes the place of the dead that was added since', async () => {
   const world = await World.of(3);
   world.powerOff('S2');
   await world.until(() => world.shard.inSync.length === 2 && world.balancer.cluster.isWritable(world.shard));

@@ -119,7 +119,7 @@ test('who stores a configuration and has lost its disk shows nothing', async () 
   expect(world.shard.inSync).toContain('S2');
 });
 
-test('a round that has all it needs waits for the members to be told who has left', async () => {
+test('a round that has all it needs waits for the members to acknowledge who has left', async () => {
   const world = await World.of(3);
   world.intercept = (ask, answer, carryOut) => {
     const isToS2 = 'server' in ask && ask.server === 'S2' && (ask.do === 'apply' || ask.do === 'ping');

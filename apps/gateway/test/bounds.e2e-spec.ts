@@ -182,7 +182,7 @@ test('keys at both ends are there together, in their order', async () => {
   expect(await ask('POST', '/scrub')).toMatchObject({ status: 200 });
 });
 
-test('the docs tell these bounds, and no others', () => {
+test('the docs name these bounds, and no others', () => {
   const page = readFileSync(join(projectRoot(), 'docs', 'configuration.md'), 'utf8');
   const section = page.split(/^## /m).find((part) => part.startsWith('Bounds of requests\n')) ?? '';
   const documented = [...section.matchAll(/^\| ([^|]+?) \| [^|]+ \|$/gm)].map(([, name]) => name!);

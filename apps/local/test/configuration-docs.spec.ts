@@ -91,7 +91,7 @@ function atom(text: string): number {
 describe('docs/configuration.md', () => {
   const page = textOf('docs/configuration.md');
 
-  test.each(SOURCES)('tells every setting of %s, its default and its bounds', (heading, file) => {
+  test.each(SOURCES)('names every setting of %s, its default and its bounds', (heading, file) => {
     const source = textOf(file);
     const settings = declared(source);
     const rows = documented(page, heading);

@@ -50,7 +50,7 @@ test.each<[how: Damage | 'flipped in the middle', of: RegExp]>([
   300_000,
 );
 
-test('while a server is waited for that does not start, everybody is told so', async () => {
+test('while a server is waited for that does not start, everybody hears so', async () => {
   await cluster.kill9();
   rmSync(join(here.dataDir, 'nats', 'jetstream'), { recursive: true });
   // Nobody else knows what this one holds.

@@ -15,7 +15,7 @@ test('every operation of a message gets the rows that are its own', () => {
   ]);
 });
 
-test('updates, deletes and reads are told apart by their subject', () => {
+test('updates, deletes and reads are distinguished by their subject', () => {
   const change = { id: 0, key: 7, operation: 'op', fingerprint: 'x' };
   const message = { configId: 1, ops: [change] };
   expect(readCommands.update(encodeLines(message, ['r'])).commands).toEqual([{ op: 'update', ...change, row: 'r' }]);

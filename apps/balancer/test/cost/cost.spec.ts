@@ -24,7 +24,7 @@ test.each<[string, (crowd: Crowd) => void]>([
     },
   ],
   [
-    'that share a round of which nobody was told what became of it',
+    'that share a round of which nobody knows what became of it',
     (crowd) => {
       crowd.writeEverywhere(false);
     },

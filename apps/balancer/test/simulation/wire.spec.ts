@@ -32,7 +32,7 @@ async function configured(): Promise<{ replica: Replica; wired: WiredReplica }> 
 
 const ping = { epoch: 1, configId: 1, vats: {}, marks: {} };
 
-test('what a round says of earlier epochs arrives and is told', async () => {
+test('what a round says of earlier epochs arrives and is reported', async () => {
   const { wired } = await configured();
   const epochStarts = [{ epoch: 1, vat: 0 }];
   const part = { shard: 'sh1', vat: 0, firstTerm: 1, lastTerm: 1, ops: [], epochStarts };

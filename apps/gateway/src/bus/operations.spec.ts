@@ -36,7 +36,7 @@ test('two gateways, or one before and after its restart, make no id twice', () =
   expect(new Set(makers.map((ids) => ids.next())).size).toBe(50);
 });
 
-test('a fingerprint tells requests apart, and only where the client chose the id', () => {
+test('a fingerprint distinguishes requests, and only where the client chose the id', () => {
   const own = new Operation('a', true, 0);
   const fingerprint = own.fingerprint('write', ['error', '[1]', '{"id":1}']);
   expect(fingerprint).toMatch(FINGERPRINT_PATTERN);

@@ -5,11 +5,11 @@ test.each([
   [['Server4', 'Server58127'], 'Add Server:4 and Server:58127'],
   [['Server4'], 'Add Server:4'],
   [['Server4', 'node_7', 'alpha'], 'Add Server:4, node_:7 and alpha'],
-])('adding %j is told as %s', (added, message) => {
+])('adding %j is answered with %s', (added, message) => {
   expect(addAnswer({ n: 5, added })).toEqual({ N: 5, message, status: 'successful' });
 });
 
-test('removing tells the servers left and those that went', () => {
+test('removing names the servers left and those that went', () => {
   expect(rmAnswer({ n: 2, removed: ['Server4'] })).toEqual({
     message: { N: 2, servers: ['Server4'] },
     status: 'successful',

@@ -38,7 +38,7 @@ test.each(STORED)('%s is stored with the id, so that it holds for an earlier att
 });
 
 test.each(NOT_STORED)(
-  'an attempt ended with %s while an earlier one may still be carried out: nobody is told that nothing happened',
+  'an attempt ended with %s while an earlier one may still be carried out: nobody hears that nothing happened',
   async (code) => {
     const { status, message } = await answerTo(code, true);
     expect(status).toBe(504);

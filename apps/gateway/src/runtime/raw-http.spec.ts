@@ -146,7 +146,7 @@ test.each<[string, string, number]>([
   expect(answers[0]?.headers.connection).toBe('close');
 });
 
-test('a tunnel is told what is taken', async () => {
+test('a tunnel hears what is taken', async () => {
   const [answer] = answersIn(await raw(`CONNECT x:443 HTTP/1.1\r\n${HOST}\r\n`));
   expect(answer?.headers.allow).toBe('GET, HEAD, POST');
 });
@@ -169,7 +169,7 @@ test.each([
   ],
   ['an upgrade to HTTP/2', `GET /status HTTP/1.1\r\n${HOST}Connection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n`],
   [
-    'somebody who waits to be told to go on',
+    'somebody who waits for leave to continue',
     `POST /write HTTP/1.1\r\n${HOST}Connection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}`,
   ],
 ])('%s is served', async (_, text) => {

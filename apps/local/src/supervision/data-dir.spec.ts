@@ -140,7 +140,7 @@ test('by whatever link a folder is reached, it is one folder with one name', asy
   claimed.release();
 });
 
-test('a folder that was moved is told, and what has taken its place is left alone', async () => {
+test('a folder that was moved is reported, and what has taken its place is left alone', async () => {
   const claimed = await dataDir().claim();
   expect(claimed.isInPlace()).toBe(true);
   renameSync(join(folder, 'data'), join(folder, 'moved'));

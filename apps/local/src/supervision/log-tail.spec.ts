@@ -36,7 +36,7 @@ describe('following a file', () => {
     return { tail, remarks };
   };
 
-  test('only what comes from now on is told, also when a line comes in parts', () => {
+  test('only what comes from now on is shown, also when a line comes in parts', () => {
     const { tail, remarks } = follow();
     appendFileSync(file, '{"level":50,"msg":"to');
     expect(tail.finalWord()).toBe('');

@@ -20,7 +20,7 @@ afterAll(async () => {
 }, 60_000);
 
 test.each(SHORT_ROUND)(
-  '%s: what clients were told can be explained, and all replicas agree with it',
+  '%s: what clients were answered can be explained, and all replicas agree with it',
   async (name) => {
     const fault = FAULTS.find((candidate) => candidate.name === name);
     const { operations, faults } = await run!.inject(fault!);

@@ -39,7 +39,7 @@ test('however the stream is torn, it is cut where its writer began a frame', () 
   );
 });
 
-test('a client is known by what it says of itself, and messages are told from the talk around them', () => {
+test('a client is known by what it says of itself, and messages are recognised among the talk around them', () => {
   const [hello, ping, published] = new FrameCutter().push(
     Buffer.from('CONNECT {"name":"shard-node Server0"}\r\nPING\r\nPUB a.b 2\r\nhi\r\n'),
   );

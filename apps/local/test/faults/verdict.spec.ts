@@ -21,7 +21,7 @@ function historyOf(...operations: [Operation, Ending][]): History {
   return history;
 }
 
-describe('what clients were told', () => {
+describe('what clients were answered', () => {
   test.each<[string, [Operation, Ending][], Row[], RegExp | null]>([
     ['an acknowledged write is there', [[write(a), { how: 'done', added: 1 }]], [row(a, `v${a}`)], null],
     ['an acknowledged write is lost', [[write(a), { how: 'done', added: 1 }]], [], /no order explains/],

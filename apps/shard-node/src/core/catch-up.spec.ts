@@ -35,7 +35,7 @@ it('by difference undoes what is above the committed VAT, and keeps its history'
   expect(ended).toMatchObject({ currentTerm: 30, committedVat: 30, purgedTo: 5, catchUp: null });
 });
 
-it('tells how far it has got, and goes on there when the same range is asked for, whatever the source', () => {
+it('reports how far it has got, and resumes there when the same range is asked for, whatever the source', () => {
   const begun = beginCatchUp(admitCatchUp(replica(), ask(0, 30)), ask(0, 30));
   expect(reportShard(begun)).toMatchObject({ catchingUp: true, copy: null });
   const stored = storedUpTo(begun, AFTER);

@@ -77,11 +77,11 @@ describe('the record of the cluster', () => {
     ['one of another configuration', record(5, 3), record(6, 9), 3],
     ["one in place of another configuration's", record(4, 9), record(5, 1), 1],
     ["none in place of another configuration's", record(4, 9), undefined, null],
-  ])('told %s', (_name, held, received, kept) => {
+  ])('given %s', (_name, held, received, kept) => {
     expect(versionAfter(held, received)).toBe(kept);
   });
 
-  it('is told to whoever knows none or an older one', () => {
+  it('is sent to whoever knows none or an older one', () => {
     const sent = (known?: { configId: number; configEpoch: number; configVersion: number }): number | null =>
       fenceReport(replica({ cluster: record(5, 3) }), known === undefined ? {} : { known }).cluster?.configVersion ??
       null;

@@ -220,7 +220,7 @@ describe('decidePart', () => {
     expect(decidePart(before, 0, known([2]), one, MEASURES).write.records).toEqual([]);
   });
 
-  it('tells what it knew already from what it decided now, where both came to the same', () => {
+  it('distinguishes what it knew already from what it decided now, where both came to the same', () => {
     const one = task([{ ...create([2]), id: 'x' }], [rowText(2, 'b')]);
     const refused = { refused: 'KEY_EXISTS' as const, key: 2 };
     const decided = decidePart(before, 0, known([2]), one, MEASURES);

@@ -14,7 +14,7 @@ function failing(code: string): Error {
   return expect.objectContaining({ code }) as Error;
 }
 
-it('refuses lower epochs and tells which higher one is to be stored', () => {
+it('refuses lower epochs and returns which higher one is to be stored', () => {
   expect(() => admitEpoch(replica(), 3)).toThrow(failing('FENCED'));
   expect(admitEpoch(replica(), 4)).toBeNull();
   expect(admitEpoch(replica(), 5)).toBe(5);
@@ -122,14 +122,14 @@ describe('a configuration', () => {
     for (const older of [undefined, [], [{ epoch: 3, vat: 4 }]]) expect(startsAfter(older)).toEqual(known);
   });
 
-  it('drops what it is told to, and everything when it belongs to another cluster', () => {
+  it('drops what it is asked to, and everything when it belongs to another cluster', () => {
     expect(planConfig(replica(), request({ drop: ['sh', 'gone'] })).drop).toEqual(['sh']);
     const plan = planConfig(replica(), request({ configId: 2, shards: [shardConfig('sh')] }));
     expect(plan.dropAll).toBe(true);
     expect(plan.create).toMatchObject([{ shard: 'sh', currentTerm: 0 }]);
   });
 
-  it('makes anew what it is told to drop and to hold at once', () => {
+  it('recreates what it is asked to drop and to hold at once', () => {
     const plan = planConfig(replica(), request({ drop: ['sh'], shards: [shardConfig('sh')] }));
     expect(plan).toMatchObject({ drop: ['sh'], create: [{ shard: 'sh', currentTerm: 0 }], update: [] });
   });

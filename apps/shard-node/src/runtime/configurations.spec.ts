@@ -41,7 +41,7 @@ describe('configurations of a replica', () => {
     expect(await rows()).toBe(1);
   });
 
-  it('serve on while the next is prepared, and tell of it without taking it for one in force', async () => {
+  it('serve on while the next is prepared, and report it without taking it for one in force', async () => {
     await replica.config(request(6, { stage: 'prepare' }));
     expect(await fence()).toMatchObject({ configId: 5, prepared: 6, cluster: { configId: 5 } });
     expect(await rows()).toBe(1);
@@ -54,7 +54,7 @@ describe('configurations of a replica', () => {
     expect(await fence()).toMatchObject({ configId: 6, prepared: null, cluster: { configId: 6 } });
   });
 
-  it('are known as a whole when they are in force, also to one that is told of a shard first', async () => {
+  it('are known as a whole when they are in force, also to one that gets a shard first', async () => {
     await replica.config(request(6, { stage: 'prepare' }));
     const { cluster, ...ofShard } = request(6);
     await replica.config(ofShard);
@@ -83,7 +83,7 @@ describe('configurations of a replica', () => {
     expect(shards).toMatchObject([{ shard: 'sh', catchingUp: true }]);
   });
 
-  it('keep the newest record and mark, and tell the record only to who knows an older one', async () => {
+  it('keep the newest record and mark, and send the record only to who knows an older one', async () => {
     const mark = { epoch: 1, instance: 'a', revision: 9 };
     await replica.config(request(5, { shards: [], cluster: clusterRecord(5, 3), mark }));
     await replica.config(request(5, { shards: [], cluster: clusterRecord(5, 2), mark: { ...mark, revision: 8 } }));

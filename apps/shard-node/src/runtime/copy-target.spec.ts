@@ -100,7 +100,7 @@ it('remembers how large the largest row is, in whichever page it came', async ()
   expect((await store.load()).shards.get('sh')?.maxRowBytes).toBe(Buffer.byteLength(ROWS[1]!));
 });
 
-it('puts nothing aside that it was not told to put aside', async () => {
+it('puts nothing aside that it was not asked to put aside', async () => {
   await copy.catchup(ask());
   await copy.catchup(ask());
   expect(store.aside).toEqual([]);
@@ -108,7 +108,7 @@ it('puts nothing aside that it was not told to put aside', async () => {
   expect(store.aside).toEqual(['sh']);
 });
 
-it('does one request for a shard at a time: a later one is told to wait, and the earlier one ends with its page', async () => {
+it('does one request for a shard at a time: a later one has to wait, and the earlier one ends with its page', async () => {
   source.hold();
   const first = copy.catchup(ask());
   await expect(copy.catchup(ask())).rejects.toMatchObject({ code: 'BUSY', retryable: true });
@@ -155,7 +155,7 @@ it.each([
   ['SNAPSHOT_GONE' as const, 'SNAPSHOT_GONE'],
   ['SHARD_UNAVAILABLE' as const, 'SHARD_UNAVAILABLE'],
   ['STORE_FAILED' as const, 'SHARD_UNAVAILABLE'],
-])('tells that the source said %s as %s', async (code, reported) => {
+])('reports that the source said %s as %s', async (code, reported) => {
   source.failure = new ShardlineError(code, 'said by the source');
   await expect(copy.catchup(ask())).rejects.toMatchObject({ code: reported });
 });

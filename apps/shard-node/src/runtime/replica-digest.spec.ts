@@ -54,7 +54,7 @@ it('of a whole shard is the sum of its slices, and each row is in one of them', 
   expect(String(sum)).toBe(whole.digest);
 });
 
-it('tells of the outcomes of ops with the last slice, when it is asked for them', async () => {
+it('reports the outcomes of ops with the last slice, when it is asked for them', async () => {
   const replica = await filled(0, new NotingStore('Server0'));
   expect(await replica.digest({ ...asked, forgottenUpTo: 0 })).not.toHaveProperty('records');
   const last = { ...asked, after: 6 };

@@ -102,7 +102,7 @@ describe('a heartbeat', () => {
     expect(store.marks).toBe(1);
   });
 
-  it('queues one write at a time for what it tells, however long the disk takes', async () => {
+  it('queues one write at a time for what it brings, however long the disk takes', async () => {
     await write(1);
     const { transactions } = store;
     let go: () => void = () => undefined;
@@ -116,7 +116,7 @@ describe('a heartbeat', () => {
     expect((await store.load()).shards.get('sh')?.committedVat).toBe(1);
   });
 
-  it('has nothing purged by what it tells of another configuration’s shard of that name', async () => {
+  it('has nothing purged by what it brings of another configuration’s shard of that name', async () => {
     for (const round of [1, 2]) await write(round);
     await replica.ping(ping({ vats: { sh: 2 } }));
     await replica.ping(ping({ configId: 2, marks: { sh: 2 } }));
@@ -127,7 +127,7 @@ describe('a heartbeat', () => {
     expect((await store.load()).shards.get('sh')?.purgedTo).toBe(2);
   });
 
-  it('tells what is stored, once a commit has left open what that is', async () => {
+  it('reports what is stored, once a commit has left open what that is', async () => {
     store.breaksOnce = true;
     store.failingLoads = 1;
     await expect(write(1)).rejects.toMatchObject({ code: 'STORE_FAILED' });

@@ -144,7 +144,7 @@ describe('the fence', () => {
     await expect(replica.fence({ epoch: 4, by: 'L1' })).rejects.toMatchObject({ code: 'FENCED' });
   });
 
-  it('lets in a leader that does not tell who it is, as those of earlier releases do, and forgets nothing for it', async () => {
+  it('lets in a leader that does not say who it is, as those of earlier releases do, and forgets nothing for it', async () => {
     await replica.fence({ epoch: 3, by: 'L1' });
     await replica.fence({ epoch: 3 });
     await expect(replica.fence({ epoch: 3, by: 'L2' })).rejects.toMatchObject({ code: 'FENCED' });
@@ -245,7 +245,7 @@ describe('catching up', () => {
     expect(await copy.digest(digest)).toEqual(await replica.digest(digest));
   });
 
-  it('keeps what it held aside when told to, and not the half of a copy that was begun instead', async () => {
+  it('keeps what it held aside when asked to, and not the half of a copy that was begun instead', async () => {
     for (let round = 1; round <= 9; round += 1) await replica.apply(...creating(round, round));
     const aside: string[] = [];
     class AsideStore extends MemoryVersionStore {

@@ -93,7 +93,7 @@ it('answers a heartbeat before and after it is configured', async () => {
   expect(second).toMatchObject({ instance: first.instance, configId: 1, shards: [{ shard: 'sh1', rows: 0 }] });
 });
 
-it('stores what a round says of earlier epochs, and tells it', async () => {
+it('stores what a round says of earlier epochs, and reports it', async () => {
   await configure();
   const epochStarts = [
     { epoch: 1, vat: 0 },
@@ -276,7 +276,7 @@ it('finishes and answers what is in flight when it stops', async () => {
   node = await startNode('Server0', address);
 });
 
-it('tells that Postgres is down when it is', async () => {
+it('reports that Postgres is down when it is', async () => {
   await configure(plain);
   await postgres.pause();
   try {

@@ -86,7 +86,7 @@ describe('parseEnv', () => {
     expect(message).not.toContain('EPSILON');
   });
 
-  it('tells of a relation that does not hold', () => {
+  it('reports a relation that does not hold', () => {
     const shape = z.object({ A: setting.int(1, 0, 9), B: setting.int(2, 0, 9) }).refine(({ A, B }) => A < B, {
       message: 'A must be below B',
     });

@@ -24,7 +24,7 @@ describe('ShardlineError', () => {
     );
   });
 
-  it('is an Error that says its message, and is not retryable unless told', () => {
+  it('is an Error that says its message, and is not retryable unless given so', () => {
     const error = new ShardlineError('BUSY', 'too much');
     expect(error).toBeInstanceOf(Error);
     expect([error.name, error.message, error.retryable]).toEqual(['ShardlineError', 'too much', false]);

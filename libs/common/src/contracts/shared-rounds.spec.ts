@@ -25,14 +25,14 @@ test('what was shared is the same again, whichever shards share rounds', () => {
   );
 });
 
-test('a round over as many shards as there may be is told in a fraction of a message', () => {
+test('a round over as many shards as there may be is sent in a fraction of a message', () => {
   const lastTerms = Object.fromEntries(NAMES.map((name) => [name, 123_456_789]));
   const shards = NAMES.map((name) => state(name, { epoch: 3, round: 9, lastTerms, refused: false }));
   expect(JSON.stringify({ shards }).length).toBeGreaterThan(8 * 1024 * 1024);
   expect(JSON.stringify(shareRounds({ shards })).length).toBeLessThan(256 * 1024);
 });
 
-test('terms that are missing are told of, and not taken for none', () => {
+test('terms that are missing are an error, and not taken for none', () => {
   const shared = {
     shards: [{ ...state('a', null), newestRound: { epoch: 1, round: 1, refused: false, terms: 1 } }],
     terms: [{}],

@@ -36,7 +36,7 @@ test('what lies in the folder does not matter, and a copy is another folder', as
   lock?.release();
 });
 
-test('it goes with the folder when that is moved, and it is told that another one is in its place', async () => {
+test('it goes with the folder when that is moved, and it is noticed that another one is in its place', async () => {
   const lock = await FolderLock.acquire(path);
   expect(lock?.isAt(path)).toBe(true);
   const moved = join(above, 'moved');

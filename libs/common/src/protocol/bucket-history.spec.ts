@@ -6,18 +6,18 @@ const HISTORY: Reign[] = [
   { epoch: 7, instance: 'c', since: 30 },
 ];
 
-describe('whether a bucket has forgotten what a replica was told', () => {
+describe('whether a bucket has forgotten what a replica has heard', () => {
   it.each([
-    ['what the present leader told', { epoch: 7, instance: 'c', revision: 99 }, false],
-    ['what an earlier one told before the next one led', { epoch: 3, instance: 'a', revision: 19 }, false],
+    ['what the present leader sent', { epoch: 7, instance: 'c', revision: 99 }, false],
+    ['what an earlier one sent before the next one led', { epoch: 3, instance: 'a', revision: 19 }, false],
     [
-      'what an earlier one told behind that: the next one did not see it',
+      'what an earlier one sent behind that: the next one did not see it',
       { epoch: 3, instance: 'a', revision: 20 },
       true,
     ],
-    ['what somebody else told under an epoch that was given twice', { epoch: 4, instance: 'x', revision: 21 }, true],
-    ['what was told under an epoch that nobody in there had', { epoch: 6, instance: 'd', revision: 25 }, true],
-    ['what was told before all of them, in a history that is complete', { epoch: 1, instance: 'z', revision: 1 }, true],
+    ['what somebody else sent under an epoch that was given twice', { epoch: 4, instance: 'x', revision: 21 }, true],
+    ['what was sent under an epoch that nobody in there had', { epoch: 6, instance: 'd', revision: 25 }, true],
+    ['what was sent before all of them, in a history that is complete', { epoch: 1, instance: 'z', revision: 1 }, true],
   ])('%s', (_what, mark, expected) => {
     expect(hasForgotten(HISTORY, mark)).toBe(expected);
   });
@@ -28,7 +28,7 @@ describe('whether a bucket has forgotten what a replica was told', () => {
     expect(hasForgotten(again, { epoch: 3, instance: 'a', revision: 50 })).toBe(true);
   });
 
-  it('cannot tell of what is older than a history of full length', () => {
+  it('cannot know of what is older than a history of full length', () => {
     const long = Array.from({ length: REIGNS_KEPT }, (_, index) => ({ epoch: index + 5, instance: 'a', since: index }));
     expect(hasForgotten(long, { epoch: 4, instance: 'b', revision: 1 })).toBe(false);
     expect(hasForgotten(long, { epoch: 5, instance: 'b', revision: 1 })).toBe(true);

@@ -181,7 +181,7 @@ describe('decideVats on examples', () => {
       { A: 5, B: 1 },
     ],
     [
-      'a round over two shards whose commit the other one was told of by its next round',
+      'a round over two shards whose commit the other one knows by its next round',
       { A: [replica(5, 7, 2, both)], B: [replica(4, 6, 3, { B: 6 }), replica(1, 4, 2, both)] },
       { A: 7, B: 4 },
     ],
@@ -225,7 +225,7 @@ describe('decideVats on examples', () => {
       { A: 7, B: 9 },
     ],
     [
-      'a round that all had before more was copied to them, and told to be committed',
+      'a round that all had before more was copied to them, and known to be committed',
       { A: [replica(9, 9, 2, { A: 7 }), replica(8, 9, 2, { A: 7 })] },
       { A: 9 },
     ],
@@ -234,7 +234,7 @@ describe('decideVats on examples', () => {
       { A: [{ ...ofEpoch(2, replica(5, 7, 3, { A: 7 })), epochStarts: [{ epoch: 1, round: 9, vat: 5 }] }] },
       { A: 7 },
     ],
-    ['a round over a shard of which nobody tells', { A: [replica(5, 7, 2, both)] }, { A: 5 }],
+    ['a round over a shard of which nobody reports', { A: [replica(5, 7, 2, both)] }, { A: 5 }],
   ])('%s', (_, reports, vats) => {
     const outlooks = decideVats(new Map(Object.entries(reports)));
     expect(Object.fromEntries([...outlooks].map(([shard, { vat }]) => [shard, vat]))).toEqual(vats);
@@ -243,7 +243,7 @@ describe('decideVats on examples', () => {
     }
   });
 
-  it('uses no term again that was told to be committed, not even where the replicas know of no such term', () => {
+  it('uses no term again that is known to be committed, not even where the replicas know of no such term', () => {
     const behind = { ...EMPTY, committedVat: 9, currentTerm: 5 };
     expect(decideVats(new Map([['A', [behind, EMPTY]]])).get('A')).toEqual({ vat: 9, nextTerm: 10 });
   });
@@ -275,18 +275,18 @@ describe('isRuledOut', () => {
   const ofB = (...replicas: ReplicaReport[]): InSyncReports => new Map([['B', replicas]]);
 
   it.each<[string, InSyncReports, boolean]>([
-    ['nobody of the other shard tells', new Map(), false],
-    ['the only one that tells has it', ofB(replica(1, 4, 2, both)), false],
+    ['nobody of the other shard reports', new Map(), false],
+    ['the only one that reports has it', ofB(replica(1, 4, 2, both)), false],
     ['one has it, and one has not', ofB(replica(1, 4, 2, both), replica(1, 1, 1, { B: 1 })), true],
-    ['the only one that tells has refused it', ofB(replica(1, 4, 2, both, true)), true],
-    ['the only one that tells has nothing', ofB(EMPTY), true],
-    ['it was told that more is committed', ofB(replica(4, 6, 3, { B: 6 })), false],
-    ['one was told so, and one has it not', ofB(replica(4, 6, 3, { B: 6 }), replica(1, 1, 1, { B: 1 })), false],
+    ['the only one that reports has refused it', ofB(replica(1, 4, 2, both, true)), true],
+    ['the only one that reports has nothing', ofB(EMPTY), true],
+    ['it knows that more is committed', ofB(replica(4, 6, 3, { B: 6 })), false],
+    ['one knows so, and one has it not', ofB(replica(4, 6, 3, { B: 6 }), replica(1, 1, 1, { B: 1 })), false],
   ])('%s', (_, reports, isSo) => {
     expect(isRuledOut(round, reports)).toBe(isSo);
   });
 
-  it('is said of no round for what a shard tells whose members may have left it, but for what it remembers', () => {
+  it('is said of no round for what a shard reports whose members may have left it, but for what it remembers', () => {
     const doubtful = new Set(['B']);
     expect(isRuledOut(round, ofB(EMPTY), doubtful)).toBe(false);
     expect(isRuledOut(round, ofB(later(9, [{ epoch: 2, vat: 3 }])), doubtful)).toBe(true);

@@ -23,7 +23,7 @@ describe('retrying', () => {
     expect(made()).toBe(4);
   });
 
-  it('tells every attempt how much time is left', async () => {
+  it('passes every attempt how much time is left', async () => {
     const told: number[] = [];
     const attempt = async (leftMs: number): Promise<void> => {
       told.push(leftMs);
@@ -89,7 +89,7 @@ describe('polling', () => {
     expect(looks).toBe(1);
   });
 
-  it('ends when it is told to', async () => {
+  it('ends when it is stopped', async () => {
     const stop = new AbortController();
     const look = async (): Promise<undefined> => {
       stop.abort();

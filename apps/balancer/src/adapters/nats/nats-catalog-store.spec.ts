@@ -94,7 +94,7 @@ describe('metadata in a bucket of JetStream', () => {
     expect(await store.get(key)).toBeNull();
   });
 
-  it('tells who watches a key what is being stored there', async () => {
+  it('shows whoever watches a key what is being stored there', async () => {
     const key = freshKey();
     const heard = new Promise((resolve) => {
       store.watch(key, resolve);

@@ -116,7 +116,7 @@ describe('events on NATS', () => {
     expect((await replay()).map((event) => event.data.i)).toEqual([1]);
   });
 
-  it('that nobody can take are told in the log, and neither the caller nor the flush waits for ever', async () => {
+  it('that nobody can take go to the log, and neither the caller nor the flush waits forever', async () => {
     const lines: { msg: string }[] = [];
     const logger = pino(
       { level: 'info' },

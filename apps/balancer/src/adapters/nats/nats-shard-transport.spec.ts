@@ -218,7 +218,7 @@ describe('shard-nodes on NATS', () => {
       expect((await Promise.all(answers)).map((parts) => parts[0]?.digest)).toEqual(['1', '2', '3', '4']);
     });
 
-    it('of several megabytes are told apart into messages that the broker takes; a larger one is refused unsent', async () => {
+    it('of several megabytes are split into messages that the broker takes; a larger one is refused unsent', async () => {
       const listener = await listen('apply', answerRounds);
       const sut = transport();
       const large = JSON.stringify({ text: 'ä'.repeat(1_500_000) });
@@ -417,7 +417,7 @@ describe('shard-nodes on NATS', () => {
       expect(await answer).toHaveLength(1);
     });
 
-    it('is told from one that is paused: that one has its whole deadline', async () => {
+    it('is distinguished from one that is paused: that one has its whole deadline', async () => {
       const sut = transport({ applyTimeoutMs: 1_000 });
       await listen('apply');
       await expect(sut.apply(node, 1, round(1), [])).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });

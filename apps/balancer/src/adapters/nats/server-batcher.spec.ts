@@ -108,7 +108,7 @@ describe('the batcher of one server', () => {
     expect(sender.sent).toEqual([[1], [3]]);
   });
 
-  it('goes on after a message that failed, and tells each of its requests', async () => {
+  it('continues after a message that failed, and fails each of its requests', async () => {
     let failures = 1;
     const batcher = new ServerBatcher<Request, number>(
       's',
@@ -152,7 +152,7 @@ describe('the batcher of one server', () => {
     expect(sent).toEqual([[1], [3]]);
   });
 
-  it('tells who was left out of an answer', async () => {
+  it('fails whoever was left out of an answer', async () => {
     const batcher = new ServerBatcher<Request, number>('s', { send: async () => [], mayShare: () => true }, LIMITS);
     await expect(batcher.enqueue(request(1), 1)).rejects.toMatchObject({ code: 'BAD_MESSAGE' });
   });

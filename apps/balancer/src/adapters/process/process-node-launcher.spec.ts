@@ -73,7 +73,7 @@ describe('shard-nodes as processes', () => {
     await hopeless.stop(server);
   };
 
-  it('are started with our environment and their own settings, and can be told by their arguments', async () => {
+  it('are started with our environment and their own settings, and are recognised by their arguments', async () => {
     await launcher({ env: { EXTRA: 'given' } }).start('Server[4]');
     const { pid, ...settings } = await started('Server[4]');
     expect(settings).toEqual({

@@ -212,7 +212,7 @@ describe('a value that is right only for a time', () => {
     expect([outcomes, world.stepped]).toEqual([['withdrawn'], []]);
   });
 
-  test('is asked for again as long as the bucket does not tell what it holds', () => {
+  test('is asked for again as long as the bucket does not answer what it holds', () => {
     const { world, outcomes } = withdrawing();
     world.expectAnd(WITHDRAWAL, CONFLICT);
     world.expectAnd({ do: 'readKey' }, NO_ANSWER);

@@ -66,7 +66,7 @@ test('a server is ahead when it knows a later record, which only another leader 
   expect(newsOf(null).news.isAhead(STAMP)).toBe(false);
 });
 
-describe('the record is told', () => {
+describe('the record is announced', () => {
   test('to all; whoever does not confirm it, or cannot be asked, is returned', () => {
     const { news, cluster, context } = newsOf(RECORD);
     cluster.addServer('S2', 2);
@@ -80,7 +80,7 @@ describe('the record is told', () => {
     expect(unconfirmed).toEqual([['S1', 'S2']]);
   });
 
-  test('to one that is being told already not once more, until that has come to an end', () => {
+  test('to one to which it is on its way not once more, until that has come to an end', () => {
     const { news, context } = newsOf(RECORD);
     const confirmed: boolean[] = [];
     const announce = (): void => {

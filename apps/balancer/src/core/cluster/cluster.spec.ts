@@ -38,7 +38,7 @@ test('no configuration gets an id that any server has heard of, in force or prep
   expect(cluster.nextConfigId()).toBe(11);
 });
 
-test('servers are told of shards under the cluster’s record, and of nothing without one', () => {
+test('servers are sent shards under the cluster’s record, and nothing without one', () => {
   const cluster = clusterOf(['S0'], []);
   expect(() => cluster.configRequest([])).toThrow('there is no configuration');
   const schema = { columns: ['id'], dtypes: ['Number' as const] };

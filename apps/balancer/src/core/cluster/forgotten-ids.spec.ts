@@ -21,7 +21,7 @@ describe('what a shard has forgotten', () => {
     expect(ids.upTo).toBeGreaterThan(vatThen - 3);
   });
 
-  it('is never less than any replica was told, nor than it was', () => {
+  it('is never less than any replica has reported, nor than it was', () => {
     const reported = fc.nat({ max: 50 });
     fc.assert(
       fc.property(fc.array(fc.oneof(reported, fc.constant('later' as const)), { maxLength: 30 }), (steps) => {

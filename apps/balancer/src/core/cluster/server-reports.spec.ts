@@ -22,7 +22,7 @@ describe('whether a later record can be missed', () => {
     ['three of four', ['S0', 'S1', 'S2', 'S3'], ['S0', 'S1', 'S2'], true],
     ['two of four', ['S0', 'S1', 'S2', 'S3'], ['S0', 'S1'], false],
     ['one that is no replica beside one of two', ['S0', 'S1'], ['S0', 'S4'], false],
-  ])('%s have told of it', (_, replicas, holding, isNewest) => {
+  ])('%s have reported it', (_, replicas, holding, isNewest) => {
     expect(reportsOf(holding).isNewest(recordOf(replicas), SERVERS)).toBe(isNewest);
   });
 
@@ -35,7 +35,7 @@ describe('whether a later record can be missed', () => {
     expect(reportsOf(['S0']).isNewest(recordOf(['S0', 'S2'], ['S2']), SERVERS)).toBe(true);
   });
 
-  it('what was told of another configuration says nothing', () => {
+  it('what was reported of another configuration says nothing', () => {
     expect(reportsOf(['S0', 'S1'], [], 1).isNewest(recordOf(['S0', 'S1']), SERVERS)).toBe(false);
   });
 

@@ -40,20 +40,20 @@ describe('/status', () => {
     expect(show(cluster).unconfigured?.message).toContain('S1 holds data');
   });
 
-  test('tells the rows of the first member that has told any, and nothing as long as none has', () => {
+  test('shows the rows of the first member that has reported any, and nothing as long as none has', () => {
     const { cluster, shard } = clusterOf('S0', 'S1');
     expect(show(cluster).shards[0]?.rows).toBeNull();
     shard.replicas.get('S1')!.rows = 7;
     expect(show(cluster).shards[0]?.rows).toBe(7);
   });
 
-  test('tells since when a replica is known to be like another one', () => {
+  test('shows since when a replica is known to be like another one', () => {
     const { cluster, shard } = clusterOf('S0', 'S1');
     shard.prove('S1', { ms: 400, vat: 3 });
     expect(show(cluster).shards[0]?.replicas.map(({ proven }) => proven)).toEqual([null, { vat: 3, ageMs: 600 }]);
   });
 
-  test('tells how long ago a server answered, and what it is suspected of as long as it is not given up', () => {
+  test('shows how long ago a server answered, and what it is suspected of as long as it is not given up', () => {
     const { cluster } = clusterOf('S0', 'S1');
     cluster.servers.get('S1')!.lastAnswerMs = 300;
     cluster.detector.missed('S1', cluster.detector.nextPing('S1', 0));

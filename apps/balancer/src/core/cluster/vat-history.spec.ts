@@ -44,7 +44,7 @@ describe('the VAT of so long ago', () => {
     expect(history.aged(100 + HORIZON_MS, HORIZON_MS)).toBe(7);
   });
 
-  it('is told in steps: what is written all the time takes no more room than a step each', () => {
+  it('is kept in steps: what is written all the time takes no more room than a step each', () => {
     const history = new VatHistory();
     history.sample(0, 1, HORIZON_MS);
     history.sample(STEP_MS - 1, 2, HORIZON_MS);

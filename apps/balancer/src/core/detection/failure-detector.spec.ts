@@ -103,7 +103,7 @@ describe('FailureDetector', () => {
     expect(detector.answered(SERVER, after, 6, WELL)).toBe('counted');
   });
 
-  it('tells the age of the last heartbeat, never below zero', () => {
+  it('knows the age of the last heartbeat, never below zero', () => {
     const detector = detectorOf(3);
     answerNext(detector, 1000);
     missNext(detector);
@@ -133,7 +133,7 @@ describe('FailureDetector', () => {
     expect(after).toEqual([['missed'], ['missed'], []]);
   });
 
-  it('tells what the last answer told, and how long it took from its own ping on', () => {
+  it('keeps what the last answer reported, and how long it took from its own ping on', () => {
     const detector = detectorOf(4);
     expect(detector.vitals(SERVER)).toMatchObject({ postgres: null, answerMs: null });
     detector.nextPing(SERVER, 100);

@@ -116,7 +116,7 @@ test('nobody is late as long as nobody has answered', () => {
   expect(story.pass(5_000).given).toEqual([]);
 });
 
-test('what a round cannot do without is waited for, and whoever owes nothing else is not told to be too late', () => {
+test('what a round cannot do without is waited for, and whoever owes nothing else is not found too late', () => {
   const story = new Story();
   story.answer(story.send(['A', 'C'], false), 'A').pass(5_000);
   expect(story.given).toEqual([]);

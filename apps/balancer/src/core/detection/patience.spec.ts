@@ -58,7 +58,7 @@ describe('a replica that was too late', () => {
     expect(pauses(3, 9_900)).toEqual([1_000, 2_000, 4_000]);
   });
 
-  it('is late once, of however many of its shards it is told', () => {
+  it('is late once, for however many of its shards it is reported', () => {
     const patience = new Patience(SETTINGS);
     for (let shard = 0; shard < 10; shard += 1) patience.wasLate('S1', shard);
     expect(patience.mayReturn('S1', 1_000)).toBe(true);

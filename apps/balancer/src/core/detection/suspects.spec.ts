@@ -148,7 +148,7 @@ describe('a suspect server', () => {
     expect(world.readRange().sort()).toEqual(SERVERS);
   });
 
-  it('is told of once when it becomes suspect, of something else, and of nothing any more', () => {
+  it('is published once when it becomes suspect, of something else, and of nothing any more', () => {
     for (let i = 0; i < 3; i += 1) world.beat({ Server2: { diskFreeBytes: 1 } });
     for (let i = 0; i < 2; i += 1) world.beat({ Server2: { diskFreeBytes: 1, postgres: 'down' } });
     for (let i = 0; i < 6; i += 1) world.beat();

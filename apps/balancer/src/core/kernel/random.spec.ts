@@ -1,7 +1,7 @@
 import { mix32, randomItem, seededRandom, shuffled } from './random';
 
 describe('seededRandom', () => {
-  it('tells the same numbers again by the same seed, and others by another', () => {
+  it('draws the same numbers again by the same seed, and others by another', () => {
     const draw = (seed: number): number[] => {
       const random = seededRandom(seed);
       return [random(), random(), random(), random()];

@@ -295,7 +295,7 @@ describe('the lease', () => {
     }
   });
 
-  it('is given its time anew when the bucket was out of reach, since nobody could renew it', () => {
+  it('is given its full time again when the bucket was out of reach, since nobody could renew it', () => {
     const world = new World();
     const [a, b] = [world.join('a'), world.join('b')];
     world.run(10_000);

@@ -28,7 +28,7 @@ const [both, chained] = [round(1, 'a', 'b'), round(2, 'b', 'c')];
 
 describe('shards are decided together', () => {
   it.each<[string, Record<string, ReplicaReport[]>, string[]]>([
-    ['with nobody where none tells of a round', {}, ['a', 'b', 'c', 'd']],
+    ['with nobody where none reports a round', {}, ['a', 'b', 'c', 'd']],
     ['with nobody where each has a round of its own', { a: [holding(round(1, 'a'))] }, ['a', 'b', 'c', 'd']],
     ['that share one', { a: [holding(both)], b: [holding(both)] }, ['ab', 'c', 'd']],
     [
@@ -37,7 +37,7 @@ describe('shards are decided together', () => {
       ['ab', 'c', 'd'],
     ],
     [
-      'but not with one that was told that the round is committed',
+      'but not with one that knows that the round is committed',
       { a: [holding(both)], b: [holding(both, 5)] },
       ['a', 'b', 'c', 'd'],
     ],
@@ -62,7 +62,7 @@ describe('shards are decided together', () => {
   });
 });
 
-it('what became of a round is looked for once, however many shards and replicas tell of it', () => {
+it('what became of a round is looked for once, however many shards and replicas report it', () => {
   let looks = 0;
   const all = holding(round(1, 'a', 'b', 'c', 'd'));
   const reports = Object.fromEntries(SHARDS.map(({ id }) => [id, [all, all, all]]));

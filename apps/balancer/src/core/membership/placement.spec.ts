@@ -105,7 +105,7 @@ describe('placeShards', () => {
     );
   });
 
-  it('is told again by the same seed, and differs between seeds', () => {
+  it('is repeated by the same seed, and differs between seeds', () => {
     const place = (seed: number): string =>
       JSON.stringify([...placeShards(names('sh', 8), names('S', 8), NOBODY, 3, seededRandom(seed))]);
     expect(place(5)).toBe(place(5));

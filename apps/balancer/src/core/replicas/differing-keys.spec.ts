@@ -66,7 +66,7 @@ function compare(here: Replica, there: Replica): Differences {
 }
 
 describe('two replicas that hold few versions', () => {
-  it('tells what each of them has of the keys that differ, in their order', () => {
+  it('shows what each of them has of the keys that differ, in their order', () => {
     const here = new Replica([...changed(versionsOf(5), 3), versionOf(9)]);
     const there = new Replica([...versionsOf(5), { key: 7, cat: 2, digest: '4' }]);
     expect(compare(here, there)).toEqual({
@@ -87,7 +87,7 @@ describe('two replicas that hold few versions', () => {
   });
 });
 
-describe('replicas that hold more versions than are told at once', () => {
+describe('replicas that hold more versions than are reported at once', () => {
   const many = versionsOf(2_000, 5);
 
   it('finds a key that differs between all those that do not', () => {
@@ -105,14 +105,14 @@ describe('replicas that hold more versions than are told at once', () => {
     expect(compare(new Replica(many), new Replica([...many, lonely]))).toMatchObject(found);
   });
 
-  it('finds every key where only one of them has so few that it tells each', () => {
+  it('finds every key where only one of them has so few that it reports each', () => {
     const [few, more] = [versionsOf(3), versionsOf(DIGEST_PARTS + 10)];
     const count = more.length - few.length;
     expect(compare(new Replica(few), new Replica(more))).toMatchObject({ count, isComplete: true });
     expect(compare(new Replica(more), new Replica(few))).toMatchObject({ count, isComplete: true });
   });
 
-  it('names a key that has more versions than are told at once', () => {
+  it('names a key that has more versions than are reported at once', () => {
     const piled = Array.from({ length: DIGEST_PARTS + 1 }, (_, cat) => ({ key: 5, cat, digest: '7' }));
     expect(compare(new Replica(piled), new Replica([versionOf(5)]))).toEqual({
       keys: [{ key: 5, here: [], there: [] }],

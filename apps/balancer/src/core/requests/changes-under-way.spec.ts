@@ -40,7 +40,7 @@ describe('that nothing was changed', () => {
     expect(changes.errorFor('x', NOTHING_CHANGED)).toEqual(NOBODY_KNOWS);
   });
 
-  it('is not what an error says that does not pass: that is told as it is, and leaves no doubt', () => {
+  it('is not what an error says that does not pass: that is answered as it is, and leaves no doubt', () => {
     for (const id of ['x', 'x']) changes.begin(id);
     expect(changes.fail('x', REFUSED)).toEqual(REFUSED);
     expect(changes.fail('x', NOTHING_CHANGED)).toEqual(NOTHING_CHANGED);

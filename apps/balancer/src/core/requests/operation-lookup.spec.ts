@@ -78,7 +78,7 @@ test('each shard is asked of one server, and of as few servers as hold them all'
   expect(outcomes).toEqual([committed({ added: 3 })]);
 });
 
-test('whoever does not tell is not asked again, but another one in its place', () => {
+test('whoever does not answer is not asked again, but another one in its place', () => {
   const { ask, asks, answer, outcomes } = find({ S0: ['a', 'b'], S1: ['a', 'b'] });
   ask();
   expect(asks()).toEqual({ S0: ['a', 'b'] });
@@ -89,7 +89,7 @@ test('whoever does not tell is not asked again, but another one in its place', (
   expect(outcomes).toMatchObject([UNAVAILABLE]);
 });
 
-test('nothing is known of a change that nobody has heard of while a shard does not tell', () => {
+test('nothing is known of a change that nobody has heard of while a shard does not answer', () => {
   const { shards, ask, asks, answer, outcomes } = find({ S0: ['a'], S1: ['b'] });
   // What it holds is not decided yet.
   shards.get('b')!.resolved = false;
@@ -108,7 +108,7 @@ test('a change that any shard holds was committed in all, though how many rows i
   expect(outcomes).toEqual([committed({})]);
 });
 
-test('a change that no shard holds is unknown, and one that was refused is told with the reason', () => {
+test('a change that no shard holds is unknown, and one that was refused is answered with the reason', () => {
   const unknown = find({ S0: ['a'] });
   unknown.ask();
   unknown.asks();
@@ -148,7 +148,7 @@ test('versions are kept for the question, and released with its answer', () => {
   expect(shard.purgeMark(1, 0)).toBe(9);
 });
 
-test('what a server told is asked of another one when members turned out to differ meanwhile: it may be the wrong one', () => {
+test('what a server answered is asked of another one when members turned out to differ meanwhile: it may be the wrong one', () => {
   const { context, shards, ask, asks, answer, outcomes } = find({ S0: ['a', 'b'], S1: ['a'] });
   context.nowMs = 5;
   ask();
@@ -175,7 +175,7 @@ test('it is asked itself once more when it was not the wrong one', () => {
   expect(outcomes).toEqual([committed({ added: 1 })]);
 });
 
-test('nothing is told by a shard that has taken the place of the one that was meant', () => {
+test('nothing is answered by a shard that has taken the place of the one that was meant', () => {
   const { cluster, ask, asks, answer, outcomes } = find({ S0: ['a'] });
   ask();
   asks();

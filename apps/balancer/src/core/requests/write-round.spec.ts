@@ -48,7 +48,7 @@ const OK: OpOutcome = { ok: 1 };
 const KNOWN: OpOutcome = { ok: 1, known: true };
 const TAKEN: OpOutcome = { refused: 'KEY_EXISTS', key: 1 };
 
-test('what came of a round is not known before every shard has told', () => {
+test('what came of a round is not known before every shard has answered', () => {
   const round = roundOf([request(1, 'x', { a: 1, b: 11 })]);
   expect(() => verdictOf(round, { a: [OK] })).toThrow('no replica has reported the outcome of the round in b');
 });
@@ -120,7 +120,7 @@ describe('a round that is run again', () => {
   });
 });
 
-it('tells the replicas up to where ids are forgotten', () => {
+it('carries up to where ids are forgotten', () => {
   shardOf('a').forgottenIds.reported(3);
   expect([...roundOf([]).shards.values()].map(({ part }) => part.forgottenUpTo)).toEqual([3, 0]);
 });
@@ -206,7 +206,7 @@ describe('a round over shards of different servers', () => {
     ]);
   });
 
-  it('is disputed for the keys of which different things were told, or for all when the difference lies deeper', () => {
+  it('is disputed for the keys of which different things were reported, or for all when the difference lies deeper', () => {
     const round = roundOf([request(1, 'x', { a: 1 }), request(2, 'y', { a: 2 })]);
     const { part } = round.shards.get('a')!;
     const keys = (...second: OpOutcome[]): number[] =>

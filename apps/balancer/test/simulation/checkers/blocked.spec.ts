@@ -56,11 +56,11 @@ it.each<[string, Disks]>([
   ['it shares no round with the destroyed one', { a: { S0: holding(OTHER), S1: holding(OTHER) }, b: B, c: A }],
   ['it holds nothing', { a: { S0: holding(null), S1: holding(null) }, b: B }],
   ['one of its disks has not got the round', { a: { S0: holding(OPEN), S1: holding(OTHER) }, b: B }],
-  ['one of its disks was told that it is committed', { a: { S0: holding(OPEN), S1: holding(OPEN, 4) }, b: B }],
+  ['one of its disks knows that it is committed', { a: { S0: holding(OPEN), S1: holding(OPEN, 4) }, b: B }],
   ['one of its disks refused it', { a: { S0: holding(OPEN), S1: holding({ ...OPEN, refused: true }) }, b: B }],
   ['a disk of the other has not got it', { a: A, b: { ...B, S4: holding({ ...OPEN, epoch: 1 }) } }],
   ['a disk of the other has another round', { a: A, b: { ...B, S4: holding({ ...OPEN, round: 7 }) } }],
-  ['a disk of the other was told that it is committed', { a: A, b: { ...B, S4: holding(OPEN, 3) } }],
+  ['a disk of the other knows that it is committed', { a: A, b: { ...B, S4: holding(OPEN, 3) } }],
   [
     'a disk knows that the next epoch began',
     { a: A, b: { ...B, S4: { ...holding(OPEN), epochStarts: [{ epoch: 3, vat: 2 }] } } },

@@ -92,7 +92,7 @@ describe('the shard-node’s own Postgres', () => {
     expect(await ask(again.connection, `SELECT to_regclass('half') AS v`)).toBeNull();
   });
 
-  it('tells when Postgres is killed, and recovers every committed row at the next start', async () => {
+  it('notices when Postgres is killed, and recovers every committed row at the next start', async () => {
     const postgres = await start();
     await ask(postgres.connection, 'CREATE TABLE committed AS SELECT generate_series(1, 1000) AS v');
     const exit = new Promise<UnexpectedExit>((resolve) => {
