@@ -34,6 +34,7 @@ const NO_LAUNCHER: NodeLauncher = {
   failureOf: () => null,
   list: () => Promise.resolve([]),
   known: () => Promise.resolve([]),
+  close: () => undefined,
 };
 
 @Module({})

@@ -38,7 +38,7 @@ export class BalancerService {
     @Inject(tokens.LOGGER) logger: Logger,
     @Inject(tokens.CATALOG_STORE) catalog: CatalogStore,
     @Inject(tokens.SHARD_TRANSPORT) transport: ShardTransport,
-    @Inject(tokens.NODE_LAUNCHER) launcher: NodeLauncher,
+    @Inject(tokens.NODE_LAUNCHER) private readonly launcher: NodeLauncher,
     @Inject(tokens.EVENT_SINK) private readonly events: EventSink,
     @Inject(tokens.RING_HASH) ring: NamedRingHash,
     @Inject(BalancerMetrics) private readonly metrics: BalancerMetrics,
@@ -75,6 +75,7 @@ export class BalancerService {
       this.runner.release();
     });
     this.runner.stop();
+    this.launcher.close();
     await this.events.flush();
   }
 

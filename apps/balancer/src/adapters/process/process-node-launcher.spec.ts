@@ -9,23 +9,51 @@ import { createLogger } from '#common/logging/logger';
 import { commandOf, waitUntilGone } from '#common/process/process-table';
 import { damage, DAMAGES } from '#common/testing/damages';
 import { killNow, processesWith } from '#common/testing/processes';
+import { launcherContract, type LauncherBench } from '../../../test/contract/node-launcher.contract';
+import { behaving, STAND_IN } from '../../../test/contract/stand-in-node';
 import { ProcessNodeLauncher, type ProcessNodeLauncherOptions } from './process-node-launcher';
 
 jest.setTimeout(30_000);
 
-/** What stands in for the shard-node: says which settings it got, and ends as asked, or does not. */
-const NODE = `
-const { SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, STUBBORN, FAILS, STATUS, WORD, LIFELINE_FD } = process.env;
-const lifeline = LIFELINE_FD && require('node:fs').fstatSync(Number(LIFELINE_FD)).ino;
-require('node:fs').writeFileSync(DATA_DIR + '/data', SERVER_NAME, { flag: 'a' });
-if (require('node:fs').readFileSync(DATA_DIR + '/data', 'utf8').length <= Number(FAILS ?? 0)) {
-  console.error(WORD);
-  process.exit(Number(STATUS ?? 1));
+/** A cluster's folder on this machine. */
+async function prepareBench(): Promise<LauncherBench> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'shardline launcher-'));
+  const mainPath = join(dataDir, 'node.js');
+  await writeFile(mainPath, STAND_IN);
+  const logger = createLogger('test', 'silent');
+  const made: ProcessNodeLauncher[] = [];
+  const serverDir = (server: string): string => join(dataDir, 'servers', server);
+  const running = (server: string): number[] =>
+    processesWith(mainPath).flatMap(({ pid, args }) => (args.at(-1) === serverDir(server) ? [pid] : []));
+  return {
+    launcher: (behaviour = {}, stopTimeoutMs = 10_000) => {
+      const env = behaving(behaviour);
+      const natsUrl = 'nats://127.0.0.1:1';
+      const sut = new ProcessNodeLauncher({ dataDir, natsUrl, logger, mainPath, env, stopTimeoutMs, retryPauseMs: 50 });
+      made.push(sut);
+      return sut;
+    },
+    running: (server) => {
+      const pids = running(server);
+      if (pids.length > 1) throw new Error(`${pids.length} processes of ${server} run`);
+      return Promise.resolve(pids[0]?.toString());
+    },
+    data: (server) => readFile(join(serverDir(server), 'data'), 'utf8').catch(() => ''),
+    pause: (server) => {
+      for (const pid of running(server)) process.kill(pid, 'SIGSTOP');
+      return Promise.resolve();
+    },
+    destroy: async () => {
+      for (const sut of made) sut.close();
+      killNow(processesWith(dataDir));
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
 }
-process.on('SIGTERM', () => { if (!STUBBORN) { console.log('stopped'); process.exit(0); } });
-console.log(JSON.stringify({ pid: process.pid, SERVER_NAME, DATA_DIR, NATS_URL, EXTRA, lifeline }));
-setInterval(() => undefined, 1000);
-`;
+
+describe('the contract of launchers, by processes', () => {
+  launcherContract(prepareBench);
+});
 
 describe('shard-nodes as processes', () => {
   let dataDir: string;
@@ -34,7 +62,7 @@ describe('shard-nodes as processes', () => {
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'shardline launcher-'));
     mainPath = join(dataDir, 'node.js');
-    await writeFile(mainPath, NODE);
+    await writeFile(mainPath, STAND_IN);
   });
 
   afterEach(async () => {
@@ -99,58 +127,6 @@ describe('shard-nodes as processes', () => {
     expect(await starts('b')).toBe(1);
   });
 
-  it('go on without us, and are found and stopped by another launcher on the same folder', async () => {
-    await Promise.all(['a', 'b', 'c'].map((name) => launcher().start(name)));
-    const { pid } = await started('b');
-    const successor = launcher();
-    expect(await successor.list()).toEqual(['a', 'b', 'c']);
-    await successor.stop('b');
-    expect(await runs(pid)).toBe(false);
-    expect(await log('b')).toContain('stopped');
-    expect(await successor.list()).toEqual(['a', 'c']);
-    await successor.stop('b');
-  });
-
-  it.each(['SIGCONT', 'SIGSTOP'] as const)(
-    'replace one of the same name (after %s) and keep its data',
-    async (signal) => {
-      const sut = launcher();
-      await sut.start('a');
-      const first = await started('a');
-      process.kill(first.pid, signal);
-      await sut.start('a');
-      const second = await started('a', 2);
-      expect(second.pid).not.toBe(first.pid);
-      expect(await runs(first.pid)).toBe(false);
-      expect(await readFile(join(serverDir('a'), 'data'), 'utf8')).toBe('aa');
-      expect(await sut.list()).toEqual(['a']);
-    },
-  );
-
-  it('are killed when they do not stop in time', async () => {
-    const sut = launcher({ env: { STUBBORN: 'yes' }, stopTimeoutMs: 200 });
-    await sut.start('a');
-    const { pid } = await started('a');
-    await sut.stop('a');
-    expect(await runs(pid)).toBe(false);
-  });
-
-  it('are started again while they cannot start, and no more once they are to stop', async () => {
-    const sut = launcher({ env: { FAILS: '2' }, retryPauseMs: 50 });
-    await sut.start('a');
-    const { pid } = await started('a');
-    expect(await starts('a')).toBe(3);
-    expect(Number(await readFile(join(serverDir('a'), 'node.pid'), 'utf8'))).toBe(pid);
-    const hopeless = launcher({ env: { FAILS: '1000' }, retryPauseMs: 50 });
-    await hopeless.start('b');
-    expect(await waitUntilGone(async () => (await starts('b')) < 3, 10_000)).toBe(true);
-    await hopeless.stop('b');
-    const before = await starts('b');
-    await sut.stop('a');
-    await startedAgain('c');
-    expect(await starts('b')).toBe(before);
-  });
-
   it('get nothing of the surroundings that is not for them', async () => {
     const before = { ...process.env };
     const hostile = {
@@ -172,42 +148,27 @@ describe('shard-nodes as processes', () => {
     for (const [name, value] of Object.entries(hostile)) expect(variables).not.toContain(`${name}=${value}`);
   });
 
-  it('that cannot start say why: at once when it will always be so, else after three times', async () => {
+  it('that cannot start are named in the log with the reason, at every start and when it is in vain', async () => {
     const said: string[] = [];
     const logger = pino({ level: 'warn' }, { write: (line: string) => said.push(line) });
-    const wrong = launcher({ env: { FAILS: '1000', STATUS: '78', WORD: 'wrong configuration: X' }, logger });
-    await wrong.start('a');
-    expect(await waitUntilGone(async () => wrong.failureOf('a') === null, 10_000)).toBe(true);
-    expect(wrong.failureOf('a')).toBe('wrong configuration: X');
-    expect(said.join('')).toMatch(/"why":"wrong configuration: X".*the shard-node cannot start/);
-    expect(await readFile(join(serverDir('a'), 'data'), 'utf8')).toBe('a');
-
     const failing = launcher({ env: { FAILS: '2', WORD: 'no disk' }, logger, retryPauseMs: 50 });
-    await failing.start('b');
-    await started('b');
-    expect(failing.failureOf('b')).toBeNull();
+    await failing.start('a');
+    const { pid } = await started('a');
     expect(said.filter((line) => line.includes('"why":"no disk"'))).toHaveLength(2);
-
-    const hopeless = launcher({ env: { FAILS: '1000', WORD: 'no disk' }, retryPauseMs: 50 });
-    await hopeless.start('c');
-    expect(await waitUntilGone(async () => hopeless.failureOf('c') === null, 10_000)).toBe(true);
-    expect((await readFile(join(serverDir('c'), 'data'), 'utf8')).length).toBe(3);
-    expect(hopeless.failureOf('c')).toBe('no disk');
-    await hopeless.stop('c');
-    expect(hopeless.failureOf('c')).toBeNull();
+    expect(Number(await readFile(join(serverDir('a'), 'node.pid'), 'utf8'))).toBe(pid);
+    const wrong = launcher({ env: { FAILS: '1000', STATUS: '78', WORD: 'wrong configuration: X' }, logger });
+    await wrong.start('b');
+    expect(await waitUntilGone(async () => wrong.failureOf('b') === null, 10_000)).toBe(true);
+    expect(said.join('')).toMatch(/"why":"wrong configuration: X".*the shard-node cannot start/);
   });
 
-  it('are removed with their data and nobody else’s', async () => {
+  it('are removed together with what a killed launcher has left of others', async () => {
     const sut = launcher();
-    await Promise.all([sut.start('a'), sut.start('ab')]);
-    const { pid } = await started('a');
-    await started('ab');
+    await sut.start('a');
+    await started('a');
     await mkdir(join(dataDir, 'servers', '.removed-by-one-who-was-killed'));
     await sut.remove('a');
-    expect(await runs(pid)).toBe(false);
-    expect(await readdir(join(dataDir, 'servers'))).toEqual(['ab']);
-    expect(await sut.list()).toEqual(['ab']);
-    await sut.remove('never-there');
+    expect(await readdir(join(dataDir, 'servers'))).toEqual([]);
   });
 
   it.each(DAMAGES)('that run are found although their pid file is damaged: %s', async (how) => {
@@ -263,21 +224,6 @@ describe('shard-nodes as processes', () => {
     await writeFile(serverDir('notes'), '');
     expect(await sut.list()).toEqual(['a']);
     expect(await sut.known()).toEqual(['a']);
-  });
-
-  it('are started, stopped and removed one after the other, however it is asked for', async () => {
-    const sut = launcher();
-    await Promise.all([sut.start('a'), sut.stop('a'), sut.start('a'), sut.start('a'), sut.remove('a'), sut.start('a')]);
-    expect(await sut.list()).toEqual(['a']);
-    expect(processesWith(serverDir('a'))).toHaveLength(1);
-  });
-
-  it.each(['../a', 'a/b', '', '.', 'a\n'])('have names that stay within the folder: not %j', async (name) => {
-    const sut = launcher();
-    for (const act of [sut.start(name), sut.stop(name), sut.remove(name)]) {
-      await expect(act).rejects.toMatchObject({ code: 'BAD_REQUEST' });
-    }
-    await access(mainPath);
   });
 
   it('are not started where another folder has been put in the place of theirs', async () => {

@@ -20,16 +20,12 @@ import { makeFolder } from '#common/process/folders';
 import { lastWordIn } from '#common/process/last-word';
 import { isCode, signalProcess, waitUntilGone } from '#common/process/process-table';
 import type { NodeLauncher } from '../../ports/node-launcher';
+import { ServerOrders, STARTING_MS } from '../launching/server-orders';
 import { isNode, runningPid, spawnNode, type NodePlace } from './node-command';
 
 const DEFAULT_MAIN = resolve(__dirname, '../../../../shard-node/main.js');
 const DEFAULT_STOP_TIMEOUT_MS = 12_000;
 const KILL_TIMEOUT_MS = 5_000;
-/** One that ends by itself this soon could not start, on a full disk for example: it is started again after a pause. */
-const STARTING_MS = 15_000;
-const DEFAULT_RETRY_PAUSE_MS = 1_000;
-/** So many starts in a row that failed are not taken for a moment's trouble. */
-const HOPELESS_STARTS = 3;
 const LOG_LIMIT_BYTES = 32 * 1024 * 1024;
 /** No server's name begins with a dot. */
 const REMOVED_PREFIX = '.removed-';
@@ -59,39 +55,36 @@ export class ProcessNodeLauncher implements NodeLauncher {
   /** The cluster's folder as it was when the first node was started: device and inode. */
   private folder: string | undefined;
   private readonly stopTimeoutMs: number;
-  /** The newest thing that is being done to each server; the next one waits for it. */
-  private readonly doing = new Map<string, Promise<void>>();
-  /** How often each server was started or ended on demand: what was to happen after an earlier demand happens no more. */
-  private readonly demands = new Map<string, number>();
-  /** Starts in a row that failed, and why the last one did. */
-  private readonly failures = new Map<string, { starts: number; why: string; isFinal: boolean }>();
+  private readonly orders: ServerOrders;
 
   constructor(private readonly options: ProcessNodeLauncherOptions) {
     this.dataDir = resolve(options.dataDir);
     this.serversDir = join(this.dataDir, 'servers');
     this.logger = options.logger;
     this.stopTimeoutMs = options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
+    const inWords = (server: string, error: unknown): ShardlineError => this.inWords(server, error);
+    this.orders = new ServerOrders(options.logger, inWords, options.retryPauseMs);
   }
 
   /** @throws ShardlineError STORE_FAILED when the process cannot be started, or the old one cannot be ended */
   start(server: string): Promise<void> {
-    const demand = this.demand(server);
+    const order = this.orders.take(server);
     return this.inTurn(server, async (place) => {
       const old = await runningPid(place);
       if (old !== undefined) await this.kill(place, old);
-      await this.spawn(place, demand);
+      await this.spawn(place, order);
     });
   }
 
   /** @throws ShardlineError STORE_FAILED when the process cannot be ended */
   stop(server: string): Promise<void> {
-    this.demand(server);
+    this.orders.take(server);
     return this.inTurn(server, (place) => this.end(place));
   }
 
   /** @throws ShardlineError STORE_FAILED when the process cannot be ended, or its data cannot be removed */
   remove(server: string): Promise<void> {
-    this.demand(server);
+    this.orders.take(server);
     return this.inTurn(server, async (place) => {
       await this.end(place);
       // Under another name at once: half of its data must never be taken for the data of a later node.
@@ -106,8 +99,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
   }
 
   failureOf(server: string): string | null {
-    const failure = this.failures.get(server);
-    return failure !== undefined && (failure.isFinal || failure.starts >= HOPELESS_STARTS) ? failure.why : null;
+    return this.orders.failureOf(server);
   }
 
   async list(): Promise<string[]> {
@@ -120,14 +112,11 @@ export class ProcessNodeLauncher implements NodeLauncher {
     return this.folders();
   }
 
-  private demand(server: string): number {
-    const demand = (this.demands.get(server) ?? 0) + 1;
-    this.demands.set(server, demand);
-    this.failures.delete(server);
-    return demand;
+  close(): void {
+    this.orders.close();
   }
 
-  private async spawn(place: NodePlace, demand: number): Promise<void> {
+  private async spawn(place: NodePlace, order: number): Promise<void> {
     const { server } = place;
     this.requireSameFolder();
     for (const folder of [place.dataDir, join(this.dataDir, 'logs')]) makeFolder(folder);
@@ -139,7 +128,7 @@ export class ProcessNodeLauncher implements NodeLauncher {
     const pid = await spawnNode(place, program, (status) => {
       // With its launcher gone it ended as it should, and so will we.
       const failed = status !== null && status !== 0 && status !== EXIT.unavailable;
-      if (failed && performance.now() - startedMs < STARTING_MS) this.couldNotStart(place, demand, status, logged);
+      if (failed && performance.now() - startedMs < STARTING_MS) this.couldNotStart(place, order, status, logged);
     });
     this.logger.info({ server, nodePid: pid }, 'shard-node started');
   }
@@ -154,30 +143,12 @@ export class ProcessNodeLauncher implements NodeLauncher {
     throw new ShardlineError('STORE_FAILED', 'the folder of the cluster was moved, removed or replaced');
   }
 
-  /** Said at once, and kept for whoever waits for the node; it is started again unless that is in vain. */
-  private couldNotStart({ server, logFile }: NodePlace, demand: number, status: number, logged: number): void {
-    if (this.demands.get(server) !== demand) return;
-    const word = lastWordIn(logFile, logged);
-    const why = word === '' ? `exit status ${status}; see ${logFile}` : word;
-    const isFinal = status === EXIT.config;
-    this.failures.set(server, { starts: (this.failures.get(server)?.starts ?? 0) + 1, why, isFinal });
-    if (isFinal) this.logger.error({ server, why }, 'the shard-node cannot start');
-    else this.startAgain(server, demand, why);
-  }
-
-  /** Until it stays, or something else is demanded: whoever waits for the node would not hear of its end. */
-  private startAgain(server: string, demand: number, why: string): void {
-    if (this.demands.get(server) !== demand) return;
-    this.logger.warn({ server, why }, 'the shard-node could not start: retrying');
-    const again = async (place: NodePlace): Promise<void> => {
-      if (this.demands.get(server) !== demand || (await runningPid(place)) !== undefined) return;
-      await this.spawn(place, demand);
-    };
-    setTimeout(() => {
-      this.inTurn(server, again).catch((error: unknown) => {
-        this.startAgain(server, demand, String(error));
-      });
-    }, this.options.retryPauseMs ?? DEFAULT_RETRY_PAUSE_MS).unref();
+  private couldNotStart(place: NodePlace, order: number, status: number, logged: number): void {
+    const word = lastWordIn(place.logFile, logged);
+    const why = word === '' ? `exit status ${status}; see ${place.logFile}` : word;
+    this.orders.couldNotStart(place.server, order, { why, isFinal: status === EXIT.config }, async () => {
+      if ((await runningPid(place)) === undefined) await this.spawn(place, order);
+    });
   }
 
   private async end(place: NodePlace): Promise<void> {
@@ -196,24 +167,8 @@ export class ProcessNodeLauncher implements NodeLauncher {
     throw new Error(`process ${pid} of ${place.server} does not end`);
   }
 
-  /** One thing at a time per server, in the order in which they were asked for. */
   private inTurn(server: string, work: (place: NodePlace) => Promise<void>): Promise<void> {
-    if (!IDENTIFIER.test(server)) {
-      return Promise.reject(new ShardlineError('BAD_REQUEST', `${JSON.stringify(server)} is not a server name`));
-    }
-    const before = this.doing.get(server) ?? Promise.resolve();
-    const now = before
-      .catch(() => undefined)
-      .then(() => work(this.placeOf(server)))
-      .catch((error: unknown) => {
-        throw this.inWords(server, error);
-      });
-    this.doing.set(server, now);
-    const forget = (): void => {
-      if (this.doing.get(server) === now) this.doing.delete(server);
-    };
-    now.then(forget, forget);
-    return now;
+    return this.orders.inTurn(server, () => work(this.placeOf(server)));
   }
 
   /** What the system says names our own files, which mean nothing to clients: they are for the log, and for the terminal. */
