@@ -70,7 +70,7 @@ export class TestFolder {
     return this.path;
   }
 
-  /** Where a cluster keeps its data unless it is told otherwise. */
+  /** Where a cluster keeps its data unless a test says otherwise. */
   get dataDir(): string {
     return join(this.folder, 'data');
   }

@@ -24,14 +24,14 @@ describe('retrying', () => {
   });
 
   it('passes every attempt how much time is left', async () => {
-    const told: number[] = [];
+    const passed: number[] = [];
     const attempt = async (leftMs: number): Promise<void> => {
-      told.push(leftMs);
-      if (told.length < 2) throw failure;
+      passed.push(leftMs);
+      if (passed.length < 2) throw failure;
     };
     await retryUntilDeadline(attempt, LONG_MS, () => 5);
-    expect(told[0]).toBeLessThanOrEqual(LONG_MS);
-    expect(told[1]).toBeLessThan(LONG_MS - 2);
+    expect(passed[0]).toBeLessThanOrEqual(LONG_MS);
+    expect(passed[1]).toBeLessThan(LONG_MS - 2);
   });
 
   it('ends with what may not be tried again', async () => {

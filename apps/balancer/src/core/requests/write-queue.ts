@@ -41,7 +41,7 @@ export interface QueuedGroup {
 /** What keeps a shard's write queue shut, beside a round that holds it: `wait` while it may open soon, `refuse` while it will not. */
 export type Gate = 'open' | 'wait' | 'refuse';
 
-export interface LaneLimits {
+export interface QueueLimits {
   queueLimit: number;
   roundRequests: number;
   roundBytes: number;
@@ -70,7 +70,7 @@ export class ShardWriteQueues {
   private readonly drops = new Map<string, () => void>();
   private readonly lockers = new Map<string, (() => void)[]>();
 
-  constructor(private readonly limits: LaneLimits) {}
+  constructor(private readonly limits: QueueLimits) {}
 
   /** Queues the request; false when one of its write queues is full. */
   enqueue(request: QueuedRequest): boolean {
@@ -258,7 +258,7 @@ class Queue {
 class Grouping {
   private readonly byShard = new Map<string, QueuedGroup>();
 
-  constructor(private readonly limits: LaneLimits) {}
+  constructor(private readonly limits: QueueLimits) {}
 
   /** Adds the request to the group of its shards, joining groups where it must; false when that would be too large. */
   add(request: QueuedRequest, shards: readonly string[]): boolean {

@@ -145,7 +145,7 @@ function answer(message: Msg, ...results: OpResult<ChangeDone>[]): void {
 const done = { id: 0, added: 1 };
 const refusal = (code: ErrorCode, retryable: boolean): OpResult<ChangeDone> => ({
   id: 0,
-  error: new ShardlineError(code, 'told so', retryable).toBody(),
+  error: new ShardlineError(code, 'answered so', retryable).toBody(),
 });
 
 describe('with nobody there', () => {
