@@ -17,7 +17,7 @@ const ROOMS = {
     ['detection'],
     ['kernel'],
   ],
-  'apps/balancer/src/adapters': [['nats', 'hash', 'process'], ['launching']],
+  'apps/balancer/src/adapters': [['nats', 'hash', 'process', 'docker'], ['launching']],
   'apps/shard-node/src': [['runtime'], ['adapters'], ['ports'], ['core'], ['config']],
   'apps/shard-node/src/adapters': [['postgres', 'memory', 'nats', 'embedded-postgres']],
   'apps/shard-node/src/adapters/postgres': [['.'], ['pages', 'migrations'], ['sql'], ['entities']],

@@ -2,11 +2,15 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Logger } from '#common/logging/logger';
 import type { NatsConnection } from '#common/nats/connection';
+import { containerEnvironment } from '#common/process/environment';
 import { WorkInFlight } from '#common/process/work-in-flight';
 import { makeRingHash } from '../adapters/hash/ring-hashes';
 import { NatsCatalogStore } from '../adapters/nats/nats-catalog-store';
 import { NatsEventSink } from '../adapters/nats/nats-event-sink';
 import { NatsShardTransport } from '../adapters/nats/nats-shard-transport';
+import { DockerNodeLauncher } from '../adapters/docker/docker-node-launcher';
+import type { EngineOptions } from '../adapters/docker/engine';
+import type { NodeContainerOptions } from '../adapters/docker/node-container';
 import { ProcessNodeLauncher } from '../adapters/process/process-node-launcher';
 import { catalogTimeoutMs, type BalancerConfig } from '#common/config/balancer-config';
 import type { NamedRingHash } from '../core/balancer-core';
@@ -78,7 +82,27 @@ export class BalancerModule {
 }
 
 function launcherFor(config: BalancerConfig, logger: Logger, lifelineFd: number | undefined): NodeLauncher {
-  if (config.LAUNCHER === 'none') return NO_LAUNCHER;
-  const { DATA_DIR: dataDir, NATS_URL: natsUrls } = config;
-  return new ProcessNodeLauncher({ dataDir, natsUrl: natsUrls.join(','), logger, lifelineFd });
+  const natsUrl = config.NATS_URL.join(',');
+  switch (config.LAUNCHER) {
+    case 'none':
+      return NO_LAUNCHER;
+    case 'docker':
+      return new DockerNodeLauncher({ ...containerOptions(config, config.NODES_NATS_URL ?? natsUrl), logger });
+    case 'process':
+      return new ProcessNodeLauncher({ dataDir: config.DATA_DIR, natsUrl, logger, lifelineFd });
+  }
+}
+
+function containerOptions(config: BalancerConfig, natsUrl: string): EngineOptions & NodeContainerOptions {
+  return {
+    host: config.DOCKER_HOST,
+    timeoutMs: config.DOCKER_TIMEOUT_MS,
+    cluster: config.CLUSTER_NAME,
+    image: config.DOCKER_IMAGE,
+    network: config.DOCKER_NETWORK,
+    natsUrl,
+    memoryBytes: config.DOCKER_MEMORY_BYTES,
+    cpus: config.DOCKER_CPUS,
+    env: containerEnvironment(process.env),
+  };
 }

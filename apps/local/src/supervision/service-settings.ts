@@ -42,7 +42,12 @@ export function checkSettings(env: NodeJS.ProcessEnv, decided: Decided): void {
     checkBodyLimit(BODY_LIMIT, MAX_PAYLOAD_BYTES);
   });
   check('balancer', () => {
-    parseBalancerConfig(environmentOf('balancer', 'balancer', env, decided));
+    const { LAUNCHER } = parseBalancerConfig(environmentOf('balancer', 'balancer', env, decided));
+    // Its containers could not reach this NATS, and would not end with the cluster.
+    if (LAUNCHER === 'docker') {
+      const what = 'this command runs processes only; docs/deployment.md says how to run containers';
+      throw new ConfigError(`wrong configuration: LAUNCHER is "docker": ${what}`);
+    }
   });
   check('shard-node', () => {
     const settings = {

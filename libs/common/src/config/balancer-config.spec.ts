@@ -24,3 +24,20 @@ it.each([
 ])('refuses %j, since the two do not go together', (env, why) => {
   expect(() => parseBalancerConfig(env)).toThrow(why);
 });
+
+it.each([
+  [{ CLUSTER_NAME: 'a/b' }, 'CLUSTER_NAME is "a/b": a letter or digit'],
+  [{ CLUSTER_NAME: '-a' }, 'CLUSTER_NAME is "-a": a letter or digit'],
+  [{ CLUSTER_NAME: 'x'.repeat(64) }, 'a letter or digit'],
+  [{ DOCKER_MEMORY_BYTES: '268435455' }, 'DOCKER_MEMORY_BYTES is 268435455: a shard-node needs at least 268435456'],
+])('refuses %j where shard-nodes are containers, and only there', (env, why) => {
+  expect(() => parseBalancerConfig({ ...env, LAUNCHER: 'docker' })).toThrow(why);
+  expect(() => parseBalancerConfig(env)).not.toThrow();
+});
+
+it('takes containers without a limit, and the least one', () => {
+  for (const DOCKER_MEMORY_BYTES of ['0', '268435456']) {
+    const env = { LAUNCHER: 'docker', CLUSTER_NAME: 'Cluster_1-a', DOCKER_MEMORY_BYTES };
+    expect(() => parseBalancerConfig(env)).not.toThrow();
+  }
+});

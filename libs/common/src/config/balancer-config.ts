@@ -3,12 +3,25 @@ import { COMMON_SETTINGS, ConfigError, parseEnv, setting } from './env';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 
+/** Of a container with a shard-node and its Postgres. */
+const LEAST_MEMORY_BYTES = 256 * 1024 * 1024;
+
 export const BALANCER_SETTINGS = z.object({
   ...COMMON_SETTINGS,
   BALANCER_ID: setting.text(`balancer-${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')}-${process.pid}`),
   DATA_DIR: setting.text('.shardline'),
   LEASE_MS: setting.int(3000, 300, 600_000),
-  LAUNCHER: setting.choice(['process', 'none'], 'process'),
+  LAUNCHER: setting.choice(['process', 'docker', 'none'], 'process'),
+  CLUSTER_NAME: setting.text('shardline'),
+  DOCKER_HOST: setting.text('unix:///var/run/docker.sock'),
+  DOCKER_IMAGE: setting.text('shardline'),
+  DOCKER_NETWORK: setting.text('bridge'),
+  /** 0: no limit. */
+  DOCKER_MEMORY_BYTES: setting.int(0, 0, 2 ** 50),
+  /** 0: no limit. */
+  DOCKER_CPUS: setting.number(0, 0, 1024),
+  DOCKER_TIMEOUT_MS: setting.int(20_000, 100, 600_000),
+  NODES_NATS_URL: z.string().min(1).optional(),
   HEARTBEAT_INTERVAL_MS: setting.int(1000, 20, 600_000),
   HEARTBEAT_MISSES: setting.int(5, 1, 100),
   SUSPECT_MISSES: setting.int(1, 1, 100),
@@ -61,5 +74,18 @@ export function parseBalancerConfig(env: NodeJS.ProcessEnv): BalancerConfig {
       `wrong configuration: NODE_START_TIMEOUT_MS must be at least HEARTBEAT_INTERVAL_MS (a flatline takes ${flatlineMs} ms)`,
     );
   }
+  if (config.LAUNCHER === 'docker') requireContainerNames(config);
   return config;
+}
+
+/** What the engine would refuse only when the first server is started. */
+function requireContainerNames({ CLUSTER_NAME, DOCKER_MEMORY_BYTES }: BalancerConfig): void {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/.test(CLUSTER_NAME)) {
+    const rule = 'a letter or digit, then up to 62 letters, digits, _ or -';
+    throw new ConfigError(`wrong configuration: CLUSTER_NAME is ${JSON.stringify(CLUSTER_NAME)}: ${rule}`);
+  }
+  if (DOCKER_MEMORY_BYTES > 0 && DOCKER_MEMORY_BYTES < LEAST_MEMORY_BYTES) {
+    const why = `a shard-node needs at least ${LEAST_MEMORY_BYTES} (0: no limit)`;
+    throw new ConfigError(`wrong configuration: DOCKER_MEMORY_BYTES is ${DOCKER_MEMORY_BYTES}: ${why}`);
+  }
 }

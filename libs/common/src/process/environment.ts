@@ -48,6 +48,18 @@ export function serviceEnvironment(
   return { ...Object.fromEntries(taken), ...NEUTRAL, ...settings };
 }
 
+/**
+ * The variables of a shard-node in a container, of those in `from`: its settings, and nothing of this machine, neither folders nor files.
+ * Where it keeps its data and finds NATS is set by whoever starts it.
+ */
+export function containerEnvironment(from: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const names = ['LOG_LEVEL', ...SETTINGS.shardNode].filter((name) => !PLACES.has(name));
+  return Object.fromEntries(names.flatMap((name) => (from[name] === undefined ? [] : [[name, from[name]]])));
+}
+
+/** Settings of a shard-node that mean something on its own machine only. */
+const PLACES: ReadonlySet<string> = new Set(['SERVER_NAME', 'DATA_DIR', 'PID_FILE']);
+
 /** The environment of a program that is not ours (postgres, nats-server); it gets everything by its arguments and files. */
 export function programEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH ?? '/usr/bin:/bin', ...NEUTRAL };
