@@ -106,11 +106,23 @@ test('outlives the death of the replica that it is being read from', async () =>
   }
 });
 
-test('that the client gives up frees the snapshot', async () => {
+test('that the client gives up frees the snapshot, and nothing more is read for it', async () => {
+  const nats = await connectNats([shared.cluster.natsUrl], 'watcher');
+  let pages = 0;
+  const counted = nats.subscribe(nodeSubject('*', 'read'), { callback: () => (pages += 1) });
+  await nats.flush();
+  await takeAll(await askForAll());
+  await nats.flush();
+  const ofAll = pages;
+  pages = 0;
   const answer = await askForAll();
   answer.destroy();
   const openSnapshotLeases = async (): Promise<string | undefined> =>
     /^shardline_snapshot_leases (\d+)$/m.exec((await ask('GET', '/metrics')).body as string)?.[1];
   // None of them ends by itself while this test runs.
   while ((await openSnapshotLeases()) !== '0');
+  await nats.flush();
+  expect(pages).toBeLessThan(ofAll / 2);
+  counted.unsubscribe();
+  await nats.close();
 });
