@@ -1,9 +1,8 @@
 /** What administrators are answered, and that nothing is changed by what cannot be done. */
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
-import type { Effect, Result } from '../src/core/kernel/effects';
+import type { Ask, Result } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';
 
-type Ask = Extract<Effect, { token: number }>;
 type Answer = (outcome: Result<unknown>) => void;
 
 const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };

@@ -1,11 +1,9 @@
 /** What a balancer answers when it has nothing to answer with, may not lead any more, or is about to end. */
-import type { Effect } from '../src/core/kernel/effects';
+import type { Ask } from '../src/core/kernel/effects';
 import { spawn } from '../src/core/kernel/workflow';
 import type { Writer } from '../src/core/requests/writer';
 import { SETTINGS } from './simulation/balancer';
 import { SHARD, SmallWorld as World } from './support/small-world';
-
-type Ask = Extract<Effect, { token: number }>;
 
 const rowOf = (key: number): string => JSON.stringify({ id: key, mark: 'new' });
 

@@ -2,14 +2,14 @@
 import type { ClusterRecord, FenceReply } from '#common/contracts/node';
 import { ClusterNews } from '../src/core/cluster/cluster-news';
 import { CopyRequests } from '../src/core/healing/copy-requests';
-import type { CatalogValue, Result } from '../src/core/kernel/effects';
+import type { Ask, CatalogValue, Result } from '../src/core/kernel/effects';
 import { Foundation } from '../src/core/leadership/foundation';
 import { Health } from '../src/core/healing/health';
 import { Recovery } from '../src/core/healing/recovery';
 import type { Shard } from '../src/core/cluster/shard';
 import { wait, type Workflow } from '../src/core/kernel/workflow';
 import { SETTINGS } from './simulation/balancer';
-import { Bench, type Ask } from './support/bench';
+import { Bench } from './support/bench';
 import { EPOCH, SILENCE, stateOf } from './support/parts-of-the-core';
 
 const { nodeStartMs } = SETTINGS;

@@ -1,4 +1,5 @@
 /** Heartbeats one by one: who gets them, what an answer and a miss come to, and how a replacement is waited for. */
+import type { Ask } from '../src/core/kernel/effects';
 import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
 import { ClusterNews } from '../src/core/cluster/cluster-news';
 import type { ServerState } from '../src/core/cluster/cluster';
@@ -7,7 +8,7 @@ import { Health } from '../src/core/healing/health';
 import { Recovery } from '../src/core/healing/recovery';
 import { spawn, wait } from '../src/core/kernel/workflow';
 import { SETTINGS } from './simulation/balancer';
-import { Bench, FENCED, VAT, type Ask } from './support/bench';
+import { Bench, FENCED, VAT } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';
 
 const { heartbeatIntervalMs, heartbeatMisses, nodeStartMs } = SETTINGS;

@@ -1,8 +1,9 @@
 /** Changes of a shard's in-sync set: what is stored, who gets it, and what is tried again. `evidence.spec.ts` has the whole picture. */
+import type { Ask } from '../src/core/kernel/effects';
 import type { SetChangeResult } from '../src/core/replicas/in-sync-sets';
 import { minimumOf, type Shard } from '../src/core/cluster/shard';
 import type { Workflow } from '../src/core/kernel/workflow';
-import { Bench, VAT, type Ask } from './support/bench';
+import { Bench, VAT } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';
 
 const RETRY_MS = 250;

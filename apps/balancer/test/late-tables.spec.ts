@@ -3,11 +3,10 @@
  * replica that lacks something and has a word in what is committed would have that undone.
  */
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { Effect, Result } from '../src/core/kernel/effects';
+import type { Ask, Result } from '../src/core/kernel/effects';
 import { add } from './support/administrator';
 import { SHARD, SmallWorld as World } from './support/small-world';
 
-type Ask = Extract<Effect, { token: number }>;
 type Answer = (outcome: Result<unknown>) => void;
 
 const KEYS = [0, 1, 2, 3, 4, 5];

@@ -1,8 +1,8 @@
 /** Reads: who is asked, who is asked next, what an answer must be to count, and for how long a snapshot is kept. */
 import type { RangeRead } from '#common/contracts/commands';
-import type { Result } from '../src/core/kernel/effects';
+import type { Ask, Result } from '../src/core/kernel/effects';
 import { Reader } from '../src/core/requests/reader';
-import { Bench, FENCED, VAT, type Ask } from './support/bench';
+import { Bench, FENCED, VAT } from './support/bench';
 import { EPOCH, SILENCE } from './support/parts-of-the-core';
 
 type ReadOne = Extract<Ask, { do: 'readOne' }>;

@@ -1,5 +1,5 @@
 /** `/init` over another configuration, with the leader ending at every point of it: the old one is served, or the new one. */
-import type { Effect } from '../src/core/kernel/effects';
+import type { Ask } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld } from './support/small-world';
 
 const SCHEMA = { columns: ['id', 'mark'], dtypes: ['Number' as const, 'String' as const] };
@@ -9,8 +9,6 @@ const COMMAND = {
   ...{ shards: [{ shard: SHARD, low: 0, size: 100 }], servers: { S0: [SHARD], S3: [SHARD] } },
 };
 const OLD = [0, 1, 2, 3, 4, 5];
-
-type Ask = Extract<Effect, { token: number }>;
 
 /** What `/init` asks for, beside what goes on anyway. */
 function belongsToInit(ask: Ask): boolean {

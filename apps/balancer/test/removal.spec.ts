@@ -1,10 +1,8 @@
 /** Which servers an /rm takes, where their copies go, and what it waits for. */
 import type { ClusterRecord, ReplicaMove } from '#common/contracts/node';
 import { BUCKET_KEYS } from '#common/contracts/subjects';
-import type { Effect } from '../src/core/kernel/effects';
+import type { Ask } from '../src/core/kernel/effects';
 import { SHARD, SmallWorld as World } from './support/small-world';
-
-type Ask = Extract<Effect, { token: number }>;
 
 const LONG_MS = 20_000;
 let nextRequest = 10;

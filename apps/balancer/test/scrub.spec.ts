@@ -1,8 +1,8 @@
 /** Which shard is compared when, what counts as proof, and what is done about replicas that differ: see also `divergence.spec.ts`. */
-import type { Result } from '../src/core/kernel/effects';
+import type { Ask, Result } from '../src/core/kernel/effects';
 import { Scrub } from '../src/core/healing/scrub';
 import { spawn, wait } from '../src/core/kernel/workflow';
-import { Bench, FENCED, VAT, type Ask } from './support/bench';
+import { Bench, FENCED, VAT } from './support/bench';
 import { SILENCE } from './support/parts-of-the-core';
 
 const INTERVAL_MS = 900;

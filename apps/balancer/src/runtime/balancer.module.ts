@@ -66,13 +66,13 @@ export class BalancerModule {
         { provide: tokens.BALANCER_CONFIG, useValue: config },
         { provide: tokens.LOGGER, useValue: logger },
         { provide: tokens.RING_HASH, useValue: ring },
-        { provide: tokens.SHARD_TRANSPORT, useValue: transport },
+        { provide: NatsShardTransport, useValue: transport },
         {
-          provide: tokens.CATALOG_STORE,
+          provide: NatsCatalogStore,
           useValue: await NatsCatalogStore.open(nats, { timeoutMs: catalogTimeoutMs(config) }),
         },
         {
-          provide: tokens.EVENT_SINK,
+          provide: NatsEventSink,
           useValue: await NatsEventSink.open(nats, { logger, source: config.BALANCER_ID }),
         },
         { provide: tokens.NODE_LAUNCHER, useValue: launcherFor(config, logger, lifelineFd) },

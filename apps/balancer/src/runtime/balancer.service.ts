@@ -8,20 +8,23 @@ import type {
   TakeOverNews,
 } from '#common/contracts/commands';
 import { ShardlineError } from '#common/contracts/errors';
+import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { Logger } from '#common/logging/logger';
 import { WorkInFlight } from '#common/process/work-in-flight';
 import type { BalancerConfig } from '#common/config/balancer-config';
+import { NatsCatalogStore } from '../adapters/nats/nats-catalog-store';
+import { NatsEventSink } from '../adapters/nats/nats-event-sink';
+import { NatsShardTransport } from '../adapters/nats/nats-shard-transport';
 import { BalancerCore, type NamedRingHash } from '../core/balancer-core';
 import { seededRandom } from '../core/kernel/random';
 import type { CoreSettings } from '../core/detection/core-settings';
-import type { CatalogStore } from '../ports/catalog-store';
-import type { EventSink } from '../ports/event-sink';
+import type { AdminRequest, AdminResult } from '../core/kernel/effects';
+import type { LeaderRecord } from '../core/leadership/leadership';
 import type { NodeLauncher } from '../ports/node-launcher';
-import type { ShardTransport } from '../ports/shard-transport';
+import { AskRunner } from './ask-runner';
 import { BalancerMetrics } from './balancer-metrics';
 import { BatchReplies } from './batch-replies';
-import type { AdminResult } from '../core/kernel/effects';
-import { EffectRunner, type AdminRequest } from './effect-runner';
+import { EffectRunner, type RunnerClock } from './effect-runner';
 import * as tokens from './tokens';
 
 @Injectable()
@@ -36,10 +39,10 @@ export class BalancerService {
   constructor(
     @Inject(tokens.BALANCER_CONFIG) config: BalancerConfig,
     @Inject(tokens.LOGGER) logger: Logger,
-    @Inject(tokens.CATALOG_STORE) catalog: CatalogStore,
-    @Inject(tokens.SHARD_TRANSPORT) transport: ShardTransport,
+    @Inject(NatsCatalogStore) private readonly catalog: NatsCatalogStore,
+    @Inject(NatsShardTransport) transport: NatsShardTransport,
     @Inject(tokens.NODE_LAUNCHER) private readonly launcher: NodeLauncher,
-    @Inject(tokens.EVENT_SINK) private readonly events: EventSink,
+    @Inject(NatsEventSink) private readonly events: NatsEventSink,
     @Inject(tokens.RING_HASH) ring: NamedRingHash,
     @Inject(BalancerMetrics) private readonly metrics: BalancerMetrics,
     @Inject(WorkInFlight) private readonly work: WorkInFlight,
@@ -47,7 +50,8 @@ export class BalancerService {
     this.replies = new BatchReplies(work);
     const seed = config.RANDOM_SEED === 0 ? Math.floor(Math.random() * 2 ** 32) : config.RANDOM_SEED;
     this.core = new BalancerCore(coreSettings(config), ring, seededRandom(seed));
-    const ports = { catalog, transport, launcher, events, replies: this.replies, metrics, logger };
+    const asks = new AskRunner(catalog, transport, launcher, logger);
+    const ports = { asks, events, replies: this.replies, metrics, logger, clock: MONOTONIC };
     this.runner = new EffectRunner(this.core, ports, {
       serve: () => {
         this.onServe();
@@ -65,6 +69,10 @@ export class BalancerService {
   standBy(serve: () => void, stepDown: (why: string) => void): void {
     this.onServe = serve;
     this.onStepDown = stepDown;
+    this.catalog.watch(BUCKET_KEYS.leader, (value) => {
+      // Renewals show a standby nothing that it would not see in time.
+      if ((value as Partial<LeaderRecord> | null)?.released === true) this.runner.dispatch({ on: 'leaderChanged' });
+    });
     this.runner.start();
   }
 
@@ -81,7 +89,13 @@ export class BalancerService {
 
   /** Hands an administrator's command to the core. @throws ShardlineError what the core refuses it with */
   administer(command: AdminRequest): Promise<AdminResult> {
-    return this.work.track(this.runner.administer(command));
+    const done = new Promise<AdminResult>((resolve, reject) => {
+      this.runner.administer(command, (outcome) => {
+        if (outcome.ok) resolve(outcome.value);
+        else reject(ShardlineError.fromBody(outcome.error));
+      });
+    });
+    return this.work.track(done);
   }
 
   /** Under which it leads, or led last; 0 before. Whether it still does is not said by it. */
@@ -109,6 +123,16 @@ export class BalancerService {
     return this.metrics.text(this.status(), this.core.gauges());
   }
 }
+
+const MONOTONIC: RunnerClock = {
+  nowMs: () => performance.now(),
+  every: (ms, work) => {
+    const ticker = setInterval(work, ms);
+    return () => {
+      clearInterval(ticker);
+    };
+  },
+};
 
 /** How long a replica stays away that was too late, in patiences: from one second to a minute where the patience is half a second. */
 const FIRST_PAUSE = 2;

@@ -5,7 +5,7 @@
 import { deserialize, serialize } from 'node:v8';
 import type { NodeShardState, PartReply, ShardConfig } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
-import type { AdminResult, CatalogValue, CoreEvent, Effect, Result } from '../../src/core/kernel/effects';
+import type { AdminResult, Ask, CatalogValue, Effect, Result, UntimedEvent } from '../../src/core/kernel/effects';
 import { PUBLISHED_HASH } from '../../src/core/cluster/hash-ring';
 import { seededRandom } from '../../src/core/kernel/random';
 import type { CoreSettings } from '../../src/core/detection/core-settings';
@@ -32,9 +32,6 @@ const LOST: Result<unknown> = {
   ok: false,
   error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false },
 };
-
-type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
-type Ask = Extract<Effect, { token: number }>;
 
 /** What a server stores of one shard. */
 type Held = NodeShardState;

@@ -1,10 +1,7 @@
 /** What a script may do. */
-import type { AdminCommand } from '../../src/core/kernel/effects';
+import type { AdminRequest } from '../../src/core/kernel/effects';
 import type { SimBalancer } from '../simulation/balancer';
 import type { JudgedWorld } from '../simulation/world';
-
-/** What is asked, without the number of the request. */
-export type Wish = AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never;
 
 /** An administrator waits so long for an answer, and asks again so often. */
 const PATIENCE_MS = 1_200;
@@ -13,7 +10,7 @@ const PAUSE_MS = 50;
 
 export class Stage {
   /** Answered with success, in this order. */
-  readonly granted: Wish[] = [];
+  readonly granted: AdminRequest[] = [];
   /** How many wishes there were. */
   asked = 0;
   private nextRequest = 2;
@@ -43,7 +40,7 @@ export class Stage {
   }
 
   /** Asks whoever leads, and again as long as there is no answer, or one that says to. */
-  async ask(wish: Wish): Promise<void> {
+  async ask(wish: AdminRequest): Promise<void> {
     const { world } = this;
     const { scheduler, watch } = world;
     this.asked += 1;
@@ -65,12 +62,12 @@ export class Stage {
   }
 
   /** Asks whoever leads, and does not wait for an answer. */
-  begin(wish: Wish): void {
+  begin(wish: AdminRequest): void {
     const leader = this.world.leader();
     if (leader?.isServing === true) this.dispatch(leader, wish);
   }
 
-  private dispatch(leader: SimBalancer, wish: Wish): number {
+  private dispatch(leader: SimBalancer, wish: AdminRequest): number {
     const { scheduler, watch } = this.world;
     const request = this.nextRequest++;
     const command = { request, ...wish };

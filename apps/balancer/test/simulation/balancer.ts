@@ -1,12 +1,14 @@
-/** A balancer's process in the simulated world: the real core, with its effects carried out by simulated parts. */
+/** A balancer's process in the simulated world: the real core and the real effect runner, over simulated ports. */
 import type { SnapshotLeasesReply, SnapshotLeasesRequest } from '#common/contracts/commands';
 import type { ApplyReply, CensusReply, RoundPart } from '#common/contracts/node';
 import { BalancerCore } from '../../src/core/balancer-core';
 import type { Cluster } from '../../src/core/cluster/cluster';
-import type { AdminResult, Answered, CoreEvent, Effect, Result } from '../../src/core/kernel/effects';
+import type { AdminCommand, AdminResult, Answered, Ask, Result, UntimedEvent } from '../../src/core/kernel/effects';
 import { PUBLISHED_HASH } from '../../src/core/cluster/hash-ring';
 import { seededRandom } from '../../src/core/kernel/random';
 import type { CoreSettings } from '../../src/core/detection/core-settings';
+import type { AskPort } from '../../src/ports/ask-port';
+import { EffectRunner, type EffectPorts, type LeadershipHooks } from '../../src/runtime/effect-runner';
 import { ApplyOutbox } from './apply-outbox';
 import type { SimCatalog } from './catalog';
 import { Clock } from './clock';
@@ -15,7 +17,6 @@ import type { Dice, Scheduler } from './scheduler';
 import type { Call, Servers } from './servers';
 import { wiredAnswer, wiredEvent, wiredOutcome, wiredSnapshotLeases } from './wired-commands';
 
-const TICK_MS = 50;
 const TIMEOUTS_MS = { ping: 120, apply: 250, read: 200, admin: 250, catchup: 500 };
 const START_MS = 600;
 /** How long answers to a broadcast are waited for. */
@@ -43,8 +44,6 @@ export const SETTINGS: Omit<CoreSettings, 'balancerId' | 'instance'> = {
   defaultReplicas: 3,
 };
 
-type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
-type Ask = Extract<Effect, { token: number }>;
 type Answer = (outcome: Result<unknown>) => void;
 
 /** What a test may break on purpose; see `mutations`. */
@@ -83,13 +82,14 @@ export interface BalancerWorld {
   settings?: Partial<typeof SETTINGS>;
 }
 
-export class SimBalancer {
+export class SimBalancer implements AskPort {
   isAlive = true;
   /** Commands are taken. */
   isServing = false;
   readonly core: BalancerCore;
+  private readonly runner: EffectRunner;
   private isPaused = false;
-  private readonly inbox: UntimedEvent[] = [];
+  private readonly inbox: (() => void)[] = [];
   private readonly clock: Clock;
   private readonly outboxes = new Map<string, ApplyOutbox>();
 
@@ -106,6 +106,7 @@ export class SimBalancer {
     );
     this.clock = new Clock(world.scheduler, dice);
     world.mutations.patchCore?.(this.core);
+    this.runner = new EffectRunner(this.core, this.ports(), this.hooks());
   }
 
   /** What the core knows, for those who check it. */
@@ -120,8 +121,9 @@ export class SimBalancer {
 
   start(): void {
     this.note(() => `${this.name} starts`);
-    this.dispatch({ on: 'start' });
-    this.tick();
+    this.receive(() => {
+      this.runner.start();
+    });
   }
 
   /** Stands still: what comes in meanwhile is looked at afterwards. */
@@ -132,14 +134,16 @@ export class SimBalancer {
     this.world.scheduler.after(ms, () => {
       this.isPaused = false;
       this.note(() => `${this.name} goes on`);
-      for (const event of this.inbox.splice(0)) this.dispatch(event);
+      for (const job of this.inbox.splice(0)) this.receive(job);
     });
   }
 
   /** Ends as a service does that is asked to: the lease goes back first. */
   stop(): void {
     this.isServing = false;
-    this.dispatch({ on: 'release' });
+    this.receive(() => {
+      this.runner.release();
+    });
   }
 
   /** Ends at once; what was asked of it is never answered. */
@@ -148,80 +152,108 @@ export class SimBalancer {
     this.note(() => `${this.name} ends`);
     this.isAlive = false;
     this.isServing = false;
+    this.runner.stop();
   }
 
+  /** Something happens to it; what somebody sends comes over the wire. */
   dispatch(sent: UntimedEvent): void {
     if (!this.isAlive) return;
     const event = wiredEvent(sent);
-    if (this.isPaused) {
-      this.inbox.push(event);
-      return;
-    }
-    const effects = this.core.step({ nowMs: this.clock.nowMs, ...event });
-    for (const effect of effects) this.begin(effect);
-    this.world.watcher.stepped(this);
+    this.receive(() => {
+      if (event.on === 'admin') this.administer(event.command);
+      else this.runner.dispatch(event);
+    });
   }
 
   /** Null when it does not know whether it leads; undefined when it does not answer. */
   snapshotLeases(request: SnapshotLeasesRequest): SnapshotLeasesReply | null | undefined {
     if (this.isPaused || !this.isAlive) return undefined;
-    const word = wiredSnapshotLeases(request, (heard) => this.core.snapshotLeases(heard, this.clock.nowMs));
+    const word = wiredSnapshotLeases(request, (heard) => this.runner.snapshotLeases(heard));
     if (word === null && this.world.mutations.vouchesBlindly === true)
       return { epoch: this.cluster.epoch, unknown: [] };
     return word;
   }
 
-  private tick(): void {
+  /** Carries out what the core asks for, in the simulated world. */
+  perform(ask: Ask, answer: Answer): void {
+    const { interceptAsk } = this.world.mutations;
+    const hear: Answer = (outcome) => {
+      this.receive(() => {
+        answer(outcome);
+      });
+    };
+    if (interceptAsk === undefined) this.carryOut(ask, hear);
+    else interceptAsk(ask, this.carryOut.bind(this), hear);
+  }
+
+  /** A process that stands still looks at nothing, and one that has ended never will. */
+  private receive(job: () => void): void {
     if (!this.isAlive) return;
-    if (!this.isPaused) this.dispatch({ on: 'tick' });
-    this.clock.after(TICK_MS, () => {
-      this.tick();
+    if (this.isPaused) {
+      this.inbox.push(job);
+      return;
+    }
+    job();
+    this.world.watcher.stepped(this);
+  }
+
+  private administer({ request, ...command }: AdminCommand): void {
+    this.runner.administer(command, (outcome) => {
+      this.note(() => `${this.name} answers the administrator #${request}: ${JSON.stringify(outcome)}`);
+      this.world.watcher.administered(request, wiredOutcome(outcome));
     });
   }
 
-  private begin(effect: Effect): void {
-    const { watcher, mutations } = this.world;
-    if ('token' in effect) {
-      const { token } = effect;
-      const answer: Answer = (outcome) => {
-        this.dispatch({ on: 'answered', token, outcome });
-      };
-      const carryOut = (ask: Ask, then: Answer): void => {
-        this.carryOut(ask, then);
-      };
-      if (mutations.interceptAsk === undefined) this.carryOut(effect, answer);
-      else mutations.interceptAsk(effect, carryOut, answer);
-      return;
-    }
-    switch (effect.do) {
-      case 'answer':
-        watcher.answered(this, effect.batch, wiredAnswer(effect.answered));
-        break;
-      case 'serve':
+  private ports(): EffectPorts {
+    const { watcher } = this.world;
+    return {
+      asks: this,
+      replies: {
+        answer: (batch, answered) => {
+          watcher.answered(this, batch, wiredAnswer(answered));
+        },
+      },
+      events: {
+        publish: ({ kind, subject, data }) => {
+          watcher.said(kind, subject);
+          this.note(() => `${this.name} says ${kind} ${subject} ${JSON.stringify(data)}`);
+        },
+      },
+      metrics: { roundDone: ignored, diverged: ignored },
+      logger: { debug: ignored, info: ignored, warn: ignored },
+      clock: {
+        nowMs: () => this.clock.nowMs,
+        every: (ms, work) => {
+          this.tick(ms, work);
+          return ignored;
+        },
+      },
+    };
+  }
+
+  private hooks(): LeadershipHooks {
+    return {
+      serve: () => {
         this.isServing = true;
         this.note(() => `${this.name} serves under epoch ${this.cluster.epoch}`);
-        break;
-      case 'released':
+      },
+      released: () => {
         this.crash();
-        break;
-      case 'stepDown':
-        this.note(() => `${this.name} steps down: ${effect.why}`);
+      },
+      stepDown: (why) => {
+        this.note(() => `${this.name} steps down: ${why}`);
         this.crash();
-        break;
-      case 'publish':
-        watcher.said(effect.event.kind, effect.event.subject);
-        this.note(
-          () => `${this.name} says ${effect.event.kind} ${effect.event.subject} ${JSON.stringify(effect.event.data)}`,
-        );
-        break;
-      case 'answerAdmin':
-        this.note(() => `${this.name} answers the administrator #${effect.request}: ${JSON.stringify(effect.outcome)}`);
-        watcher.administered(effect.request, wiredOutcome(effect.outcome));
-        break;
-      case 'log':
-      case 'roundDone':
-        break;
-    }
+      },
+    };
+  }
+
+  /** A clock that stands still with its process makes up for nothing. */
+  private tick(ms: number, work: () => void): void {
+    if (!this.isAlive) return;
+    if (!this.isPaused) this.receive(work);
+    this.clock.after(ms, () => {
+      this.tick(ms, work);
+    });
   }
 
   private carryOut(ask: Ask, answer: Answer): void {
@@ -349,4 +381,8 @@ export class SimBalancer {
   private note(text: () => string): void {
     this.world.scheduler.note(text);
   }
+}
+
+function ignored(): void {
+  // Nobody counts or reads that here.
 }

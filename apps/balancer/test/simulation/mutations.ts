@@ -4,7 +4,7 @@ import type { OpOutcome } from '#common/contracts/node';
 import type { ReplicaReport } from '#common/protocol/vat-decision';
 import type { ReplicaState } from '../../../shard-node/src/core/replica-state';
 import type { WriteTransaction } from '../../../shard-node/src/ports/version-store';
-import type { AskTypes, CatalogValue, Effect } from '../../src/core/kernel/effects';
+import type { Ask, AskTypes, CatalogValue } from '../../src/core/kernel/effects';
 import type { BalancerCore } from '../../src/core/balancer-core';
 import type { Catalog } from '../../src/core/cluster/catalog';
 import type { Cluster } from '../../src/core/cluster/cluster';
@@ -18,8 +18,6 @@ import { WriteRound } from '../../src/core/requests/write-round';
 import { GUARDS_OFF } from './guards-off';
 import type { Mutations } from './simulation';
 import type { Mutation } from './mutation';
-
-type Ask = Extract<Effect, { token: number }>;
 
 /**
  * Each is found in one of so many seeds as `withinSeeds` allows several times over; where that is rare the first seeds are left out that

@@ -13,14 +13,12 @@ import type {
   AdminCommand,
   AdminResult,
   Answered,
-  CoreEvent,
   Result,
   RecordCommand,
+  UntimedEvent,
 } from '../../src/core/kernel/effects';
 import { readCommand } from '../../src/runtime/admin-shapes';
 import { readCommands } from '../../src/runtime/record-commands';
-
-type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
 
 /** What happens to a balancer; as it arrives there, where somebody sent it. @throws ShardlineError BAD_MESSAGE, BAD_REQUEST */
 export function wiredEvent(event: UntimedEvent): UntimedEvent {

@@ -3,13 +3,11 @@
  * bucket say, when they say it, and how time passes.
  */
 import type { FenceReply, NodeShardState, PingReply } from '#common/contracts/node';
-import type { Effect, Result } from '../../src/core/kernel/effects';
+import type { Ask, Effect, Result } from '../../src/core/kernel/effects';
 import { Shard, type ShardRecord } from '../../src/core/cluster/shard';
 import { spawn, type Workflow } from '../../src/core/kernel/workflow';
 import { SETTINGS } from '../simulation/balancer';
 import { EPOCH, PartsOfTheCore, SILENCE } from './parts-of-the-core';
-
-export type Ask = Extract<Effect, { token: number }>;
 
 export const FENCED: Result<never> = {
   ok: false,

@@ -3,7 +3,7 @@
  * what the test does.
  */
 import type { BalancerCore } from '../../src/core/balancer-core';
-import type { Effect, Result } from '../../src/core/kernel/effects';
+import type { Ask, Result } from '../../src/core/kernel/effects';
 import type { Shard } from '../../src/core/cluster/shard';
 import { SimBalancer, type BalancerMutations, type BalancerWatcher } from '../simulation/balancer';
 import { SimCatalog } from '../simulation/catalog';
@@ -11,7 +11,6 @@ import { Network } from '../simulation/network';
 import { Scheduler } from '../simulation/scheduler';
 import { Servers } from '../simulation/servers';
 
-type Ask = Extract<Effect, { token: number }>;
 type Answer = (outcome: Result<unknown>) => void;
 
 export const SHARD = 'sh0';

@@ -1,9 +1,9 @@
 /** The writer on a bench: what each server says to a round, and when, is what the test says. */
 import type { ErrorBody, ErrorCode } from '#common/contracts/errors';
 import type { PartReply } from '#common/contracts/node';
-import type { Result } from '../../src/core/kernel/effects';
+import type { Ask, Result } from '../../src/core/kernel/effects';
 import type { RequestPart } from '../../src/core/requests/write-queue';
-import { Bench, type Ask } from './bench';
+import { Bench } from './bench';
 
 export type Apply = Extract<Ask, { do: 'apply' }>;
 

@@ -1,8 +1,8 @@
-/** The cluster's metadata in a JetStream key-value bucket. */
+/** The cluster's metadata in a JetStream key-value bucket: JSON values, every change a compare-and-set on the value's revision. */
 import { headers, JSONCodec, StorageType, type JetStreamClient, type JetStreamManager, type StoredMsg } from 'nats';
 import { BUCKET } from '#common/contracts/subjects';
 import { isNoResponders, isTimeout } from '#common/nats/connection';
-import type { CatalogEntry, CatalogStore, PutResult } from '../../ports/catalog-store';
+import type { CatalogValue } from '../../core/kernel/effects';
 import {
   asStoreFailure,
   isNoMessage,
@@ -20,6 +20,9 @@ export interface NatsCatalogOptions {
   openTimeoutMs?: number;
 }
 
+/** What became of a compare-and-set. `conflict`: somebody else changed the key; nothing was written. */
+export type PutResult = { ok: true; revision: number } | { ok: false; conflict: true };
+
 const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_OPEN_TIMEOUT_MS = 30_000;
 
@@ -30,7 +33,7 @@ const OPERATION_HEADER = 'KV-Operation';
 
 const json = JSONCodec();
 
-export class NatsCatalogStore implements CatalogStore {
+export class NatsCatalogStore {
   private constructor(
     private readonly nats: NatsConnection,
     private readonly makeBucket: () => Promise<JetStreamManager>,
@@ -57,7 +60,8 @@ export class NatsCatalogStore implements CatalogStore {
     return new NatsCatalogStore(nats, makeBucket, streams, jetstream, timeoutMs);
   }
 
-  async load(): Promise<CatalogEntry[]> {
+  /** Every key that has a value. @throws as `put` */
+  async load(): Promise<CatalogValue[]> {
     try {
       return await this.withBucket(async () => {
         const info = await this.streams.info(STREAM, { subjects_filter: `${SUBJECT_PREFIX}>` });
@@ -70,7 +74,8 @@ export class NatsCatalogStore implements CatalogStore {
     }
   }
 
-  async get(key: string): Promise<CatalogEntry | null> {
+  /** The key's value; null when it has none. @throws as `put` */
+  async get(key: string): Promise<CatalogValue | null> {
     try {
       const message = await this.withBucket(() => this.lastMessage(SUBJECT_PREFIX + key));
       return message !== undefined && holdsValue(message) ? entryOf(message) : null;
@@ -79,7 +84,10 @@ export class NatsCatalogStore implements CatalogStore {
     }
   }
 
-  /** Changes travel as messages on the key's subject, which everybody may hear, before they are stored. */
+  /**
+   * Calls back with the value that somebody is about to store under the key: a hint, which can be missed. Changes travel as messages on
+   * the key's subject, which everybody may hear, before they are stored.
+   */
   watch(key: string, onChange: (value: unknown) => void): void {
     this.nats.subscribe(SUBJECT_PREFIX + key, {
       callback: (error, message) => {
@@ -89,10 +97,16 @@ export class NatsCatalogStore implements CatalogStore {
     });
   }
 
+  /**
+   * Writes if the key's revision is still `expected` (0: the key has no value). Resolves after the write is durable.
+   *
+   * @throws ShardlineError when the bucket does not answer in time; the outcome is then not known
+   */
   put(key: string, value: unknown, expected: number): Promise<PutResult> {
     return this.change(key, json.encode(value), undefined, expected);
   }
 
+  /** Removes the value if the key's revision is still `expected`. @throws as `put` */
   remove(key: string, expected: number): Promise<PutResult> {
     return this.change(key, new Uint8Array(0), 'DEL', expected);
   }
@@ -171,7 +185,7 @@ function holdsValue(message: StoredMsg): boolean {
   return message.header.get(OPERATION_HEADER) === '';
 }
 
-function entryOf(message: StoredMsg): CatalogEntry {
+function entryOf(message: StoredMsg): CatalogValue {
   return {
     key: message.subject.slice(SUBJECT_PREFIX.length),
     value: json.decode(message.data),

@@ -91,6 +91,7 @@ export class NatsEventSink implements EventSink {
     this.sending ??= this.sendAll();
   }
 
+  /** Resolves when what was published has been kept or given up, within a deadline. */
   async flush(): Promise<void> {
     const overdue = new AbortController();
     const deadline = delay(FLUSH_TIMEOUT_MS, undefined, { signal: overdue.signal });

@@ -27,7 +27,6 @@ import type { NatsConnection } from '#common/nats/connection';
 import { encodeLines } from '#common/nats/lines';
 import type { Message } from '#common/nats/message';
 import { NODE_MESSAGES } from '#common/nats/node-messages';
-import type { ShardTransport } from '../../ports/shard-transport';
 import { bytesOfRound } from './message-sizes';
 import { NodeCalls, type NodeAnswer } from './node-calls';
 import { takeCensus } from './census';
@@ -80,7 +79,12 @@ interface Apply {
   rows: readonly string[];
 }
 
-export class NatsShardTransport implements ShardTransport {
+/**
+ * Every call ends within its deadline. It fails with a ShardlineError: what the node answered (`FENCED`, `STORE_FAILED`, …); `NO_LEADER`
+ * when nobody listens on the node's subject or its process is found to be gone while the call waits; `OUTCOME_UNKNOWN` when the deadline
+ * passed.
+ */
+export class NatsShardTransport {
   private readonly calls: NodeCalls;
   private readonly applies = new Map<string, ServerBatcher<Apply, PartReply[]>>();
   private readonly reads = new Map<string, PointReadBatcher>();
@@ -103,10 +107,12 @@ export class NatsShardTransport implements ShardTransport {
     return unshareRounds(await this.ask(server, 'config', request, timeoutMs));
   }
 
+  /** Stores something that means nothing: to see how long that takes. */
   probe(server: string, request: ProbeRequest): Promise<ProbeReply> {
     return this.ask(server, 'probe', request, this.options.applyTimeoutMs);
   }
 
+  /** Asks all shard-nodes at once who they are; those that answer within a moment. Never fails because of one that does not. */
   census(): Promise<CensusReply[]> {
     return takeCensus(this.nats);
   }
@@ -115,6 +121,7 @@ export class NatsShardTransport implements ShardTransport {
     return unshareRounds(await this.ask(server, 'fence', request, this.options.adminTimeoutMs));
   }
 
+  /** `isHurried`: the shard's writes wait meanwhile, so it may take no longer than a round. */
   catchup(server: string, request: CatchupRequest, isHurried: boolean): Promise<CatchupReply> {
     const { applyTimeoutMs, catchupTimeoutMs } = this.options;
     return this.ask(
@@ -133,14 +140,23 @@ export class NatsShardTransport implements ShardTransport {
     return this.ask(server, 'operation', request, this.options.readTimeoutMs);
   }
 
-  /** @throws ShardlineError as the port says; BUSY when the server does not keep up, and then nothing was sent */
+  /**
+   * One round's part for one server, with its rows. Parts that wait for the same server are put into one message: a server has at most
+   * one apply in flight, and the next takes everything that came meanwhile.
+   *
+   * @throws ShardlineError as every call; BUSY when the server does not keep up, and then nothing was sent
+   */
   apply(server: string, epoch: number, round: RoundPart, rows: readonly string[]): Promise<PartReply[]> {
     const bytes = bytesOfRound(round, rows);
     if (bytes > MESSAGE_BYTES) return Promise.reject(tooLarge(bytes));
     return this.appliesTo(server).enqueue({ epoch, round, rows }, bytes);
   }
 
-  /** @throws ShardlineError as the port says; BUSY when the server does not keep up */
+  /**
+   * The row of one key at one VAT, or null. Reads that wait for the same server share a message, as `apply`.
+   *
+   * @throws ShardlineError as `apply`
+   */
   readOne(server: string, epoch: number, read: PageRead): Promise<string | null> {
     return this.readsFrom(server).read({ epoch, read });
   }

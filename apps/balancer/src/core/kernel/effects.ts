@@ -75,6 +75,9 @@ export interface AskTypes {
 }
 export type AskKind = keyof AskTypes;
 
+/** Something the core asks for; the answer comes back as an event with the same token. */
+export type Ask = { [K in AskKind]: { do: K; token: number } & AskTypes[K]['ask'] }[AskKind];
+
 /** The result of an operation, and the row that a point read found. */
 export interface Answered {
   result: OpResult<object>;
@@ -85,7 +88,7 @@ export interface Answered {
 export type AdminResult = { init: null } | { add: AddDone } | { rm: RmDone } | { scrub: ScrubDone };
 
 export type Effect =
-  | { [K in AskKind]: { do: K; token: number } & AskTypes[K]['ask'] }[AskKind]
+  | Ask
   /** Answer one operation of a batch. */
   | { do: 'answer'; batch: number; answered: Answered }
   | { do: 'answerAdmin'; request: number; outcome: Result<AdminResult> }
@@ -132,3 +135,9 @@ export type CoreEvent = { nowMs: number } &
     | { on: 'answered'; token: number; outcome: Result<unknown> }
     | { on: 'tick' }
   );
+
+/** An event as it happens; who steps the core adds the time. */
+export type UntimedEvent = CoreEvent extends infer E ? (E extends CoreEvent ? Omit<E, 'nowMs'> : never) : never;
+
+/** An administrator's command as it arrives; who steps the core adds the number by which it knows who asked. */
+export type AdminRequest = AdminCommand extends infer C ? (C extends AdminCommand ? Omit<C, 'request'> : never) : never;

@@ -3,12 +3,11 @@ import type { FenceReply, PartReply, RoundOp, RoundPart } from '#common/contract
 import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { keysOf } from '#common/protocol/round';
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Answered, AskTypes, Effect, Result } from '../../../src/core/kernel/effects';
+import type { Answered, Ask, AskTypes, Effect, Result } from '../../../src/core/kernel/effects';
 import type { LeaderRecord } from '../../../src/core/leadership/leadership';
 import type { ShardRecord } from '../../../src/core/cluster/shard';
 import { describeDecision } from './decision';
 import { describeEvent } from './events';
-import type { Ask } from './post';
 import type { Balancer, Listener } from './world';
 
 type Apply = Extract<Ask, { do: 'apply' }>;

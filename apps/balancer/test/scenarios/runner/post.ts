@@ -1,9 +1,8 @@
 /** What becomes of the messages of a story: each arrives, unless the story says otherwise. */
 import type { ErrorBody } from '#common/contracts/errors';
-import type { Effect, Result } from '../../../src/core/kernel/effects';
+import type { Ask, Result } from '../../../src/core/kernel/effects';
 import type { StillScheduler } from './still-scheduler';
 
-export type Ask = Extract<Effect, { token: number }>;
 export type Answer = (outcome: Result<unknown>) => void;
 export type CarryOut = (ask: Ask, answer: Answer) => void;
 

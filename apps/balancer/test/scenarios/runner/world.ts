@@ -7,7 +7,7 @@ import { BUCKET_KEYS } from '#common/contracts/subjects';
 import type { RawLines } from '#common/nats/lines';
 import type { ReplicaState } from '../../../../shard-node/src/core/replica-state';
 import type { BalancerCore } from '../../../src/core/balancer-core';
-import type { Effect, Result } from '../../../src/core/kernel/effects';
+import type { Ask, Effect, Result } from '../../../src/core/kernel/effects';
 import type { LeaderRecord } from '../../../src/core/leadership/leadership';
 import type { CoreSettings } from '../../../src/core/detection/core-settings';
 import { SimBalancer, type BalancerMutations } from '../../simulation/balancer';
@@ -15,7 +15,7 @@ import { SimCatalog } from '../../simulation/catalog';
 import { Network } from '../../simulation/network';
 import { Servers, type SimServer } from '../../simulation/servers';
 import { Bucket } from './bucket';
-import { Post, type Answer, type Ask, type CarryOut } from './post';
+import { Post, type Answer, type CarryOut } from './post';
 import { StillScheduler } from './still-scheduler';
 
 /** The stories' own, so that they stay as they are when the simulation's change. */
