@@ -1,21 +1,23 @@
-/** Starts the balancer: connects, takes over, and listens for commands once it leads. */
+/** Starts the balancer: connects, stands by, and listens for commands once it leads. */
 import { NestFactory } from '@nestjs/core';
-import { createLogger, NestLogger } from '#common/logging/logger';
+import { NestLogger, type Logger } from '#common/logging/logger';
 import { connectNats } from '#common/nats/connection';
 import { DrainingNatsServer } from '#common/nats/draining-nats-server';
 import { nestNatsOptions } from '#common/nats/nest-transport';
 import type { Lifeline } from '#common/process/lifeline';
-import { stopOnSignals } from '#common/process/service';
+import type { RunningService } from '#common/process/service';
 import { WorkInFlight } from '#common/process/work-in-flight';
-import { parseBalancerConfig } from '#common/config/balancer-config';
+import type { BalancerConfig } from '#common/config/balancer-config';
 import { BalancerModule } from './balancer.module';
 import { BalancerService } from './balancer.service';
 import { announceAwaited } from './take-over-news';
 
-/** @throws ConfigError when the environment is wrong */
-export async function startBalancer(lifeline: Lifeline): Promise<void> {
-  const config = parseBalancerConfig(process.env);
-  const logger = createLogger('balancer', config.LOG_LEVEL, { balancer: config.BALANCER_ID });
+/** Resolves when it stands by. */
+export async function startBalancer(
+  config: BalancerConfig,
+  logger: Logger,
+  lifeline: Lifeline,
+): Promise<RunningService> {
   const nats = await connectNats(config.NATS_URL, config.BALANCER_ID);
   const work = new WorkInFlight();
   const module = await BalancerModule.create({ config, logger, nats, work, lifelineFd: lifeline.fd });
@@ -25,13 +27,13 @@ export async function startBalancer(lifeline: Lifeline): Promise<void> {
   const app = await NestFactory.createMicroservice(module, options);
   const balancer = app.get(BalancerService);
   const stopAnnouncing = announceAwaited(nats, logger, () => balancer.awaited());
-  stopOnSignals(logger, lifeline, async () => {
+  const stop = async (): Promise<void> => {
     stopAnnouncing();
     await strategy.finish();
     await balancer.stop();
     await app.close();
     await nats.drain();
-  });
+  };
   const serve = (): void => {
     app.listen().then(
       () => {
@@ -50,5 +52,5 @@ export async function startBalancer(lifeline: Lifeline): Promise<void> {
   };
   await strategy.prepare();
   balancer.standBy(serve, stepDown);
-  logger.info({ leaseMs: config.LEASE_MS }, 'STANDING BY');
+  return { started: { message: 'STANDING BY', data: { leaseMs: config.LEASE_MS } }, stop };
 }

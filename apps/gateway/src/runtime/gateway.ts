@@ -6,7 +6,7 @@ import type { NatsConnection } from 'nats';
 import { NestLogger, type Logger } from '#common/logging/logger';
 import { connectNats } from '#common/nats/connection';
 import { RecordBus } from '../bus/batching/record-bus';
-import { checkBodyLimit, configWarnings, type GatewayConfig } from '#common/config/gateway-config';
+import { checkBodyLimit, type GatewayConfig } from '#common/config/gateway-config';
 import { openApiDocument, serveDocs } from '../http/openapi/docs';
 import { GatewayMetrics } from '../http/system/gateway-metrics';
 import { RouteTable } from '../http/routes';
@@ -29,7 +29,6 @@ export class Gateway {
    * @throws ConfigError when BODY_LIMIT does not fit the broker
    */
   static async start(config: GatewayConfig, logger: Logger): Promise<Gateway> {
-    for (const warning of configWarnings(config)) logger.warn(warning);
     logger.info({ nats: config.NATS_URL }, 'connecting to NATS');
     const nats = await connectNats(config.NATS_URL, 'gateway');
     try {
@@ -62,9 +61,7 @@ export class Gateway {
     );
     serveDocs(app.getHttpAdapter().getInstance(), openApiDocument(app));
     await app.listen(config.PORT, config.HOST);
-    const url = await app.getUrl();
-    logger.info({ url }, 'serving');
-    return new Gateway(app, nats, inFlight, url);
+    return new Gateway(app, nats, inFlight, await app.getUrl());
   }
 
   /** Takes no new connections, answers what has been asked, then leaves NATS. */

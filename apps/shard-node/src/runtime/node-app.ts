@@ -14,7 +14,7 @@ import type { WorkInFlight } from '#common/process/work-in-flight';
 class ShardNodeModule {}
 
 export function createTransport(config: ShardNodeConfig, work: WorkInFlight): DrainingNatsServer {
-  const { options } = nestNatsOptions(config.natsServers, `shard-node ${config.server}`);
+  const { options } = nestNatsOptions(config.NATS_URL, `shard-node ${config.SERVER_NAME}`);
   return new DrainingNatsServer(options ?? {}, work);
 }
 
@@ -26,7 +26,7 @@ export async function listen(
   work: WorkInFlight,
   logger: Logger,
 ): Promise<INestMicroservice> {
-  const controller = createNodeController(config.server, replica, work);
+  const controller = createNodeController(config.SERVER_NAME, replica, work);
   const app = await NestFactory.createMicroservice<CustomStrategy>(
     { module: ShardNodeModule, controllers: [controller] },
     { strategy: transport, logger: new NestLogger(logger), abortOnError: false },

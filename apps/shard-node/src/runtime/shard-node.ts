@@ -29,15 +29,15 @@ export class ShardNode {
 
   /** Brings the tables up to date, then answers on NATS; resolves when it can be asked. */
   static async start(config: ShardNodeConfig, address: PostgresAddress, logger: Logger): Promise<ShardNode> {
-    const { poolSize, statementTimeoutMs } = config;
-    if (config.databaseUrl !== null) await requireConnections(config.databaseUrl, poolSize);
+    const { POOL_SIZE: poolSize, STATEMENT_TIMEOUT_MS: statementTimeoutMs, DATABASE_URL: databaseUrl } = config;
+    if (databaseUrl !== undefined) await requireConnections(databaseUrl, poolSize);
     const dataSource = await openDataSource({ address, poolSize, statementTimeoutMs });
-    const store = new PostgresVersionStore(dataSource, config.server);
-    const vitals = new MeasuredVitals(config.databaseUrl === null ? config.dataDir : null, logger);
+    const store = new PostgresVersionStore(dataSource, config.SERVER_NAME);
+    const vitals = new MeasuredVitals(databaseUrl === undefined ? config.DATA_DIR : null, logger);
     try {
       const work = new WorkInFlight();
       const transport = createTransport(config, work);
-      const source = new NatsCopySource(() => transport.connection, config.copyTimeoutMs);
+      const source = new NatsCopySource(() => transport.connection, config.COPY_TIMEOUT_MS);
       const replica = await Replica.open(store, source, { ...replicaOptions(config), vitals }, logger);
       const app = await listen(config, transport, replica, work, logger);
       return new ShardNode(app, replica, store, vitals);
@@ -58,18 +58,17 @@ export class ShardNode {
 }
 
 function replicaOptions(config: ShardNodeConfig): ReplicaOptions {
-  const { server, applyQueueLimit, readQueueLimit, poolSize, pageBytes, probeTimeoutMs } = config;
   return {
-    server,
+    server: config.SERVER_NAME,
     instance: randomUUID(),
-    applyQueueLimit,
-    readWidth: poolSize,
-    readQueueLimit,
-    pageBytes,
+    applyQueueLimit: config.APPLY_QUEUE_LIMIT,
+    readWidth: config.POOL_SIZE,
+    readQueueLimit: config.READ_QUEUE_LIMIT,
+    pageBytes: config.PAGE_BYTES,
     catchUpSliceMs: CATCH_UP_SLICE_MS,
     digestPageKeys: DIGEST_PAGE_KEYS,
     digestSliceMs: DIGEST_SLICE_MS,
-    probeTimeoutMs,
+    probeTimeoutMs: config.PROBE_TIMEOUT_MS,
     nowMs: () => performance.now(),
   };
 }

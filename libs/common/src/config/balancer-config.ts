@@ -55,6 +55,7 @@ export const BALANCER_SETTINGS = z.object({
   RANDOM_SEED: setting.int(0, 0, 2 ** 32 - 1),
 });
 
+/** Settings by the names of their variables. */
 export type BalancerConfig = z.infer<typeof BALANCER_SETTINGS>;
 
 /** How long the bucket may take to answer: a renewal that hangs must leave time for another within the lease. */

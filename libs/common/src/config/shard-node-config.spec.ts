@@ -3,8 +3,9 @@ import { parseShardNodeConfig } from './shard-node-config';
 
 it('needs a name only', () => {
   const config = parseShardNodeConfig({ SERVER_NAME: 'Server[5]' });
-  expect(config).toMatchObject({ server: 'Server[5]', databaseUrl: null, poolSize: 4, pageBytes: 524_288 });
-  expect(config.dataDir).toBe('.shardline/servers/Server[5]');
+  expect(config).toMatchObject({ SERVER_NAME: 'Server[5]', POOL_SIZE: 4, PAGE_BYTES: 524_288 });
+  expect(config.DATABASE_URL).toBeUndefined();
+  expect(config.DATA_DIR).toBe('.shardline/servers/Server[5]');
 });
 
 it.each([

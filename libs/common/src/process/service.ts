@@ -1,6 +1,6 @@
 /** What every service does at its start and at its end. */
 import { ConfigError } from '../config/env';
-import type { Logger } from '../logging/logger';
+import { createLogger, type Logger } from '../logging/logger';
 import { CannotStartError } from './cannot-start';
 import { EXIT } from './exit-status';
 import { Lifeline } from './lifeline';
@@ -9,12 +9,35 @@ import { Lifeline } from './lifeline';
 const STOP_DEADLINE_MS = 10_000;
 const LAUNCHER_GONE = 'the launcher stops or is gone';
 
+/** A service while it runs. */
+export interface RunningService {
+  /** What its log says now that it runs. */
+  started: { message: string; data: Record<string, unknown> };
+  /** Takes nothing new, finishes what is under way, and lets go of everything. */
+  stop(): Promise<void>;
+}
+
+/** What is a service's own; `runService` does what is the same for all. */
+export interface Service<Config> {
+  /** Its name in the log. */
+  name: string;
+  /** @throws ConfigError with one line that says which setting is wrong and why */
+  parse(env: NodeJS.ProcessEnv): Config;
+  /** What is allowed, yet hardly meant: one line each. */
+  warnings?(config: Config): string[];
+  /** What stands on every line of its log beside its name. */
+  bindings?(config: Config): Record<string, unknown>;
+  /** Resolves when it runs. */
+  start(config: Config, logger: Logger, lifeline: Lifeline): Promise<RunningService>;
+}
+
 /**
- * Runs a service's `start`. On a wrong configuration it prints its one line and exits with 78, on any other failure it prints that and
- * exits with 1. While it starts there is nothing to finish: when its launcher ends it ends at once, whatever it waits for.
+ * Runs a service, from its environment to its graceful stop. On a wrong configuration it prints its one line and exits with 78, on any
+ * other failure to start it prints that and exits with 1. While it starts there is nothing to finish: when it is told to stop, or its
+ * launcher ends, it ends at once, whatever it waits for.
  */
-export function runService(start: (lifeline: Lifeline) => Promise<void>): void {
-  holdAndStart(start).catch((error: unknown) => {
+export function runService<Config extends { LOG_LEVEL: string }>(service: Service<Config>): void {
+  configureAndStart(service).catch((error: unknown) => {
     if (error instanceof ConfigError) {
       process.stderr.write(`${error.message}\n`);
       process.exit(EXIT.config);
@@ -24,12 +47,20 @@ export function runService(start: (lifeline: Lifeline) => Promise<void>): void {
   });
 }
 
-async function holdAndStart(start: (lifeline: Lifeline) => Promise<void>): Promise<void> {
+async function configureAndStart<Config extends { LOG_LEVEL: string }>(service: Service<Config>): Promise<void> {
   const lifeline = Lifeline.hold(process.env, () => {
     process.stderr.write(`${LAUNCHER_GONE}: ending before it has started\n`);
     process.exit(EXIT.unavailable);
   });
-  await start(lifeline);
+  const config = service.parse(process.env);
+  const logger = createLogger(service.name, config.LOG_LEVEL, service.bindings?.(config));
+  for (const warning of service.warnings?.(config) ?? []) logger.warn(warning);
+  let running: RunningService | null = null;
+  stopOnSignals(logger, lifeline, async () => {
+    await running?.stop();
+  });
+  running = await service.start(config, logger, lifeline);
+  logger.info(running.started.data, running.started.message);
 }
 
 /** What the system refused (a port in use, a folder that cannot be written) says itself, and so does what is for people; else the stack is needed. */
@@ -43,7 +74,7 @@ function describe(error: unknown): string {
  * once on a failure that nobody caught, since its state can no longer be vouched for. Only who was stopped by a signal ends with 0:
  * without its launcher a service ends with 69.
  */
-export function stopOnSignals(logger: Logger, lifeline: Lifeline, stop: () => Promise<void>): void {
+function stopOnSignals(logger: Logger, lifeline: Lifeline, stop: () => Promise<void>): void {
   let stopping = false;
   const end = (why: string, status: number): void => {
     if (stopping) return;
