@@ -123,7 +123,7 @@ export class SimBalancer implements AskPort {
     this.note(() => `${this.name} starts`);
     this.receive(() => {
       this.runner.start();
-    });
+    }, null);
   }
 
   /** Stands still: what comes in meanwhile is looked at afterwards. */
@@ -134,7 +134,7 @@ export class SimBalancer implements AskPort {
     this.world.scheduler.after(ms, () => {
       this.isPaused = false;
       this.note(() => `${this.name} goes on`);
-      for (const job of this.inbox.splice(0)) this.receive(job);
+      for (const look of this.inbox.splice(0)) look();
     });
   }
 
@@ -143,7 +143,7 @@ export class SimBalancer implements AskPort {
     this.isServing = false;
     this.receive(() => {
       this.runner.release();
-    });
+    }, null);
   }
 
   /** Ends at once; what was asked of it is never answered. */
@@ -158,11 +158,7 @@ export class SimBalancer implements AskPort {
   /** Something happens to it; what somebody sends comes over the wire. */
   dispatch(sent: UntimedEvent): void {
     if (!this.isAlive) return;
-    const event = wiredEvent(sent);
-    this.receive(() => {
-      if (event.on === 'admin') this.administer(event.command);
-      else this.runner.dispatch(event);
-    });
+    this.receive(this.handle, wiredEvent(sent));
   }
 
   /** Null when it does not know whether it leads; undefined when it does not answer. */
@@ -178,24 +174,29 @@ export class SimBalancer implements AskPort {
   perform(ask: Ask, answer: Answer): void {
     const { interceptAsk } = this.world.mutations;
     const hear: Answer = (outcome) => {
-      this.receive(() => {
-        answer(outcome);
-      });
+      this.receive(answer, outcome);
     };
     if (interceptAsk === undefined) this.carryOut(ask, hear);
     else interceptAsk(ask, this.carryOut.bind(this), hear);
   }
 
   /** A process that stands still looks at nothing, and one that has ended never will. */
-  private receive(job: () => void): void {
+  private receive<T>(look: (what: T) => void, what: T): void {
     if (!this.isAlive) return;
     if (this.isPaused) {
-      this.inbox.push(job);
+      this.inbox.push(() => {
+        this.receive(look, what);
+      });
       return;
     }
-    job();
+    look(what);
     this.world.watcher.stepped(this);
   }
+
+  private readonly handle = (event: UntimedEvent): void => {
+    if (event.on === 'admin') this.administer(event.command);
+    else this.runner.dispatch(event);
+  };
 
   private administer({ request, ...command }: AdminCommand): void {
     this.runner.administer(command, (outcome) => {
@@ -250,7 +251,7 @@ export class SimBalancer implements AskPort {
   /** A clock that stands still with its process makes up for nothing. */
   private tick(ms: number, work: () => void): void {
     if (!this.isAlive) return;
-    if (!this.isPaused) this.receive(work);
+    if (!this.isPaused) this.receive(work, undefined);
     this.clock.after(ms, () => {
       this.tick(ms, work);
     });
