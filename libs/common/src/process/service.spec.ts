@@ -83,7 +83,7 @@ test.each([
   [
     'nobody awaited a failure',
     `${WAIT} void Promise.reject(new Error('lost')); await new Promise(() => undefined);`,
-    /nobody awaited this/,
+    /unhandled rejection/,
   ],
 ])('when %s it says so and ends with 1', async (_, start, line) => {
   const { status, lines } = await run(start);
