@@ -36,6 +36,6 @@ export type ShardNodeConfig = z.infer<typeof SHARD_NODE_SETTINGS> & { DATA_DIR: 
 
 /** @throws ConfigError with one line that names every wrong variable */
 export function parseShardNodeConfig(env: NodeJS.ProcessEnv): ShardNodeConfig {
-  const config = parseEnv(SHARD_NODE_SETTINGS, env);
-  return { ...config, DATA_DIR: config.DATA_DIR ?? join('.shardline', 'servers', config.SERVER_NAME) };
+  const given = parseEnv(SHARD_NODE_SETTINGS, env);
+  return { ...given, DATA_DIR: given.DATA_DIR ?? join('.shardline', 'servers', given.SERVER_NAME) };
 }
