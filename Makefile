@@ -11,10 +11,10 @@ ifneq ($(filter clean distclean,$(MAKECMDGOALS)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run stop clean distclean check lint format typecheck unit test sim explore guards cost faults build install load node
+.PHONY: help demo run stop clean distclean check lint format typecheck unit test sim explore guards cost faults test-docker build install load node
 
 help: ## show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  ARGS="--port 5000 --data-dir .shardline --nats-port 4222" says where the cluster is (these are the defaults)'
 
@@ -70,6 +70,9 @@ cost: install ## measure what a take-over and waiting writes cost the balancer's
 faults: build ## inject faults into a real cluster and check that nothing is lost (SEED= FAULTS= ROUNDS=)
 	@node_modules/.bin/tsc -p tsconfig.faults.json
 	@exec node --enable-source-maps dist/apps/local/test/faults/main.js
+
+test-docker: build ## build the image and try containers on a real Docker engine; as root on Debian it brings one along (ARGS=)
+	@exec scripts/docker/engine.sh scripts/docker/test.sh $(ARGS)
 
 load: install ## load a running cluster with k6
 	@exec node scripts/load.js $(ARGS)

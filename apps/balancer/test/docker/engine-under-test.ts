@@ -33,12 +33,14 @@ export async function volumesOf(cluster: string): Promise<string[]> {
   return linesOf(await docker('volume', 'ls', '-q', '--filter', `label=io.shardline.cluster=${cluster}`));
 }
 
-/** Removes every container and volume of the cluster. */
+/** Removes every container, volume and network of the cluster. */
 export async function removeCluster(cluster: string): Promise<void> {
   const containers = await containersOf(cluster, '--all');
   if (containers.length > 0) await docker('rm', '--force', ...containers);
   const volumes = await volumesOf(cluster);
   if (volumes.length > 0) await docker('volume', 'rm', '--force', ...volumes);
+  const networks = linesOf(await docker('network', 'ls', '-q', '--filter', `label=io.shardline.cluster=${cluster}`));
+  if (networks.length > 0) await docker('network', 'rm', ...networks);
 }
 
 function linesOf(text: string): string[] {
