@@ -2,6 +2,7 @@
  * No wait holds what its own end needs: a round over two shards fails because a member of one of them dies in the middle of it, for good.
  * The other shard goes on; the member is replaced; administrators are answered.
  */
+import { BUCKET_KEYS } from '#common/contracts/subjects';
 import { SmallWorld as World } from './support/small-world';
 
 const TROUBLED = 'sh0';
@@ -217,4 +218,54 @@ test('nor does it wait for a member to report what it held when one takes the pl
   await world.until(() => world.balancer.cluster.isWritable(world.shard), 20_000);
   expect([...world.shard.inSync].sort()).toEqual(['S0', 'S3']);
   expect(await world.change(writeOf(7))).toMatchObject({ added: 1 });
+});
+
+describe('of three members one dies for good and another one loses its disk before the first round of a new leader', () => {
+  const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
+
+  async function bothLost(world: World): Promise<void> {
+    let isLost = false;
+    world.intercept = (ask) => {
+      if (ask.do === 'apply' && !isLost) {
+        isLost = true;
+        world.powerOff('S1');
+        world.loseDisk('S0');
+      }
+      return false;
+    };
+    world.changeLeader('L2');
+    await world.until(() => isLost, 20_000);
+    expect(world.shard).toMatchObject({ decided: true, resolved: false });
+  }
+
+  test('the one without data is copied before that round, and takes the place of the dead one', async () => {
+    const world = await World.of(3);
+    await bothLost(world);
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), 20_000);
+    expect([...world.shard.inSync].sort()).toEqual(['S0', 'S2']);
+    expect(world.keys('S0')).toEqual([0, 1, 2, 3, 4, 5]);
+    await world.write(7);
+  });
+
+  test('from there on the round does not do without it: the next leader would find it whole, and an earlier VAT', async () => {
+    const world = await World.of(3);
+    await bothLost(world);
+    // It can neither enter nor leave the set for now.
+    world.intercept = (ask, answer) => {
+      const isHeld = ask.do === 'probe' || (ask.do === 'store' && ask.key === BUCKET_KEYS.shard(TROUBLED));
+      if (!isHeld && !(ask.do === 'apply' && ask.server === 'S0')) return false;
+      world.scheduler.after(50, () => {
+        answer({ ok: false, error: NO_ANSWER });
+      });
+      return true;
+    };
+    await world.until(() => world.copying.includes('S2>S0'), 20_000);
+    world.powerOn('S1');
+    await world.pass(3_000);
+    expect(world.shard.resolved).toBe(false);
+    world.intercept = () => false;
+    await world.until(() => world.isWhole(), 20_000);
+    await world.write(7);
+    world.expectAlike();
+  });
 });

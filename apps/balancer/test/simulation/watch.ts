@@ -230,20 +230,22 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
       if (blankShard === shard && !replicas.includes(server)) this.blank.delete(pair);
     }
     const entered = inSync.filter((server) => !before.inSync.includes(server));
-    if (entered.length > 0) this.builtOn(next, before);
+    this.builtOn(next, before);
     for (const server of entered) this.refill(shard, server);
     if (inSync.length < before.inSync.length) this.judgeSmaller(next);
   }
 
   /**
-   * Replicas have entered the set with what their leader took for acknowledged. It may not have shown that to clients yet, but a copy
-   * shows it from now on, and nothing older.
+   * Replicas have entered the set, or count again, with what their leader took for acknowledged. It may not have shown that to clients
+   * yet, but a copy shows it from now on, and nothing older.
    */
-  private builtOn({ shard, configEpoch, configId }: ShardRecord, { inSync }: ShardRecord): void {
+  private builtOn({ shard, configEpoch, configId, inSync }: ShardRecord, before: ShardRecord): void {
     const isLeader = ({ cluster }: SimBalancer): boolean =>
       cluster.epoch === configEpoch && cluster.configId === configId;
     const state = this.balancers().find(isLeader)?.cluster.shards.get(shard);
-    if (state?.decided === true) this.copies.shown(shard, state.vat, inSync);
+    if (state?.decided !== true) return;
+    const isCopied = (server: string): boolean => !before.inSync.includes(server) || state.refilled.has(server);
+    if (inSync.some(isCopied)) this.copies.shown(shard, state.vat, before.inSync);
   }
 
   /** Who is left when members leave must be enough that have everything; of one that has just lost its disk nobody can know. */

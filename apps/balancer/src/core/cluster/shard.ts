@@ -82,6 +82,11 @@ export class Shard {
    * in-sync set. So both sets have every round, the one before and the one after, whichever a new leader may find.
    */
   readonly entering = new Set<string>();
+  /**
+   * Members whose data was gone and that are copied before the shard is resolved. Its first round may not do without them: the next
+   * leader would find them whole, and without it.
+   */
+  readonly refilled = new Set<string>();
   /** Servers that may be taken back as they are, see `StrandedShards`: none of them is copied meanwhile. */
   readonly returning = new Set<string>();
   /** By server the process that a copy was asked of without an answer so far, and none answered since: see `CopyRequests`. */
@@ -149,6 +154,10 @@ export class Shard {
   get voters(): readonly string[] {
     return this.writers.filter((server) => !this.isSuspended(server));
   }
+  /** Who gets a round. */
+  get participants(): readonly string[] {
+    return this.writers.filter((server) => this.isNeeded(server));
+  }
   /** The voters that have been members before. */
   get members(): readonly string[] {
     return this.inSync.filter((server) => !this.isSuspended(server));
@@ -176,6 +185,10 @@ export class Shard {
   /** Its data are gone, or not proven: it serves nothing. */
   isSuspended(server: string): boolean {
     return this.replicas.get(server)?.suspended === true;
+  }
+  /** No round is committed without it, as long as it is one of the writers. */
+  isNeeded(server: string): boolean {
+    return !this.isSuspended(server) || this.refilled.has(server);
   }
   suspend(server: string, suspended: boolean): void {
     const replica = this.replicas.get(server);

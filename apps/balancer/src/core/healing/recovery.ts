@@ -131,12 +131,14 @@ export class Recovery {
 
   /**
    * What is acknowledged is known, and members agree on it. A take-over's first round may wait for a member that is gone for good, and
-   * that cannot leave before another one is in the set. So others are copied as soon as it is decided what is acknowledged. Members are
-   * not: the first round does without one whose data is gone, and would not be on it.
+   * that cannot leave before another one is whole. So others are copied as soon as it is decided what is acknowledged. Members whose
+   * data is gone are copied then only where that is so, since the round waits for them from there on.
    */
   private mayBeCopied(shard: Shard, server: string): boolean {
     if (shard.record.disputed === true) return false;
-    return shard.resolved || (shard.decided && !shard.inSync.includes(server));
+    if (shard.resolved || !shard.decided) return shard.resolved;
+    if (!shard.inSync.includes(server)) return true;
+    return !shard.isDiverged(server) && shard.members.some((member) => this.cluster.health(member) === 'dead');
   }
 
   /** The in-sync replica with the fewest reads on their way, of those that have not failed; a suspect one only where there is no other. */
@@ -152,6 +154,7 @@ export class Recovery {
   private *recoverReplica(lagging: Lagging): Workflow<boolean> {
     const { shard, target, replica } = lagging;
     replica.syncing = true;
+    if (!shard.resolved && shard.inSync.includes(target)) shard.refilled.add(target);
     const plan = yield* this.prepare(lagging, this.context.nowMs);
     if (plan === null) {
       replica.syncing = false;

@@ -255,6 +255,7 @@ export class TakeOver {
     if (!(yield* wait(this.writer.confirm(shards)))) return;
     for (const shard of shards) {
       shard.resolved = true;
+      shard.refilled.clear();
       this.open.delete(shard);
     }
   }

@@ -199,7 +199,7 @@ export class WriteRound {
       rows: [],
       requests: [],
       notes: 0,
-      servers: shard.voters,
+      servers: shard.participants,
       replies: new Map(),
       failures: new Map(),
     };

@@ -376,7 +376,9 @@ function rejectionOf(entries: readonly RoundShard[]): ErrorBody | null {
  * fully re-copied anyway.
  */
 function isKept({ shard, replies, requests }: RoundShard): boolean {
-  const hasIt = (server: string): boolean =>
-    shard.replicas.get(server)?.suspended === true ? requests.length === 0 : replies.has(server);
+  const hasIt = (server: string): boolean => {
+    if (requests.length > 0 && shard.isSuspended(server)) return false;
+    return replies.has(server) || !shard.isNeeded(server);
+  };
   return replies.size > 0 && shard.unacknowledged.size === 0 && shard.writers.every(hasIt);
 }
