@@ -313,6 +313,36 @@ function listen({ balancer }: World, look: () => void): void {
   };
 }
 
+test('under the next leader it ends, too, when the wrong one dies for good before the first round is stored', async () => {
+  const world = await disputed();
+  let isDead = false;
+  world.intercept = (ask) => {
+    if (ask.do === 'apply' && !isDead) {
+      isDead = true;
+      world.powerOff('S0');
+    }
+    return false;
+  };
+  world.powerOn('S2');
+  world.changeLeader('L2');
+  await world.until(() => isDead, 20_000);
+  await world.until(() => isWhole(world, ['S1', 'S2']), 60_000);
+  expect(isDisputed(world)).toBe(false);
+  expect(world.keys('S1')).toEqual(RIGHT);
+});
+
+test('under the next leader it ends with an /rm of the one that stays away, when that was gone before', async () => {
+  const world = await disputed();
+  world.powerOff('S0');
+  world.powerOn('S2');
+  world.changeLeader('L2');
+  await world.pass(10_000);
+  expect(world.shard.decided).toBe(false);
+  remove(world, 'S0');
+  await world.until(() => isWhole(world, ['S1', 'S2']), 60_000);
+  expect(world.keys('S1')).toEqual(RIGHT);
+});
+
 test('of a round over two shards one of which is disputed nothing is kept, and the other one goes on', async () => {
   const both = [SHARD, 'sh1'];
   const world = await World.laidOut({ S0: both, S1: both, S2: both });

@@ -150,7 +150,7 @@ describe('a shard of which it is open who is right', () => {
     const { bench } = withScrub(3, SHARDS);
     bench.settings.scrubIntervalMs = 0;
     dispute(bench, 'a', 'b');
-    bench.shardOf('a').resolved = false;
+    Object.assign(bench.shardOf('a'), { resolved: false, decided: false });
     bench.answer = (ask) => (ask.do === 'digest' ? FENCED : undefined);
     bench.pass(4_000);
     expect(compared(bench)).toEqual(['b', 'b', 'b', 'b']);

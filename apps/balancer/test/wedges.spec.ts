@@ -269,3 +269,91 @@ describe('of three members one dies for good and another one loses its disk befo
     world.expectAlike();
   });
 });
+
+describe('a replica that left with the first round of a new leader, and enters again', () => {
+  const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
+
+  test('is waited for no more when it dies for good in that moment: who has left need not know', async () => {
+    const world = await World.of(3);
+    let isGone = false;
+    world.intercept = (ask, answer) => {
+      if (isGone) return false;
+      const members = ask.do === 'config' ? (ask.request.shards[0]?.inSync ?? []) : [];
+      const isBack =
+        world.balancer.cluster.shards.has(TROUBLED) &&
+        world.shard.record.configVersion > 1 &&
+        members.length === 3 &&
+        world.shard.inSync.length === 3;
+      const dies = ask.do === 'config' && ask.server === 'S2' && isBack;
+      const isSilent =
+        ask.do === 'config' ? ask.server === 'S1' && members.length === 2 : ask.do === 'apply' && ask.server === 'S2';
+      if (!dies && !isSilent) return false;
+      if (dies) {
+        isGone = true;
+        world.powerOff('S2');
+      }
+      world.scheduler.after(dies ? 100 : 50, () => {
+        answer({ ok: false, error: NO_ANSWER });
+      });
+      return true;
+    };
+    world.changeLeader('L2');
+    await world.until(() => isGone, 30_000);
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), 30_000);
+    expect([...world.shard.inSync].sort()).toEqual(['S0', 'S1']);
+    await world.write(7);
+  });
+
+  test('is copied once more when its confirmation is lost and a member is dead', async () => {
+    const world = await World.of(3);
+    let isDead = false;
+    let isLost = false;
+    world.intercept = (ask, answer, carryOut) => {
+      if (ask.do === 'config' && ask.server === 'S1' && world.shard.inSync.length === 2 && !isDead) {
+        isDead = true;
+        world.powerOff('S1');
+      }
+      const members = ask.do === 'config' ? (ask.request.shards[0]?.inSync ?? []) : [];
+      const confirms = ask.do === 'config' && ask.server === 'S2' && members.length === 3;
+      const loses = isDead && !isLost && confirms;
+      const isSilent = !isDead && ask.do === 'apply' && ask.server === 'S2';
+      if (!loses && !isSilent) return false;
+      if (loses) {
+        isLost = true;
+        carryOut(ask, () => undefined);
+      }
+      world.scheduler.after(loses ? 250 : 50, () => {
+        answer({ ok: false, error: NO_ANSWER });
+      });
+      return true;
+    };
+    world.changeLeader('L2');
+    await world.until(() => isLost, 30_000);
+    await world.until(() => world.balancer.cluster.isWritable(world.shard), 30_000);
+    expect([...world.shard.inSync].sort()).toEqual(['S0', 'S2']);
+    await world.write(7);
+  });
+});
+
+test('a decided shard waits for nobody to report what it held, though the bucket was lost and somebody was added since', async () => {
+  const world = await World.of(3);
+  world.powerOff('S2');
+  await world.until(() => world.shard.inSync.length === 2 && world.balancer.cluster.isWritable(world.shard));
+  await world.pass(2_000);
+  world.intercept = (ask) => {
+    if (ask.do === 'apply' && ask.server === 'S1') world.powerOff('S1');
+    return false;
+  };
+  world.balancer.crash();
+  world.catalog.lose();
+  for (const name of ['L2', 'L3']) {
+    world.balancer = world.newBalancer(name);
+    await world.pass(8_000);
+    if (world.balancer.isAlive) break;
+  }
+  expect(world.shard).toMatchObject({ decided: true, resolved: false });
+  const command = { n: 1, newShards: [], servers: { S3: [TROUBLED] } };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
+  await world.until(() => world.balancer.cluster.isWritable(world.shard), 30_000);
+  expect([...world.shard.inSync].sort()).toEqual(['S0', 'S3']);
+});

@@ -33,7 +33,6 @@ export const SWITCHES: readonly Switch[] = [
   { name: 'makes tables for another process than was meant', world: null, mutations: makesTablesForAnybody },
   { name: 'sends newcomers no given-up round', world: null, mutations: teachesNobody },
   { name: 'copies whom it takes back', world: null, mutations: copiesReturning },
-  { name: 'takes back whom it may copy', world: null, mutations: takesBackCopied },
   { name: 'takes nobody back', world: 'alone / S0 is empty@1', mutations: takesNobodyBack },
   { name: 'takes back by the term alone', world: null, mutations: takesBackByTerm },
 ];
@@ -122,12 +121,6 @@ function teachesNobody(): WorldMutations {
 function copiesReturning(): WorldMutations {
   return eachShard((shard) => {
     shard.returning.add = () => shard.returning;
-  });
-}
-
-function takesBackCopied(): WorldMutations {
-  return patched(({ stranded }) => {
-    stranded.mayBeCopied = () => false;
   });
 }
 

@@ -236,16 +236,15 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   }
 
   /**
-   * Replicas have entered the set, or count again, with what their leader took for acknowledged. It may not have shown that to clients
-   * yet, but a copy shows it from now on, and nothing older.
+   * Among the members is a copy of what some leader took for acknowledged, and has not shown to clients yet: it shows that, and nothing
+   * older. What the present leader has decided is what such a copy must hold.
    */
   private builtOn({ shard, configEpoch, configId, inSync }: ShardRecord, before: ShardRecord): void {
+    if (!inSync.some((server) => this.copies.isAhead(shard, server))) return;
     const isLeader = ({ cluster }: SimBalancer): boolean =>
       cluster.epoch === configEpoch && cluster.configId === configId;
     const state = this.balancers().find(isLeader)?.cluster.shards.get(shard);
-    if (state?.decided !== true) return;
-    const isCopied = (server: string): boolean => !before.inSync.includes(server) || state.refilled.has(server);
-    if (inSync.some(isCopied)) this.copies.shown(shard, state.vat, before.inSync);
+    if (state?.decided === true) this.copies.shown(shard, state.vat, before.inSync);
   }
 
   /** Who is left when members leave must be enough that have everything; of one that has just lost its disk nobody can know. */

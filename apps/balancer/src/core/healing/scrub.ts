@@ -65,7 +65,7 @@ export class Scrub {
   /** Of the shards of which nobody leaves or enters the set before it is known who is right, the one that has waited longest. */
   private dueDispute(): Shard | undefined {
     if (this.nextDisputeMs > this.context.nowMs || this.turn.isHeld) return undefined;
-    const disputed = this.cluster.inKeyOrder().filter(({ resolved, record }) => resolved && record.disputed === true);
+    const disputed = this.cluster.inKeyOrder().filter(({ decided, record }) => decided && record.disputed === true);
     if (disputed.length === 0) return undefined;
     this.nextDisputeMs = this.context.nowMs + DISPUTE_PAUSE_MS;
     const since = (shard: Shard): number => this.disputedMs.get(shard) ?? -Infinity;
@@ -128,7 +128,9 @@ export class Scrub {
   private *compare(shard: Shard): Workflow<Scrubbed> {
     const { vat } = shard;
     const done: Scrubbed = { shard: shard.id, vat, compared: [], missing: [...shard.record.replicas], diverged: [] };
-    if (!shard.resolved || !this.isCurrent(shard)) return done;
+    // A new leader's first round may wait for a member that only leaves with the dispute.
+    const mayCompare = shard.resolved || (shard.decided && shard.record.disputed === true);
+    if (!mayCompare || !this.isCurrent(shard)) return done;
     const asked = this.cluster.serving(shard);
     if (asked.length < 2) return done;
     const comparedSinceMs = this.context.nowMs;

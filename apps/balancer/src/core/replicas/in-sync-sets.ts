@@ -147,7 +147,8 @@ export class InSyncSets {
   *inform(shard: Shard, unacknowledged: readonly string[]): Workflow<boolean> {
     yield* wait(shard.configLock.acquire());
     try {
-      for (const server of unacknowledged) shard.unacknowledged.add(server);
+      // Who has left the set meanwhile need not know.
+      for (const server of shard.inSync) if (unacknowledged.includes(server)) shard.unacknowledged.add(server);
       if (shard.unacknowledged.size > 0) this.waiting.add(shard);
       if (shard.unacknowledged.size > 0) yield* this.sendToRest(shard);
       return shard.unacknowledged.size === 0;

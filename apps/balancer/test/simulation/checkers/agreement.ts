@@ -14,11 +14,13 @@ export class Agreement {
     const { cluster } = balancer;
     if (cluster.configId !== this.seen.configId()) return;
     for (const shard of cluster.shards.values()) {
-      if (!shard.resolved || (this.shown.get(shard.id)?.epoch ?? 0) > cluster.epoch) continue;
+      const newest = this.seen.newest.get(shard.id);
+      const isDeposed = Math.max(this.shown.get(shard.id)?.epoch ?? 0, newest?.configEpoch ?? 0) > cluster.epoch;
+      if (!shard.resolved || isDeposed) continue;
       const views = new Map<string, string>();
       for (const server of shard.record.inSync) {
         // It may have left the set in the bucket, while this leader has not heard of it yet.
-        if (this.seen.newest.get(shard.id)?.inSync.includes(server) !== true) continue;
+        if (newest?.inSync.includes(server) !== true) continue;
         if (shard.replicas.get(server)?.suspended !== false || this.seen.isBlank(shard.id, server)) continue;
         const held = shardOn(this.seen.servers.byName.get(server), shard.id, cluster.configId);
         // Before anything has been acknowledged it does not matter whether the tables are there.

@@ -56,6 +56,12 @@ export class WholeCopies {
     return this.holds(server, shard, vat) && this.rowsOn(server, shard, vat) === rows;
   }
 
+  /** Whether the server's disk shows nothing any more of what was acknowledged last, but only something newer. */
+  isAhead(shard: string, server: string): boolean {
+    const purgedTo = this.seenShard(server, shard)?.state.purgedTo ?? 0;
+    return purgedTo > (this.acknowledged.get(shard)?.vat ?? 0);
+  }
+
   /** Servers with a whole copy of the shard. */
   of(shard: string): string[] {
     return this.names().filter((server) => this.isWhole(shard, server));
