@@ -52,8 +52,17 @@ export class TestNatsServer {
     await this.run();
   }
 
-  /** Lets the server stand still (its connections stay open, nothing moves) until `resume`. */
-  /** Stops it. The signal takes its time: what runs on another core may answer until then. @throws when it goes on running */
+  /** Ends it gracefully, changes something in the folder of its files, and starts it again. */
+  async restartWith(change: (dir: string) => void): Promise<void> {
+    await this.end('SIGTERM');
+    change(this.dir);
+    await this.run();
+  }
+
+  /**
+   * Lets it stand still (its connections stay open, nothing moves) until `resume`. The signal takes its time: what runs on another core
+   * may answer until then. @throws when it goes on running
+   */
   pause(): void {
     this.signal('SIGSTOP');
     const endMs = performance.now() + STOP_DEADLINE_MS;

@@ -1,7 +1,10 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import { BUCKET, BUCKET_KEYS } from '#common/contracts/subjects';
 import { connectNats } from '#common/nats/connection';
 import { TestNatsServer } from '#common/testing/nats-server';
+import { pollUntil } from '#common/waiting/retry';
 import { NatsCatalogStore } from './nats-catalog-store';
 
 jest.setTimeout(60_000);
@@ -149,6 +152,40 @@ describe('metadata in a bucket of JetStream', () => {
     const key = await loseWatched();
     await expect(store.put(key, 'renewed', 0)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
     expect((await store.put(key, 'new', 0)).ok).toBe(true);
+  });
+
+  it.each([
+    ['read', (key: string): Promise<unknown> => store.get(key)],
+    ['loaded', (): Promise<unknown> => store.load()],
+  ])('is made again when a key that is %s cannot be read any more, though the broker lists it', async (_how, work) => {
+    const [other, key] = [freshKey(), freshKey()];
+    await store.put(other, 'before', 0);
+    await store.put(key, 'DAMAGED', 0);
+    await store.put(freshKey(), 'behind', 0);
+    await server.restartWith((dir) => {
+      const file = join(dir, `jetstream/$G/streams/KV_${BUCKET}/msgs/1.blk`);
+      const bytes = readFileSync(file);
+      const at = bytes.lastIndexOf('DAMAGED');
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+      writeFileSync(file, bytes);
+    });
+    await pollUntil(
+      () =>
+        work(key)
+          .then(() => true)
+          .catch(() => undefined),
+      { deadlineMs: 15_000, pauseMs: 50 },
+    );
+    expect(await store.get(key)).toBeNull();
+    for (const changed of [key, other]) expect((await store.put(changed, 'later', 0)).ok).toBe(true);
+  });
+
+  it('is not made again for a key that is stored while it is read', async () => {
+    const kept = freshKey();
+    await store.put(kept, 'kept', 0);
+    const raced = Array.from({ length: 50 }, () => freshKey());
+    await Promise.all(raced.flatMap((key) => [store.get(key), store.put(key, 'new', 0), store.get(key)]));
+    expect(await valueOf(kept)).toBe('kept');
   });
 
   async function loseWatched(): Promise<string> {

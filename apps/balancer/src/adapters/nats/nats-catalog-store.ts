@@ -172,6 +172,29 @@ export class NatsCatalogStore {
   }
 
   private async lastMessage(subject: string): Promise<StoredMsg | undefined> {
+    const message = await this.readMessage(subject);
+    if (message !== undefined || !(await this.isListed(subject))) return message;
+    // It may have been stored just now. If it was not, it cannot be read.
+    const stored = await this.readMessage(subject);
+    if (stored === undefined) await this.replaceDamagedBucket();
+    return stored;
+  }
+
+  /**
+   * The broker finds damage behind its index only when the key is written again, and takes no more then, or hangs. A bucket that was lost
+   * can be made again from what the shard-nodes hold; so a damaged one is lost.
+   */
+  private async replaceDamagedBucket(): Promise<void> {
+    await this.streams.delete(STREAM);
+    await this.makeBucket();
+  }
+
+  private async isListed(subject: string): Promise<boolean> {
+    const { state } = await this.streams.info(STREAM, { subjects_filter: subject });
+    return state.subjects?.[subject] !== undefined;
+  }
+
+  private async readMessage(subject: string): Promise<StoredMsg | undefined> {
     try {
       return await this.streams.getMessage(STREAM, { last_by_subj: subject });
     } catch (error) {
