@@ -33,6 +33,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
   private readonly blank = new Set<string>();
   /** When the server's disk was lost last. */
   private readonly wipedMs = new Map<string, number>();
+  /** When the newest record of each shard was first stored. */
+  private readonly storedMs = new Map<string, number>();
   /** By `shard/server`: how often it has left the in-sync set. */
   private readonly departed = new Map<string, number>();
   private isRolledBack = false;
@@ -117,7 +119,7 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     // What is on the disks here is what was written, unless a test sees to something else.
     if (kind === 'shard.diverged' && !this.mayDiverge)
       this.seen.scheduler.violate(`I4: ${subject} is said to hold something else than the others`);
-    if (kind === 'shard.insync') this.refill(shard, server);
+    if (kind === 'shard.insync' && this.isNews(shard, server)) this.refill(shard, server);
   }
 
   stored(key: string, value: unknown, isReused: boolean): void {
@@ -221,6 +223,8 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
     if (strangers.length > 0)
       this.seen.scheduler.violate(`I1: ${strangers.join()} counts as in sync on ${shard}, of which it is no replica`);
     this.newest.set(shard, next);
+    // A new leader stores what it found once more.
+    if (isOlder(before, next)) this.storedMs.set(shard, this.seen.scheduler.nowMs);
     for (const server of before.inSync) {
       const pair = `${shard}/${server}`;
       if (!inSync.includes(server)) this.departed.set(pair, (this.departed.get(pair) ?? 0) + 1);
@@ -261,6 +265,12 @@ export class Watch implements BalancerWatcher, CatalogWatcher {
 
   private sinceWipedMs(server: string): number {
     return this.seen.scheduler.nowMs - (this.wipedMs.get(server) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** A leader that stood still may speak of a member that has left since, or of a disk that was lost after it had entered. */
+  private isNews(shard: string, server: string): boolean {
+    const isMember = this.newest.get(shard)?.inSync.includes(server) === true;
+    return isMember && (this.wipedMs.get(server) ?? 0) <= (this.storedMs.get(shard) ?? 0);
   }
 
   /** A lost disk is said to have everything again. It must, unless it was lost once more meanwhile. */
