@@ -34,7 +34,7 @@ export interface Finding {
   timeline: readonly string[];
 }
 
-export function nameOf(script: Script, blows: readonly Blow[]): string {
+function nameOf(script: Script, blows: readonly Blow[]): string {
   return [script.name, ...blows.map(({ mishap, at }) => `${mishap.name}@${at}`)].join(' / ');
 }
 

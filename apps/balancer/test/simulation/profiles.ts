@@ -92,7 +92,7 @@ const DISK_FAULTS: readonly FaultKind[] = [
   'power cut',
 ];
 
-export const PROFILES: readonly Profile[] = [
+const PROFILES: readonly Profile[] = [
   GENERAL,
   {
     ...GENERAL,

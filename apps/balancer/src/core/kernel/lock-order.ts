@@ -11,7 +11,7 @@
  */
 
 /** Earlier ones are taken first. */
-export const LOCK_ORDER = ['administrators', 'scrub', 'copies', 'write queue', 'configuration'] as const;
+const LOCK_ORDER = ['administrators', 'scrub', 'copies', 'write queue', 'configuration'] as const;
 export type LockKind = (typeof LOCK_ORDER)[number];
 
 interface Lock {

@@ -5,7 +5,7 @@ import type { AddCommand, InitCommand, RmCommand } from '#common/contracts/comma
 import { firstRepeated, KEY_LIMIT, MAX_SERVERS, MAX_SHARDS, type ShardRange } from '#common/contracts/schema';
 
 /** What is wrong with the shards of a configuration, those that exist counted. */
-export function validateShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
+function validateShards(shards: readonly ShardRange[], existing: readonly ShardRange[] = []): string | null {
   const every = [...existing, ...shards];
   if (every.length > MAX_SHARDS) return `${every.length} shards are more than ${MAX_SHARDS}`;
   const twice = firstRepeated(every.map((range) => range.shard));
@@ -22,7 +22,7 @@ export function validateShards(shards: readonly ShardRange[], existing: readonly
 }
 
 /** What is wrong with the servers' shard lists. */
-export function validateServers(
+function validateServers(
   servers: Readonly<Record<string, readonly string[]>>,
   shards: ReadonlySet<string>,
 ): string | null {

@@ -5,9 +5,6 @@ import { randomBelow, shuffled, type Random } from '../kernel/random';
 /** Shard ids by server name. */
 export type Placement = ReadonlyMap<string, readonly string[]>;
 
-/** How many replicas a shard gets where nobody placed it and there are enough servers. */
-export const DEFAULT_REPLICAS = 3;
-
 /**
  * Gives shards to servers that have no list of their own. Every shard is brought to `replicas` replicas, those that it
  * has among `existing` counted, as far as there are servers that do not hold it; the servers with the fewest shards

@@ -7,7 +7,7 @@ export type Answer = (outcome: Result<unknown>) => void;
 export type CarryOut = (ask: Ask, answer: Answer) => void;
 
 /** The bucket's name where it is said who is cut off from whom. */
-export const BUCKET = 'bucket';
+const BUCKET = 'bucket';
 
 /** What is to become of the next round to a server. */
 export type Fate = 'lose round' | 'lose answer' | 'hold round' | 'copy round';
