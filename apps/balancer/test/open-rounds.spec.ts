@@ -189,6 +189,38 @@ test('a server reports a later record when the shard is decided: the leader give
   expect(world.shard.inSync).toEqual(['S1', 'S2']);
 });
 
+test('a record that was taken from a replica is stored before anybody changes it, however long that takes', async () => {
+  const world = await World.of(3);
+  await world.pass(1_000);
+  world.balancer.crash();
+  for (const server of world.servers) world.powerOff(server);
+  for (const server of world.servers) inform(world, server, ['S0', 'S1', 'S2'], 5);
+  for (const server of world.servers) world.powerOn(server);
+  let isAway = true;
+  const stored: number[] = [];
+  world.intercept = (ask, answer) => {
+    if (ask.do !== 'store' || ask.key !== BUCKET_KEYS.shard(SHARD)) return false;
+    const { configVersion } = ask.value as ShardConfig;
+    if (!isAway || configVersion !== 5) {
+      stored.push(configVersion);
+      return false;
+    }
+    world.scheduler.after(50, () => {
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    });
+    return true;
+  };
+  world.balancer = world.newBalancer('L2');
+  await world.until(() => world.balancer.isServing);
+  const command = { n: 1, newShards: [], servers: { S3: [SHARD] } };
+  world.balancer.dispatch({ on: 'admin', command: { request: 2, op: 'add', command } });
+  await world.pass(3_000);
+  isAway = false;
+  await world.until(() => world.administered.has(2) && isResolved(world, SHARD), 20_000);
+  expect(world.shard.record.replicas).toContain('S3');
+  expect(stored).toEqual([...stored].sort((a, b) => a - b));
+});
+
 test('shards are decided together when a server that reports their round is heard just before', async () => {
   const world = await World.laidOut(SERVERS);
   await leaveOpen(world, ['S0', 'S1', 'S2', 'S3']);

@@ -234,9 +234,7 @@ export class TakeOver {
    * @param adoptions how many records had been taken from replicas when the shards were found to be decidable, and by themselves
    */
   private *resolve(shards: readonly Shard[], adoptions: number): Workflow {
-    for (const { id, record } of shards.filter((shard) => this.adopted.delete(shard.id))) {
-      if (!(yield* this.catalog.put(BUCKET_KEYS.shard(id), record))) return;
-    }
+    for (const shard of shards) if (!(yield* this.storeAdopted(shard))) return;
     for (const shard of shards) {
       const silent = this.silent(shard);
       if (silent.length > 0) yield* this.inSyncSets.demote(shard, silent, 'did not answer the new leader');
@@ -257,6 +255,21 @@ export class TakeOver {
       shard.resolved = true;
       shard.refilled.clear();
       this.open.delete(shard);
+    }
+  }
+
+  /**
+   * Stores a record that was taken from a replica. While that takes, as when the bucket is away, nobody may change the record: the change
+   * would be overwritten. Returns false when somebody else leads by now.
+   */
+  private *storeAdopted(shard: Shard): Workflow<boolean> {
+    if (!this.adopted.has(shard.id)) return true;
+    yield* wait(shard.configLock.acquire());
+    try {
+      this.adopted.delete(shard.id);
+      return yield* this.catalog.put(BUCKET_KEYS.shard(shard.id), shard.record);
+    } finally {
+      shard.configLock.release();
     }
   }
 
