@@ -319,6 +319,16 @@ describe('before it enters', () => {
     expect(world.isIn).toBe(false);
   });
 
+  it('nothing follows from a difference that shows when another shard has its name', () => {
+    const world = new Copying();
+    world.reply('digest', ({ server }) => {
+      world.cluster.shards.delete('a');
+      return done(world.digest(server === 'S2' ? '2' : '1'));
+    });
+    world.start();
+    expect(world.published('shard.diverged')).toEqual([]);
+  });
+
   it('nothing follows from its silence', () => {
     const world = new Copying();
     const final: Result<never> = { ok: false, error: { code: 'FENCED', message: 'no', retryable: false } };

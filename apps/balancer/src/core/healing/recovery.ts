@@ -218,7 +218,7 @@ export class Recovery {
         const same = yield* this.agree(plan, to);
         if (same === true) return true;
         if (same === null || plan.isFull) return false;
-        if (!(yield* this.isSourceRight(plan, to))) return false;
+        if (!(yield* this.isSourceRight(plan, to)) || !this.isWantedStill(plan)) return false;
         yield* this.divergence.publishCopyDifference(shard, to, plan.target, plan.source);
         plan.setAside = true;
         this.restart(plan, 'its digest differs');
@@ -274,12 +274,17 @@ export class Recovery {
   }
 
   /**
-   * The one that was asked last, as long as it serves. Undefined when there is none, or the copy is not wanted any more. The target
-   * is no replica then, or has left and is one once more, perhaps a member by now (`StrandedShards`).
+   * Not where another shard has its name, of an `/init`, the target is no replica any more, or has left and is one once more, perhaps a
+   * member by now (`StrandedShards`).
    */
+  private isWantedStill({ shard, target, replica }: CopyPlan): boolean {
+    return this.cluster.shards.get(shard.id) === shard && shard.replicas.get(target) === replica;
+  }
+
+  /** The one that was asked last, as long as it serves. Undefined when there is none, or the copy is not wanted any more. */
   private nextSource(plan: CopyPlan, failed: ReadonlySet<string>): string | undefined {
     const { shard, target, source } = plan;
-    if (this.cluster.shards.get(shard.id) !== shard || shard.replicas.get(target) !== plan.replica) return undefined;
+    if (!this.isWantedStill(plan)) return undefined;
     const isServing = this.cluster.serving(shard).includes(source) && !failed.has(source);
     return isServing ? source : this.sourceFor(shard, target, failed);
   }
