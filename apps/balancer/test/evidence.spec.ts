@@ -129,10 +129,7 @@ describe('while the bucket does not answer', () => {
       late.push(() => {
         carryOut(ask, () => undefined);
       });
-      world.scheduler.after(50, () => {
-        answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-      });
-      return true;
+      return world.unanswered(answer);
     };
     return (isFirstLate) => {
       isOpen = true;

@@ -40,10 +40,7 @@ function delay(world: World, servers: readonly string[], kinds: readonly string[
 function hang(world: World, ...servers: string[]): void {
   world.intercept = (ask, answer) => {
     if (!('server' in ask) || !servers.includes(ask.server) || ask.do === 'startNode') return false;
-    world.scheduler.after(2_500, () => {
-      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-    });
-    return true;
+    return world.unanswered(answer, 2_500);
   };
 }
 
@@ -132,10 +129,7 @@ test('one that hangs with its last page holds the writes of its shard up for a m
   world.intercept = (ask, answer) => {
     if (ask.do !== 'catchup' || !ask.isHurried) return false;
     hurried += 1;
-    world.scheduler.after(2_000, () => {
-      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-    });
-    return true;
+    return world.unanswered(answer, 2_000);
   };
   let longestMs = 0;
   for (const endMs = world.scheduler.nowMs + 3_000; world.scheduler.nowMs < endMs;)

@@ -175,10 +175,7 @@ async function copiedButNotCompared(answerMs = 0): Promise<World> {
   world.intercept = (ask, answer) => {
     if (ask.do !== 'digest' || ask.server !== 'S0') return false;
     isAsked = true;
-    world.scheduler.after(answerMs, () => {
-      answer({ ok: false, error: NO_ANSWER });
-    });
-    return true;
+    return world.unanswered(answer, answerMs);
   };
   await world.until(() => isAsked && (answerMs > 0 || world.shard.replicas.get('S1')?.syncing === false));
   expect(world.keys('S1')).toEqual(ALL);

@@ -205,10 +205,7 @@ test('a record that was taken from a replica is stored before anybody changes it
       stored.push(configVersion);
       return false;
     }
-    world.scheduler.after(50, () => {
-      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-    });
-    return true;
+    return world.unanswered(answer);
   };
   world.balancer = world.newBalancer('L2');
   await world.until(() => world.balancer.isServing);

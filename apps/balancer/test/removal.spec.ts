@@ -210,10 +210,7 @@ describe('what was needed no more when it left, and is the last copy by the time
     let isAway = false;
     world.intercept = (asked, answer, carryOut) => {
       if (isAway && names(asked, BUCKET_KEYS.leader)) {
-        world.scheduler.after(5, () => {
-          answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-        });
-        return true;
+        return world.unanswered(answer, 5);
       }
       if (release !== null || asked.do !== 'config' || !isMeant()) return false;
       isAway = true;

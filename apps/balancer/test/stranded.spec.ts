@@ -277,10 +277,7 @@ describe('who may still begin with a copy is not taken back', () => {
       if (ask.do === 'digest') isCopied = true;
       // The copy is made the second time, and never compared.
       if (ask.do !== 'digest' && (ask.do !== 'catchup' || asked > 1)) return false;
-      world.scheduler.after(5, () => {
-        answer({ ok: false, error: NO_ANSWER });
-      });
-      return true;
+      return world.unanswered(answer, 5);
     };
     world.powerOn('S1');
     await world.until(() => isCopied, 20_000);
@@ -361,10 +358,7 @@ test('so it is of a complete copy that was not compared before its source was lo
   world.intercept = (ask, answer) => {
     if (ask.do !== 'digest') return false;
     isAsked = true;
-    world.scheduler.after(5, () => {
-      answer({ ok: false, error: NO_ANSWER });
-    });
-    return true;
+    return world.unanswered(answer, 5);
   };
   world.powerOn('S1');
   await world.until(() => isAsked && world.shard.replicas.get('S1')?.syncing === false, 10_000);

@@ -43,10 +43,7 @@ async function troubled(layout: Record<string, string[]>): Promise<World> {
     if (ask.do !== 'apply' || ask.server !== 'S1') return false;
     world.powerOff('S1');
     world.intercept = () => false;
-    world.scheduler.after(50, () => {
-      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-    });
-    return true;
+    return world.unanswered(answer);
   };
   expect(await world.change(writeOf(6, 16))).toHaveProperty('error');
   return world;
@@ -115,10 +112,7 @@ describe('a round that all replicas of one shard have, and that the other one ha
       if (ask.do !== 'apply' || !servers.includes(ask.server)) return false;
       if (!reached.has(ask.server)) carryOut(ask, () => undefined);
       reached.add(ask.server);
-      world.scheduler.after(50, () => {
-        answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-      });
-      return true;
+      return world.unanswered(answer);
     };
   }
 
@@ -191,10 +185,7 @@ test('a take-over does not wait forever for a member that dies before it has hea
       world.intercept = () => false;
     }
     if (ask.do !== 'apply' || ask.server !== 'S2') return false;
-    world.scheduler.after(50, () => {
-      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
-    });
-    return true;
+    return world.unanswered(answer);
   };
   world.changeLeader('L2');
   await world.until(() => world.balancer.isServing && world.balancer.cluster.isWritable(world.shard), 20_000);
@@ -221,8 +212,6 @@ test('nor does it wait for a member to report what it held when one takes the pl
 });
 
 describe('of three members one dies for good and another one loses its disk before the first round of a new leader', () => {
-  const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
-
   async function bothLost(world: World): Promise<void> {
     let isLost = false;
     world.intercept = (ask) => {
@@ -254,10 +243,7 @@ describe('of three members one dies for good and another one loses its disk befo
     world.intercept = (ask, answer) => {
       const isHeld = ask.do === 'probe' || (ask.do === 'store' && ask.key === BUCKET_KEYS.shard(TROUBLED));
       if (!isHeld && !(ask.do === 'apply' && ask.server === 'S0')) return false;
-      world.scheduler.after(50, () => {
-        answer({ ok: false, error: NO_ANSWER });
-      });
-      return true;
+      return world.unanswered(answer);
     };
     await world.until(() => world.copying.includes('S2>S0'), 20_000);
     world.powerOn('S1');
@@ -271,8 +257,6 @@ describe('of three members one dies for good and another one loses its disk befo
 });
 
 describe('a replica that left with the first round of a new leader, and enters again', () => {
-  const NO_ANSWER = { code: 'OUTCOME_UNKNOWN' as const, message: 'no answer', retryable: false };
-
   test('is waited for no more when it dies for good in that moment: who has left need not know', async () => {
     const world = await World.of(3);
     let isGone = false;
@@ -292,10 +276,7 @@ describe('a replica that left with the first round of a new leader, and enters a
         isGone = true;
         world.powerOff('S2');
       }
-      world.scheduler.after(dies ? 100 : 50, () => {
-        answer({ ok: false, error: NO_ANSWER });
-      });
-      return true;
+      return world.unanswered(answer, dies ? 100 : 50);
     };
     world.changeLeader('L2');
     await world.until(() => isGone, 30_000);
@@ -322,10 +303,7 @@ describe('a replica that left with the first round of a new leader, and enters a
         isLost = true;
         carryOut(ask, () => undefined);
       }
-      world.scheduler.after(loses ? 250 : 50, () => {
-        answer({ ok: false, error: NO_ANSWER });
-      });
-      return true;
+      return world.unanswered(answer, loses ? 250 : 50);
     };
     world.changeLeader('L2');
     await world.until(() => isLost, 30_000);

@@ -86,10 +86,7 @@ test('who has stored a round and then lost its disk shows nothing', async () => 
   const lateMs = 1_000;
   world.intercept = (ask, answer) => {
     if (ask.do !== 'apply' || ask.server !== 'S2') return false;
-    world.scheduler.after(lateMs, () => {
-      answer({ ok: false, error: NO_ANSWER });
-    });
-    return true;
+    return world.unanswered(answer, lateMs);
   };
   world.scheduler.after(100, () => {
     world.loseDisk('S1');

@@ -35,12 +35,18 @@ export function launcherContract(prepare: () => Promise<LauncherBench>): void {
     expect(await waitUntilGone(async () => !(await isSo()), DEADLINE_MS)).toBe(true);
   };
   const starts = async (server: string): Promise<number> => (await bench.data(server)).length / server.length;
+  /** The node that runs under this name. */
+  const runningNode = async (server: string): Promise<string> => {
+    const node = await bench.running(server);
+    if (node === undefined) throw new Error(`${server} does not run`);
+    return node;
+  };
   /** Starts one and waits until it is up. */
-  const started = async (sut: NodeLauncher, server: string): Promise<string | undefined> => {
+  const started = async (sut: NodeLauncher, server: string): Promise<string> => {
     const before = await starts(server);
     await sut.start(server);
     await until(async () => (await starts(server)) === before + 1);
-    return bench.running(server);
+    return runningNode(server);
   };
 
   /** Resolves when a node that cannot start has been started three times: one that failed before it has had its turn by then. */
@@ -54,10 +60,10 @@ export function launcherContract(prepare: () => Promise<LauncherBench>): void {
   it.each(['Server0', 'Server[4]', '_x-y'])('starts and stops: %s', async (server) => {
     const sut = bench.launcher();
     expect(await sut.list()).toEqual([]);
-    const first = await started(sut, server);
-    expect(first).toBeDefined();
+    const node = await started(sut, server);
     expect(await bench.data(server)).toBe(server);
     expect(await sut.list()).toEqual([server]);
+    expect(await runningNode(server)).toBe(node);
     await sut.stop(server);
     expect(await bench.running(server)).toBeUndefined();
     expect(await sut.list()).toEqual([]);
@@ -101,15 +107,15 @@ export function launcherContract(prepare: () => Promise<LauncherBench>): void {
   it('lets nodes go on when the balancer ends, and another finds them', async () => {
     const first = bench.launcher();
     await Promise.all(['a', 'b', 'c'].map((name) => started(first, name)));
-    const running = await bench.running('b');
+    const [oldA, oldB] = [await runningNode('a'), await runningNode('b')];
     first.close();
-    expect(await bench.running('b')).toBe(running);
+    expect(await runningNode('b')).toBe(oldB);
     const second = bench.launcher();
     expect((await second.list()).sort()).toEqual(['a', 'b', 'c']);
     expect((await second.known()).sort()).toEqual(['a', 'b', 'c']);
     await second.stop('b');
     expect(await bench.running('b')).toBeUndefined();
-    expect(await started(second, 'a')).toBeDefined();
+    expect(await started(second, 'a')).not.toBe(oldA);
     expect(await bench.data('a')).toBe('aa');
   });
 
@@ -138,15 +144,19 @@ export function launcherContract(prepare: () => Promise<LauncherBench>): void {
     const sut = bench.launcher();
     await Promise.all([sut.start('a'), sut.stop('a'), sut.start('a'), sut.start('a'), sut.remove('a'), sut.start('a')]);
     expect(await sut.list()).toEqual(['a']);
-    expect(await bench.running('a')).toBeDefined();
     await until(async () => (await bench.data('a')) === 'a');
+    await runningNode('a');
   });
 
   it('starts again what cannot start, until it does', async () => {
     const sut = bench.launcher({ fails: 2, word: 'no disk' });
     await sut.start('a');
     await until(async () => (await starts('a')) === 3);
-    expect(await bench.running('a')).toBeDefined();
+    const node = await runningNode('a');
+    // One that had failed once more would have been started again by then.
+    await startedAgain('c');
+    expect(await runningNode('a')).toBe(node);
+    expect(await starts('a')).toBe(3);
     expect(sut.failureOf('a')).toBeNull();
   });
 

@@ -113,6 +113,14 @@ export class SmallWorld {
     return balancer;
   }
 
+  /** For `intercept`: whoever asked gets no answer in time, and does not know what became of it. */
+  unanswered(answer: Answer, afterMs = 50): true {
+    this.scheduler.after(afterMs, () => {
+      answer({ ok: false, error: { code: 'OUTCOME_UNKNOWN', message: 'no answer', retryable: false } });
+    });
+    return true;
+  }
+
   /** The server ends and stays away until `powerOn`. */
   powerOff(server: string): void {
     this.withoutPower.add(server);
