@@ -2,7 +2,7 @@
 import { Client, student } from '#common/testing/client';
 import { EventWatch } from '#common/testing/event-watch';
 import { ContainerCluster } from './container-cluster';
-import { containersOf, docker, volumesOf } from './engine-under-test';
+import { containersOf, docker, execIn, volumesOf } from './engine-under-test';
 
 jest.setTimeout(400_000);
 
@@ -68,6 +68,16 @@ describe('shard-nodes in containers', () => {
     const rows = await client.rows(50_000, 99_999);
     expect(rows.map(({ Stud_id }) => Stud_id)).toEqual(acknowledged);
     expect(await client.rows(0, 49_999)).toHaveLength(FILLED);
+  });
+
+  test('the health check of the image says of one whether it answers', async () => {
+    const container = await cluster.containerOf('Server0');
+    const check = ['node', 'dist/libs/common/src/nats/health-check.js'];
+    expect(await execIn(container, [], ...check)).toEqual([0, '']);
+    const nowhere = await execIn(container, ['NATS_URL=nats://127.0.0.1:1'], ...check);
+    expect(nowhere).toEqual([1, expect.stringContaining('CONNECTION_REFUSED')]);
+    const nobody = await execIn(container, ['SERVER_NAME=nobody'], ...check);
+    expect(nobody).toEqual([1, expect.stringContaining('503')]);
   });
 
   test('one that is removed goes with its container and its volume', async () => {

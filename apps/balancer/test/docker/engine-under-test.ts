@@ -12,6 +12,18 @@ export async function docker(...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
+/** The exit status of a program in a container, and what it prints. */
+export async function execIn(container: string, env: string[], ...command: string[]): Promise<[number, string]> {
+  const args = ['exec', ...env.flatMap((variable) => ['--env', variable]), container, ...command];
+  try {
+    return [0, await docker(...args)];
+  } catch (error) {
+    const { code, stdout = '' } = error as { code?: unknown; stdout?: string };
+    if (typeof code !== 'number') throw error;
+    return [code, stdout.trim()];
+  }
+}
+
 /** The image of ours that is tried. @throws when `make test-docker` did not say it */
 export function testedImage(): string {
   const image = process.env.SHARDLINE_IMAGE ?? '';

@@ -167,7 +167,7 @@ export class FaultCluster {
   async end(): Promise<void> {
     await this.cluster.kill9();
     await this.proxy.close();
-    this.smallDisk?.unmount();
+    await this.smallDisk?.unmount();
   }
 }
 

@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pollUntil } from '#common/waiting/retry';
 
 /** Room for a Postgres that has its usual write-ahead log. */
 const SIZE = '640m';
+const RELEASED_WITHIN_MS = 30_000;
 const CHUNK = Buffer.alloc(1024 * 1024);
 
 export class SmallDisk {
@@ -37,10 +39,20 @@ export class SmallDisk {
     rmSync(this.filler, { force: true });
   }
 
-  /** @throws when it is still in use */
-  unmount(): void {
-    const { status, stderr } = spawnSync('umount', [this.folder], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`cannot unmount ${this.folder}: ${stderr}`);
+  /**
+   * Takes it away as soon as nobody uses it: a process that was killed is no longer listed when it still has files open.
+   *
+   * @throws Error when it is in use for longer than that can take
+   */
+  async unmount(): Promise<void> {
+    let complaint = '';
+    const attempt = (): Promise<true | undefined> => {
+      const { status, stderr } = spawnSync('umount', [this.folder], { encoding: 'utf8' });
+      complaint = stderr;
+      return Promise.resolve(status === 0 ? true : undefined);
+    };
+    if ((await pollUntil(attempt, { deadlineMs: RELEASED_WITHIN_MS, pauseMs: 50 })) === true) return;
+    throw new Error(`cannot unmount ${this.folder}: ${complaint}`);
   }
 }
 

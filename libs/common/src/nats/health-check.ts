@@ -27,7 +27,7 @@ export function serviceOf(commandLine: string): CheckedService | undefined {
 /**
  * Asks the service that was started with this environment.
  *
- * @throws Error when it does not answer in time, or not as one that is well
+ * @throws Error when nobody answers in time, or a gateway answers that it is not well
  */
 export async function checkHealth(service: CheckedService, env: NodeJS.ProcessEnv): Promise<void> {
   if (service === 'gateway') await askOverHttp(env);
@@ -68,6 +68,7 @@ async function main(): Promise<void> {
 
 if (require.main === module) {
   main().then(
+    // At once: a connection that fetch keeps for later would hold the process up.
     () => process.exit(0),
     (error: unknown) => {
       process.stdout.write(`${String(error)}\n`);
